@@ -1,0 +1,129 @@
+"""What is a job, which status may follow which, and what do an agent and Interlock say to each other?
+
+A job is one step of a move, given to one agent. Two things about it are kept apart:
+
+- `status` is the wire's word for how the work goes. Its transition table stands here, once; the diagram
+  in the docs is drawn from it. Terminal is final: late news is noted in the ledger, never applied.
+- `handover` says whether the outside has the job. It never leaves the process.
+
+A *retry* is a new job (`retry_of`); an *attempt* is one hand-over of the same job.
+
+Source: core.md section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """The wire's eleven words."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    IN_PROGRESS = "inProgress"
+    ACTION_REQUIRED = "actionRequired"
+    SUCCESSFUL = "successful"
+    FAILURE = "failure"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    INVALID_JOB_AGENT = "invalidJobAgent"
+    INVALID_INTEGRATION = "invalidIntegration"
+    EXTERNAL_RUN_NOT_FOUND = "externalRunNotFound"
+
+    @property
+    def terminal(self) -> bool:
+        """Final: nothing may follow."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset(
+    {
+        JobStatus.SUCCESSFUL,
+        JobStatus.FAILURE,
+        JobStatus.CANCELLED,
+        JobStatus.SKIPPED,
+        JobStatus.INVALID_JOB_AGENT,
+        JobStatus.INVALID_INTEGRATION,
+        JobStatus.EXTERNAL_RUN_NOT_FOUND,
+    }
+)
+
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset({JobStatus.QUEUED, JobStatus.IN_PROGRESS, JobStatus.ACTION_REQUIRED}) | TERMINAL,
+    JobStatus.QUEUED: frozenset({JobStatus.IN_PROGRESS}) | TERMINAL,
+    JobStatus.IN_PROGRESS: frozenset({JobStatus.ACTION_REQUIRED}) | TERMINAL,
+    JobStatus.ACTION_REQUIRED: frozenset({JobStatus.IN_PROGRESS}) | TERMINAL,
+    **{status: frozenset[JobStatus]() for status in TERMINAL},
+}
+"""status -> what may follow it. Staying where one is is not a transition."""
+
+
+class Handover(StrEnum):
+    """Whether the outside has the job: waiting -> starting -> started | uncertain; uncertain -> started | waiting."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    STARTED = "started"
+    UNCERTAIN = "uncertain"
+
+
+class AgentClass(StrEnum):
+    """What an unanswered start allows, and so what is promised (core.md section 5)."""
+
+    KEYED = "keyed"
+    FINDABLE = "findable"
+    TOLD = "told"
+    ASKED = "asked"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentJob:
+    """A job as its agent sees it.
+
+    Takes: `attempt` counts hand-overs from 1. `config` is the merged job agent config (agent, then deployment, then version).
+           `context` is the dispatch context: deployment, environment, resource, release, version, variables, jobAgent,
+           jobAgentConfig, in the wire's JSON form. `timeout_s` bounds the run.
+    """
+
+    id: str
+    attempt: int
+    agent_id: str
+    agent_kind: str
+    config: Mapping[str, object]
+    context: Mapping[str, object]
+    external_id: str | None = None
+    started_at: datetime | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """Why this hand-over is allowed: the decision it rests on and until when that holds."""
+
+    decision_id: str
+    target_id: str
+    release_digest: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What an agent saw of a run.
+
+    `status` is None where the agent knows of the run but not how it goes. `links` maps label to URL. `output` is a bounded tail.
+    `artifacts` are digests that now run on the target, `applied` the objects that were written, when the agent knows them.
+    """
+
+    status: JobStatus | None
+    message: str | None = None
+    external_id: str | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    output: str | None = None
+    artifacts: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
+    finished_at: datetime | None = None

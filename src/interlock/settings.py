@@ -1,0 +1,46 @@
+"""Which settings does a process have, and what are their defaults? One place, all with units.
+
+Every setting can be given as an environment variable `INTERLOCK_<NAME>`. The CLI's flags override them. Nothing else in the
+code reads the environment (but `client/`, which the CLI uses and which must stay cheap to import).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What `app.py` wires from. Durations end in `_s`, limits in `_max`."""
+
+    model_config = SettingsConfigDict(env_prefix="INTERLOCK_", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    data: Path = Path(".interlock")
+    database_url: str | None = None
+    public_url: str | None = None
+
+    bootstrap_api_key: str | None = None
+    bootstrap_workspace: str | None = None
+
+    exec_agent: bool = False
+    """Whether jobs may run commands on this machine (the `exec` agent). Off unless asked for."""
+
+    allow_private_addresses: bool = False
+    """Whether HTTP metrics may call loopback and private addresses."""
+
+    body_bytes_max: int = 4 * 1024 * 1024
+    pool_max: int = 10
+    worker_slots: int = 16
+
+    work_lease_s: float = 15.0
+    work_poll_s: float = 1.0
+    work_attempts_max: int = 12
+    round_gap_s: float = 0.05
+    sweep_every_s: float = 3600.0
+    observe_every_s: float = 5.0
+    blob_days: int = 90
+    measurement_days: int = 30
