@@ -1,4 +1,16 @@
 """How does a Python program talk to Interlock? The typed client over REST; the command line uses it.
 
-It imports `model` and nothing else of ours, and it stays cheap to import: `interlock --help` waits for it.
+    with Client("http://127.0.0.1:8080", api_key=key, workspace="shop") as client:
+        deployment = client.find_deployment("shop-api")
+        client.upsert_version(deployment["id"], tag="1.0.0")
+
+Answers are the wire's JSON objects (`contract.md`). A refusal is raised as the error of `model.errors` that its
+status names, with `status`, `code` and the server's sentence; what cannot be reached is `Unavailable`. The client
+imports `model` and nothing else of ours, and `httpx` only when the first request is made: `interlock --help` waits
+for this import.
 """
+
+from interlock.client.calls import Calls, Wire
+from interlock.client.client import Client
+
+__all__ = ["Calls", "Client", "Wire"]

@@ -1,0 +1,281 @@
+"""What can be asked of a server? One method per question, in the words of the contract.
+
+Lookups by name (`find_…`) give None when there is nothing of that name; everything else raises what `calls.py`
+says. A workspace may be given by id or by slug; the server takes both wherever a workspace's id is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+from interlock.client.calls import Calls, Wire, path
+from interlock.model.errors import NotFound
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class Client:
+    """One workspace of one server, with one key.
+
+    Takes: `workspace` is an id or a slug. `http` replaces the HTTP client.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str,
+        workspace: str = "",
+        timeout_s: float = 30.0,
+        http: httpx.Client | None = None,
+    ) -> None:
+        self.calls = Calls(url, api_key=api_key, timeout_s=timeout_s, http=http)
+        self.workspace = workspace
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.calls.close()
+
+    def _in(self, *segments: str) -> str:
+        """A path inside the workspace."""
+        return path("workspaces", self.workspace, *segments)
+
+    def _found(self, target: str) -> Wire | None:
+        """One object, or None where the server says 404."""
+        try:
+            return cast("Wire", self.calls.request("GET", target))
+        except NotFound:
+            return None
+
+    def _write(self, method: str, target: str, body: object | None = None) -> Wire:
+        return cast("Wire", self.calls.request(method, target, body=body) or {})
+
+    # The server -------------------------------------------------------------------------------------------------------
+
+    def is_ready(self) -> bool:
+        """Whether the server answers and its database does too."""
+        return self.calls.request("GET", "/readyz") is not None
+
+    def list_workspaces(self) -> list[Wire]:
+        """The workspaces that this key's user may see."""
+        return cast("list[Wire]", self.calls.request("GET", path("workspaces"))["workspaces"])
+
+    # Inventory --------------------------------------------------------------------------------------------------------
+
+    def list_systems(self) -> Iterator[Wire]:
+        """Every system, in order of creation."""
+        return self.calls.items(self._in("systems"))
+
+    def get_system(self, system_id: str) -> Wire:
+        """One system with its linked `deployments` and `environments`."""
+        return cast("Wire", self.calls.request("GET", self._in("systems", system_id)))
+
+    def put_system(self, system_id: str, body: Wire) -> Wire:
+        """Create or replace a system by id."""
+        return self._write("PUT", self._in("systems", system_id), body)
+
+    def link_deployment(self, system_id: str, deployment_id: str) -> Wire:
+        """Put a deployment into a system. Doing it twice changes nothing."""
+        return self._write("PUT", self._in("systems", system_id, "deployments", deployment_id))
+
+    def link_environment(self, system_id: str, environment_id: str) -> Wire:
+        """Put an environment into a system. Doing it twice changes nothing."""
+        return self._write("PUT", self._in("systems", system_id, "environments", environment_id))
+
+    def list_environments(self) -> Iterator[Wire]:
+        """Every environment."""
+        return self.calls.items(self._in("environments"))
+
+    def find_environment(self, name: str) -> Wire | None:
+        """The environment of this name, with its `systems`."""
+        return self._found(self._in("environments", "name", name))
+
+    def put_environment(self, environment_id: str, body: Wire) -> Wire:
+        """Create or replace an environment by id."""
+        return self._write("PUT", self._in("environments", environment_id), body)
+
+    def list_deployments(self) -> Iterator[Wire]:
+        """Every deployment: items `{deployment, systems}`."""
+        return self.calls.items(self._in("deployments"))
+
+    def find_deployment(self, name: str) -> Wire | None:
+        """The deployment of this name: `{deployment, systems, variables}`."""
+        return self._found(self._in("deployments", "name", name))
+
+    def put_deployment(self, deployment_id: str, body: Wire) -> Wire:
+        """Create or replace a deployment by id."""
+        return self._write("PUT", self._in("deployments", deployment_id), body)
+
+    def list_job_agents(self) -> Iterator[Wire]:
+        """Every job agent."""
+        return self.calls.items(self._in("job-agents"))
+
+    def put_job_agent(self, agent_id: str, body: Wire) -> Wire:
+        """Create or replace a job agent by id."""
+        return self._write("PUT", self._in("job-agents", agent_id), body)
+
+    def list_resources(self, *, cel: str | None = None, items_max: int | None = None) -> Iterator[Wire]:
+        """Every resource that the selector `cel` matches."""
+        return self.calls.items(self._in("resources"), query={"cel": cel}, items_max=items_max)
+
+    def find_resource(self, identifier: str) -> Wire | None:
+        """The resource with this identifier."""
+        return self._found(self._in("resources", "identifier", identifier))
+
+    def put_resource(self, identifier: str, body: Wire) -> Wire:
+        """Create or replace a resource by identifier; its provider stays."""
+        return self._write("PUT", self._in("resources", "identifier", identifier), body)
+
+    def delete_resource(self, identifier: str) -> Wire:
+        """Remove a resource; its targets are detached and their history stays."""
+        return self._write("DELETE", self._in("resources", "identifier", identifier))
+
+    def list_resource_variables(self, identifier: str) -> Iterator[Wire]:
+        """Variables of a resource: items `{resourceId, key, value}`."""
+        return self.calls.items(self._in("resources", "identifier", identifier, "variables"))
+
+    def patch_resource_variables(self, identifier: str, variables: Wire) -> Wire:
+        """Replace all variables of a resource."""
+        return self._write("PATCH", self._in("resources", "identifier", identifier, "variables"), variables)
+
+    def find_resource_provider(self, name: str) -> Wire | None:
+        """The resource provider of this name."""
+        return self._found(self._in("resource-providers", "name", name))
+
+    def put_resource_provider(self, body: Wire) -> Wire:
+        """Create or replace a resource provider by name: the answer is the provider."""
+        return self._write("PUT", self._in("resource-providers"), body)
+
+    def list_provider_resources(self, name: str) -> list[Wire]:
+        """The resources of a provider in the order last set."""
+        answer = self.calls.request("GET", self._in("resource-providers", "name", name, "resources"))
+        return cast("list[Wire]", answer["items"])
+
+    def set_resources(self, provider_id: str, resources: Sequence[Wire]) -> Wire:
+        """Replace everything that a provider offers: its other resources are removed."""
+        return self._write("PUT", self._in("resource-providers", provider_id, "set"), {"resources": list(resources)})
+
+    # Policies and freezes ---------------------------------------------------------------------------------------------
+
+    def list_policies(self) -> Iterator[Wire]:
+        """Every policy, rules as they were written."""
+        return self.calls.items(self._in("policies"))
+
+    def put_policy(self, policy_id: str, body: Wire) -> Wire:
+        """Create or replace a policy by id: the answer is the whole policy."""
+        return self._write("PUT", self._in("policies", policy_id), body)
+
+    def list_freezes(self) -> Iterator[Wire]:
+        """The freezes in force."""
+        return self.calls.items(self._in("freezes"))
+
+    def freeze(self, body: Wire) -> Wire:
+        """Stop every hand-over in a scope, from the commit of this write on."""
+        return self._write("POST", self._in("freezes"), body)
+
+    def thaw(self, freeze_id: str, *, reason: str) -> Wire:
+        """End a freeze."""
+        return self._write("POST", self._in("freezes", freeze_id, "thaw"), {"reason": reason})
+
+    # Versions and approvals -------------------------------------------------------------------------------------------
+
+    def list_versions(self, deployment_id: str, *, items_max: int | None = None) -> Iterator[Wire]:
+        """Versions of a deployment, newest first."""
+        return self.calls.items(self._in("deployments", deployment_id, "versions"), items_max=items_max)
+
+    def upsert_version(
+        self,
+        deployment_id: str,
+        *,
+        tag: str,
+        name: str = "",
+        status: str = "ready",
+        metadata: Mapping[str, str] | None = None,
+        config: Wire | None = None,
+        job_agent_config: Wire | None = None,
+        created_at: str | None = None,
+    ) -> Wire:
+        """Create a version, or answer with the one that has this tag."""
+        body: Wire = {
+            "tag": tag,
+            "name": name,
+            "status": status,
+            "metadata": dict(metadata or {}),
+            "config": config or {},
+        }
+        if job_agent_config is not None:
+            body["jobAgentConfig"] = job_agent_config
+        if created_at is not None:
+            body["createdAt"] = created_at
+        return self._write("POST", self._in("deployments", deployment_id, "versions"), body)
+
+    def list_approval_requests(self, *, status: str | None = "open") -> Iterator[Wire]:
+        """Requests for approval, newest first; by default those still open."""
+        return self.calls.items(self._in("approval-requests"), query={"status": status})
+
+    def answer_request(self, request_id: str, *, verdict: str, digest: str, comment: str | None = None) -> Wire:
+        """Approve or reject exactly what was shown.
+
+        Takes: `verdict` is approved or rejected; `digest` is the request's.
+        Fails: `Outdated` when what the request shows is no longer that.
+        """
+        body = {"verdict": verdict, "digest": digest, "comment": comment}
+        return self._write("POST", self._in("approval-requests", request_id, "approvals"), body)
+
+    # What happens -----------------------------------------------------------------------------------------------------
+
+    def list_targets(self, *, deployment_id: str | None = None, items_max: int | None = None) -> Iterator[Wire]:
+        """Release targets with what each runs and goes for."""
+        query = {"deploymentId": deployment_id}
+        return self.calls.items(self._in("release-targets"), query=query, items_max=items_max)
+
+    def list_jobs(self, *, items_max: int | None = None) -> Iterator[Wire]:
+        """Jobs, newest first: items `{job, release, deployment, environment, resource}`."""
+        return self.calls.items(self._in("jobs"), items_max=items_max)
+
+    def get_job(self, job_id: str) -> Wire:
+        """One job with its dispatch context."""
+        return cast("Wire", self.calls.request("GET", self._in("jobs", job_id)))
+
+    def explain_deployment(self, deployment_id: str) -> Wire:
+        """What a deployment waits for, and why, in sentences."""
+        return cast("Wire", self.calls.request("GET", self._in("deployments", deployment_id, "explain")))
+
+    def explain_target(self, target_key: str) -> Wire:
+        """What one release target waits for, and why, in sentences."""
+        return cast("Wire", self.calls.request("GET", self._in("release-targets", target_key, "explain")))
+
+    def list_ledger(
+        self, *, subject: str | None = None, after: int = 0, items_max: int | None = None
+    ) -> Iterator[Wire]:
+        """The ledger in its order, from the place after `after`.
+
+        Takes: `subject` is `kind:id`.
+        """
+        seen = 0
+        while items_max is None or seen < items_max:
+            limit = 1000 if items_max is None else min(1000, items_max - seen)
+            query = {"subject": subject, "after": after, "limit": limit}
+            items = self.calls.request("GET", self._in("ledger"), query=query)["items"]
+            yield from items
+            seen += len(items)
+            if len(items) < limit:
+                return
+            after = items[-1]["seq"]
+
+    def follow_ledger(self, *, subject: str | None = None, after: int = 0) -> Iterator[Wire]:
+        """The ledger as it grows, from the place after `after`; ends when the server does."""
+        target = self._in("ledger", "stream") + (f"?subject={subject}" if subject else "")
+        for _, event in self.calls.events(target, last_event_id=str(after)):
+            yield event
+
+    # People -----------------------------------------------------------------------------------------------------------
+
+    def create_key(self, *, user: str, role: str, name: str = "") -> Wire:
+        """Make a key for a user of this workspace, who is created when new: `key` is shown this once."""
+        return self._write("POST", self._in("keys"), {"user": user, "role": role, "name": name})
