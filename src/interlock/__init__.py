@@ -1,7 +1,7 @@
 """Interlock: the system of record and decision layer for deployments.
 
-A version goes from CI through environments under policy to every release target, by way of job agents; it is verified, and
-promoted or rolled back; every decision can be explained and replayed.
+A version goes from CI through environments under policy to every release target, by way of job agents; it is
+verified, and promoted or rolled back; every decision can be explained and replayed.
 
 The packages in reading order:
 

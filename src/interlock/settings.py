@@ -1,7 +1,7 @@
 """Which settings does a process have, and what are their defaults? One place, all with units.
 
-Every setting can be given as an environment variable `INTERLOCK_<NAME>`. The CLI's flags override them. Nothing else in the
-code reads the environment (but `client/`, which the CLI uses and which must stay cheap to import).
+Every setting can be given as an environment variable `INTERLOCK_<NAME>`. The CLI's flags override them. Nothing else
+in the code reads the environment (but `client/`, which the CLI uses and which must stay cheap to import).
 """
 
 from __future__ import annotations

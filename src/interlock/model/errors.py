@@ -17,8 +17,8 @@
     ├── Stale          we lost a race; drop and redo; not an error in the log
     └── Bug            programmer error or corrupt row: stop this round, bury the work item, say so
 
-*Failed* (it did not work) and *errored* (we could not tell) are different everywhere. Adapters translate at the edge and keep
-the cause (`raise … from cause`).
+*Failed* (it did not work) and *errored* (we could not tell) are different everywhere. Adapters translate at the edge
+and keep the cause (`raise … from cause`).
 
 Source: DESIGN.md section 7; error bodies: contract.md section e, "Errors".
 """

@@ -84,9 +84,9 @@ class AgentClass(StrEnum):
 class AgentJob:
     """A job as its agent sees it.
 
-    Takes: `attempt` counts hand-overs from 1. `config` is the merged job agent config (agent, then deployment, then version).
-           `context` is the dispatch context: deployment, environment, resource, release, version, variables, jobAgent,
-           jobAgentConfig, in the wire's JSON form. `timeout_s` bounds the run.
+    Takes: `attempt` counts hand-overs from 1. `config` is the merged job agent config (agent, then deployment, then
+           version). `context` is the dispatch context: deployment, environment, resource, release, version,
+           variables, jobAgent, jobAgentConfig, in the wire's JSON form. `timeout_s` bounds the run.
     """
 
     id: str
@@ -114,8 +114,9 @@ class Authorization:
 class Observation:
     """What an agent saw of a run.
 
-    `status` is None where the agent knows of the run but not how it goes. `links` maps label to URL. `output` is a bounded tail.
-    `artifacts` are digests that now run on the target, `applied` the objects that were written, when the agent knows them.
+    `status` is None where the agent knows of the run but not how it goes. `links` maps label to URL. `output` is a
+    bounded tail. `artifacts` are digests that now run on the target, `applied` the objects that were written, when
+    the agent knows them.
     """
 
     status: JobStatus | None
