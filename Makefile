@@ -1,0 +1,89 @@
+# The verbs of this project. `make` alone lists them; each one creates what it needs.
+#
+# What is installed comes from requirements/dev.txt, pinned with hashes, into .venv. Nothing is compiled and nothing outside
+# this folder changes, but for Chromium, which `make test` installs with apt-get when it runs as root.
+
+SHELL := bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CRASHES ?= 25
+
+.PHONY: verbs demo stop test check bench simulate docs requirements format lint types layers house
+.DEFAULT_GOAL := verbs
+
+verbs:
+	@echo "make demo              install if needed, then play the quickstart and clean up   (KEEP=1 leaves it running)"
+	@echo "make stop              end what 'make demo KEEP=1' left running"
+	@echo "make test              run the whole test suite   (PG=<bindir> runs the store tests on that PostgreSQL)"
+	@echo "make check             format, lint, types, layers and house tests, in under 30 s"
+	@echo "make bench             measure and print speed, with the method"
+	@echo "make simulate          kill Interlock CRASHES=$(CRASHES) times at seeded moments during the quickstart"
+	@echo "make docs              write the generated pages: docs/rules, docs/agents, docs/metrics, docs/reference"
+
+# --- the environment ---------------------------------------------------------------------------------------------------------
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Interlock needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Creating $(VENV)"; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	@echo "Installing requirements/dev.txt into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+# --- the quickstart ----------------------------------------------------------------------------------------------------------
+
+demo: $(STAMP)
+	@KEEP=$(KEEP) $(BIN)/python examples/quickstart/demo.py
+
+stop: $(STAMP)
+	@$(BIN)/python examples/quickstart/demo.py stop
+
+# --- checks and tests --------------------------------------------------------------------------------------------------------
+
+# The five checks run side by side, each with its output in one piece where this make can do that.
+check: $(STAMP)
+	@$(MAKE) --no-print-directory --keep-going --jobs=4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+	  types house lint format layers && echo "check: all good"
+
+format: $(STAMP)
+	@$(BIN)/ruff format --check --quiet . || { echo "format: run '$(BIN)/ruff format .'" >&2; exit 1; }
+
+lint: $(STAMP)
+	@$(BIN)/ruff check --quiet .
+
+types: $(STAMP)
+	@$(BIN)/mypy --no-error-summary
+
+layers: $(STAMP)
+	@$(BIN)/lint-imports --no-logo >$(VENV)/.layers 2>&1 || { cat $(VENV)/.layers; exit 1; }
+
+house: $(STAMP)
+	@$(BIN)/python -m pytest --quiet tests/house
+
+test: $(STAMP)
+	@.ci/chromium
+	@INTERLOCK_TEST_PG="$(PG)" $(BIN)/python -m pytest $(ARGS)
+
+simulate: $(STAMP)
+	@INTERLOCK_CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/e2e/test_crashes.py $(ARGS)
+
+# --- findings and pages ------------------------------------------------------------------------------------------------------
+
+bench: $(STAMP)
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP)
+	@$(BIN)/python docs/generate.py
+
+# For maintainers: compile requirements/*.in again. No download address is recorded.
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
+requirements: $(STAMP)
+	@$(COMPILE) requirements/base.in -o requirements/base.txt
+	@$(COMPILE) requirements/dev.in -o requirements/dev.txt

@@ -1,0 +1,192 @@
+"""Which pages of the documentation are written from the code? `make docs` writes them; a house test checks them.
+
+A rule's, an agent's and a metric provider's docstring is its page, so that there is one text to keep true. The
+diagram of a job's status is drawn from its transition table, the list of ledger events from the kinds that exist.
+Nothing here holds prose about a rule; to change a page, change the module.
+
+Not done here: what people write by hand (story, glossary, decisions, guides).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from interlock.model.job import TERMINAL, TRANSITIONS, JobStatus
+
+DOCS = Path(__file__).resolve().parent
+
+NOTE = "<!-- Written by `make docs` from {source}. Change it there. -->\n"
+
+Pages = Mapping[Path, str]
+"""path under docs/ -> the page's text"""
+
+
+def render_pages() -> dict[Path, str]:
+    """Every generated page."""
+    return {
+        **render_registry(
+            "rules",
+            module="interlock.decide.rules",
+            registry="RULES",
+            title="Rules",
+            about="What a policy can ask for, in the order the rules are asked. One page per rule.",
+        ),
+        **render_registry(
+            "agents",
+            module="interlock.agents",
+            registry="AGENTS",
+            title="Job agents",
+            about="Who does the work. One page per agent.",
+        ),
+        **render_registry(
+            "metrics",
+            module="interlock.metrics",
+            registry="METRICS",
+            title="Metric providers",
+            about="How a verification measures. One page per provider.",
+        ),
+        Path("reference/job-status.md"): render_job_status(),
+        Path("reference/ledger-events.md"): render_ledger_events(),
+    }
+
+
+# --- registries -----------------------------------------------------------------------------------------------------
+
+
+def render_registry(folder: str, module: str, *, registry: str, title: str, about: str) -> dict[Path, str]:
+    """A page per entry of a registry, and the folder's list of them in the registry's order."""
+    entries = tuple(getattr(importlib.import_module(module), registry))
+    pages = {}
+    rows = []
+    for entry in entries:
+        home = home_of(entry)
+        name = f"{home.__name__.rsplit('.', 1)[-1]}.md"
+        first, rest = split_docstring(home)
+        source = f"`{source_of(home)}`"
+        pages[Path(folder) / name] = (
+            f"# {entry.kind}\n\n{NOTE.format(source=source)}\n{first}\n\n{rest}".rstrip() + "\n"
+        )
+        rows.append(f"| [{entry.kind}]({name}) | {first} |")
+    listed = "\n".join(["| name | what it answers |", "|---|---|", *rows])
+    source = f"`{registry}` in `{source_of(importlib.import_module(module))}`"
+    pages[Path(folder) / "README.md"] = f"# {title}\n\n{NOTE.format(source=source)}\n{about}\n\n{listed}\n"
+    return pages
+
+
+def home_of(entry: object) -> ModuleType:
+    """The module whose docstring is the entry's page: the entry itself, or where its class stands."""
+    if isinstance(entry, ModuleType):
+        return entry
+    cls = entry if isinstance(entry, type) else type(entry)
+    return importlib.import_module(cls.__module__)
+
+
+def split_docstring(module: ModuleType) -> tuple[str, str]:
+    """A module's first paragraph on one line, and the rest as Markdown."""
+    text = inspect.cleandoc(module.__doc__ or "")
+    first, _, rest = text.partition("\n\n")
+    return " ".join(first.split()), rest
+
+
+def source_of(module: ModuleType) -> str:
+    """Where the module stands, from the top of the checkout."""
+    path = Path(str(module.__file__)).resolve()
+    return path.relative_to(DOCS.parent).as_posix()
+
+
+# --- references -----------------------------------------------------------------------------------------------------
+
+
+def render_job_status() -> str:
+    """The status of a job: its diagram and its table, both from the transition table."""
+    open_ones = [status for status in JobStatus if status not in TERMINAL]
+    final = [status for status in JobStatus if status in TERMINAL]
+    arrows = [f"    {a.value} --> {b.value}" for a in open_ones for b in open_ones if b in TRANSITIONS[a]]
+    to_final = [f"    {a.value} --> final" for a in open_ones if TRANSITIONS[a] & TERMINAL]
+    names = [f"    final : {status.value}" for status in final]
+    diagram = ["stateDiagram-v2", "    [*] --> pending", *arrows, *to_final, *names, "    final --> [*]"]
+    table = [
+        f"| `{status.value}` | {', '.join(f'`{s.value}`' for s in open_ones if s in TRANSITIONS[status]) or '–'} | "
+        f"{'any of the final ones' if TRANSITIONS[status] >= TERMINAL else '–'} |"
+        for status in open_ones
+    ]
+    return "\n".join(
+        [
+            "# The status of a job",
+            "",
+            NOTE.format(source="`TRANSITIONS` in `src/interlock/model/job.py`"),
+            "These are the wire's words. Final is final: news that arrives late or out of order is noted in the ledger",
+            "and changes nothing. A retry is a new job; an attempt is one hand-over of the same job.",
+            "",
+            "```mermaid",
+            *diagram,
+            "```",
+            "",
+            "| status | may become | may end as |",
+            "|---|---|---|",
+            *table,
+            "",
+            f"Final: {', '.join(f'`{status.value}`' for status in final)}.",
+            "",
+        ]
+    )
+
+
+def render_ledger_events() -> str:
+    """Every kind of ledger event with its line."""
+    event = importlib.import_module("interlock.model.event")
+    rows = "\n".join(f"| `{kind}` | {line} |" for kind, line in event.KINDS.items())
+    return (
+        "# Events of the ledger\n\n"
+        + NOTE.format(source="`src/interlock/model/event.py`")
+        + "\nThe ledger records transitions: who, why, when, and what the decision rested on.\n"
+        "Rows are added and never changed.\n\n"
+        f"| kind | what happened |\n|---|---|\n{rows}\n"
+    )
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+OWNED = ("rules", "agents", "metrics", "reference")
+"""The folders that hold generated pages alone: a page whose module is gone goes too."""
+
+
+def find_differences(pages: Pages) -> list[Path]:
+    """The paths that are missing, outdated or no longer wanted. Empty means current."""
+    wrong = [path for path, text in pages.items() if not (DOCS / path).is_file() or (DOCS / path).read_text() != text]
+    stray = [p.relative_to(DOCS) for folder in OWNED for p in (DOCS / folder).glob("*.md")]
+    return sorted({*wrong, *(path for path in stray if path not in pages)})
+
+
+def write_pages(pages: Pages, *, say: Callable[[str], None] = print) -> None:
+    """Bring the files in line and say which ones changed."""
+    for path in find_differences(pages):
+        file = DOCS / path
+        if path in pages:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(pages[path])
+            say(f"wrote docs/{path.as_posix()}")
+        else:
+            file.unlink()
+            say(f"removed docs/{path.as_posix()}")
+
+
+def main(arguments: list[str]) -> int:
+    """`generate.py` writes; `generate.py --check` only says what is outdated, with exit code 1."""
+    pages = render_pages()
+    if "--check" in arguments:
+        outdated = find_differences(pages)
+        for path in outdated:
+            print(f"outdated: docs/{path.as_posix()} (run make docs)")
+        return 1 if outdated else 0
+    write_pages(pages)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
