@@ -1,5 +1,86 @@
 """What can be done from a terminal? One file per command, loaded only when it is called.
 
-Commands talk REST through `client`, so that everything they can do the API can do as well. The exceptions start or
-tend processes on this machine: `up`, `api`, `worker` and `db` reach `app`, and only they.
+Commands talk REST through `client`, so that everything they can do the API can do as well. The exceptions start or tend
+processes on this machine: `up`, `api`, `worker`, `db`, `work` and (without a server) `keys` reach `app`, and only they.
+
+`interlock --help` must stay under 100 ms, so this file imports click and nothing else: the table below holds the one
+line that help shows for each command, and a test compares it with the command's own docstring.
+
+Exit codes: 0 it worked, 1 it did not (one sentence on stderr), 2 the command line was wrong.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from interlock import __version__
+from interlock.model.errors import InterlockError, Invalid
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "up": ("interlock.cli.up:up", "Run API, console and a worker on this machine."),
+    "apply": ("interlock.cli.apply:apply", "Create or change what YAML files describe."),
+    "version": ("interlock.cli.version:version", "Create versions, as CI does."),
+    "get": ("interlock.cli.get:get", "List resources, targets, jobs or versions."),
+    "explain": ("interlock.cli.explain:explain", "Say why a deployment or target waits."),
+    "approve": ("interlock.cli.approve:approve", "Answer a request for approval, or list them."),
+    "freeze": ("interlock.cli.freeze:freeze", "Stop every hand-over, from now on."),
+    "thaw": ("interlock.cli.thaw:thaw", "End a freeze."),
+    "ledger": ("interlock.cli.ledger:ledger", "Show what happened, in order."),
+    "keys": ("interlock.cli.keys:keys", "Make API keys for people and machines."),
+    "api": ("interlock.cli.api:api", "Run API and console on a shared database."),
+    "worker": ("interlock.cli.worker:worker", "Run a worker on a shared database."),
+    "work": ("interlock.cli.work:work", "List, retry or bury work items."),
+    "db": ("interlock.cli.db:db", "Dump or restore the database."),
+}
+"""name -> where it is defined, and its line in `interlock --help`; in the order that help shows."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called, and which says errors of ours in one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Help without importing a single command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours ends it with its sentence and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except InterlockError as error:
+            raise click.ClickException(sentence(error)) from error
+
+
+def sentence(error: InterlockError) -> str:
+    """An error as a person reads it; refused fields follow, one to a line."""
+    if not isinstance(error, Invalid):
+        return error.message
+    named = [f"  {field.path}: {field.message}" for field in error.fields if field.message != error.message]
+    return "\n".join([error.message, *named])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="interlock")
+def cli() -> None:
+    """Decide which version may go where, and when; and see that it did."""
+
+
+def main() -> None:
+    """The `interlock` command."""
+    cli(prog_name="interlock")

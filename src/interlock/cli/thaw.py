@@ -1,0 +1,38 @@
+"""`interlock thaw`: end a freeze; without an argument, list those in force."""
+
+from __future__ import annotations
+
+import click
+
+from interlock.cli.connection import connected
+from interlock.cli.tables import output_option, print_list
+from interlock.client import Client, Wire
+from interlock.model.errors import Conflict, NotFound
+
+
+@click.command()
+@click.argument("freeze_id", required=False, metavar="[ID]")
+@click.option("--reason", default="", help="Why it may go on.")
+@output_option
+@connected
+def thaw(client: Client, freeze_id: str | None, *, reason: str, output: str) -> None:
+    """End a freeze."""
+    found = list(client.list_freezes())
+    if freeze_id is None:
+        rows = [
+            (each["id"][:8], _scope(each), each["createdAt"], each.get("expiresAt"), each["reason"]) for each in found
+        ]
+        print_list(found, output=output, heads=("freeze", "scope", "since", "until", "reason"), rows=rows)
+        return
+    meant = [each for each in found if each["id"].startswith(freeze_id)]
+    if not meant:
+        raise NotFound(f"No freeze in force matches {freeze_id}.")
+    if len(meant) > 1:
+        raise Conflict(f"{len(meant)} freezes match {freeze_id}; give more of the id.")
+    client.thaw(meant[0]["id"], reason=reason)
+    click.echo(f"Thawed {meant[0]['id'][:8]} ({meant[0]['reason']}).")
+
+
+def _scope(freeze: Wire) -> str:
+    scope = freeze.get("scope") or {}
+    return " ".join(str(each) for each in (scope.get("kind", "workspace"), scope.get("id")) if each)

@@ -1,0 +1,133 @@
+"""`interlock version upsert`: say that a version exists, as CI does at the end of a build.
+
+    interlock version upsert --deployment shop-api --tag 1.4.0 -m git/commit=$SHA -c image.tag=1.4.0
+
+Asking twice with one tag is harmless. `-c` takes a dotted path into the version's config; numbers, `true` and `false`
+keep their kind, everything else is text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from interlock.cli.connection import connected
+from interlock.client import Client, Wire
+from interlock.model.errors import NotFound
+
+LINKS_KEY = "ctrlplane/links"
+"""Where the wire keeps a version's links: a JSON object of name and address, as text (contract.md section b)."""
+
+
+@click.group()
+def version() -> None:
+    """Create versions, as CI does."""
+
+
+@version.command()
+@click.option("-d", "--deployment", "deployments", multiple=True, required=True, help="Name or id; may repeat.")
+@click.option("-t", "--tag", required=True, help="What the version is known by.")
+@click.option("-n", "--name", default="", help="A longer name.  [default: the tag]")
+@click.option("-m", "--metadata", multiple=True, metavar="KEY=VALUE", help="May repeat.")
+@click.option("-c", "--config", multiple=True, metavar="A.B=VALUE", help="May repeat.")
+@click.option("-l", "--link", "links", multiple=True, metavar="NAME=URL", help="May repeat.")
+@click.option("-s", "--status", type=click.Choice(["building", "ready", "failed"]), default="ready", show_default=True)
+@click.option("-r", "--created-at", metavar="RFC3339", help="When it was built.  [default: now]")
+@click.option(
+    "--job-agent-config-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JSON object."
+)
+@connected
+def upsert(
+    client: Client,
+    *,
+    deployments: Sequence[str],
+    tag: str,
+    name: str,
+    metadata: Sequence[str],
+    config: Sequence[str],
+    links: Sequence[str],
+    status: str,
+    created_at: str | None,
+    job_agent_config_file: Path | None,
+) -> None:
+    """Create a version in each deployment named; the one with this tag stays when there is one."""
+    noted = dict(_pair(each, option="--metadata") for each in metadata)
+    if links:
+        noted[LINKS_KEY] = json.dumps(dict(_pair(each, option="--link") for each in links))
+    ids = [deployment_id(client, each) for each in deployments]
+    for each in ids:
+        made = client.upsert_version(
+            each,
+            tag=tag,
+            name=name,
+            status=status,
+            metadata=noted,
+            config=parse_config(config),
+            job_agent_config=_json_object(job_agent_config_file) if job_agent_config_file else None,
+            created_at=created_at,
+        )
+        click.echo(json.dumps(made, indent=2, ensure_ascii=False))
+
+
+def deployment_id(client: Client, text: str) -> str:
+    """The id of a deployment given by name or id.
+
+    Fails: `NotFound` when there is none of that name.
+    """
+    from interlock.model.ids import is_id
+
+    if is_id(text):
+        return text
+    found = client.find_deployment(text)
+    if found is None:
+        raise NotFound(f"There is no deployment named {text}.")
+    return str(found["deployment"]["id"])
+
+
+def parse_config(pairs: Sequence[str]) -> Wire:
+    """`a.b=1` and `a.c=x` -> `{"a": {"b": 1, "c": "x"}}`."""
+    built: Wire = {}
+    for pair in pairs:
+        dotted, value = _pair(pair, option="--config")
+        *parents, last = dotted.split(".")
+        inside = built
+        for parent in parents:
+            inside = inside.setdefault(parent, {})
+            if not isinstance(inside, dict):
+                raise click.BadParameter(f"{dotted} lies inside a value that is set already.", param_hint="--config")
+        inside[last] = _scalar(value)
+    return built
+
+
+def _scalar(text: str) -> object:
+    """A number, true or false keeps its kind; the rest is text."""
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if str(number) == text else text
+    return text
+
+
+def _pair(text: str, *, option: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.BadParameter(f"{text} is not KEY=VALUE.", param_hint=option)
+    return key, value
+
+
+def _json_object(path: Path) -> Wire:
+    try:
+        loaded: Any = json.loads(path.read_text())
+    except ValueError as cause:
+        raise click.BadParameter(f"{path} is no JSON: {cause}", param_hint="--job-agent-config-file") from cause
+    if not isinstance(loaded, dict):
+        raise click.BadParameter(f"{path} must hold a JSON object.", param_hint="--job-agent-config-file")
+    return loaded
