@@ -1,0 +1,133 @@
+"""What does a test that needs PostgreSQL get? A real server for the session, and a database of its own for each test.
+
+    pg                   the running server (an `EmbeddedPostgres`); INTERLOCK_TEST_PG=<bindir> takes other binaries
+    data_dir             an empty directory for `--data`, which PostgreSQL's user can reach; removed with its database
+    new_database         `await new_database()` gives the address of one more fresh, migrated database
+    database_url         the address of a fresh, migrated database
+    empty_database_url   the address of a database without a table
+    store                a `Store` on a fresh, migrated database
+
+A migrated database is a copy of a template (about 30 ms), so no test sees another's rows. The server and the template
+are made by threads of their own, outside every test's event loop. It runs without fsync: nothing here is to survive
+the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from interlock.store import embedded
+
+TEMPLATE = "interlock_template"
+NO_DURABILITY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def pg() -> Iterator[embedded.EmbeddedPostgres]:
+    folder = _folder_for_all("interlock-tests-")
+    bin_dir = os.environ.get("INTERLOCK_TEST_PG")
+    server = embedded.EmbeddedPostgres(folder, binaries=Path(bin_dir) if bin_dir else None, settings=NO_DURABILITY)
+    server.start_blocking()
+    yield server
+    server.stop_blocking()
+    embedded.remove(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(pg: embedded.EmbeddedPostgres) -> str:
+    from interlock.store.migrate import migrate
+
+    async def make() -> None:
+        await _on(pg, f"CREATE DATABASE {TEMPLATE}")
+        await migrate(pg.url_of(TEMPLATE))
+
+    _in_a_thread(make())
+    return TEMPLATE
+
+
+@pytest.fixture
+async def new_database(
+    pg: embedded.EmbeddedPostgres, migrated_template: str
+) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    made = []
+
+    async def make() -> str:
+        name = f"test_{next(_numbers)}"
+        await _on(pg, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        made.append(name)
+        return pg.url_of(name)
+
+    yield make
+    for name in made:
+        await _on(pg, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database_url(new_database: Callable[[], Awaitable[str]]) -> str:
+    return await new_database()
+
+
+@pytest.fixture
+async def empty_database_url(pg: embedded.EmbeddedPostgres) -> AsyncIterator[str]:
+    name = f"empty_{next(_numbers)}"
+    await _on(pg, f"CREATE DATABASE {name}")
+    yield pg.url_of(name)
+    await _on(pg, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Any]:
+    from interlock.store.tx import Store
+
+    opened = await Store.open(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    folder = _folder_for_all("interlock-data-")
+    yield folder / "data"
+    embedded.remove(folder / "data")
+    shutil.rmtree(folder)
+
+
+def _folder_for_all(prefix: str) -> Path:
+    """Make a folder outside pytest's own, which is closed to PostgreSQL's user when the tests run as root."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o711)
+    return folder
+
+
+def _in_a_thread(work: Coroutine[Any, Any, None]) -> None:
+    """Run to its end on a loop of its own; the test's own thread may already have one, of another scope."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
+
+
+async def _on(pg: embedded.EmbeddedPostgres, sql: str) -> None:
+    conn = await asyncpg.connect(pg.url_of("postgres"))
+    try:
+        await conn.execute(sql)
+    finally:
+        await conn.close()
