@@ -1,0 +1,59 @@
+"""Are the docs true? Generated pages are current, named files exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from house.source import SRC, TOP, name_of, tracked_files
+
+PAGES = [path for path in tracked_files() if path.suffix == ".md"]
+
+# A word in backticks that looks like a file of ours: `store/work.py`, `sql/job.sql`, `docs/story.md`.
+FILE = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|sql|md|html|toml|yaml|css|js))`")
+WHERE = (TOP, SRC, SRC / "store", TOP / "docs")
+
+OURS = {"story.md", "README.md", "glossary.md", "CONTRIBUTING.md", "SECURITY.md"}
+"""The pages that are maps: a file they name must exist. Decision records are history and may name what is gone."""
+
+
+def test_generated_pages_are_current() -> None:
+    done = subprocess.run(
+        [sys.executable, TOP / "docs" / "generate.py", "--check"], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_file_that_a_map_names_exists() -> None:
+    wrong = [
+        f"{name_of(page)}: {name}"
+        for page in PAGES
+        if page.name in OURS and page.parent in {TOP, TOP / "docs"}
+        for name in FILE.findall(page.read_text())
+        if not any((place / name).is_file() for place in WHERE)
+    ]
+    assert wrong == []
+
+
+def test_every_link_to_a_file_of_ours_leads_to_it() -> None:
+    wrong = [
+        f"{name_of(page)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", without_code(page))
+        if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists()
+    ]
+    assert wrong == []
+
+
+def test_every_decision_record_says_what_was_decided_and_why() -> None:
+    wrong = []
+    for page in sorted((TOP / "docs" / "decisions").glob("[0-9]*.md")):
+        text = page.read_text()
+        wrong += [f"{name_of(page)}: no {part}" for part in ("## Decision", "## Why") if part not in text]
+    assert wrong == []
+
+
+def without_code(page: Path) -> str:
+    return re.sub(r"(?s)```.*?```|`[^`\n]*`", "", page.read_text())

@@ -1,0 +1,36 @@
+"""Is every ledger event documented, and does every documented one happen?"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from interlock.model.event import KINDS
+
+from house.source import SRC, dotted, modules, name_of, texts_of, tree_of
+
+CATALOGUE = SRC / "model" / "event.py"
+
+
+def test_every_kind_is_named_subject_and_what_and_has_a_sentence() -> None:
+    assert [kind for kind in KINDS if not re.fullmatch(r"[a-z_]+\.[a-z_]+", kind)] == []
+    assert [kind for kind, line in KINDS.items() if len(line.split()) < 3 or not line.rstrip().endswith(".")] == []
+
+
+def test_every_documented_kind_is_recorded_somewhere() -> None:
+    used = {text for path in modules() if path != CATALOGUE for _, text in texts_of(tree_of(path))}
+    used |= {word for path in (SRC / "store").rglob("*.sql") for word in re.findall(r"'([a-z_.]+)'", path.read_text())}
+    assert sorted(set(KINDS) - used) == []
+
+
+def test_every_recorded_kind_is_documented() -> None:
+    """`Event` refuses an unknown kind when it happens; this finds it before."""
+    wrong = [
+        f"{name_of(path)}:{node.lineno} {kind.value}"
+        for path in modules()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] == "Event"
+        for kind in [*node.args[:1], *(word.value for word in node.keywords if word.arg == "kind")]
+        if isinstance(kind, ast.Constant) and isinstance(kind.value, str) and kind.value not in KINDS
+    ]
+    assert wrong == []

@@ -1,0 +1,51 @@
+"""Does SQL stand only where it may? In `store/sql`, in `store/migrations`, and in `inventory/to_sql.py`."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from house.source import SRC, modules, name_of, texts_of, tree_of
+
+LOOKS_LIKE_SQL = re.compile(
+    r"(?is)\b(select\s+.+\s+from\s+\w|insert\s+into\s+\w|update\s+\w+\s+set\s|delete\s+from\s+\w|"
+    r"create\s+(temp(orary)?\s+|unlogged\s+)?(table|index|function|trigger|database|role)\s|drop\s+(table|database)\s|"
+    r"alter\s+table\s|truncate\s+\w)"
+)
+
+MAY_HOLD_SQL = {"src/interlock/inventory/to_sql.py": "compiles a selector to a WHERE fragment with numbered parameters"}
+
+
+def test_sql_text_stands_in_sql_files() -> None:
+    wrong = [
+        f"{name_of(path)}:{line} {' '.join(text.split())[:80]}"
+        for path in modules()
+        if name_of(path) not in MAY_HOLD_SQL
+        for line, text in texts_of(tree_of(path))
+        if LOOKS_LIKE_SQL.search(text)
+    ]
+    assert wrong == []
+
+
+def test_every_named_query_says_what_it_relies_on() -> None:
+    """House rule 9: the comment above a query names the index. A query without a word above it has no reason yet."""
+    wrong = []
+    for path in sorted((SRC / "store" / "sql").glob("*.sql")):
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith("-- name:"):
+                near = [lines[i] for i in (number - 1, number + 1) if 0 <= i < len(lines)]
+                if not any(other.startswith("--") and len(other.split()) > 2 for other in near):
+                    wrong.append(f"{name_of(path)}:{number + 1} {line}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("text", ["SELECT id FROM job", "insert into job values", "UPDATE job SET x = 1"])
+def test_the_search_finds_sql(text: str) -> None:
+    assert LOOKS_LIKE_SQL.search(text)
+
+
+@pytest.mark.parametrize("text", ["update available", "The job was deleted from it"])
+def test_the_search_knows_prose(text: str) -> None:
+    assert not LOOKS_LIKE_SQL.search(text)
