@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from interlock.cli.attached import given
 from interlock.cli.connection import connect
 
 ROLES = ("viewer", "developer", "approver", "operator", "admin")
@@ -47,15 +48,12 @@ def create(
     if data is not None or database_url is not None:
         import asyncio
 
-        from interlock.app import create_key
+        from interlock.app import create_key, load_settings
 
         if workspace is None:
             raise click.UsageError("Give --workspace.")
-        click.echo(
-            asyncio.run(
-                create_key(data=data, database_url=database_url, user=user, workspace=workspace, role=role, name=name)
-            )
-        )
+        settings = load_settings(**given(data=data, database_url=database_url))
+        click.echo(asyncio.run(create_key(settings, user=user, workspace=workspace, role=role, name=name)))
         return
     with connect(url=url, api_key=api_key, workspace=workspace) as client:
         click.echo(client.create_key(user=user, role=role, name=name)["key"])

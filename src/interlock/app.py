@@ -1,0 +1,379 @@
+"""How do the parts become a running program? The composition root: the only file that wires.
+
+    settings  ->  database   the given address, our own PostgreSQL, or the one that an `up` of this directory runs
+              ->  migrate    any process may be the first
+              ->  Store      one pool
+              ->  registries AGENTS and METRICS, with the settings they need
+              ->  the web app (api, console, /metrics) or the workers
+
+`run_api` and `run_worker` are what the commands call; each gives an exit code. Stopping is the same everywhere: the
+first Ctrl-C or SIGTERM ends new work, finishes the step in hand and closes from the outside in; a second one ends the
+process at once, which loses nothing that was committed.
+
+What `up` adds, keeping a worker alive beside the API, is in `cli/up.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+from pydantic import ValidationError
+
+from interlock.access import Role
+from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused
+from interlock.model.event import Actor
+from interlock.settings import Settings
+from interlock.store.embedded import EmbeddedPostgres, attach
+from interlock.store.migrate import migrate
+from interlock.store.principals import (
+    find_caller,
+    find_principal_by_name,
+    save_key,
+    save_member,
+    save_principal,
+)
+from interlock.store.tx import Store
+from interlock.store.workspaces import create_workspace, find_workspace
+
+ADMIN = "admin"
+"""The principal that the first start makes."""
+
+FIRST_WORKSPACE = "default"
+"""The workspace that the first start makes where no other was asked for."""
+
+OURS = Actor("system", "00000000-0000-0000-0000-000000000000", "interlock")
+"""Who does what no person asked for: the bootstrap, and what is done with the database at hand."""
+
+SHUTDOWN_S = 3
+"""How long open requests and streams may take once we are asked to stop."""
+
+_PR_SET_PDEATHSIG = 1
+_log = structlog.get_logger(__name__)
+
+
+# --- settings and logs -----------------------------------------------------------------------------------------------
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Settings from flags, then the environment.
+
+    Fails: `Invalid` that names every setting with a value it cannot have.
+    """
+    try:
+        return Settings(**flags)
+    except ValidationError as cause:
+        faults = [FieldError(f"INTERLOCK_{'.'.join(map(str, e['loc'])).upper()}", e["msg"]) for e in cause.errors()]
+        raise Invalid("; ".join(f"{each.path}: {each.message}" for each in faults), fields=faults) from cause
+
+
+def start_logging() -> None:
+    """Logs go to stderr: lines for a person on a terminal, JSON otherwise. stdout is for what was asked for."""
+    level = os.environ.get("INTERLOCK_LOG_LEVEL", "info").upper()
+    on_terminal = sys.stderr.isatty()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Any = structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
+    finish: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    finish += [] if on_terminal else [structlog.processors.format_exc_info]
+    out = logging.StreamHandler(sys.stderr)
+    out.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*finish, renderer]))
+    logging.basicConfig(level=level, handlers=[out], force=True)
+    for chatty in ("httpx", "httpcore", "uvicorn.error", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+# --- the parts -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def database(settings: Settings, *, own: bool) -> AsyncIterator[str]:
+    """The address of a database that answers, as long as the block runs.
+
+    Takes: `own` starts our own PostgreSQL in the data directory where no address is set; else that of a running `up` is
+           found.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url
+    elif own:
+        make_private(settings.data)
+        async with EmbeddedPostgres(settings.data, binaries=settings.postgres_bin) as postgres:
+            yield postgres.url
+    else:
+        yield await attach(settings.data)
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings, url: str) -> AsyncIterator[Store]:
+    """The store, on tables that are up to date."""
+    await migrate(url)
+    store = await Store.open(url, pool_max=settings.pool_max)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def make_private(folder: Path) -> None:
+    """Make the data directory. Nobody else needs to list it, but PostgreSQL's user must be able to go through."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        folder.chmod(0o711)
+
+
+# --- the first key ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What a start has to tell: the key and the workspace that it made. None: none, or it was given."""
+
+    key: str | None = None
+    workspace: str | None = None
+
+
+async def bootstrap(store: Store, settings: Settings) -> Welcome:
+    """Make sure that somebody can come in.
+
+    The first start makes the admin, a key and a workspace. A key or workspace named in the settings is there
+    afterwards, at every start; what exists is left alone.
+    """
+    for last_try in (False, True):
+        try:
+            return await _bootstrap(store, settings)
+        except Conflict:
+            if last_try:
+                raise
+    raise AssertionError
+
+
+async def _bootstrap(store: Store, settings: Settings) -> Welcome:
+    """As above. Of two processes that start at once, the second meets a `Conflict` and looks again."""
+    given, slug = settings.bootstrap_api_key, settings.bootstrap_workspace
+    async with store.read() as conn:
+        first = await find_principal_by_name(conn, ADMIN) is None
+        slug = slug or (FIRST_WORKSPACE if first else None)
+        missing = slug is not None and await find_workspace(conn, slug) is None
+    known = given is not None and await find_caller(store, given) is not None
+    if not first and not missing and (given is None or known):
+        return Welcome()
+    key = None
+    async with store.tx(actor=OURS, cause="bootstrap", workspace_id=None) as tx:
+        admin_id = await save_principal(tx, ADMIN, system_role="admin")
+        if (first or given is not None) and not known:
+            key = await save_key(tx, admin_id, name="bootstrap", key=given)
+        if missing and slug is not None:
+            await create_workspace(tx, slug, slug=slug, creator_id=admin_id)
+    return Welcome(key=None if given else key, workspace=slug if missing else None)
+
+
+async def create_key(settings: Settings, *, user: str, workspace: str, role: str, name: str) -> str:
+    """Make a key with the database at hand: the way in when every other key is lost."""
+    async with database(settings, own=False) as url, open_store(settings, url) as store:
+        async with store.read() as conn:
+            found = await find_workspace(conn, workspace)
+        if found is None:
+            raise NotFound(f"There is no workspace {workspace}.")
+        async with store.tx(actor=OURS, cause="keys create", workspace_id=found.id) as tx:
+            principal_id = await save_principal(tx, user)
+            await save_member(tx, found.id, principal_id=principal_id, role=Role(role))
+            return await save_key(tx, principal_id, name=name)
+
+
+# --- serving ---------------------------------------------------------------------------------------------------------
+
+
+def build_app(store: Store, settings: Settings) -> Any:
+    """Everything that is served at one address: /api, the console at /, /metrics."""
+    from interlock.api import build_api
+    from interlock.web.metrics import add_metrics
+
+    app = build_api(store, settings)
+    add_metrics(app, store)
+    try:
+        from interlock.console import build_console
+    except ImportError:
+        return app
+    app.mount("/", build_console(store, settings))
+    return app
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Bind the address; port 0 takes a free one.
+
+    Fails: `Refused` with the reason in words.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as cause:
+        said = cause.strerror or str(cause)
+        raise Refused(f"Cannot listen on {settings.host}:{settings.port}: {said}. Give another --port.") from cause
+
+
+def url_of(bound: socket.socket) -> str:
+    """The address that a person on this machine would open."""
+    host, port = bound.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, because who stops is decided here; it says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+async def serve(app: Any, bound: socket.socket, *, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+    """Serve until `stop`, then let open requests end."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=SHUTDOWN_S, server_header=False
+    )
+    server = _Server(config, on_ready=on_ready)
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+    finally:
+        waiting.cancel()
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def run(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, at_once: Callable[[], None] | None = None
+) -> int:
+    """Run a program that ends when its event is set, which the first Ctrl-C or SIGTERM does.
+
+    Takes: `at_once` is called when a second signal ends the process without ceremony.
+    """
+    start_logging()
+
+    async def with_signals() -> None:
+        stop = asyncio.Event()
+
+        def asked(number: int) -> None:
+            if stop.is_set():
+                if at_once is not None:
+                    at_once()
+                os._exit(128 + number)
+            stop.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, asked, number)
+        await main(stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(with_signals())
+    return 0
+
+
+def run_api(settings: Settings) -> int:
+    """`interlock api`."""
+
+    async def main(stop: asyncio.Event) -> None:
+        async with database(settings, own=False) as url, open_store(settings, url) as store:
+            welcome = await bootstrap(store, settings)
+            bound = listen(settings)
+            await serve(
+                build_app(store, settings), bound, stop=stop, on_ready=lambda: greet(url_of(bound), welcome=welcome)
+            )
+
+    return run(main)
+
+
+def run_worker(settings: Settings, *, parent: int | None = None) -> int:
+    """`interlock worker`.
+
+    Takes: `parent` is the process whose end ends this one.
+    """
+    if parent is not None:
+        _end_with(parent)
+
+    async def main(stop: asyncio.Event) -> None:
+        from interlock.agents import AGENTS
+        from interlock.metrics import METRICS
+        from interlock.workers import run_workers
+
+        watching = asyncio.create_task(_stop_when_orphaned(parent, stop)) if parent is not None else None
+        async with database(settings, own=False) as url, open_store(settings, url) as store:
+            await run_workers(store, AGENTS, METRICS, settings, stop)
+        if watching is not None:
+            watching.cancel()
+
+    return run(main)
+
+
+def _end_with(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; prctl(2)). A parent gone already is noticed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit(1)
+
+
+async def _stop_when_orphaned(parent: int, stop: asyncio.Event) -> None:
+    """The same where the kernel does not help: look every second."""
+    while os.getppid() == parent:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), timeout=1)
+    stop.set()
+
+
+def greet(url: str, *, welcome: Welcome) -> None:
+    """Say where it is, and the key once."""
+    lines = ["Interlock is up.", f"  Console    {url}/", f"  API        {url}/api"]
+    if welcome.workspace is not None:
+        lines.append(f"  Workspace  {welcome.workspace}")
+    if welcome.key is not None:
+        lines += [f"  API key    {welcome.key}", "             Keep it: it is shown this once."]
+    print("\n".join(lines), flush=True)  # noqa: T201 — this is what `up` and `api` have to say
+
+
+def write_address(data: Path, url: str) -> Path:
+    """Note where this `up` listens, for tools that look for it: `DATA/up.json`, for our user alone."""
+    path = data / "up.json"
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"pid": os.getpid(), "url": url}, file)
+    fresh.replace(path)
+    return path
