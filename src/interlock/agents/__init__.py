@@ -1,8 +1,84 @@
-"""Who does the work? One file per job agent: start, find, observe, cancel.
+"""What does the work? One file per job agent; this file says what an agent is and lists them.
 
-An agent gets a job and returns observations; it never imports the store and decides nothing. Its class (keyed,
-findable, told, asked) says what an unanswered start allows and what we promise. One conformance suite runs against
-every agent.
+An agent is four verbs. Each takes a job and returns what was seen; an agent holds no state of its own, never imports
+the store, and decides nothing about the job. Interlock records the observation.
 
-Source: DESIGN section 6; core.md section 5.
+    start    hand the job over; called again for the same attempt it runs nothing twice, as far as its class promises
+    find     is there a run of this attempt outside? None: there is none. Asked after a start that got no answer
+    observe  how does the run go? None: the outside knows no such run
+    cancel   ask for its end; what is returned is what is so now, the end is seen by `observe`
+
+The class (`AgentClass`) says what an unanswered start allows and what we promise: keyed, findable, told, asked (core.md
+section 5). An agent raises `AgentUnavailable` when it cannot tell, `Rejected` when the outside said no for good.
+
+To add one: copy `test_runner.py`, keep its shape, let its module docstring be its user page, add it to AGENTS, and add
+it to the list in `tests/agents/test_conformance.py`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from interlock.agents.exec import ExecAgent
+from interlock.agents.http_pull import HttpPullAgent
+from interlock.agents.test_runner import TestRunnerAgent
+from interlock.model.job import AgentClass, AgentJob, Authorization, Observation
+
+__all__ = ["AGENTS", "Agent", "build_agents"]
+
+
+class Agent(Protocol):
+    """What every job agent offers.
+
+    `kind` is the wire's type string. `capabilities` are what it can do beside the four verbs (plan, confirm, inspect,
+    ...). `observe_every_s` is how long to wait between two looks at a run; None: never look, the outside reports by
+    itself.
+    """
+
+    kind: ClassVar[str]
+    klass: ClassVar[AgentClass]
+    capabilities: ClassVar[frozenset[str]]
+    observe_every_s: ClassVar[float | None]
+
+    def check_config(self, config: Mapping[str, object]) -> None:
+        """Refuse a config when it is written.
+
+        Why:   the deployment's and the version's config may complete an agent's, so a missing key is no error here;
+               `start` refuses what is still missing.
+        Fails: `Invalid` with the path of each wrong field (`config.command[1]`).
+        """
+        ...
+
+    async def start(self, job: AgentJob, authorization: Authorization) -> Observation:
+        """Hand the job over."""
+        ...
+
+    async def find(self, job: AgentJob) -> Observation | None:
+        """The run of this attempt, or None where there is none."""
+        ...
+
+    async def observe(self, job: AgentJob) -> Observation | None:
+        """How the run goes, or None where the outside knows no such run."""
+        ...
+
+    async def cancel(self, job: AgentJob) -> Observation | None:
+        """Ask for the run's end."""
+        ...
+
+    def links(self, job: AgentJob, observation: Observation) -> Mapping[str, str]:
+        """Label -> URL, for people."""
+        ...
+
+
+AGENTS: tuple[type[Agent], ...] = (ExecAgent, HttpPullAgent, TestRunnerAgent)
+
+
+def build_agents(*, exec_root: Path, exec_enabled: bool) -> dict[str, Agent]:
+    """One agent of each kind, by kind, as the composition root wants them.
+
+    Takes: `exec_root` is the folder where runs of the exec agent live (`DATA/exec`).
+    """
+    built: tuple[Agent, ...] = (ExecAgent(exec_root, enabled=exec_enabled), HttpPullAgent(), TestRunnerAgent())
+    return {agent.kind: agent for agent in built}

@@ -1,0 +1,77 @@
+"""Every listed agent passes the suite."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from interlock.agents import AGENTS
+from interlock.agents.exec import ExecAgent
+from interlock.agents.http_pull import HttpPullAgent
+from interlock.agents.test_runner import TestRunnerAgent
+
+from .conformance import AgentConformance, Rehearsal
+
+
+class TestExec(AgentConformance):
+    @pytest.fixture
+    def rehearsal(self, tmp_path: Path) -> Rehearsal:
+        runs = tmp_path / "runs"
+        runs.touch()
+        note = "import os, sys; os.write(os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND), b'x')"
+        return Rehearsal(
+            agent=ExecAgent(tmp_path / "exec", enabled=True, grace_s=0.5),
+            quick={"command": [sys.executable, "-S", "-c", note, str(runs)]},
+            slow={"command": ["sleep", "60"]},
+            wrong=(
+                ({"command": "rm -rf /"}, "config.command"),
+                ({"command": []}, "config.command"),
+                ({"command": ["echo", 5]}, "config.command[1]"),
+                ({"command": ["echo", "{{ resource.name | upper }}"]}, "config.command[1]"),
+                ({"command": ["echo", "{{ resource.name"]}, "config.command[1]"),
+                ({"comand": ["echo"]}, "config.comand"),
+                ({"env": ["A=1"]}, "config.env"),
+                ({"env": {"A=B": "1"}}, "config.env"),
+                ({"env": {"A": None}}, "config.env.A"),
+                ({"timeoutSeconds": 0}, "config.timeoutSeconds"),
+                ({"timeoutSeconds": "soon"}, "config.timeoutSeconds"),
+                ({"outputBytesMax": 1.5}, "config.outputBytesMax"),
+                ({"cwd": 7}, "config.cwd"),
+            ),
+            runs=lambda: runs.stat().st_size,
+        )
+
+
+class TestTestRunner(AgentConformance):
+    @pytest.fixture
+    def rehearsal(self) -> Rehearsal:
+        return Rehearsal(
+            agent=TestRunnerAgent(),
+            quick={"delaySeconds": 0.05, "status": "completed"},
+            slow={"delaySeconds": 60},
+            wrong=(
+                ({"delaySeconds": -1}, "config.delaySeconds"),
+                ({"delaySeconds": "5"}, "config.delaySeconds"),
+                ({"delaySeconds": True}, "config.delaySeconds"),
+                ({"status": "fine"}, "config.status"),
+                ({"message": 5}, "config.message"),
+                ({"delay": 5}, "config.delay"),
+            ),
+        )
+
+
+class TestHttpPull(AgentConformance):
+    @pytest.fixture
+    def rehearsal(self) -> Rehearsal:
+        return Rehearsal(
+            agent=HttpPullAgent(),
+            quick={"anything": "goes"},
+            slow={},
+            wrong=(({str(number): "" for number in range(201)}, "config"),),
+        )
+
+
+def test_no_listed_agent_is_left_out() -> None:
+    assert {listed.kind for listed in AGENTS} == {"exec", "test-runner", "http-pull"}
