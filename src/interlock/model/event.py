@@ -1,0 +1,155 @@
+"""What can happen, who did it and what is it about? The nouns of the ledger and the catalogue of its event kinds.
+
+Only transitions are events: something is now different from before, and a person may ask why. A kind is
+`subject.what`, in the past tense. Its line in `KINDS` is the documentation; a kind that is not there cannot be
+recorded.
+
+An event's body holds what a reader needs beyond the envelope (from, to, numbers, reasons), in JSON, small and stable.
+It never holds personal text: what a person wrote is a note, a row of its own that can be erased.
+
+Source: core.md section 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from interlock.model.errors import Bug
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A thing by kind and id, as in `job:8f14…`."""
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it: `user`, `service` (a key's owner), `agent` or `system` (a worker of ours). `name` is never stored."""
+
+    kind: str
+    id: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One transition.
+
+    Takes: `refs` are the other things it is about; each finds the event in its own history. `chain` is the change it
+           belongs to.
+    Fails: `Bug` when the kind is not in the catalogue.
+    """
+
+    kind: str
+    subject: Ref
+    body: Mapping[str, object] = field(default_factory=dict)
+    refs: tuple[Ref, ...] = ()
+    decision_id: str | None = None
+    chain: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise Bug(f"No ledger event is called {self.kind!r}; add it to model/event.py with its sentence.")
+
+
+KINDS: dict[str, str] = {
+    # Inventory
+    "workspace.created": "A workspace exists; everything below belongs to one.",
+    "workspace.changed": "A workspace's name or slug changed.",
+    "system.created": "A system groups deployments and environments.",
+    "system.changed": "A system's name or description changed.",
+    "system.deleted": "A system is gone; its links are too.",
+    "system.linked": "A deployment or environment joined a system, so targets may appear.",
+    "system.unlinked": "A deployment or environment left a system, so targets may disappear.",
+    "environment.created": "An environment selects resources.",
+    "environment.changed": "An environment's selector, name or metadata changed.",
+    "environment.deleted": "An environment is gone; its targets are detached.",
+    "deployment.created": "A deployment can receive versions.",
+    "deployment.changed": "A deployment's selector, agent, config or metadata changed.",
+    "deployment.deleted": "A deployment is gone; its targets are detached.",
+    "resource.created": "A resource arrived by API, sync or apply.",
+    "resource.changed": "A resource's metadata, config or variables changed.",
+    "resource.deleted": "A resource left; its targets are detached.",
+    "provider.created": "A resource provider may sync resources.",
+    "provider.changed": "A resource provider's name or metadata changed.",
+    "provider.synced": "A provider sent its whole set; the body counts what came, changed and left.",
+    "provider.deleted": "A resource provider is gone.",
+    "agent.created": "A job agent can be chosen.",
+    "agent.changed": "A job agent's config or selector changed.",
+    "agent.deleted": "A job agent is gone; what selected it holds.",
+    # Versions and policies
+    "version.created": "CI announced a version.",
+    "version.changed": "A version's name, config, metadata or evidence changed.",
+    "version.status_changed": "A version became ready, paused, rejected or another status.",
+    "policy.created": "A policy exists with its first revision.",
+    "policy.changed": "A policy has a new revision.",
+    "policy.deleted": "A policy no longer applies.",
+    # People and keys
+    "principal.created": "A user or service account exists.",
+    "key.created": "An API key was made; it was shown once.",
+    "key.revoked": "An API key no longer opens anything.",
+    "member.added": "A principal has a role in a workspace.",
+    "member.changed": "A member has another role.",
+    "member.removed": "A principal is no longer a member.",
+    # Targets and rollouts
+    "target.attached": "A deployment, an environment and a resource met: there is something to release to.",
+    "target.detached": "A target no longer matches; what runs there is left alone.",
+    "target.removed": "A target was taken down on purpose.",
+    "rollout.opened": "The first target of an environment passed all gates for this change.",
+    "rollout.paused": "A person paused a rollout; it starts nothing.",
+    "rollout.resumed": "A person resumed a paused or halted rollout.",
+    "rollout.halted": "More failed than is allowed; the rollout starts nothing until a person acts or a newer one comes.",
+    "rollout.completed": "Every target of the rollout has landed.",
+    "rollout.superseded": "A newer change took over.",
+    "rollout.aborted": "A person gave the rollout up.",
+    # Changes, moves and jobs
+    "change.created": "Someone wants something different: a version, a config, a rollback, a redeploy or a removal.",
+    "move.admitted": "A target may go from its release to another one.",
+    "move.started": "The first job of the move was handed over.",
+    "move.succeeded": "Every step of the move succeeded.",
+    "move.failed": "A step of the move failed for good.",
+    "move.withdrawn": "The move was taken back before it was handed over.",
+    "move.cancelled": "The move was cancelled after it was handed over.",
+    "move.verified": "What the move brought was verified: the release is good.",
+    "job.created": "A step of a move waits for its agent.",
+    "job.handed_over": "The agent has the job.",
+    "job.uncertain": "The hand-over was not answered: whether the outside runs it is unknown.",
+    "job.status_changed": "The job went from one status to another.",
+    "job.withdrawn": "The job was taken back before anybody had it.",
+    "job.claimed": "A pull agent took the job.",
+    "job.noted": "News came too late or out of order; it is noted and changes nothing.",
+    "job.cancel_asked": "The outside was asked to stop the job.",
+    # Judgement
+    "verification.started": "Measuring began.",
+    "verification.passed": "What was measured is good enough.",
+    "verification.failed": "What was measured is not good enough.",
+    "verification.inconclusive": "Measuring could not tell.",
+    "approval.requested": "Nothing else holds; a person is asked.",
+    "approval.given": "A person approved what they were shown.",
+    "approval.rejected": "A person rejected what they were shown.",
+    "approval.withdrawn": "A person took their approval back.",
+    "approval.voided": "An approval no longer counts, because what it was given for changed.",
+    # What people set
+    "freeze.set": "Nothing may start where the freeze applies.",
+    "freeze.extended": "A freeze ends later than it did.",
+    "freeze.thawed": "A person ended a freeze.",
+    "freeze.expired": "A freeze reached its end.",
+    "pin.set": "A target is pinned to one version.",
+    "pin.removed": "A target is no longer pinned.",
+    "skip.set": "A rule is skipped for a while.",
+    "skip.removed": "A skip was taken back.",
+    "quarantine.set": "A version or config is kept off targets where it failed.",
+    "quarantine.cleared": "A person let a quarantined version or config try again.",
+    "rollback.started": "Targets go back to their last good release.",
+    "rollback.escalated": "Going back did not help, or cannot: a person must act.",
+    # Self-checks
+    "sweep.difference": "The sweep found a move that no fact had asked for; this is a fault of ours.",
+}
+"""kind -> what it means, in one sentence."""
