@@ -1,9 +1,69 @@
-"""Which moves may start now, and why not the others? The pure core: facts and an instant in, a plan out.
+"""Which moves should happen now, and why not the others? The pure core: no I/O, no clock, no log, no async.
 
-There is no I/O here, no clock, no log and no async. `now` enters once a round as an argument; what a rule wants to
-remember is a fact that was loaded, what it wants to do is an entry of the plan. Five calls make a decision:
-candidates, gates, pace, reactions, plan. An error of a rule becomes `unknown`, which holds; it never opens a gate and
-never clears desired state.
+    reactions   what ended is answered: verification, success, rollback, halt
+    candidates  which versions a target may consider at all
+    gates       which of them may start, per kind of move
+    pace        how many go now, in which order
+    plan        every write of the round, and the next instant at which time alone may change an answer
 
-Source: DESIGN section 4; core.md sections 3, 4 and 9.
+Takes frozen `Facts` and one `now`; gives a `Plan`. It is total: a rule that raises becomes `unknown`, which holds.
+
+Source: core.md sections 3 and 4; DESIGN.md section 4.
 """
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from interlock.decide import react
+from interlock.decide.candidates import Candidates
+from interlock.decide.facts import Facts, Index
+from interlock.decide.gates import Gates
+from interlock.decide.pace import MOVES_MAX, Pace
+from interlock.decide.plan import Plan, applied, joined
+from interlock.decide.record import Recorder
+
+ENGINE_VERSION = "1"
+"""Goes up with every change that may decide the same facts differently; `replay` says so when it differs."""
+
+
+def decide(facts: Facts, now: datetime, *, moves_max: int = MOVES_MAX) -> Plan:
+    """One round of one deployment.
+
+    Costs: linear in targets; each environment-and-version rule once per policy set.
+    """
+    recorder = Recorder(facts, now)
+    answers = react.answer(Index(facts), recorder, now)
+    index = Index(applied(facts, answers, now))
+    gates = Gates(index, recorder, Candidates(index, now), now)
+    asked = gates.ask()
+    starts = Pace(index, recorder, gates, now, moves_max).admit(asked)
+    plan = joined((answers, starts), wake_at=None)
+    return replace(
+        plan,
+        desired_by_target=_desired(index, plan, asked.by_target),
+        decisions=recorder.decisions(),
+        target_decisions=recorder.rows(),
+        wake_at=recorder.next_wake(),
+    )
+
+
+def _desired(index: Index, plan: Plan, by_target: object) -> tuple[tuple[str, str | None], ...]:
+    """Where the version a target goes for differs from what its row says: paced or not; else what it runs."""
+    starting = {move.target_id: move.version_id for move in plan.moves}
+    changed = []
+    for target in index.facts.targets.values():
+        asking = by_target.get(target.id)  # type: ignore[attr-defined]
+        move = index.open_move_by_target.get(target.id)
+        if target.id in starting:
+            wanted: str | None = starting[target.id]
+        elif asking is not None and asking.choice is not None:
+            wanted = asking.choice.version.id
+        elif move is not None and (asking is None or asking.retrying):
+            wanted = move.version_id
+        else:
+            wanted = target.current.version_id if target.current else None
+        if wanted != target.desired:
+            changed.append((target.id, wanted))
+    return tuple(changed)

@@ -1,0 +1,73 @@
+"""How does a stored decision read? One sentence a verdict, the same for API, console and CLI.
+
+Takes stored verdict JSON (what `verdict.verdict_json` wrote), so that a decision of last month reads as it did. Instants are absolute: "opens 2026-03-09T09:00 Europe/Berlin", never
+"in 3 h".
+
+Source: DESIGN.md section 4 ("Reasons carry instants and numbers"); core.md law 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from interlock.decide import gates
+from interlock.decide.rules import RULES
+
+OWN = {
+    "quarantined": "The version that failed here is in quarantine for this target.",
+    "attempts_used": "Its last attempt failed and no retry is left.",
+    "job_failed": "The job ended {status}.",
+    "newer_version": "A newer version goes first.",
+    "slot_taken": "Another move took the last place in {key}.",
+}
+
+SENTENCES: Mapping[str, str] = {
+    **{code: text for rule in RULES for code, text in rule.REASONS.items()},
+    **gates.REASONS,
+    **OWN,
+}
+"""Reason code -> sentence with named values."""
+
+
+class _Words(dict[str, object]):
+    """Values for a sentence; one that is missing reads as '?', so that an old decision still reads."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def sentence(verdict: Mapping[str, object]) -> str:
+    """One verdict as a sentence, with since when, until when and who can act."""
+    values = verdict.get("values")
+    words = _Words({key: _word(value) for key, value in (values if isinstance(values, Mapping) else {}).items()})
+    if verdict.get("reason") == "frozen":
+        words["until"] = f"ends {words['until_at']}" if "until_at" in words else "has no end"
+        words["since"] = str(verdict.get("since", "?"))
+    text = SENTENCES.get(str(verdict.get("reason")), "{reason}").format_map(words | {"reason": verdict.get("reason")}) \
+        if str(verdict.get("reason")) in SENTENCES else str(verdict.get("reason"))
+    if verdict.get("outcome") == "pass":
+        return text
+    parts = [text]
+    if "changesAt" in verdict and str(verdict["changesAt"]) not in text:
+        parts.append(f"It changes at {verdict['changesAt']}.")
+    if "who" in verdict:
+        parts.append(f"Who can act: {verdict['who']}.")
+    if verdict.get("observed"):
+        parts.append("(observed only)")
+    return " ".join(parts)
+
+
+def _word(value: object) -> object:
+    return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def title(verdict: Mapping[str, object]) -> str:
+    """The rule, and the policy it comes from."""
+    policy = verdict.get("policy")
+    return f"{verdict.get('rule')} ({policy})" if policy else str(verdict.get("rule"))
+
+
+def sentences(verdicts: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """The verdicts with their sentences: what holds first, in the order of the stages."""
+    ordered = sorted(verdicts, key=lambda one: one.get("outcome") == "pass")
+    return [{**verdict, "title": title(verdict), "sentence": sentence(verdict)} for verdict in ordered]

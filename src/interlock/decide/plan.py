@@ -1,0 +1,343 @@
+"""What will one round write? Everything, in one frozen value; and what will the facts be once it is written?
+
+A plan names rows by ids that are derived from what they mean, so that deciding the same facts at the same instant twice gives the same plan, and committing it twice
+is refused by keys and not by luck.
+
+`applied(facts, plan)` is the pure twin of `store.plan.commit_plan`: a round uses it between its own steps, the simulator uses it as its database, and a law proves on
+real PostgreSQL that both agree (core.md 9, law 9).
+
+Source: core.md sections 3 and 6; nomad's scheduler for the shape (snapshot in, plan out).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+
+from interlock.decide.facts import Decided, Facts, Job, Landed, Move, Quarantine, ReleaseRef, Rollout, Verification
+from interlock.model.job import Handover, JobStatus
+from interlock.model.verification import MetricSpec
+
+
+@dataclass(frozen=True, slots=True)
+class NewChange:
+    """A change that a round itself makes: `config` or `rollback`."""
+
+    id: str
+    kind: str
+    version_id: str | None = None
+    config_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    """A rollout goes to another state. `values` are for the ledger (how many failed, which version took over)."""
+
+    rollout_id: str
+    state: str
+    reason: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to make. `decision_id` let it pass; it may be handed over before `valid_until`."""
+
+    job: Job
+    move_id: str
+    target_id: str
+    decision_id: str
+    valid_until: datetime | None
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRenewal:
+    """A job that still waits was judged again: by this decision, until then."""
+
+    job_id: str
+    decision_id: str
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveEnd:
+    """A move ends. `withdrawn_job_id` names a job of it that was not handed over, and now never will be."""
+
+    move_id: str
+    target_id: str
+    state: str
+    reason: str
+    values: Mapping[str, object]
+    withdrawn_job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChange:
+    """Where a target is now; None leaves a field as it was."""
+
+    target_id: str
+    current: ReleaseRef | None = None
+    good: ReleaseRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """A target's history with one version, as it now stands."""
+
+    target_id: str
+    version_id: str
+    landed: Landed
+
+
+@dataclass(frozen=True, slots=True)
+class NewQuarantine:
+    """What the target of a failed move must not take again."""
+
+    quarantine: Quarantine
+    move_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewVerification:
+    """A verification to begin: its metrics with the policy that asked for each."""
+
+    verification: Verification
+    move_id: str
+    target_id: str
+    metrics: tuple[tuple[str, MetricSpec], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRequest:
+    """A person is asked. `shown` is what is put before them, plain JSON."""
+
+    id: str
+    change_id: str
+    environment_id: str
+    version_id: str
+    minimum: int
+    why: str
+    shown: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class JobCancel:
+    """A running job is asked to stop; its target stays occupied until the outside confirms."""
+
+    job_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """A rollback failed too: a person must act."""
+
+    move_id: str
+    target_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One verdict tree: kind of move × environment × version × policy set. `verdicts` is plain JSON."""
+
+    id: str
+    subject: str
+    kind: str
+    environment_id: str
+    version_id: str
+    outcome: str
+    verdicts: tuple[Mapping[str, object], ...]
+    digest: str
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDecision:
+    """The short row of one target: what it goes for and the first thing that holds it."""
+
+    target_id: str
+    kind: str | None
+    version_id: str | None
+    outcome: str
+    verdicts: tuple[Mapping[str, object], ...]
+    decision_ids: tuple[str, ...]
+    digest: str
+    wake_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotClaim:
+    """A move takes a place in a limited group. The commit locks the group and counts again: a move that no longer fits is left out."""
+
+    move_id: str
+    key: str
+    limit: int
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every write of one round.
+
+    Takes: `verifying` are moves whose job ended well and whose verification runs. `desired_by_target` holds changes only.
+    """
+
+    changes: tuple[NewChange, ...] = ()
+    rollouts: tuple[Rollout, ...] = ()
+    rollout_states: tuple[RolloutState, ...] = ()
+    ends: tuple[MoveEnd, ...] = ()
+    verifying: tuple[str, ...] = ()
+    target_changes: tuple[TargetChange, ...] = ()
+    landings: tuple[Landing, ...] = ()
+    quarantines: tuple[NewQuarantine, ...] = ()
+    moves: tuple[Move, ...] = ()
+    jobs: tuple[NewJob, ...] = ()
+    slots: tuple[SlotClaim, ...] = ()
+    renewals: tuple[JobRenewal, ...] = ()
+    withdrawn_jobs: tuple[str, ...] = ()
+    verifications: tuple[NewVerification, ...] = ()
+    requests: tuple[NewRequest, ...] = ()
+    cancels: tuple[JobCancel, ...] = ()
+    escalations: tuple[Escalation, ...] = ()
+    desired_by_target: tuple[tuple[str, str | None], ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    target_decisions: tuple[TargetDecision, ...] = ()
+    wake_at: datetime | None = None
+
+    @property
+    def moving(self) -> bool:
+        """Whether it starts, ends or withdraws anything: more than words about what holds."""
+        return any(getattr(self, name) for name in MOVING)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write at all."""
+        return not any(getattr(self, one.name) for one in fields(self) if one.name != "wake_at")
+
+
+MOVING = (
+    "rollouts",
+    "rollout_states",
+    "ends",
+    "verifying",
+    "target_changes",
+    "moves",
+    "jobs",
+    "withdrawn_jobs",
+    "verifications",
+    "requests",
+    "cancels",
+    "escalations",
+)
+
+
+def joined(plans: Iterable[Plan], *, wake_at: datetime | None) -> Plan:
+    """The steps' plans as one, in their order."""
+    steps = tuple(plans)
+    parts: dict[str, object] = {
+        one.name: tuple(item for step in steps for item in getattr(step, one.name))
+        for one in fields(Plan)
+        if one.name != "wake_at"
+    }
+    return Plan(**parts, wake_at=wake_at)  # type: ignore[arg-type]
+
+
+def applied(facts: Facts, plan: Plan, now: datetime) -> Facts:
+    """The facts that a snapshot taken right after the plan's commit would hold.
+
+    Takes: `now` is the round's instant; ends are stamped with it.
+    """
+    if plan.empty:
+        return facts
+    return replace(
+        facts,
+        targets=_applied_targets(facts, plan),
+        rollouts=_applied_rollouts(facts, plan),
+        moves=_applied_moves(facts, plan, now),
+        landed_by_target_version={
+            **facts.landed_by_target_version,
+            **{(one.target_id, one.version_id): one.landed for one in plan.landings},
+        }
+        if plan.landings
+        else facts.landed_by_target_version,
+        quarantines=facts.quarantines + tuple(one.quarantine for one in plan.quarantines),
+        requests=facts.requests | {request.id for request in plan.requests},
+        decided_by_subject={
+            **facts.decided_by_subject,
+            **{one.subject: Decided(one.id, one.digest) for one in plan.decisions},
+        }
+        if plan.decisions
+        else facts.decided_by_subject,
+        decided_by_target={
+            **facts.decided_by_target,
+            **{one.target_id: Decided("", one.digest) for one in plan.target_decisions},
+        }
+        if plan.target_decisions
+        else facts.decided_by_target,
+    )
+
+
+def _applied_targets(facts: Facts, plan: Plan) -> Mapping[str, object]:  # type: ignore[type-arg]
+    if not plan.target_changes and not plan.desired_by_target:
+        return facts.targets
+    targets = dict(facts.targets)
+    for change in plan.target_changes:
+        target = targets.get(change.target_id)
+        if target is not None:
+            targets[target.id] = replace(
+                target, current=change.current or target.current, good=change.good or target.good
+            )
+    for target_id, version_id in plan.desired_by_target:
+        if target_id in targets:
+            targets[target_id] = replace(targets[target_id], desired=version_id)
+    return targets
+
+
+def _applied_rollouts(facts: Facts, plan: Plan) -> tuple[Rollout, ...]:
+    states = {change.rollout_id: change.state for change in plan.rollout_states}
+    return tuple(
+        replace(rollout, state=states[rollout.id]) if rollout.id in states else rollout
+        for rollout in facts.rollouts + plan.rollouts
+    )
+
+
+def _applied_moves(facts: Facts, plan: Plan, now: datetime) -> tuple[Move, ...]:
+    ends = {end.move_id: end for end in plan.ends}
+    withdrawn = {end.withdrawn_job_id for end in plan.ends} | set(plan.withdrawn_jobs)
+    verifying = frozenset(plan.verifying)
+    cancelled = {cancel.job_id for cancel in plan.cancels}
+    jobs: dict[str, list[Job]] = {}
+    for order in plan.jobs:
+        jobs.setdefault(order.move_id, []).append(order.job)
+    begun: dict[str, list[Verification]] = {}
+    for start in plan.verifications:
+        begun.setdefault(start.move_id, []).append(start.verification)
+
+    def after(move: Move) -> Move:
+        end = ends.get(move.id)
+        return replace(
+            move,
+            state=end.state if end else ("verifying" if move.id in verifying else move.state),
+            reason=end.reason if end else move.reason,
+            closed_at=now if end else move.closed_at,
+            jobs=tuple(_applied_job(job, withdrawn, cancelled, now) for job in move.jobs) + tuple(jobs.get(move.id, ())),
+            verifications=move.verifications + tuple(begun.get(move.id, ())),
+        )
+
+    touched = ends.keys() | verifying | jobs.keys() | begun.keys()
+    touched |= {
+        move.id
+        for move in facts.moves
+        if (withdrawn or cancelled) and any(job.id in withdrawn or job.id in cancelled for job in move.jobs)
+    }
+    moved = tuple(after(move) if move.id in touched else move for move in facts.moves + plan.moves)
+    live = {rollout.id for rollout in _applied_rollouts(facts, plan) if rollout.live}
+    return tuple(move for move in moved if move.open or move.rollout_id in live)
+
+
+def _applied_job(job: Job, withdrawn: set[str | None], cancelled: set[str], now: datetime) -> Job:
+    if job.id in withdrawn:
+        return replace(job, status=JobStatus.SKIPPED, handover=Handover.WAITING, completed_at=now)
+    return replace(job, cancel_asked=True) if job.id in cancelled else job

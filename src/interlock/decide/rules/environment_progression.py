@@ -1,0 +1,201 @@
+"""# environmentProgression: first there, then here
+
+A version may go into an environment when it has proved itself in another one: on so many percent of the targets there, for so long, not too long ago.
+
+```yaml
+rules:
+  - environmentProgression:
+      dependsOnEnvironmentSelector: environment.name == "staging"
+      minimumSuccessPercentage: 100    # default
+      minimumSoakTimeMinutes: 30       # or minimumSoakTimeSeconds, ours
+      requireVerificationPassed: true
+      require: any                     # ours: any (default) or all of the environments that match
+```
+
+The percentage is met at the first instant t at which `successes(t) ≥ ceil(p · n(t))`, n(t) being the targets attached at t. It is a function of stored times:
+it stays met when targets join or leave later, and the soak counts from it. It closes again only when the version is rolled back, halted, quarantined or rejected
+there, or `maximumAgeHours` passed since its newest success.
+
+**Passes** when one (`any`) or each (`all`) of the matching environments met it and soaked. An environment without targets passes ("0 of 0") unless
+`requireTargets` is set. **Holds** with the count until then, with the instant while it soaks, and for a person when no environment matches.
+**Wakes**: a success, a verification, the end of the soak. **Meets others**: approval is asked for only after this has passed.
+
+Source: core.md section 10; reference-behaviour.md 4.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from interlock.decide.facts import Environment
+from interlock.decide.subjects import EnvironmentVersion
+from interlock.decide.verdict import Outcome, Stage, Verdict, WaitsFor, earliest, holds, passes
+from interlock.inventory.selector import Scope, Selector, parse_selector
+from interlock.inventory.to_python import matches
+from interlock.model.wire import Fields
+
+kind = "environmentProgression"
+shape = "gate"
+stage = Stage.READINESS
+needs = frozenset({"environments", "targets", "landed_by_target_version", "rollouts", "quarantines", "versions"})
+
+REASONS = {
+    "progressed": "It proved itself in {environments}.",
+    "no_targets_upstream": "{environment} has no targets (0 of 0), which passes.",
+    "targets_missing": "{environment} has no targets, and the rule requires some.",
+    "no_environment_matches": "No environment matches {selector}.",
+    "success_missing": "{successes} of {targets} targets in {environment} succeeded; {needed} are needed.",
+    "soaking": "It soaks in {environment} until {until_at}.",
+    "too_old": "Its newest success in {environment} is older than {hours} hours.",
+    "left_upstream": "It was {how} in {environment}.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """`percentage` 0 to 100, exact; `max_age` is None for no limit."""
+
+    selector: Selector
+    percentage: Fraction
+    soak: timedelta
+    max_age: timedelta | None
+    require_verified: bool
+    require_all: bool
+    require_targets: bool
+
+
+def parse(fields: Fields) -> Params:
+    """Read the rule's object. Faults are left in `fields`."""
+    selector = fields.parsed("dependsOnEnvironmentSelector", lambda text: parse_selector(text, Scope.ENVIRONMENT))
+    percentage = fields.number("minimumSuccessPercentage", default=100.0, minimum=0, maximum=100)
+    soak = timedelta(
+        minutes=fields.integer("minimumSoakTimeMinutes", maximum=525_600),
+        seconds=fields.integer("minimumSoakTimeSeconds", maximum=31_536_000),
+    )
+    max_age_hours = fields.optional_integer("maximumAgeHours", maximum=87_600)
+    fields.words("successStatuses", allowed=("successful",), default=("successful",))
+    return Params(
+        selector=selector or parse_selector("false", Scope.ENVIRONMENT),
+        percentage=Fraction(str(percentage)),
+        soak=soak,
+        max_age=timedelta(hours=max_age_hours) if max_age_hours else None,
+        require_verified=fields.boolean("requireVerificationPassed", default=False),
+        require_all=fields.choice("require", allowed=("any", "all"), default="any") == "all",
+        require_targets=fields.boolean("requireTargets", default=False),
+    )
+
+
+def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verdict:
+    """Whether the version proved itself in any, or all, of the environments it depends on."""
+    upstream = [other for other in subject.neighbours if matches(params.selector, {"environment": other.view})]
+    if not upstream:
+        return holds(
+            WaitsFor.INCOMPLETE,
+            "no_environment_matches",
+            waits_on=("environments",),
+            who="whoever may edit the policy or the environments",
+            selector=params.selector.text,
+        )
+    verdicts = [_judge(subject, other, params, now) for other in upstream]
+    passed = [verdict for verdict in verdicts if verdict.passes]
+    held = [verdict for verdict in verdicts if not verdict.passes]
+    if (held and params.require_all) or not passed:
+        return _nearest(held)
+    if len(passed) == 1:
+        return passed[0]
+    return passes(
+        "progressed",
+        since=(max if params.require_all else min)(_since(verdict, subject.version.created_at) for verdict in passed),
+        changes_at=earliest(verdict.changes_at for verdict in passed),
+        environments=[other.name for other, verdict in zip(upstream, verdicts, strict=True) if verdict.passes],
+    )
+
+
+def _since(verdict: Verdict, fallback: datetime) -> datetime:
+    return verdict.since or fallback
+
+
+def _nearest(held: list[Verdict]) -> Verdict:
+    """Of several holds the one that time alone ends first; else the first one in the order of environments."""
+    timed = [verdict for verdict in held if verdict.changes_at is not None]
+    return min(timed, key=lambda verdict: verdict.changes_at) if timed else held[0]  # type: ignore[return-value,arg-type]
+
+
+def _judge(subject: EnvironmentVersion, other: Environment, params: Params, now: datetime) -> Verdict:
+    topic = (f"landed:{subject.version.id}:{other.id}",)
+    left = _left(subject, other)
+    if left:
+        return holds(WaitsFor.DENY, "left_upstream", waits_on=topic, environment=other.name, how=left)
+    targets = subject.upstream(other)
+    if not targets:
+        if params.require_targets:
+            return holds(WaitsFor.INCOMPLETE, "targets_missing", waits_on=topic, environment=other.name)
+        return passes("no_targets_upstream", since=subject.version.created_at, environment=other.name)
+    times = sorted(
+        at
+        for _, landed in targets
+        if landed is not None and landed.left_at is None
+        for at in (landed.verified_at if params.require_verified else landed.first_success_at,)
+        if at is not None
+    )
+    attached = sorted(target.attached_at for target, _ in targets)
+    met_at = _met_at(times, attached, params.percentage, subject.version.created_at)
+    if met_at is None:
+        return holds(
+            WaitsFor.WAIT,
+            "success_missing",
+            waits_on=topic,
+            environment=other.name,
+            successes=len(times),
+            targets=len(targets),
+            needed=_needed(params.percentage, len(targets)),
+        )
+    soaked_at = met_at + params.soak
+    if now < soaked_at:
+        return holds(
+            WaitsFor.WAIT, "soaking", since=met_at, changes_at=soaked_at, waits_on=topic, environment=other.name, until_at=soaked_at
+        )
+    expires_at = max([*times, met_at]) + params.max_age if params.max_age else None
+    if expires_at is not None and now >= expires_at:
+        hours = int(params.max_age.total_seconds() // 3600) if params.max_age else 0
+        return holds(WaitsFor.DENY, "too_old", since=expires_at, waits_on=topic, environment=other.name, hours=hours)
+    return Verdict(
+        Outcome.PASS,
+        "progressed",
+        {"environments": [other.name], "successes": len(times), "targets": len(targets)},
+        since=soaked_at,
+        changes_at=expires_at,
+        waits_on=topic,
+    )
+
+
+def _left(subject: EnvironmentVersion, other: Environment) -> str | None:
+    """How the version left the other environment, if it did."""
+    rollout = subject.rollout_in(other)
+    if subject.version.status == "rejected":
+        return "rejected"
+    if subject.quarantined_in(other):
+        return "rolled back"
+    if rollout is not None and rollout.state in {"halted", "aborted"}:
+        return rollout.state
+    return None
+
+
+def _needed(percentage: Fraction, targets: int) -> int:
+    """ceil(p · n / 100) in whole numbers."""
+    return -((-percentage * targets) // 100)
+
+
+def _met_at(times: list[datetime], attached: list[datetime], percentage: Fraction, created_at: datetime) -> datetime | None:
+    """The first success after which enough of the targets attached by then had succeeded; None when there was none."""
+    if percentage == 0:
+        return created_at
+    joined = 0
+    for count, at in enumerate(times, start=1):
+        while joined < len(attached) and attached[joined] <= at:
+            joined += 1
+        if count >= _needed(percentage, joined):
+            return at
+    return None

@@ -1,0 +1,72 @@
+"""# verification: what must hold after the job?
+
+A job that ended well is not proof. This rule gives every job of the selected targets metrics; the move counts as done only when they passed.
+
+```yaml
+rules:
+  - verification:
+      triggerOn: jobSuccess        # default; or jobCreated, jobStarted, jobFailure
+      metrics:
+        - name: error-rate
+          intervalSeconds: 10
+          count: 6
+          successCondition: result.ok && result.json.errorRate < 0.01
+          successThreshold: 3        # three in a row pass early
+          failureThreshold: 1        # one failure is tolerated
+          provider:
+            type: http
+            url: http://{{ .resource.config.host }}/stats
+```
+
+A target whose verification runs counts as in flight. When it passes, its release becomes the target's `good` one, the one that a rollback returns to. When it fails, the move failed: it
+is never retried, it counts for the rollout's `maxFailures`, and the rollback rule may answer. `inconclusive` (we could not tell) closes the move without a rollback, and the rollout halts
+as for a failure: a person, or a newer version, decides. With `triggerOn: jobFailure` it only records what was seen.
+
+Source: core.md sections 1 and 4; reference-behaviour.md 4.10 to 4.12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock.model.errors import Invalid
+from interlock.model.verification import MetricSpec, parse_metric
+from interlock.model.wire import Fields
+
+kind = "verification"
+shape = "proof"
+needs = frozenset({"moves"})
+
+REASONS = {
+    "verification_failed": "Its verification failed: {message}.",
+    "verification_inconclusive": "Its verification could not tell: {message}.",
+}
+
+TRIGGERS = ("jobCreated", "jobStarted", "jobSuccess", "jobFailure")
+METRICS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """When to begin, and which metrics."""
+
+    trigger: str
+    metrics: tuple[MetricSpec, ...]
+
+
+def parse(fields: Fields) -> Params:
+    """Read the rule's object. Faults are left in `fields`."""
+    trigger = fields.choice("triggerOn", allowed=TRIGGERS, default="jobSuccess")
+    metrics = []
+    items = fields.items("metrics", required=True, maximum=METRICS_MAX)
+    for number, item in enumerate(items):
+        try:
+            metrics.append(parse_metric(item, path=f"{fields.path}.metrics[{number}]"))
+        except Invalid as error:
+            fields.errors.extend(error.fields)
+    if not items:
+        fields.wrong("metrics", "must name at least one metric")
+    names = [metric.name for metric in metrics]
+    if len(set(names)) != len(names):
+        fields.wrong("metrics", "must have different names")
+    return Params(trigger=trigger, metrics=tuple(metrics))

@@ -1,0 +1,66 @@
+"""# versionSelector: which versions may these targets consider at all?
+
+A version that does not match is no candidate for the targets that the policy selects. It is passed over, as if it were not there, and the next older one is
+looked at. What already runs stays.
+
+```yaml
+rules:
+  - versionSelector:
+      selector: version.tag.startsWith("v2.") && !version.tag.contains("-rc")
+      description: production takes v2 releases only
+```
+
+**Passes** when the expression is true of the version. **Passes over** it when it is false, or reads a metadata key that the version does not have.
+**Wakes**: an edit of the version or of the policy. It meets no other rule: candidates are chosen before any gate is asked.
+
+The expression sees `version` (id, name, tag, status, metadata, createdAt, message, deploymentId) and `environment`.
+
+Source: core.md section 4; reference-behaviour.md 4.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from interlock.decide.subjects import EnvironmentVersion
+from interlock.decide.verdict import Stage, Verdict, WaitsFor, holds, passes
+from interlock.inventory.selector import Scope, Selector, parse_selector
+from interlock.inventory.to_python import matches
+from interlock.model.wire import Fields
+
+kind = "versionSelector"
+shape = "candidate"
+stage = Stage.ELIGIBILITY
+needs = frozenset({"versions", "environments"})
+
+REASONS = {
+    "version_selected": "The version matches {selector}.",
+    "version_not_selected": "The version does not match {selector}, so it is no candidate here.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """`selector` is CEL over version and environment."""
+
+    selector: Selector
+    description: str
+
+
+def parse(fields: Fields) -> Params:
+    """Read the rule's object. Faults are left in `fields`."""
+    selector = fields.parsed("selector", lambda text: parse_selector(text, Scope.VERSION_RULE))
+    return Params(
+        selector=selector or parse_selector("false", Scope.VERSION_RULE),
+        description=fields.text("description"),
+    )
+
+
+def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verdict:
+    """Whether the version may be considered here."""
+    del now
+    seen = {"version": subject.version.view, "environment": subject.environment.view}
+    if matches(params.selector, seen):
+        return passes("version_selected", selector=params.selector.text)
+    return holds(WaitsFor.DENY, "version_not_selected", selector=params.selector.text)

@@ -1,0 +1,105 @@
+"""What may a rule look at? The subject is its first parameter, and all there is.
+
+Scope is a signature: a rule over `EnvironmentVersion` is evaluated once for an environment and version, whatever the number of targets, and its verdict
+is broadcast. There is no memo, so none can lie. A rule over `TargetMove` is evaluated once a target.
+
+A subject is a narrow window onto `Facts`; each accessor names the fact kind it reads, and a rule's `needs` must list it (a test watches).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlock.decide.facts import (
+    Approval,
+    Environment,
+    Freeze,
+    Index,
+    Landed,
+    ReleaseRef,
+    Rollout,
+    Target,
+    Version,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentVersion:
+    """One version on its way into one environment."""
+
+    index: Index
+    environment: Environment
+    version: Version
+    kind: str
+
+    @property
+    def key(self) -> str:
+        """How `waits_on` names it."""
+        return f"{self.version.id}:{self.environment.id}"
+
+    @property
+    def approvals(self) -> tuple[Approval, ...]:
+        """The latest word of each person, oldest first. Reads `approvals_by_version_environment`."""
+        found = self.index.facts.approvals_by_version_environment.get((self.version.id, self.environment.id), ())
+        return tuple(sorted(found, key=lambda one: (one.given_at, one.principal_id)))
+
+    @property
+    def freezes(self) -> tuple[Freeze, ...]:
+        """The freezes over the whole environment (those with a selector are asked per target). Reads `freezes`."""
+        return tuple(
+            freeze
+            for freeze in sorted(self.index.facts.freezes, key=lambda one: (one.created_at, one.id))
+            if freeze.target_ids is None and (freeze.environment_ids is None or self.environment.id in freeze.environment_ids)
+        )
+
+    @property
+    def neighbours(self) -> tuple[Environment, ...]:
+        """The other environments that share a system with this one, by id. Reads `environments`."""
+        return tuple(
+            other
+            for _, other in sorted(self.index.facts.environments.items())
+            if other.id != self.environment.id and other.system_ids & self.environment.system_ids
+        )
+
+    def upstream(self, environment: Environment) -> tuple[tuple[Target, Landed | None], ...]:
+        """The deployment's targets there, each with what it did with this version. Reads `targets`, `landed_by_target_version`."""
+        landed = self.index.facts.landed_by_target_version
+        return tuple(
+            (target, landed.get((target.id, self.version.id)))
+            for target in self.index.targets_by_environment.get(environment.id, ())
+        )
+
+    def rollout_in(self, environment: Environment) -> Rollout | None:
+        """This version's rollout there, if one was ever opened. Reads `rollouts`."""
+        return self.index.rollout_by_change_environment.get((self.version.change_id, environment.id))
+
+    def quarantined_in(self, environment: Environment) -> bool:
+        """Whether a target there must not take this version again. Reads `quarantines`, `targets`."""
+        quarantined = self.index.quarantined
+        return any(
+            (target.id, self.version.id) in quarantined for target in self.index.targets_by_environment.get(environment.id, ())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetMove:
+    """One target that might go to one version."""
+
+    index: Index
+    target: Target
+    version: Version
+    kind: str
+
+    @property
+    def current(self) -> ReleaseRef | None:
+        """What it runs. Reads `targets`."""
+        return self.target.current
+
+    @property
+    def freezes(self) -> tuple[Freeze, ...]:
+        """The freezes whose selector picks this target. Reads `freezes`."""
+        return tuple(
+            freeze
+            for freeze in sorted(self.index.facts.freezes, key=lambda one: (one.created_at, one.id))
+            if freeze.target_ids is not None and self.target.id in freeze.target_ids
+        )

@@ -1,0 +1,203 @@
+"""What can a rule answer, and what does it owe the people who wait?
+
+A verdict is `pass`, `hold` or `unknown`. A hold says what it waits for: `wait` (an instant or a fact), `person`, `deny` (only a change of the
+request or of the rule helps) or `incomplete` (something required is missing). `unknown` is honest: it moves nothing but a rollback.
+
+Reasons are codes with values, never sentences: `explain.py` makes the sentences, the same for API, console and CLI. Values hold instants as
+RFC 3339 text, so that a stored verdict is plain JSON.
+
+Source: core.md section 4, "Verdicts"; STYLE.md rules 6 and 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What a verdict does to a move."""
+
+    PASS = "pass"
+    HOLD = "hold"
+    UNKNOWN = "unknown"
+
+
+class WaitsFor(StrEnum):
+    """What would lift a hold."""
+
+    WAIT = "wait"
+    PERSON = "person"
+    DENY = "deny"
+    INCOMPLETE = "incomplete"
+
+
+class Stage(StrEnum):
+    """Gates are asked in this order; a person is asked only when nothing before judgement holds."""
+
+    ELIGIBILITY = "eligibility"
+    READINESS = "readiness"
+    JUDGEMENT = "judgement"
+
+
+STAGES = (Stage.ELIGIBILITY, Stage.READINESS, Stage.JUDGEMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """What a verdict obliges to: approvals (joined by max), paceCap (by min), evidence (by union).
+
+    `kind` is `approvals`, `paceCap` or `evidence`; `values` say how many, which fraction, which kind.
+    """
+
+    kind: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One rule's answer for one subject.
+
+    Takes: `since` is the instant from which it has held or passed, where stored facts tell it. `changes_at` is the first instant at which time
+           alone may change it. `waits_on` names facts (`approval:<version>:<environment>`), for people and for the laws. `who` names who can act.
+    """
+
+    outcome: Outcome
+    reason: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    waits_for: WaitsFor | None = None
+    since: datetime | None = None
+    changes_at: datetime | None = None
+    waits_on: tuple[str, ...] = ()
+    who: str | None = None
+    obligations: tuple[Obligation, ...] = ()
+
+    @property
+    def passes(self) -> bool:
+        """Whether it lets the move start."""
+        return self.outcome is Outcome.PASS
+
+
+def passes(
+    reason: str,
+    *,
+    since: datetime | None = None,
+    changes_at: datetime | None = None,
+    obligations: tuple[Obligation, ...] = (),
+    **values: object,
+) -> Verdict:
+    """A pass, with what it rests on."""
+    return Verdict(Outcome.PASS, reason, plain(values), since=since, changes_at=changes_at, obligations=obligations)
+
+
+def holds(  # noqa: PLR0913 - the fields of a hold; every caller names them
+    waits_for: WaitsFor,
+    reason: str,
+    *,
+    since: datetime | None = None,
+    changes_at: datetime | None = None,
+    waits_on: tuple[str, ...] = (),
+    who: str | None = None,
+    obligations: tuple[Obligation, ...] = (),
+    **values: object,
+) -> Verdict:
+    """A hold: what it waits for, since when, until when, who can act."""
+    return Verdict(
+        Outcome.HOLD,
+        reason,
+        plain(values),
+        waits_for=waits_for,
+        since=since,
+        changes_at=changes_at,
+        waits_on=waits_on,
+        who=who,
+        obligations=obligations,
+    )
+
+
+def unknown(reason: str, *, waits_on: tuple[str, ...] = (), **values: object) -> Verdict:
+    """We could not tell. Moves nothing but a rollback."""
+    return Verdict(Outcome.UNKNOWN, reason, plain(values), waits_on=waits_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict and the rule that gave it. `observed` verdicts are recorded and shown, and start or stop nothing."""
+
+    kind: str
+    verdict: Verdict
+    stage: Stage = Stage.ELIGIBILITY
+    rule_id: str = ""
+    policy_id: str = ""
+    policy_name: str = ""
+    observed: bool = False
+
+    @property
+    def bars(self) -> bool:
+        """Whether it keeps the move from starting."""
+        return not self.observed and not self.verdict.passes
+
+
+def skipped(judged: Judged, *, reason: str, skip_id: str, expires_at: datetime | None) -> Judged:
+    """The same rule, passed by a skip: what it would have said stays readable."""
+    verdict = passes("skipped", changes_at=expires_at, skip=skip_id, why=reason, instead_of=judged.verdict.reason)
+    return replace(judged, verdict=verdict)
+
+
+def worst(judged: Iterable[Judged]) -> Outcome:
+    """unknown over hold over pass, over those that are enforced."""
+    outcomes = {one.verdict.outcome for one in judged if not one.observed}
+    if Outcome.UNKNOWN in outcomes:
+        return Outcome.UNKNOWN
+    return Outcome.HOLD if Outcome.HOLD in outcomes else Outcome.PASS
+
+
+def earliest(instants: Iterable[datetime | None]) -> datetime | None:
+    """The first of the instants that are there; None when none is."""
+    return min((instant for instant in instants if instant is not None), default=None)
+
+
+def instant(at: datetime) -> str:
+    """RFC 3339 in UTC, as it stands in stored verdicts."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def plain(values: Mapping[str, object]) -> dict[str, object]:
+    """The values as plain JSON: instants as text, tuples as lists, None left out."""
+    return {key: _plain(value) for key, value in values.items() if value is not None}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, tuple | list | frozenset):
+        return [_plain(item) for item in value]
+    return value
+
+
+def verdict_json(judged: Judged) -> dict[str, object]:
+    """A judged verdict as it is stored, digested and explained. Absent fields are left out."""
+    verdict = judged.verdict
+    body: dict[str, object] = {
+        "rule": judged.kind,
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "values": dict(verdict.values),
+        "stage": judged.stage.value,
+    }
+    optional: dict[str, object] = {
+        "ruleId": judged.rule_id or None,
+        "policyId": judged.policy_id or None,
+        "policy": judged.policy_name or None,
+        "observed": True if judged.observed else None,
+        "waitsFor": verdict.waits_for.value if verdict.waits_for else None,
+        "since": instant(verdict.since) if verdict.since else None,
+        "changesAt": instant(verdict.changes_at) if verdict.changes_at else None,
+        "waitsOn": list(verdict.waits_on) or None,
+        "who": verdict.who,
+        "obligations": [{"kind": one.kind, **one.values} for one in verdict.obligations] or None,
+    }
+    body.update({key: value for key, value in optional.items() if value is not None})
+    return body
