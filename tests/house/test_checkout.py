@@ -29,7 +29,7 @@ def texts() -> list[tuple[str, str]]:
 
 def test_no_tracked_file_names_a_path_of_a_machine() -> None:
     wrong = [f"{name}: {found.group()}" for name, text in texts() for found in MACHINE_PATH.finditer(text)]
-    assert wrong == []
+    assert not wrong, "\n".join(["", *wrong])
 
 
 def test_no_tracked_file_names_a_registry() -> None:

@@ -34,7 +34,7 @@ def test_every_file_that_a_map_names_exists() -> None:
         for name in FILE.findall(page.read_text())
         if not any((place / name).is_file() for place in WHERE)
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(["", *wrong])
 
 
 def test_every_link_to_a_file_of_ours_leads_to_it() -> None:
@@ -44,7 +44,7 @@ def test_every_link_to_a_file_of_ours_leads_to_it() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", without_code(page))
         if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists()
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(["", *wrong])
 
 
 def test_every_decision_record_says_what_was_decided_and_why() -> None:
@@ -52,7 +52,7 @@ def test_every_decision_record_says_what_was_decided_and_why() -> None:
     for page in sorted((TOP / "docs" / "decisions").glob("[0-9]*.md")):
         text = page.read_text()
         wrong += [f"{name_of(page)}: no {part}" for part in ("## Decision", "## Why") if part not in text]
-    assert wrong == []
+    assert not wrong, "\n".join(["", *wrong])
 
 
 def without_code(page: Path) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-from interlock.model.event import KINDS
-
 from house.source import SRC, dotted, modules, name_of, texts_of, tree_of
+from interlock.model.event import KINDS
 
 CATALOGUE = SRC / "model" / "event.py"
 
@@ -33,4 +32,4 @@ def test_every_recorded_kind_is_documented() -> None:
         for kind in [*node.args[:1], *(word.value for word in node.keywords if word.arg == "kind")]
         if isinstance(kind, ast.Constant) and isinstance(kind.value, str) and kind.value not in KINDS
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(["", *wrong])

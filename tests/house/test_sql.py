@@ -14,7 +14,12 @@ LOOKS_LIKE_SQL = re.compile(
     r"alter\s+table\s|truncate\s+\w)"
 )
 
-MAY_HOLD_SQL = {"src/interlock/inventory/to_sql.py": "compiles a selector to a WHERE fragment with numbered parameters"}
+MAY_HOLD_SQL = {
+    "src/interlock/inventory/to_sql.py": "compiles a selector to a WHERE fragment with numbered parameters",
+    "src/interlock/store/migrate.py": "keeps the list of applied migrations, which must exist before any of them",
+    "src/interlock/store/server/place.py": "creates the database, before there is a connection to it",
+}
+"""file -> why SQL stands there. DESIGN section 3 names the first; the other two work where no schema is yet."""
 
 
 def test_sql_text_stands_in_sql_files() -> None:
@@ -25,7 +30,7 @@ def test_sql_text_stands_in_sql_files() -> None:
         for line, text in texts_of(tree_of(path))
         if LOOKS_LIKE_SQL.search(text)
     ]
-    assert wrong == []
+    assert not wrong, "\n".join(["", *wrong])
 
 
 def test_every_named_query_says_what_it_relies_on() -> None:
@@ -38,7 +43,7 @@ def test_every_named_query_says_what_it_relies_on() -> None:
                 near = [lines[i] for i in (number - 1, number + 1) if 0 <= i < len(lines)]
                 if not any(other.startswith("--") and len(other.split()) > 2 for other in near):
                     wrong.append(f"{name_of(path)}:{number + 1} {line}")
-    assert wrong == []
+    assert not wrong, "\n".join(["", *wrong])
 
 
 @pytest.mark.parametrize("text", ["SELECT id FROM job", "insert into job values", "UPDATE job SET x = 1"])
