@@ -105,7 +105,7 @@ KINDS: dict[str, str] = {
     "rollout.opened": "The first target of an environment passed all gates for this change.",
     "rollout.paused": "A person paused a rollout; it starts nothing.",
     "rollout.resumed": "A person resumed a paused or halted rollout.",
-    "rollout.halted": "More failed than is allowed; the rollout starts nothing until a person acts or a newer one comes.",
+    "rollout.halted": "More failed than is allowed; nothing starts until a person acts or a newer rollout comes.",
     "rollout.completed": "Every target of the rollout has landed.",
     "rollout.superseded": "A newer change took over.",
     "rollout.aborted": "A person gave the rollout up.",

@@ -22,21 +22,14 @@ import asyncpg
 
 from interlock.model.errors import Bug, Refused, StoreUnavailable
 from interlock.store.ledger import settle_restored
+from interlock.store.queries import queries
+
+Q = queries("migration")
 
 LOCK_KEY = 0x1A7E_810C_0001
 """The advisory lock that processes take turns on. Any number, but always this one."""
 
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
-
-_CREATE_TABLE = """
-CREATE TABLE IF NOT EXISTS schema_migration (
-    version    integer PRIMARY KEY,
-    name       text NOT NULL,
-    digest     text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
-)"""
-_RECORDED = "SELECT version, name, digest FROM schema_migration ORDER BY version"
-_RECORD = "INSERT INTO schema_migration (version, name, digest) VALUES ($1, $2, $3)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +79,14 @@ async def migrate(url: str, *, migrations: Sequence[Migration] | None = None) ->
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as cause:
         raise StoreUnavailable(f"PostgreSQL cannot be reached: {cause}") from cause
     try:
-        await conn.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        await conn.execute(Q.take_turn, LOCK_KEY)
         await conn.execute("SET client_min_messages = warning")
-        await conn.execute(_CREATE_TABLE)
-        missing = missing_migrations(known, await conn.fetch(_RECORDED))
+        await conn.execute(Q.create_schema_migration)
+        missing = missing_migrations(known, await conn.fetch(Q.list_migrations))
         for migration in missing:
             async with conn.transaction():
                 await conn.execute(migration.text)
-                await conn.execute(_RECORD, migration.version, migration.name, migration.digest)
+                await conn.execute(Q.insert_migration, migration.version, migration.name, migration.digest)
         if migrations is None:
             await settle_restored(conn)
     finally:

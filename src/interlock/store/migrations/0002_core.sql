@@ -258,7 +258,7 @@ CREATE TABLE policy_set (                      -- the policies that select a tar
     policy_ids uuid[] NOT NULL
 );
 
-CREATE TABLE freeze (
+CREATE TABLE "freeze" (   -- a reserved word of SQL: always in quotes
     id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     workspace_id uuid NOT NULL REFERENCES workspace ON DELETE CASCADE,
     scope_kind   text NOT NULL CHECK (scope_kind IN ('workspace', 'system', 'environment', 'deployment')),
@@ -274,7 +274,7 @@ CREATE TABLE freeze (
     thaw_reason  text,
     CHECK ((scope_kind = 'workspace') = (scope_id IS NULL))
 );
-CREATE INDEX freeze_in_force ON freeze (workspace_id) WHERE thawed_at IS NULL;
+CREATE INDEX freeze_in_force ON "freeze" (workspace_id) WHERE thawed_at IS NULL;
 
 -- Versions, changes ----------------------------------------------------------------------------------------------------------
 
@@ -696,5 +696,5 @@ CREATE CONSTRAINT TRIGGER target_recorded AFTER INSERT OR UPDATE OF state ON tar
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
 CREATE CONSTRAINT TRIGGER approval_recorded AFTER INSERT ON approval
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
-CREATE CONSTRAINT TRIGGER freeze_recorded AFTER INSERT OR UPDATE ON freeze
+CREATE CONSTRAINT TRIGGER freeze_recorded AFTER INSERT OR UPDATE ON "freeze"
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();

@@ -41,12 +41,15 @@ WITH unplaced AS MATERIALIZED (
 )
 SELECT count(*) FROM numbered;
 
+-- A dump restored in another cluster finds another number here.
 -- name: find_cluster
 SELECT system_identifier FROM pg_control_system();
 
+-- For settling a restored dump, which must not be skipped.
 -- name: lock_position_and_wait
 SELECT seq, cluster FROM ledger_position FOR UPDATE;
 
+-- The first process ever to look writes it down.
 -- name: set_cluster
 UPDATE ledger_position SET cluster = $1;
 
@@ -100,5 +103,6 @@ SELECT * FROM ledger_feed
 WHERE workspace_id = $1 AND seq < $2 AND refs @> ARRAY[$5::text] AND ($4::text[] IS NULL OR kind = ANY ($4))
 ORDER BY seq DESC LIMIT $3;
 
+-- The one row of the sequencer.
 -- name: find_last_seq
 SELECT seq FROM ledger_position;

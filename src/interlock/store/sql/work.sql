@@ -165,7 +165,7 @@ FROM held
 WHERE w.kind = held.kind AND w.key = held.key
 RETURNING w.kind, w.key;
 
--- All the rows a transaction will touch at its end, in the one order.
+-- By primary key: all the rows a transaction will touch at its end, in the one order.
 -- name: lock_work
 SELECT w.kind, w.key, w.owner, w.epoch
 FROM work w
@@ -173,9 +173,11 @@ WHERE (w.kind, w.key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 ORDER BY w.kind, w.key
 FOR UPDATE;
 
+-- By primary key, without a lock.
 -- name: find_claim
 SELECT EXISTS (SELECT FROM work WHERE kind = $1 AND key = $2 AND owner = $3 AND epoch = $4);
 
+-- For a person; reads the table, which holds what is waiting and no history.
 -- name: list_work
 SELECT kind, key, workspace_id, priority, ready_at, again_at, backoff_until, owner, leased_until, attempts, last_error,
        buried_at, dug_up_at,
