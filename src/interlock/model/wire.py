@@ -133,6 +133,16 @@ class Fields:
                 self.wrong(name, f"{word!r} is not one of {', '.join(allowed)}")
         return tuple(value)
 
+    def mapping(self, name: str, *, required: bool = False) -> Mapping[str, object]:
+        """An object whose keys are somebody else's business; {} when absent."""
+        value = self._take(name, required=required)
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self.wrong(name, "must be an object")
+            return {}
+        return {str(key): each for key, each in value.items()}
+
     def items(self, name: str, *, required: bool = False, maximum: int = 100) -> list[object]:
         """A list of anything, at most `maximum` long; [] when absent."""
         value = self._take(name, required=required)

@@ -1,0 +1,182 @@
+"""What is measured after a job, and what can come of it?
+
+A *metric* says what to ask a provider, how often, and what its answer means. Each answer is a *measurement*. The
+measurements of a metric give its state, the states of all metrics give the verification's (`judge/machine.py`).
+
+Four words, kept apart everywhere. *Passed* and *failed*: we looked and know. *Inconclusive*: we looked and it is
+neither. *Errored*: we could not look. An error is never a failure.
+
+```json
+{"name": "error-rate", "intervalSeconds": 10, "count": 6,
+ "successCondition": "result.ok && result.json.errorRate < 0.01", "successThreshold": 3,
+ "failureCondition": "result.json.errorRate > 0.05", "failureThreshold": 1,
+ "provider": {"type": "http", "url": "http://{{ resource.config.host }}/stats"}}
+```
+
+| key | default | meaning |
+|---|---|---|
+| `name` | required | what people call it |
+| `provider` | required | `type` and the provider's own keys |
+| `intervalSeconds` | required | from one measurement to the next, at least 0.1 (wire clients send whole seconds) |
+| `count` | required | how many measurements decide |
+| `successCondition` | required | CEL over `result`: this measurement passed |
+| `successThreshold` | none | so many passes in a row end the metric early. Absent and 0 mean the same: never early |
+| `failureCondition` | none | CEL over `result`: this measurement failed. Without it, what does not pass has failed |
+| `failureThreshold` | 0 | how many failed measurements are tolerated |
+| `errorsMax` | 5 | ours: how many errors in a row are tolerated before the metric is inconclusive |
+| `warmUpSeconds` | 0 | ours: how long to wait before the first measurement |
+| `dryRun` | false | ours: measured and shown, but decides nothing |
+
+Whether the provider's keys and the conditions are right is checked when a policy is written, by `metrics.check_metric`:
+this room knows neither providers nor CEL.
+
+Source: contract.md section c (policy, verification); reference-behaviour.md 4.11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from interlock.model.wire import Fields
+
+COUNT_MAX = 10_000
+INTERVAL_MAX_S = 86_400.0
+INTERVAL_MIN_S = 0.1
+ERRORS_MAX_DEFAULT = 5
+CONDITION_MAX = 4_000
+
+
+class MeasurementStatus(StrEnum):
+    """What one look said."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    ERRORED = "errored"
+
+
+class VerificationState(StrEnum):
+    """Where a metric, or a whole verification, stands. All but running are final."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+    @property
+    def final(self) -> bool:
+        """Nothing more is measured."""
+        return self is not VerificationState.RUNNING
+
+
+class SubjectKind(StrEnum):
+    """What a verification is about. Today a job; the others are for waves, rollouts, targets and objectives."""
+
+    JOB = "job"
+    WAVE = "wave"
+    ROLLOUT = "rollout"
+    TARGET = "target"
+    SLO = "slo"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric, as the policy's revision froze it. See the table above."""
+
+    name: str
+    provider: Mapping[str, object]
+    interval_seconds: float
+    count: int
+    success_condition: str
+    success_threshold: int | None = None
+    failure_condition: str | None = None
+    failure_threshold: int | None = None
+    errors_max: int = ERRORS_MAX_DEFAULT
+    warm_up_seconds: float = 0.0
+    dry_run: bool = False
+
+    @property
+    def provider_kind(self) -> str:
+        """The provider's `type`."""
+        return str(self.provider.get("type", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One look at a metric.
+
+    Takes: `message` is a sentence for people. `result` is what the provider answered, trimmed for keeping.
+    """
+
+    status: MeasurementStatus
+    measured_at: datetime
+    message: str | None = None
+    result: Mapping[str, object] = field(default_factory=dict)
+
+
+def parse_metric(body: object, *, path: str) -> MetricSpec:
+    """Read one metric from the wire; the object is closed.
+
+    Fails: `Invalid` naming every wrong field.
+    """
+    fields = Fields(body, path)
+    failure_condition = fields.text("failureCondition", maximum=CONDITION_MAX)
+    spec = MetricSpec(
+        name=fields.text("name", required=True, maximum=200),
+        provider=_parse_provider(fields),
+        interval_seconds=_required_interval(fields, body),
+        count=fields.integer("count", required=True, minimum=1, maximum=COUNT_MAX),
+        success_condition=fields.text("successCondition", required=True, maximum=CONDITION_MAX),
+        success_threshold=fields.optional_integer("successThreshold", maximum=COUNT_MAX) or None,
+        failure_condition=failure_condition if failure_condition.strip() else None,
+        failure_threshold=fields.optional_integer("failureThreshold", maximum=COUNT_MAX),
+        errors_max=fields.integer("errorsMax", default=ERRORS_MAX_DEFAULT, maximum=COUNT_MAX),
+        warm_up_seconds=fields.number("warmUpSeconds", default=0.0, minimum=0.0, maximum=INTERVAL_MAX_S) or 0.0,
+        dry_run=fields.boolean("dryRun", default=False),
+    )
+    fields.done()
+    return spec
+
+
+def render_metric(spec: MetricSpec) -> dict[str, object]:
+    """The wire's form. What was absent stays absent; whole seconds stay whole numbers (Go clients read integers)."""
+    body: dict[str, object] = {
+        "name": spec.name,
+        "intervalSeconds": _number(spec.interval_seconds),
+        "count": spec.count,
+        "successCondition": spec.success_condition,
+        "provider": dict(spec.provider),
+    }
+    optional: tuple[tuple[str, object, object], ...] = (
+        ("successThreshold", spec.success_threshold, None),
+        ("failureCondition", spec.failure_condition, None),
+        ("failureThreshold", spec.failure_threshold, None),
+        ("errorsMax", spec.errors_max, ERRORS_MAX_DEFAULT),
+        ("warmUpSeconds", _number(spec.warm_up_seconds), 0),
+        ("dryRun", spec.dry_run, False),
+    )
+    return body | {key: value for key, value, default in optional if value != default}
+
+
+def _parse_provider(fields: Fields) -> Mapping[str, object]:
+    """The provider's object with its `type`; its other keys are the provider's business."""
+    provider = fields.mapping("provider", required=True)
+    if provider and not (isinstance(provider.get("type"), str) and provider["type"]):
+        fields.wrong("provider.type", "is required: which provider to ask")
+    return provider
+
+
+def _required_interval(fields: Fields, body: object) -> float:
+    """Seconds, fractions allowed; a missing interval is named as missing."""
+    missing = isinstance(body, Mapping) and body.get("intervalSeconds") is None
+    interval_s = fields.number("intervalSeconds", default=1.0, minimum=INTERVAL_MIN_S, maximum=INTERVAL_MAX_S)
+    if missing:
+        fields.wrong("intervalSeconds", "is required")
+    return interval_s or 1.0
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value == int(value) else value
