@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 import tomllib
+from pathlib import Path
 
 from house.source import TOP, name_of, tracked_files
 
-MACHINE_PATH = re.compile(rf"{re.escape(str(TOP.parent))}/|/home/[a-z]\w*/|/Users/\w+/|/root/(?!\.\.)")
+# Beside the usual homes: this checkout's own place, and the folder it lies in where that is nobody else's.
+HERE = TOP if TOP.parent in {Path("/"), Path(tempfile.gettempdir()), Path.home()} else TOP.parent
+MACHINE_PATH = re.compile(rf"{re.escape(str(HERE))}/|/home/[a-z]\w*/|/Users/\w+/|/root/(?!\.\.)")
 REGISTRY = re.compile(
     r"(?i)\b(index-url\s*=?\s*\S|extra-index|files\.pythonhosted|pypi\.org/simple|artifactory|nexus\.)"
 )
