@@ -24,7 +24,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ import uvloop
 from pydantic import ValidationError
 
 from interlock.access import Role
+from interlock.agents import Agent, build_agents
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from interlock.model.event import Actor
 from interlock.settings import Settings
@@ -127,14 +128,19 @@ async def database(settings: Settings, *, own: bool) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: Settings, url: str) -> AsyncIterator[Store]:
+async def open_store(settings: Settings, url: str, *, application: str = "interlock") -> AsyncIterator[Store]:
     """The store, on tables that are up to date."""
     await migrate(url)
-    store = await Store.open(url, pool_max=settings.pool_max)
+    store = await Store.open(url, pool_max=settings.pool_max, application=application)
     try:
         yield store
     finally:
         await store.close()
+
+
+def agents(settings: Settings) -> Mapping[str, Agent]:
+    """The job agents by kind, with the settings that each needs."""
+    return build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
 
 
 def make_private(folder: Path) -> None:
@@ -209,10 +215,10 @@ async def create_key(settings: Settings, *, user: str, workspace: str, role: str
 def build_app(store: Store, settings: Settings) -> Any:
     """Everything that is served at one address: /api, the console at /, /metrics."""
     from interlock.api import build_api
-    from interlock.web.metrics import add_metrics
+    from interlock.web.metrics import metrics_route
 
     app = build_api(store, settings)
-    add_metrics(app, store)
+    app.router.routes.append(metrics_route(store))
     try:
         from interlock.console import build_console
     except ImportError:
@@ -329,13 +335,14 @@ def run_worker(settings: Settings, *, parent: int | None = None) -> int:
         _end_with(parent)
 
     async def main(stop: asyncio.Event) -> None:
-        from interlock.agents import AGENTS
-        from interlock.metrics import METRICS
         from interlock.workers import run_workers
 
         watching = asyncio.create_task(_stop_when_orphaned(parent, stop)) if parent is not None else None
-        async with database(settings, own=False) as url, open_store(settings, url) as store:
-            await run_workers(store, AGENTS, METRICS, settings, stop)
+        async with (
+            database(settings, own=False) as url,
+            open_store(settings, url, application="interlock worker") as store,
+        ):
+            await run_workers(store, agents(settings), metrics(settings), settings, stop)
         if watching is not None:
             watching.cancel()
 

@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     data: Path = Path(".interlock")
     database_url: str | None = None
+    postgres_bin: Path | None = None
+    """The directory of the PostgreSQL to run, in place of the one that comes with Interlock."""
+
     public_url: str | None = None
 
     bootstrap_api_key: str | None = None

@@ -581,6 +581,7 @@ CREATE INDEX job_active_of_deployment ON job (deployment_id)
     WHERE status IN ('pending', 'queued', 'inProgress', 'actionRequired');
 CREATE INDEX job_waiting ON job (workspace_id, deployment_id) WHERE handover = 'waiting' AND status = 'pending';
 CREATE INDEX job_of_agent ON job (agent_id, status, created_at);
+CREATE INDEX job_of_move ON job (move_id);
 CREATE INDEX job_of_target ON job (target_id, created_at DESC);
 CREATE INDEX job_newest ON job (workspace_id, created_at DESC, id DESC);
 
@@ -678,6 +679,15 @@ CREATE TABLE measurement (
     message     text,
     measured_at timestamptz NOT NULL,
     UNIQUE (metric_id, number)
+);
+
+-- Counted: what processes did, summed over all of them, for /metrics. Lost counts of a killed process are only that. -----------
+
+CREATE TABLE counter (
+    name  text NOT NULL COLLATE "C",
+    label text NOT NULL DEFAULT '' COLLATE "C",
+    value double precision NOT NULL DEFAULT 0,
+    PRIMARY KEY (name, label)
 );
 
 -- No status changes without its ledger row in the same transaction (0001_ground.sql has the function) -------------------------
