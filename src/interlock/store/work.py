@@ -165,20 +165,22 @@ async def renew_work(conn: Conn, claims: Sequence[Claim], *, owner: str, lease_s
     return len(await conn.fetch(Q.renew_work, owner, *_columns(claims), lease_s))
 
 
-async def finish_work(conn: Conn, finished: Sequence[Finished], *, owner: str) -> frozenset[tuple[str, str]]:
+async def finish_work(
+    conn: Conn, finished: Sequence[Finished], *, owner: str
+) -> dict[tuple[str, str], datetime | None]:
     """Take finished keys off the table, or hand them on when they were asked for again.
 
-    Gives: the keys that were still ours.
+    Gives: the keys that were still ours, with the instant at which each is looked at again (None: done).
     """
     if not finished:
-        return frozenset()
+        return {}
     rows = await conn.fetch(
         Q.finish_work,
         owner,
         *_columns([each.claim for each in finished]),
         [each.again_at for each in finished],
     )
-    return frozenset((row["kind"], row["key"]) for row in rows)
+    return {(row["kind"], row["key"]): row["again_at"] for row in rows}
 
 
 async def fail_work(

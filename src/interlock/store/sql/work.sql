@@ -123,7 +123,7 @@ WITH held AS MATERIALIZED (
     FROM held
     WHERE w.kind = held.kind AND w.key = held.key AND held.again_at IS NOT NULL
 )
-SELECT kind, key FROM held;
+SELECT kind, key, again_at FROM held;
 
 -- $5 error, $6 attempts at which it is buried (NULL: never), $7 bury now, $8 seconds to wait (NULL: back off), $9 first and
 -- $10 longest back-off. The back-off doubles, with half of it left to chance, so that many that failed together do not come
