@@ -1,6 +1,8 @@
-"""Did it work? The state machine of a verification and the judgement of its measurements. Pure.
+"""Did it work? Measurements in, verdict out. Pure: no provider is called here and no clock is read.
 
-Measurements arrive as facts; this room says what they mean: thresholds, consecutive successes and failures,
-inconclusive ones, and when a verification is over. *Failed* (it did not work) and *errored* (we could not tell) are
-different here as everywhere.
+    conditions   one answer of a provider -> passed, failed, inconclusive or errored
+    machine      measurements -> state of a metric, next instant to measure; metrics -> state of the verification
+
+There is one formula for the state and it stands in `machine`. Nothing else computes it, SQL least of all: the reference
+has three that disagree.
 """

@@ -1,0 +1,181 @@
+"""What do the measurements say so far, and when is the next one due?
+
+A fold over the measurements in their order. It stops at the one that decides: what comes later changes nothing.
+
+**One metric**, after each measurement:
+
+1. more failed ones than `failureThreshold` (0 where absent): **failed**;
+2. more than `errorsMax` errors in a row: **inconclusive**. Any other measurement breaks the row;
+3. `successThreshold` passes in a row, if there is one: **passed** early;
+4. `count` measurements, errors not counted: **passed** when more passed than were inconclusive, else **inconclusive**;
+5. else **running**.
+
+**When.** Measurements stand on a fixed grid: begin + warm-up + k · interval. The next one is due at the first point at
+least half an interval after the last one, so a slow answer does not move the grid, and an outage leaves a gap instead
+of a burst. After the n-th error in a row the wait is interval · 2^(n−1), at most 60 s or one interval, put on the grid
+too.
+
+**A verification** is failed as soon as one metric is; it is over when all are. Dry-run metrics decide nothing, and are
+waited for only where there are no others.
+
+Source: DESIGN.md section 7 (failed and errored differ); reference-behaviour.md 4.11. Different on purpose: a missing or
+zero `successThreshold` means "never early" (there it ended the metric with no measurement, and the job verified for
+ever); `count` passes nothing that nobody saw passing; errors have an end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState
+
+BACKOFF_MAX_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class MetricProgress:
+    """Where one metric stands.
+
+    Takes: `next_at` is None once the state is final, and `decided_at` until then. `reason` is a sentence for people.
+           `passes_in_a_row` and `errors_in_a_row` count back from the last measurement.
+    """
+
+    state: VerificationState
+    passed: int = 0
+    failed: int = 0
+    inconclusive: int = 0
+    errored: int = 0
+    passes_in_a_row: int = 0
+    errors_in_a_row: int = 0
+    next_at: datetime | None = None
+    decided_at: datetime | None = None
+    reason: str | None = None
+
+    @property
+    def counted(self) -> int:
+        """Measurements that count towards `count`: errors do not."""
+        return self.passed + self.failed + self.inconclusive
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationProgress:
+    """Where a verification stands: its state, with the metrics it rests on, in the order they were given."""
+
+    state: VerificationState
+    metrics: tuple[MetricProgress, ...]
+    next_at: datetime | None = None
+    decided_at: datetime | None = None
+    reason: str | None = None
+
+
+def judge_metric(spec: MetricSpec, measurements: Sequence[Measurement], *, started_at: datetime) -> MetricProgress:
+    """Fold the measurements of one metric.
+
+    Takes: measurements in the order they were taken; `started_at` is when the verification began.
+    Fails: never.
+    """
+    progress = MetricProgress(VerificationState.RUNNING)
+    for measurement in measurements:
+        progress = _decided(spec, _counted(progress, measurement), measurement)
+        if progress.state.final:
+            return progress
+    last = measurements[-1] if measurements else None
+    return replace(progress, next_at=_next_at(spec, progress, last, started_at=started_at))
+
+
+def judge_verification(
+    metrics: Sequence[tuple[MetricSpec, Sequence[Measurement]]], *, started_at: datetime
+) -> VerificationProgress:
+    """Fold the metrics of one verification.
+
+    Gives: `next_at`, the earliest instant at which one of them is due. Without metrics: passed at its start.
+    Fails: never.
+    """
+    judged = tuple(judge_metric(spec, measured, started_at=started_at) for spec, measured in metrics)
+    named = [(spec.name, progress) for (spec, _), progress in zip(metrics, judged, strict=True)]
+    binding = [each for each, (spec, _) in zip(named, metrics, strict=True) if not spec.dry_run]
+    failed = [each for each in binding if each[1].state is VerificationState.FAILED]
+    if failed:
+        return _over(
+            VerificationState.FAILED, judged, min(failed, key=_decided_at), _decided_at(min(failed, key=_decided_at))
+        )
+    awaited = binding or named
+    if any(not progress.state.final for _, progress in awaited):
+        due = [progress.next_at for progress in judged if progress.next_at is not None]
+        return VerificationProgress(VerificationState.RUNNING, judged, next_at=min(due))
+    ended_at = max((_decided_at(each) for each in awaited), default=started_at)
+    unclear = [each for each in binding if each[1].state is VerificationState.INCONCLUSIVE]
+    if unclear:
+        return _over(VerificationState.INCONCLUSIVE, judged, min(unclear, key=_decided_at), ended_at)
+    reason = f"{len(binding)} of {len(binding)} metrics passed"
+    return VerificationProgress(VerificationState.PASSED, judged, decided_at=ended_at, reason=reason)
+
+
+def _counted(progress: MetricProgress, measurement: Measurement) -> MetricProgress:
+    """One more measurement, not judged yet."""
+    passes, errors = progress.passes_in_a_row + 1, progress.errors_in_a_row + 1
+    match measurement.status:
+        case MeasurementStatus.PASSED:
+            return replace(progress, passed=progress.passed + 1, passes_in_a_row=passes, errors_in_a_row=0)
+        case MeasurementStatus.FAILED:
+            return replace(progress, failed=progress.failed + 1, passes_in_a_row=0, errors_in_a_row=0)
+        case MeasurementStatus.INCONCLUSIVE:
+            return replace(progress, inconclusive=progress.inconclusive + 1, passes_in_a_row=0, errors_in_a_row=0)
+        case MeasurementStatus.ERRORED:  # says nothing about the service: a row of passes goes on over it
+            return replace(progress, errored=progress.errored + 1, errors_in_a_row=errors)
+
+
+def _decided(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> MetricProgress:
+    """The rules of the table above, in their order."""
+    tolerated = spec.failure_threshold or 0
+    why = f": {last.message}" if last.message else ""
+    if progress.failed > tolerated:
+        state = VerificationState.FAILED
+        reason = f"{progress.failed} of {progress.counted} measurements failed, {tolerated} tolerated{why}"
+    elif progress.errors_in_a_row > spec.errors_max:
+        state = VerificationState.INCONCLUSIVE
+        reason = (
+            f"{progress.errors_in_a_row} measurements in a row could not be taken, {spec.errors_max} tolerated{why}"
+        )
+    elif spec.success_threshold and progress.passes_in_a_row >= spec.success_threshold:
+        state = VerificationState.PASSED
+        reason = f"{progress.passes_in_a_row} measurements in a row passed"
+    elif progress.counted >= spec.count:
+        clear = progress.passed > progress.inconclusive
+        state = VerificationState.PASSED if clear else VerificationState.INCONCLUSIVE
+        reason = f"{progress.passed} of {progress.counted} measurements passed, {progress.inconclusive} inconclusive"
+    else:
+        return progress
+    return replace(progress, state=state, decided_at=last.measured_at, reason=reason)
+
+
+def _next_at(spec: MetricSpec, progress: MetricProgress, last: Measurement | None, *, started_at: datetime) -> datetime:
+    """The first point of the grid that is late enough."""
+    grid = started_at + timedelta(seconds=spec.warm_up_seconds)
+    if last is None:
+        return grid
+    interval_s = spec.interval_seconds
+    waits = 1
+    if progress.errors_in_a_row > 1:
+        most = max(1, math.floor(BACKOFF_MAX_S / interval_s))
+        waits = min(2 ** min(progress.errors_in_a_row - 1, 20), most)
+    passed_s = (last.measured_at - grid).total_seconds()
+    number = math.ceil(passed_s / interval_s + waits - 0.5)
+    return grid + timedelta(seconds=max(number, 0) * interval_s)
+
+
+def _over(
+    state: VerificationState, judged: tuple[MetricProgress, ...], by: tuple[str, MetricProgress], at: datetime
+) -> VerificationProgress:
+    name, progress = by
+    return VerificationProgress(state, judged, decided_at=at, reason=f"{name}: {progress.reason}")
+
+
+def _decided_at(named: tuple[str, MetricProgress]) -> datetime:
+    """A final metric has an instant."""
+    instant = named[1].decided_at
+    assert instant is not None  # noqa: S101 - only final ones are asked
+    return instant
