@@ -66,16 +66,22 @@ def render_registry(folder: str, module: str, *, registry: str, title: str, abou
     for entry in entries:
         home = home_of(entry)
         name = f"{home.__name__.rsplit('.', 1)[-1]}.md"
-        first, rest = split_docstring(home)
+        heading, purpose, rest = split_docstring(home, kind=entry.kind)
         source = f"`{source_of(home)}`"
-        pages[Path(folder) / name] = (
-            f"# {entry.kind}\n\n{NOTE.format(source=source)}\n{first}\n\n{rest}".rstrip() + "\n"
-        )
-        rows.append(f"| [{entry.kind}]({name}) | {first} |")
-    listed = "\n".join(["| name | what it answers |", "|---|---|", *rows])
+        parts = (f"# {heading}", NOTE.format(source=source).rstrip(), rest, render_reasons(entry))
+        pages[Path(folder) / name] = "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+        rows.append(f"| [{entry.kind}]({name}) | {purpose} |")
+    listed = "\n".join(["| name | what it is |", "|---|---|", *rows])
     source = f"`{registry}` in `{source_of(importlib.import_module(module))}`"
     pages[Path(folder) / "README.md"] = f"# {title}\n\n{NOTE.format(source=source)}\n{about}\n\n{listed}\n"
     return pages
+
+
+def render_reasons(entry: object) -> str:
+    """What a rule can say, as its `REASONS` give it. Empty for what has none."""
+    reasons: Mapping[str, str] = getattr(entry, "REASONS", {})
+    rows = [f"| `{code}` | {sentence.replace('|', '/')} |" for code, sentence in reasons.items()]
+    return "\n".join(["## What it says", "", "| reason | sentence |", "|---|---|", *rows]) if rows else ""
 
 
 def home_of(entry: object) -> ModuleType:
@@ -86,11 +92,18 @@ def home_of(entry: object) -> ModuleType:
     return importlib.import_module(cls.__module__)
 
 
-def split_docstring(module: ModuleType) -> tuple[str, str]:
-    """A module's first paragraph on one line, and the rest as Markdown."""
+def split_docstring(module: ModuleType, *, kind: str) -> tuple[str, str, str]:
+    """A module's docstring as heading, purpose in one line, and Markdown for the page.
+
+    Takes: the first paragraph is `# anyApproval: a person says yes first` or `Exec: a job is a command.`
+    Gives: the heading begins with the kind as the wire writes it.
+    """
     text = inspect.cleandoc(module.__doc__ or "")
     first, _, rest = text.partition("\n\n")
-    return " ".join(first.split()), rest
+    title = " ".join(first.removeprefix("# ").split())
+    name, colon, purpose = title.partition(": ")
+    purpose = purpose if colon and len(name.split()) <= 2 else title
+    return f"{kind}: {purpose.rstrip('.')}", purpose[:1].upper() + purpose[1:].rstrip("."), rest
 
 
 def source_of(module: ModuleType) -> str:
