@@ -1,0 +1,117 @@
+"""What the command line promises whatever the command: help without imports, one sentence for an error, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from interlock.cli import COMMANDS, cli, sentence
+from interlock.cli.connection import config_path, connect, load_config
+from interlock.cli.tables import table
+from interlock.model.errors import FieldError, Invalid, Unauthorized
+
+ENVIRONMENT = ("INTERLOCK_URL", "INTERLOCK_API_KEY", "INTERLOCK_WORKSPACE")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch, tmp_path):
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_where_the_table_says_and_help_shows_its_first_line(name):
+    target, line = COMMANDS[name]
+    module, _, attribute = target.partition(":")
+    command = getattr(import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    assert command.get_short_help_str(limit=200) == line
+
+
+def test_help_lists_every_command():
+    shown = CliRunner().invoke(cli, ["--help"])
+    assert shown.exit_code == 0
+    assert all(f"  {name} " in shown.output for name in COMMANDS)
+
+
+def test_help_imports_neither_a_command_nor_anything_slow():
+    slow = ("httpx", "rich", "pydantic", "asyncio", "structlog", "ruamel.yaml", "interlock.app")
+    program = f"""
+import sys
+from interlock.cli import cli
+try:
+    cli(["--help"])
+except SystemExit:
+    pass
+print([name for name in sys.modules if name.startswith("interlock.cli.") or name in {slow}], file=sys.stderr)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == "[]"
+
+
+def test_an_unknown_command_is_a_usage_error():
+    assert CliRunner().invoke(cli, ["launch"]).exit_code == 2
+
+
+def test_a_missing_option_is_a_usage_error():
+    assert CliRunner().invoke(cli, ["version", "upsert"]).exit_code == 2
+
+
+def test_without_a_key_says_the_three_ways_to_give_one():
+    ran = CliRunner().invoke(cli, ["get", "jobs"])
+    assert ran.exit_code == 1
+    assert "--api-key" in ran.stderr
+    assert "INTERLOCK_API_KEY" in ran.stderr
+    assert "config.toml" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_a_server_that_is_not_there_is_one_sentence():
+    ran = CliRunner().invoke(cli, ["get", "jobs", "--url", "http://127.0.0.1:9", "--api-key", "k", "-w", "w"])
+    assert ran.exit_code == 1
+    assert ran.stderr.startswith("Error: http://127.0.0.1:9 cannot be reached")
+
+
+def test_refused_fields_are_listed_under_the_sentence():
+    fields = (FieldError("rules[0]", "is unknown"), FieldError("name", "is required"))
+    assert sentence(Invalid("The policy is wrong.", fields=fields)) == (
+        "The policy is wrong.\n  rules[0]: is unknown\n  name: is required"
+    )
+
+
+class TestConnection:
+    def test_flags_win_over_the_file(self):
+        config_path().parent.mkdir()
+        config_path().write_text('url = "http://file"\napi_key = "file"\nworkspace = "file"\n')
+        client = connect(url="http://flag", api_key=None, workspace="flag")
+        assert (client.calls.url, client.workspace) == ("http://flag", "flag")
+
+    def test_the_file_serves_where_nothing_else_is_said(self):
+        config_path().parent.mkdir()
+        config_path().write_text('api_key = "file"\nworkspace = "file"\n')
+        client = connect(url=None, api_key=None, workspace=None)
+        assert (client.calls.url, client.workspace) == ("http://127.0.0.1:8080", "file")
+
+    def test_no_file_is_no_error(self):
+        assert load_config() == {}
+        with pytest.raises(Unauthorized):
+            connect(url=None, api_key=None, workspace=None)
+
+    @pytest.mark.parametrize("text", ['api-key = "x"', "url = 1", "url = "])
+    def test_a_word_that_the_file_does_not_know_is_refused(self, text):
+        config_path().parent.mkdir()
+        config_path().write_text(text)
+        with pytest.raises(Invalid, match=r"config\.toml"):
+            load_config()
+
+
+def test_a_table_is_as_wide_as_what_it_holds_and_marks_what_is_empty():
+    assert table(("name", "why"), [("a", None), ("longer", "two\nlines")]) == (
+        "NAME    WHY\na       -\nlonger  two lines"
+    )
