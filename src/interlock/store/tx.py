@@ -300,6 +300,11 @@ class Store:
 
 _SET_NOW = "SELECT set_config('interlock.now', $1, $2)"
 
+_ARRAYS = (
+    "SELECT $1::uuid[], $2::jsonb[], $3::text[], $4::bytea[], $5::smallint[], $6::integer[], $7::bigint[], "
+    "$8::boolean[], $9::float8[], $10::timestamptz[]"
+)
+
 _SESSION = {
     "timezone": "UTC",
     "jit": "off",  # our statements are short and many
@@ -308,9 +313,13 @@ _SESSION = {
 
 
 async def set_codecs(conn: Conn) -> None:
-    """Ids as lower-case text, jsonb as Python values; both in binary, so that COPY takes them too."""
+    """Ids as lower-case text, jsonb as Python values; both in binary, so that COPY takes them too.
+
+    Why:    the driver looks array types up when it first meets them; better now than within somebody's round.
+    """
     await conn.set_type_codec("uuid", schema="pg_catalog", encoder=_uuid_bytes, decoder=_uuid_text, format="binary")
     await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=_jsonb_bytes, decoder=_jsonb_value, format="binary")
+    await conn.prepare(_ARRAYS)
 
 
 def _uuid_bytes(text: str) -> bytes:

@@ -139,8 +139,8 @@ async def request_work(conn: Conn, requests: Iterable[WorkRequest]) -> None:
             [row.kind for row in rows],
             [row.key for row in rows],
             [row.workspace_id for row in rows],
-            [row.ready_at for row in rows],
             [row.priority for row in rows],
+            [row.ready_at for row in rows],
         )
 
 

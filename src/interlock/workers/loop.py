@@ -105,6 +105,7 @@ class Loop:
         self._finished: list[Finished] = []
         self._returned: list[Claim] = []  # ended while the database was away: given back when it is there again
         self._something_ended = asyncio.Event()
+        self._writing_back = asyncio.Lock()
         self._more_to_take = False
         self._dig_at_s = 0.0
         self._stopping = False
@@ -255,7 +256,8 @@ class Loop:
         while True:
             await self._something_ended.wait()
             self._something_ended.clear()
-            await self._finish_batch()
+            async with self._writing_back:
+                await self._finish_batch()
 
     async def _finish_batch(self) -> None:
         """Write back all that is done so far, in one statement. In an outage it stays on the list, and leased."""
@@ -299,7 +301,8 @@ class Loop:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        await self._finish_batch()
+        async with self._writing_back:
+            await self._finish_batch()
         try:
             async with self._store.read() as conn:
                 await release_work(conn, list(self._held.values()), owner=self.owner)
