@@ -36,10 +36,13 @@ from pydantic import ValidationError
 
 from interlock.access import Role
 from interlock.agents import Agent, build_agents
-from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused
+from interlock.metrics import build_metrics
+from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, StoreUnavailable
 from interlock.model.event import Actor
+from interlock.outside.http import Http
 from interlock.settings import Settings
 from interlock.store.embedded import EmbeddedPostgres, attach
+from interlock.store.health import Counts
 from interlock.store.migrate import migrate
 from interlock.store.principals import (
     find_caller,
@@ -62,6 +65,8 @@ OURS = Actor("system", "00000000-0000-0000-0000-000000000000", "interlock")
 
 SHUTDOWN_S = 3
 """How long open requests and streams may take once we are asked to stop."""
+
+FLUSH_EVERY_S = 5.0
 
 _PR_SET_PDEATHSIG = 1
 _log = structlog.get_logger(__name__)
@@ -337,16 +342,28 @@ def run_worker(settings: Settings, *, parent: int | None = None) -> int:
     async def main(stop: asyncio.Event) -> None:
         from interlock.workers import run_workers
 
-        watching = asyncio.create_task(_stop_when_orphaned(parent, stop)) if parent is not None else None
+        beside = [] if parent is None else [asyncio.create_task(_stop_when_orphaned(parent, stop))]
+        counts = Counts()
         async with (
             database(settings, own=False) as url,
             open_store(settings, url, application="interlock worker") as store,
+            Http(allow_private_addresses=settings.allow_private_addresses) as http,
         ):
-            await run_workers(store, agents(settings), metrics(settings), settings, stop)
-        if watching is not None:
-            watching.cancel()
+            beside.append(asyncio.create_task(_flush(counts, store)))
+            await run_workers(store, agents(settings), build_metrics(http), settings, stop, counts=counts)
+        for task in beside:
+            task.cancel()
 
     return run(main)
+
+
+async def _flush(counts: Counts, store: Store) -> None:
+    """Tell the database now and then what this process counted. A database that is away is told later."""
+    while True:
+        await asyncio.sleep(FLUSH_EVERY_S)
+        with contextlib.suppress(StoreUnavailable):
+            async with store.read() as conn:
+                await counts.flush(conn)
 
 
 def _end_with(parent: int) -> None:

@@ -87,8 +87,12 @@ class Counts:
         """Count something."""
         self._sums[name, label] += amount
 
-    def add_round(self, took_s: float) -> None:
-        """Count a round and how long it took."""
+    def add_run(self, kind: str, *, outcome: str, took_s: float) -> None:
+        """Count how one look at a work item ended: a lost race, or a round and how long it took."""
+        if outcome == "stale":
+            self.add(STALE, label=kind)
+        if kind != "round" or outcome != "done":
+            return
         self.add(ROUNDS)
         self._seconds += took_s
         for bound_s in ROUND_BOUNDS_S:
