@@ -177,5 +177,5 @@ def _over(
 def _decided_at(named: tuple[str, MetricProgress]) -> datetime:
     """A final metric has an instant."""
     instant = named[1].decided_at
-    assert instant is not None  # noqa: S101 - only final ones are asked
+    assert instant is not None
     return instant

@@ -1,0 +1,50 @@
+"""What does a provider give back? The two answers that are no error, and what of an answer is worth keeping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+TEXT_KEPT_MAX = 2_000
+ITEMS_KEPT_MAX = 50
+DEPTH_KEPT_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer of the outside, as the conditions see it."""
+
+    result: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class NotBefore:
+    """Nothing to say yet: ask again at this instant. No measurement is recorded."""
+
+    at: datetime
+
+
+def kept(value: object, *, depth: int = 0) -> object:
+    """A value as it is stored with its measurement: long texts, lists and deep nests cut short, and visibly so.
+
+    Why: the conditions saw the whole answer; people need to see what kind of answer it was, ten thousand times a day.
+    """
+    match value:
+        case str():
+            text = value.replace("\0", "\ufffd")
+            return text if len(text) <= TEXT_KEPT_MAX else f"{text[:TEXT_KEPT_MAX]} [... {len(text)} characters]"
+        case Mapping() if depth >= DEPTH_KEPT_MAX:
+            return f"[{len(value)} keys]"
+        case Mapping():
+            items = list(value.items())
+            short = {str(key)[:200]: kept(each, depth=depth + 1) for key, each in items[:ITEMS_KEPT_MAX]}
+            return short | ({"[...]": f"{len(items)} keys"} if len(items) > ITEMS_KEPT_MAX else {})
+        case list() | tuple() if depth >= DEPTH_KEPT_MAX:
+            return f"[{len(value)} items]"
+        case list() | tuple():
+            return [kept(each, depth=depth + 1) for each in value[:ITEMS_KEPT_MAX]] + (
+                [f"[... {len(value)} items]"] if len(value) > ITEMS_KEPT_MAX else []
+            )
+        case _:
+            return value

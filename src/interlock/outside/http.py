@@ -1,0 +1,288 @@
+"""How does Interlock call the world over HTTP? Through one client that is bounded in every direction.
+
+    time       one deadline for the whole call: name, connection, request, answer
+    size       an answer is read up to `answer_bytes_max` and marked when it was longer; compressed answers are not
+    asked for redirects  not followed: a redirect is an answer like another, and may lead where the guard would not let
+    a person go address    the guard below
+
+**The address guard.** Who writes a policy or an agent chooses URLs that Interlock's own machine then calls. Without a
+guard, that is a way to this machine's services, to the private network and to the cloud's metadata address. So a name
+is resolved first, every address it has is judged, and the connection is made to the very address that was judged: a
+name that changes its address between look and connection gains nothing. Only addresses of the public internet are
+allowed, unless `allow_private_addresses` is set. TLS still checks the certificate against the name. Proxies of the
+environment are not used: behind one, the guard would judge the wrong address.
+
+Source: OWASP SSRF prevention; RFC 6890 (special addresses), RFC 6052 and RFC 3056 (IPv4 inside IPv6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpcore
+import httpx
+
+from interlock.clock import monotonic_s
+from interlock.model.errors import Rejected, Unavailable
+
+ANSWER_BYTES_MAX = 1024 * 1024
+TIMEOUT_S = 30.0
+CONNECT_S = 5.0
+CONNECTIONS_MAX = 100
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class ForbiddenAddress(Rejected):
+    """The guard said no. Only another address or another setting helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back.
+
+    Takes: `headers` in their order, names in lower case. `truncated` when the body was longer than was allowed.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    duration_ms: int
+    truncated: bool = False
+
+    @property
+    def text(self) -> str:
+        """The body as text, in the charset it names, else UTF-8; bytes that are none become U+FFFD."""
+        charset = "utf-8"
+        for name, value in self.headers:
+            if name == "content-type" and "charset=" in value.lower():
+                charset = value.lower().partition("charset=")[2].split(";")[0].strip(" \"'")
+        try:
+            return self.body.decode(charset, "replace")
+        except LookupError:
+            return self.body.decode("utf-8", "replace")
+
+
+class Http:
+    """The client. One for a process; closed at its end.
+
+    Takes: `transport` replaces the network (recorded answers in tests); `resolve` replaces the system's name service.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_private_addresses: bool = False,
+        user_agent: str = "interlock",
+        transport: httpx.AsyncBaseTransport | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        self._allow_private = allow_private_addresses
+        network = GuardedNetwork(allow_private_addresses=allow_private_addresses, resolve=resolve or _resolve)
+        self._client = httpx.AsyncClient(
+            transport=transport or GuardedTransport(network),
+            follow_redirects=False,
+            trust_env=False,
+            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    def check_url(self, url: str) -> str | None:
+        """What is wrong with a URL as it is written, as a sentence; None when nothing is.
+
+        Why: a literal address that the guard would refuse anyway is refused when it is written. A name is judged when
+               it is called.
+        """
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as broken:
+            return f"`{url}` is not a URL: {broken}."
+        if parsed.scheme not in {"http", "https"} or not parsed.host:
+            return f"`{url}` is not an http or https URL."
+        if parsed.port is not None and not 0 < parsed.port < 65536:
+            return f"`{url}` has no port from 1 to 65535."
+        if parsed.userinfo:
+            return "A URL must not hold a password. Use a header."
+        address = _literal(parsed.host)
+        if address is not None and not self._allow_private and not is_public(address):
+            return _refusal(parsed.host, str(address))
+        return None
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_s: float = TIMEOUT_S,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> Answer:
+        """Call and read the answer, whatever its status.
+
+        Fails: `Unavailable` when there was no whole answer in time; `Rejected` for a URL that is none, or that the
+               guard refuses.
+        """
+        wrong = self.check_url(url)
+        if wrong is not None:
+            raise Rejected(wrong)
+        began_s = monotonic_s()
+        host = httpx.URL(url).host
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._client.stream(method, url, headers=dict(headers or {}), content=body) as response,
+            ):
+                kept, truncated = await _read(response, answer_bytes_max)
+        except TimeoutError as late:
+            raise Unavailable(f"{host} did not answer within {timeout_s:g} s.") from late
+        except httpx.TimeoutException as late:
+            raise Unavailable(f"{host} did not answer in time ({type(late).__name__}).") from late
+        except httpx.TransportError as broken:
+            raise Unavailable(f"{host} could not be reached: {str(broken) or type(broken).__name__}.") from broken
+        except (httpx.InvalidURL, ValueError, UnicodeError) as refused:
+            raise Rejected(f"The request to {host} is not valid: {refused}.") from refused
+        return Answer(
+            status=response.status_code,
+            headers=tuple((name.lower(), value) for name, value in response.headers.multi_items()),
+            body=kept,
+            duration_ms=round((monotonic_s() - began_s) * 1000),
+            truncated=truncated,
+        )
+
+
+class GuardedTransport(httpx.AsyncHTTPTransport):
+    """httpx's transport over a connection pool whose network is ours."""
+
+    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
+        super().__init__(trust_env=False)
+        # httpx has no parameter for the network. The pool it made has not connected to anything yet.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=CONNECTIONS_MAX,
+            max_keepalive_connections=20,
+            keepalive_expiry=30.0,
+            network_backend=network,
+        )
+
+
+class GuardedNetwork(httpcore.AsyncNetworkBackend):
+    """Resolve, judge, and connect to the address that was judged."""
+
+    def __init__(self, *, allow_private_addresses: bool, resolve: Resolve) -> None:
+        self._allow_private = allow_private_addresses
+        self._resolve = resolve
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to one of the host's addresses, all of which must be allowed."""
+        failed: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
+        for address in await self._allowed(host, port):
+            try:
+                return await self._network.connect_tcp(
+                    address, port, timeout=timeout, local_address=local_address, socket_options=socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as refused:
+                failed = refused
+        raise failed or httpcore.ConnectError(f"{host} has no address")
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Never: a socket of this machine is as private as it gets."""
+        raise ForbiddenAddress(f"{path} is a socket of this machine.")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait between two tries of a connection."""
+        await asyncio.sleep(seconds)
+
+    async def _allowed(self, host: str, port: int) -> Sequence[str]:
+        """The host's addresses.
+
+        Why:   one private address among public ones is refused too: which of them gets called is chance.
+        Fails: `ForbiddenAddress`, naming host and address.
+        """
+        try:
+            addresses = await self._resolve(host, port)
+        except OSError as unknown:
+            raise httpcore.ConnectError(f"the name cannot be resolved ({unknown.strerror or unknown})") from unknown
+        if not self._allow_private:
+            for text in addresses:
+                if not is_public(ipaddress.ip_address(text.partition("%")[0])):
+                    raise ForbiddenAddress(_refusal(host, text))
+        return addresses
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address belongs to the public internet, also when it hides an IPv4 address in an IPv6 one."""
+    if isinstance(address, ipaddress.IPv6Address):
+        hidden = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            hidden = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if address.teredo is not None:
+            return False
+        if hidden is not None:
+            return is_public(hidden)
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _literal(host: str) -> Address | None:
+    """The address that a host is without any name service: a literal one, or localhost."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return ipaddress.IPv4Address("127.0.0.1")
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _refusal(host: str, address: str) -> str:
+    return (
+        f"{host} is {address}, which is not an address of the public internet. "
+        "Start Interlock with INTERLOCK_ALLOW_PRIVATE_ADDRESSES=1 to allow such addresses."
+    )
+
+
+async def _resolve(host: str, port: int) -> Sequence[str]:
+    """The system's name service, IPv4 first."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = dict.fromkeys(str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET))
+    return tuple(addresses)
+
+
+async def _read(response: httpx.Response, bytes_max: int) -> tuple[bytes, bool]:
+    """The body as it came, up to the limit, and whether there was more."""
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > bytes_max:
+            return bytes(body[:bytes_max]), True
+    return bytes(body), False
