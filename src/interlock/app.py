@@ -376,7 +376,7 @@ def _end_with(parent: int) -> None:
 
 async def _stop_when_orphaned(parent: int, stop: asyncio.Event) -> None:
     """The same where the kernel does not help: look every second."""
-    while os.getppid() == parent:
+    while not stop.is_set() and os.getppid() == parent:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), timeout=1)
     stop.set()
