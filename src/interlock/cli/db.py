@@ -59,18 +59,16 @@ async def _dump(settings: Settings, file: Path) -> None:
     from interlock.store.dump import dump_database
 
     async with _database(settings) as url:
-        await dump_database(url, file, binaries=settings.postgres_bin)
+        await dump_database(url, file)
 
 
 async def _restore(settings: Settings, file: Path, *, replace: bool) -> None:
     """With the directory's PostgreSQL started for this: an `up` that runs would write into what is being replaced."""
     from interlock.app import database
     from interlock.store.dump import restore_database
-    from interlock.store.migrate import migrate
 
     async with database(settings, own=True) as url:
-        await restore_database(url, file, replace=replace, binaries=settings.postgres_bin)
-        await migrate(url)
+        await restore_database(url, file, replace=replace)
 
 
 @contextlib.asynccontextmanager
