@@ -8,7 +8,6 @@ Source: core.md section 4, "A target goes for"; status semantics: reference-beha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from interlock.decide.facts import Index, Pin, Target, Version
@@ -21,14 +20,12 @@ DEPLOYABLE = "ready"
 """`paused` keeps what runs and starts nothing new; building, failed, rejected and unspecified never start."""
 
 
-@dataclass(slots=True)
 class Candidates:
     """Candidate lists, shared by the targets of one environment, policy set and mark."""
 
-    index: Index
-    now: datetime
-
-    def __post_init__(self) -> None:
+    def __init__(self, index: Index, now: datetime) -> None:
+        self.index = index
+        self.now = now
         self._lists: dict[tuple[str, str | None, str | None], tuple[Version, ...]] = {}
         self._pins = tuple(sorted(self._in_force(), key=lambda pin: (pin.created_at, pin.id)))
 

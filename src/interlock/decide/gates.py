@@ -109,16 +109,14 @@ class Asked:
     occupied: list[tuple[Target, Move]] = field(default_factory=list)
 
 
-@dataclass(slots=True)
 class Gates:
     """Asks the gates for all targets of a deployment."""
 
-    index: Index
-    recorder: Recorder
-    candidates: Candidates
-    now: datetime
-
-    def __post_init__(self) -> None:
+    def __init__(self, index: Index, recorder: Recorder, candidates: Candidates, now: datetime) -> None:
+        self.index = index
+        self.recorder = recorder
+        self.candidates = candidates
+        self.now = now
         self._groups: dict[tuple[str, str, str | None, str], tuple[tuple[Judged, ...], Decision]] = {}
         self._simple: dict[tuple[str, str | None, str | None], tuple[Choice | None, tuple[Held, ...]]] = {}
         self._target_rules: dict[str | None, tuple[tuple[Rule, str, str, bool], ...]] = {}

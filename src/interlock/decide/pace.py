@@ -71,17 +71,17 @@ class Lane:
     previous: tuple[datetime, int, bool] | None = None
 
 
-@dataclass(slots=True)
 class Pace:
     """Turns answers into starts."""
 
-    index: Index
-    recorder: Recorder
-    gates: Gates
-    now: datetime
-    moves_max: int = MOVES_MAX
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, index: Index, recorder: Recorder, gates: Gates, now: datetime, moves_max: int = MOVES_MAX
+    ) -> None:
+        self.index = index
+        self.recorder = recorder
+        self.gates = gates
+        self.now = now
+        self.moves_max = moves_max
         self._opened: list[Rollout] = []
         self._states: list[RolloutState] = []
         self._changes: list[NewChange] = []
