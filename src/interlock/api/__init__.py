@@ -3,5 +3,139 @@
 The interface keeps the public contract's words and paths. A handler checks the request, asks `access` whether the
 actor may do it, reads or writes through `store`, and renders. It decides nothing about deployments.
 
+A request passes, from the outside in: raw path, body limit, sign-in, route, body, handler. What is refused anywhere
+on this way gets the same error body (`web/errors.py`).
+
 Source: contract.md.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+import interlock
+from interlock.agents import build_agents
+from interlock.api import (
+    agents,
+    approvals,
+    deployments,
+    environments,
+    freezes,
+    health,
+    ledger,
+    members,
+    policies,
+    providers,
+    resources,
+    systems,
+    versions,
+    workspaces,
+)
+from interlock.settings import Settings
+from interlock.store.tx import Store
+from interlock.web.bodies import BodyLimit
+from interlock.web.errors import install_error_answers
+from interlock.web.raw_path import RawPath
+from interlock.web.sign_in import SignIn
+
+NOUNS = (
+    health,
+    workspaces,
+    systems,
+    environments,
+    deployments,
+    versions,
+    agents,
+    policies,
+    resources,
+    providers,
+    approvals,
+    freezes,
+    members,
+    ledger,
+)
+"""Every file of this package that has a router; a path that two of them match belongs to the first."""
+
+_ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def build_api(store: Store, settings: Settings) -> FastAPI:
+    """The API under `/api`, with its own middleware. What else is served at the address is added to it after."""
+    app = FastAPI(
+        title="Interlock",
+        version=interlock.__version__,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.store = store
+    app.state.agents = build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
+    for noun in NOUNS:
+        app.include_router(noun.router, prefix="/api")
+    app.add_api_route("/api/{rest:path}", _nothing_here, methods=_ALL_METHODS, include_in_schema=False)
+    install_error_answers(app)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    app.add_middleware(SignIn, store=store, protected="/api/v1/")
+    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
+    app.add_middleware(RawPath)
+    return app
+
+
+async def _nothing_here(request: Request) -> Response:
+    """Tell a path that does not exist from one that does not take this method.
+
+    Why: the console is served beside the API and would answer for both.
+    """
+    allowed: set[str] = set()
+    for route in request.app.router.routes:
+        match, _ = route.matches(request.scope)
+        if match is Match.PARTIAL:
+            allowed |= getattr(route, "methods", None) or set()
+    if allowed:
+        raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+    raise HTTPException(404)
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI 3.1, made once: every refusal is one of ours, and validation answers 400."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        refusal = {
+            "description": "Refused; nothing was stored.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
+        }
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = refusal
+                if not path.startswith("/api/v1/"):
+                    operation["security"] = []
+        components = schema.setdefault("components", {})
+        schemas = components.setdefault("schemas", {})
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schemas["Refusal"] = {
+            "type": "object",
+            "required": ["error", "message"],
+            "properties": {
+                "error": {"type": "string"},
+                "message": {"type": "string"},
+                "code": {"type": "string"},
+                "details": {},
+            },
+        }
+        components["securitySchemes"] = {
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
+        schema["security"] = [{"apiKey": []}, {"bearer": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema

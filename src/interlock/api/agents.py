@@ -1,0 +1,80 @@
+"""REST for job agents.
+
+The agent's own file says which configuration it takes, and refuses a wrong one here, when it is written. A type that
+Interlock does not know is stored and does nothing: a target that chooses it holds, and says so.
+
+Source: contract.md section c, ctrlplane_job_agent.
+"""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.agents import Agent
+from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import render_agent
+from interlock.store import agents
+from interlock.web.answers import Json, accepted
+from interlock.web.bodies import AnyMap, Name, TextMap, WireBody
+from interlock.web.paging import Paging
+from interlock.web.sign_in import InWorkspace
+
+router = noun_router("job agents")
+
+
+class AgentBody(WireBody):
+    """A job agent as a client sends it."""
+
+    name: Name
+    type: Name
+    config: AnyMap
+    metadata: TextMap
+
+
+@router.get(W + "/job-agents")
+async def list_agents(here: InWorkspace, page: Paging) -> Response:
+    """List job agents in order of creation."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        items, total = await agents.list_agents(conn, here.id, limit=page.limit, offset=page.offset)
+    return page.answer([render_agent(agent) for agent in items], total)
+
+
+@router.get(W + "/job-agents/{jobAgentId:segment}")
+async def get_agent(here: InWorkspace, jobAgentId: str) -> Response:
+    """Get a job agent."""
+    here.require(Permission.READ)
+    agent_id = id_of(jobAgentId, "job agent")
+    async with here.read() as conn:
+        return Json(render_agent(found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")))
+
+
+@router.put(W + "/job-agents/{jobAgentId:segment}", status_code=202)
+async def put_agent(here: InWorkspace, request: Request, jobAgentId: str, body: AgentBody) -> Response:
+    """Create or replace a job agent by the id that the client chose."""
+    agent_id = id_of(jobAgentId, "job agent")
+    known: dict[str, Agent] = request.app.state.agents
+    if body.type in known:
+        known[body.type].check_config(body.config)
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: put job agent") as tx:
+        await agents.save_agent(
+            tx,
+            here.id,
+            agent_id=agent_id,
+            name=body.name,
+            kind=body.type,
+            config=body.config,
+            metadata=body.metadata,
+        )
+    return accepted(agent_id, "The job agent was saved.")
+
+
+@router.delete(W + "/job-agents/{jobAgentId:segment}", status_code=202)
+async def delete_agent(here: InWorkspace, jobAgentId: str) -> Response:
+    """Delete a job agent. What chose it holds until another fits."""
+    agent_id = id_of(jobAgentId, "job agent")
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete job agent") as tx:
+        await agents.delete_agent(tx, here.id, agent_id=agent_id)
+    return accepted(agent_id, "The job agent was deleted.")

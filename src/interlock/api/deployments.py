@@ -1,0 +1,163 @@
+"""REST for deployments.
+
+A deployment names its agent in one of two forms: `jobAgentSelector` with `jobAgentConfig`, or the older `jobAgents`,
+a list of `{ref, config, selector}`. Both are stored and returned as they were sent. What a replacement leaves out is
+unset.
+
+Source: contract.md sections c (ctrlplane_deployment) and e.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Query
+from pydantic import Field
+from starlette.responses import Response
+
+from interlock.access import Permission, Place
+from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import render_deployment, render_system
+from interlock.api.selectors import Scope, checked_selector, selector_of_query
+from interlock.inventory.to_python import predicate
+from interlock.model.ids import new_id
+from interlock.model.inventory import NOTHING, Deployment
+from interlock.store import deployments, systems
+from interlock.store.queries import Conn
+from interlock.web.answers import Json, accepted
+from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
+from interlock.web.paging import Paging
+from interlock.web.sign_in import Here, InWorkspace
+
+router = noun_router("deployments")
+
+JOB_AGENTS_MAX = 100
+
+
+class DeploymentAgent(WireBody):
+    """One entry of the older form: the first whose selector is true wins, an empty one is always true."""
+
+    ref: Text
+    config: AnyMap
+    selector: Text | None = None
+
+
+class DeploymentBody(WireBody):
+    """A deployment as a client sends it. A slug is taken and ignored: it is the name. `supersede` is ours."""
+
+    name: Name
+    description: Text | None = None
+    resourceSelector: Text | None = None
+    jobAgentSelector: Text | None = None
+    jobAgentConfig: AnyMap
+    jobAgents: Annotated[list[DeploymentAgent], Field(max_length=JOB_AGENTS_MAX)] | None = None
+    metadata: TextMap
+    supersede: Literal["wait", "cancel"] = "wait"
+
+
+@router.get(W + "/deployments")
+async def list_deployments(here: InWorkspace, page: Paging, cel: Annotated[str | None, Query()] = None) -> Response:
+    """List deployments in order of creation, each with its systems."""
+    here.require(Permission.READ)
+    selector = selector_of_query(cel, scope=Scope.DEPLOYMENT)
+    async with here.read() as conn:
+        if selector is None:
+            items, total = await deployments.list_deployments(conn, here.id, limit=page.limit, offset=page.offset)
+        else:
+            every, _ = await deployments.list_deployments(conn, here.id, limit=None, offset=0)
+            matches = predicate(selector)
+            kept = [item for item in every if matches({"deployment": render_deployment(item)})]
+            items, total = tuple(kept[page.offset : page.offset + page.limit]), len(kept)
+        systems_by_id = await systems.load_systems_of(conn, "deployment", child_ids=[item.id for item in items])
+    rendered = [
+        {
+            "deployment": render_deployment(item),
+            "systems": [render_system(system) for system in systems_by_id[item.id]],
+        }
+        for item in items
+    ]
+    return page.answer(rendered, total)
+
+
+@router.post(W + "/deployments", status_code=202)
+async def create_deployment(here: InWorkspace, body: DeploymentBody) -> Response:
+    """Create a deployment. Its name is unique in the workspace."""
+    deployment_id = new_id()
+    await _save(here, deployment_id, body, cause="api: create deployment")
+    return accepted(deployment_id, "The deployment was created.")
+
+
+@router.get(W + "/deployments/name/{name:segment}")
+async def get_deployment_by_name(here: InWorkspace, name: str) -> Response:
+    """Get a deployment by name."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        return await _answer(conn, await deployments.find_deployment_by_name(conn, here.id, name=name))
+
+
+@router.get(W + "/deployments/{deploymentId:segment}")
+async def get_deployment(here: InWorkspace, deploymentId: str) -> Response:
+    """Get a deployment with the systems that it is in."""
+    here.require(Permission.READ)
+    deployment_id = id_of(deploymentId, "deployment")
+    async with here.read() as conn:
+        return await _answer(conn, await deployments.find_deployment(conn, here.id, deployment_id=deployment_id))
+
+
+@router.put(W + "/deployments/{deploymentId:segment}", status_code=202)
+async def put_deployment(here: InWorkspace, deploymentId: str, body: DeploymentBody) -> Response:
+    """Create or replace a deployment by id."""
+    deployment_id = id_of(deploymentId, "deployment")
+    await _save(here, deployment_id, body, cause="api: put deployment")
+    return accepted(deployment_id, "The deployment was saved.")
+
+
+@router.delete(W + "/deployments/{deploymentId:segment}", status_code=202)
+async def delete_deployment(here: InWorkspace, deploymentId: str) -> Response:
+    """Delete a deployment. Its targets are detached; what runs there is left alone."""
+    deployment_id = id_of(deploymentId, "deployment")
+    place = await place_of(here, deployment_id)
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete deployment", place=place) as tx:
+        await deployments.delete_deployment(tx, here.id, deployment_id=deployment_id)
+    return accepted(deployment_id, "The deployment was deleted.")
+
+
+async def place_of(here: Here, deployment_id: str, *, environment_id: str | None = None) -> Place:
+    """Where a request about a deployment happens: so that a role over one of its systems counts."""
+    async with here.read() as conn:
+        system_ids = await deployments.load_system_ids(conn, deployment_id)
+    return Place(system_ids=system_ids, deployment_id=deployment_id, environment_id=environment_id)
+
+
+async def _save(here: Here, deployment_id: str, body: DeploymentBody, *, cause: str) -> None:
+    selector = checked_selector(body.resourceSelector, scope=Scope.RESOURCE, field="resourceSelector") or NOTHING
+    checked_selector(body.jobAgentSelector, scope=Scope.JOB_AGENT, field="jobAgentSelector")
+    for number, agent in enumerate(body.jobAgents or ()):
+        checked_selector(agent.selector, scope=Scope.JOB_AGENT, field=f"jobAgents[{number}].selector")
+    place = await place_of(here, deployment_id)
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause=cause, place=place) as tx:
+        await deployments.save_deployment(
+            tx,
+            here.id,
+            deployment_id=deployment_id,
+            name=body.name,
+            description=body.description,
+            resource_selector=selector,
+            job_agent_selector=body.jobAgentSelector or "",
+            job_agent_config=body.jobAgentConfig,
+            job_agents=[agent.model_dump(exclude_none=True) for agent in body.jobAgents] if body.jobAgents else None,
+            metadata=body.metadata,
+            supersede=body.supersede,
+        )
+
+
+async def _answer(conn: Conn, deployment: Deployment | None) -> Response:
+    known = found(deployment, "deployment")
+    systems_by_id = await systems.load_systems_of(conn, "deployment", child_ids=[known.id])
+    return Json(
+        {
+            "deployment": render_deployment(known),
+            "systems": [render_system(system) for system in systems_by_id[known.id]],
+            "variables": [],
+        }
+    )

@@ -1,0 +1,72 @@
+"""REST for the ledger: what happened, in order, who did it and why; and the same as a stream.
+
+Readers know one number, `seq`: the place in the feed. What has place n never changes, and nothing appears before it
+later.
+
+Source: core.md section 7.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query, Request
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.paths import W, noun_router
+from interlock.store.ledger import read_feed, read_feed_back
+from interlock.web.answers import Json
+from interlock.web.events import Wanted, follow_feed, render_entries
+from interlock.web.sign_in import InWorkspace
+
+router = noun_router("ledger")
+
+SEQ_MAX = 2**63 - 1
+ENTRIES_MAX = 1000
+
+Subject = Annotated[
+    str | None, Query(description="Only what is about this: `kind:id`, or the id alone.", max_length=300)
+]
+Kinds = Annotated[list[str] | None, Query(description="Only these kinds, as in `job.status_changed`.", max_length=100)]
+
+
+@router.get(W + "/ledger")
+async def list_entries(
+    here: InWorkspace,
+    subject: Subject = None,
+    kind: Kinds = None,
+    after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
+    before: Annotated[int | None, Query(ge=0, le=SEQ_MAX, description="Read back from here, newest first.")] = None,
+    limit: Annotated[int, Query(ge=1, le=ENTRIES_MAX)] = 100,
+) -> Response:
+    """Read the ledger after a place, oldest first; with `before`, back from a place, newest first."""
+    here.require(Permission.READ)
+    wanted = Wanted.of(subject=subject, kinds=kind)
+    async with here.read() as conn:
+        if before is None:
+            entries = await read_feed(
+                conn, here.id, after_seq=after, rows_max=limit, subject=wanted.subject_id, kinds=wanted.kinds
+            )
+        else:
+            entries = await read_feed_back(
+                conn, here.id, before_seq=before, rows_max=limit, subject=wanted.subject_id, kinds=wanted.kinds
+            )
+        items = await render_entries(conn, [entry for entry in entries if wanted.covers(entry)])
+    last = entries[-1].seq if entries else after
+    return Json({"items": items, "lastSeq": last, "limit": limit})
+
+
+@router.get(W + "/ledger/stream")
+async def stream_entries(
+    here: InWorkspace,
+    request: Request,
+    subject: Subject = None,
+    kind: Kinds = None,
+    after: Annotated[int | None, Query(ge=0, le=SEQ_MAX)] = None,
+) -> Response:
+    """Follow the ledger as it grows (server-sent events). `Last-Event-ID` or `after` says from where; neither: from
+    now on.
+    """
+    here.require(Permission.READ)
+    return await follow_feed(here, request, wanted=Wanted.of(subject=subject, kinds=kind), after_seq=after)

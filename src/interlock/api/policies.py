@@ -1,0 +1,119 @@
+"""REST for policies.
+
+Rules come back exactly as they were sent: ids, instants and order kept, no default filled in. They are read closed:
+an unknown key is refused, because a misspelt rule that is dropped in silence is a gate that does not stand.
+
+Source: contract.md section c, ctrlplane_policy; reference-behaviour.md appendix D.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import render_policy
+from interlock.api.selectors import Scope, checked_selector
+from interlock.clock import utc_now
+from interlock.decide.rules import parse_rules
+from interlock.model.errors import Invalid
+from interlock.model.ids import is_id, new_id
+from interlock.store import policies
+from interlock.web.answers import Json
+from interlock.web.bodies import Bool, Int, Name, Text, TextMap, WireBody
+from interlock.web.paging import Paging
+from interlock.web.sign_in import Here, InWorkspace
+
+router = noun_router("policies")
+
+PRIORITY_MAX = 2**31 - 1
+EVERYTHING = "true"
+
+
+class PolicyBody(WireBody):
+    """A policy as a client sends it. `mode` is ours: `observe` records verdicts that start and stop nothing."""
+
+    name: Name
+    description: Text | None = None
+    selector: Text | None = None
+    metadata: TextMap
+    priority: Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
+    enabled: Bool = True
+    mode: Literal["enforce", "observe"] = "enforce"
+    rules: list[Any] | None = None
+
+
+@router.get(W + "/policies")
+async def list_policies(here: InWorkspace, page: Paging) -> Response:
+    """List policies in order of creation."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        items, total = await policies.list_policies(conn, here.id, limit=page.limit, offset=page.offset)
+    return page.answer([render_policy(policy) for policy in items], total)
+
+
+@router.post(W + "/policies", status_code=202)
+async def create_policy(here: InWorkspace, body: PolicyBody) -> Response:
+    """Create a policy. Its id is the one that all its rules name, where they agree on a new one."""
+    policy_id = await _wanted_id(here, body)
+    return await _save(here, policy_id, body, cause="api: create policy")
+
+
+@router.get(W + "/policies/{policyId:segment}")
+async def get_policy(here: InWorkspace, policyId: str) -> Response:
+    """Get a policy with its rules as they were written."""
+    here.require(Permission.READ)
+    policy_id = id_of(policyId, "policy")
+    async with here.read() as conn:
+        return Json(render_policy(found(await policies.find_policy(conn, here.id, policy_id=policy_id), "policy")))
+
+
+@router.put(W + "/policies/{policyId:segment}", status_code=202)
+async def put_policy(here: InWorkspace, policyId: str, body: PolicyBody) -> Response:
+    """Create or replace a policy by id."""
+    if not is_id(policyId):
+        raise Invalid("A policy's id is a UUID.", field="policyId")
+    return await _save(here, policyId.lower(), body, cause="api: put policy")
+
+
+@router.delete(W + "/policies/{policyId:segment}", status_code=202)
+async def delete_policy(here: InWorkspace, policyId: str) -> Response:
+    """Delete a policy. Targets that only its rules held may start at once."""
+    policy_id = id_of(policyId, "policy")
+    async with here.tx(Permission.POLICY_WRITE, cause="api: delete policy") as tx:
+        policy = await policies.delete_policy(tx, here.id, policy_id=policy_id)
+    return Json(render_policy(policy, rules=[]), status_code=202)
+
+
+async def _save(here: Here, policy_id: str, body: PolicyBody, *, cause: str) -> Response:
+    rules = body.rules or []
+    parse_rules(rules)
+    selector = checked_selector(body.selector, scope=Scope.POLICY, field="selector") or EVERYTHING
+    content = policies.PolicyContent(
+        name=body.name,
+        description=body.description,
+        selector=selector,
+        metadata=body.metadata,
+        priority=body.priority,
+        enabled=body.enabled,
+        mode=body.mode,
+        rules=rules,
+    )
+    async with here.tx(Permission.POLICY_WRITE, cause=cause) as tx:
+        policy = await policies.save_policy(
+            tx, here.id, policy_id=policy_id, content=content, now=utc_now(), author_id=here.caller.id
+        )
+    return Json(render_policy(policy), status_code=202)
+
+
+async def _wanted_id(here: Here, body: PolicyBody) -> str:
+    """The id that a client made and wrote into every rule, unless something has it."""
+    wanted = {str(rule.get("policyId") or "").lower() for rule in body.rules or () if isinstance(rule, dict)}
+    if len(wanted) != 1 or not is_id(candidate := wanted.pop()):
+        return new_id()
+    async with here.read() as conn:
+        taken = await policies.is_taken(conn, candidate)
+    return new_id() if taken else candidate

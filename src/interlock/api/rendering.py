@@ -1,0 +1,144 @@
+"""How does each stored noun look on the wire? One function a noun, because nouns show one another.
+
+Exact on purpose: an optional that was not given is absent, never null or `""`, because a client that compares would
+show a difference for ever. `metadata` is always an object. A `"false"` selector of an environment is hidden and that
+of a deployment is shown, as its clients expect; an unset agent selector is `""`.
+
+Source: contract.md sections c and e.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from interlock.model.inventory import NOTHING, Deployment, Environment, JobAgent, Provider, Resource, System
+from interlock.model.version import Version
+from interlock.store.policies import StoredPolicy
+from interlock.store.workspaces import Workspace
+from interlock.web.answers import instant, present
+
+Wire = dict[str, object]
+
+
+def render_workspace(workspace: Workspace) -> Wire:
+    """A workspace."""
+    return {
+        "id": workspace.id,
+        "name": workspace.name,
+        "slug": workspace.slug,
+        "createdAt": instant(workspace.created_at),
+    }
+
+
+def render_system(system: System) -> Wire:
+    """A system. Its slug is its name."""
+    return present(
+        id=system.id,
+        workspaceId=system.workspace_id,
+        name=system.name,
+        slug=system.name,
+        description=system.description,
+        metadata=system.metadata,
+    )
+
+
+def render_environment(environment: Environment, *, systems: Sequence[System] | None = None) -> Wire:
+    """An environment, with its systems where they were loaded."""
+    return present(
+        id=environment.id,
+        name=environment.name,
+        description=environment.description,
+        resourceSelector=environment.resource_selector if environment.resource_selector != NOTHING else None,
+        metadata=environment.metadata,
+        createdAt=instant(environment.created_at),
+        systems=[render_system(system) for system in systems] if systems is not None else None,
+    )
+
+
+def render_deployment(deployment: Deployment) -> Wire:
+    """A deployment. Its slug is its name."""
+    return present(
+        id=deployment.id,
+        name=deployment.name,
+        slug=deployment.name,
+        description=deployment.description,
+        resourceSelector=deployment.resource_selector,
+        jobAgentSelector=deployment.job_agent_selector,
+        jobAgentConfig=deployment.job_agent_config,
+        jobAgents=deployment.job_agents,
+        metadata=deployment.metadata,
+        supersede=deployment.supersede if deployment.supersede != "wait" else None,
+    )
+
+
+def render_agent(agent: JobAgent) -> Wire:
+    """A job agent, with its configuration in full: clients read it back."""
+    return {
+        "id": agent.id,
+        "workspaceId": agent.workspace_id,
+        "name": agent.name,
+        "type": agent.type,
+        "config": agent.config,
+        "metadata": agent.metadata,
+    }
+
+
+def render_provider(provider: Provider) -> Wire:
+    """A resource provider."""
+    return {
+        "id": provider.id,
+        "workspaceId": provider.workspace_id,
+        "name": provider.name,
+        "metadata": provider.metadata,
+        "createdAt": instant(provider.created_at),
+    }
+
+
+def render_resource(resource: Resource) -> Wire:
+    """A resource."""
+    return present(
+        id=resource.id,
+        workspaceId=resource.workspace_id,
+        providerId=resource.provider_id,
+        identifier=resource.identifier,
+        name=resource.name,
+        kind=resource.kind,
+        version=resource.version,
+        config=resource.config,
+        metadata=resource.metadata,
+        createdAt=instant(resource.created_at),
+        updatedAt=instant(resource.updated_at),
+    )
+
+
+def render_version(version: Version) -> Wire:
+    """A version."""
+    return present(
+        id=version.id,
+        deploymentId=version.deployment_id,
+        tag=version.tag,
+        name=version.name,
+        status=version.status,
+        message=version.message,
+        config=version.config,
+        jobAgentConfig=version.job_agent_config,
+        metadata=version.metadata,
+        createdAt=instant(version.created_at),
+    )
+
+
+def render_policy(policy: StoredPolicy, *, rules: Sequence[Mapping[str, object]] | None = None) -> Wire:
+    """A policy with its rules exactly as they were written, or with these in their place."""
+    return present(
+        id=policy.id,
+        workspaceId=policy.workspace_id,
+        name=policy.name,
+        description=policy.description,
+        selector=policy.selector,
+        metadata=policy.metadata,
+        priority=policy.priority,
+        enabled=policy.enabled,
+        mode=policy.mode if policy.mode != "enforce" else None,
+        rules=policy.rules if rules is None else rules,
+        createdAt=instant(policy.created_at),
+    )

@@ -1,0 +1,181 @@
+"""REST for versions: what CI calls when it has built something.
+
+The tag is the identity. CI that runs its step again gets 200 and the same version, with what it says now; so the call
+is safe to repeat. A deployment may be named by its id or by its name.
+
+Source: contract.md sections b ("api upsert version") and e ("Version").
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
+from pydantic import AwareDatetime
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.deployments import place_of
+from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import Wire, render_version
+from interlock.api.selectors import Scope, selector_of_query
+from interlock.clock import utc_now
+from interlock.inventory.to_python import predicate
+from interlock.model.errors import Invalid
+from interlock.model.version import Version
+from interlock.store import deployments, versions
+from interlock.web.answers import Json
+from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
+from interlock.web.paging import Paging
+from interlock.web.sign_in import InWorkspace
+
+router = noun_router("versions")
+
+Status = Literal["unspecified", "building", "ready", "failed", "rejected", "paused"]
+AHEAD_MAX = timedelta(days=1)
+"""A version dated further ahead would be the newest for as long."""
+
+
+class VersionBody(WireBody):
+    """A version as CI sends it. An empty name becomes the tag; an instant of year 1 counts as none."""
+
+    tag: Name
+    name: Text | None = None
+    status: Status = "ready"
+    message: Text | None = None
+    config: AnyMap
+    jobAgentConfig: AnyMap
+    metadata: TextMap
+    createdAt: AwareDatetime | None = None
+    dependencies: dict[str, Any] | None = None
+
+
+class VersionChange(WireBody):
+    """What may change of a version; what is absent stays."""
+
+    tag: Name | None = None
+    name: Text | None = None
+    status: Status | None = None
+    message: Text | None = None
+    config: dict[str, Any] | None = None
+    jobAgentConfig: dict[str, Any] | None = None
+    metadata: dict[str, str] | None = None
+    createdAt: AwareDatetime | None = None
+
+
+@router.get(W + "/deployments/{deploymentId:segment}/versions")
+async def list_versions(
+    here: InWorkspace,
+    deploymentId: str,
+    page: Paging,
+    order: Annotated[Literal["asc", "desc"], Query()] = "desc",
+    cel: Annotated[str | None, Query()] = None,
+) -> Response:
+    """List a deployment's versions by age, newest first, that a selector over `version` matches."""
+    here.require(Permission.READ)
+    selector = selector_of_query(cel, scope=Scope.VERSION)
+    newest_first = order == "desc"
+    async with here.read() as conn:
+        known = await deployments.resolve_deployment(conn, here.id, text=deploymentId)
+        deployment = found(known, "deployment")
+        if selector is None:
+            items, total = await versions.list_versions(
+                conn, deployment.id, newest_first=newest_first, limit=page.limit, offset=page.offset
+            )
+        else:
+            every, _ = await versions.list_versions(
+                conn, deployment.id, newest_first=newest_first, limit=None, offset=0
+            )
+            matches = predicate(selector)
+            kept = [item for item in every if matches({"version": render_version(item)})]
+            items, total = tuple(kept[page.offset : page.offset + page.limit]), len(kept)
+    return page.answer([_with_dependencies(version) for version in items], total)
+
+
+@router.post(W + "/deployments/{deploymentId:segment}/versions")
+async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody) -> Response:
+    """Create a version, or bring the one with this tag up to date."""
+    if body.dependencies:
+        raise Invalid("Version dependencies are not taken here yet.", field="dependencies")
+    content = versions.VersionContent(
+        tag=body.tag,
+        name=body.name or body.tag,
+        status=body.status,
+        message=body.message,
+        config=body.config,
+        job_agent_config=body.jobAgentConfig,
+        metadata=body.metadata,
+        created_at=_said_at(body.createdAt),
+    )
+    async with here.read() as conn:
+        known = await deployments.resolve_deployment(conn, here.id, text=deploymentId)
+    deployment = found(known, "deployment")
+    place = await place_of(here, deployment.id)
+    async with here.tx(Permission.VERSION_WRITE, cause="api: upsert version", place=place) as tx:
+        version = await versions.save_version(
+            tx, here.id, deployment_id=deployment.id, content=content, author_id=here.caller.id
+        )
+    return Json(render_version(version))
+
+
+@router.get(W + "/deployment-versions/{deploymentVersionId:segment}")
+async def get_version(here: InWorkspace, deploymentVersionId: str) -> Response:
+    """Get a version."""
+    here.require(Permission.READ)
+    version_id = id_of(deploymentVersionId, "version")
+    async with here.read() as conn:
+        version = found(await versions.find_version(conn, here.id, version_id=version_id), "version")
+    return Json(_with_dependencies(version))
+
+
+@router.patch(W + "/deployment-versions/{deploymentVersionId:segment}", status_code=202)
+async def change_version(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
+    """Change a version: rename it, make it ready, pause or reject it."""
+    version_id = id_of(deploymentVersionId, "version")
+    async with here.read() as conn:
+        known = found(await versions.find_version(conn, here.id, version_id=version_id), "version")
+    place = await place_of(here, known.deployment_id)
+    async with here.tx(Permission.VERSION_WRITE, cause="api: change version", place=place) as tx:
+        before = found(await versions.lock_version(tx, here.id, version_id=version_id), "version")
+        after = replace(before, **_changes(body))
+        version = await versions.change_version(tx, here.id, before=before, after=after)
+    return Json(render_version(version), status_code=202)
+
+
+@router.patch(W + "/deploymentversions/{deploymentVersionId:segment}", status_code=202)
+async def change_version_by_old_path(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
+    """Change a version; the document's spelling of the path."""
+    return await change_version(here, deploymentVersionId, body)
+
+
+def _changes(body: VersionChange) -> dict[str, Any]:
+    """Field of a version -> its new value, for what was sent."""
+    sent = {
+        "tag": body.tag,
+        "name": body.name,
+        "status": body.status,
+        "message": body.message,
+        "config": body.config,
+        "job_agent_config": body.jobAgentConfig,
+        "metadata": body.metadata,
+        "created_at": _said_at(body.createdAt),
+    }
+    return {name: value for name, value in sent.items() if value is not None}
+
+
+def _said_at(created_at: datetime | None) -> datetime | None:
+    """The instant that a client means: Go's zero instant means none.
+
+    Fails: `Invalid` for one that lies far ahead.
+    """
+    if created_at is None or created_at.astimezone(UTC).year == 1:
+        return None
+    if created_at > utc_now() + AHEAD_MAX:
+        raise Invalid("createdAt lies more than a day ahead.", field="createdAt")
+    return created_at.astimezone(UTC)
+
+
+def _with_dependencies(version: Version) -> Wire:
+    return {**render_version(version), "dependencies": {}}

@@ -1,0 +1,88 @@
+"""REST for workspaces. A workspace of which the caller is no member does not exist for them.
+
+Source: contract.md section e, "Workspace"; section a, "Workspace" lookups.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.paths import W, noun_router
+from interlock.api.rendering import render_workspace
+from interlock.model.errors import Invalid, NotFound
+from interlock.model.ids import is_id
+from interlock.store import workspaces
+from interlock.store.refusals import refusals
+from interlock.web.answers import Json
+from interlock.web.bodies import WireBody
+from interlock.web.sign_in import FromStore, InWorkspace, SignedIn, actor_of, find_here
+
+router = noun_router("workspaces")
+
+WorkspaceName = Annotated[str, StringConstraints(min_length=3, max_length=30)]
+Slug = Annotated[str, StringConstraints(min_length=3, max_length=50, pattern=r"^[a-z0-9-]+$")]
+
+
+class WorkspaceBody(WireBody):
+    """A new workspace."""
+
+    name: WorkspaceName
+    slug: Slug
+
+
+class WorkspaceChange(WireBody):
+    """What may change of a workspace."""
+
+    name: WorkspaceName | None = None
+    slug: Slug | None = None
+
+
+@router.get("/v1/workspaces")
+async def list_workspaces(caller: SignedIn, store: FromStore) -> Response:
+    """List the workspaces that the key's user is a member of."""
+    async with store.read() as conn:
+        items = await workspaces.list_workspaces_of(conn, caller.id, every=caller.system_admin)
+    return Json({"workspaces": [render_workspace(workspace) for workspace in items], "total": len(items)})
+
+
+@router.post("/v1/workspaces", status_code=201)
+async def create_workspace(caller: SignedIn, store: FromStore, body: WorkspaceBody) -> Response:
+    """Create a workspace. Its creator becomes its admin."""
+    if is_id(body.slug):
+        raise Invalid("A slug must not look like an id.", field="slug", code="INVALID_SLUG")
+    with refusals():
+        async with store.tx(actor=actor_of(caller), cause="api: create workspace") as tx:
+            workspace_id = await workspaces.create_workspace(tx, body.name, slug=body.slug, creator_id=caller.id)
+            workspace = await workspaces.find_workspace(tx.conn, workspace_id)
+    assert workspace is not None, "just written"
+    return Json(render_workspace(workspace), status_code=201)
+
+
+@router.get("/v1/workspaces/slug/{workspaceSlug:segment}")
+async def get_workspace_by_slug(caller: SignedIn, store: FromStore, workspaceSlug: str) -> Response:
+    """Get a workspace by slug."""
+    here = await find_here(store, caller, workspace=workspaceSlug)
+    if here.workspace.slug != workspaceSlug:
+        raise NotFound("There is no workspace with this slug.")
+    return Json(render_workspace(here.workspace))
+
+
+@router.get(W)
+async def get_workspace(here: InWorkspace) -> Response:
+    """Get a workspace by id or slug."""
+    here.require(Permission.READ)
+    return Json(render_workspace(here.workspace))
+
+
+@router.patch(W)
+async def update_workspace(here: InWorkspace, body: WorkspaceChange) -> Response:
+    """Change a workspace's name or slug."""
+    async with here.tx(Permission.WORKSPACE_WRITE, cause="api: update workspace") as tx:
+        await workspaces.change_workspace(tx, here.id, name=body.name, slug=body.slug)
+        workspace = await workspaces.find_workspace(tx.conn, here.id)
+    assert workspace is not None, "just written"
+    return Json(render_workspace(workspace))

@@ -1,0 +1,133 @@
+"""Which deployments are there, and how does an own fact reach their rounds?
+
+`touch` is the change that every own fact of a deployment brings along (core.md 2): it bumps the generation, and the
+fence when the fact can take something away.
+
+Source: contract.md section e, "Deployment"; core.md section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from interlock.model.errors import NotFound
+from interlock.model.event import Event, Ref
+from interlock.model.ids import is_id
+from interlock.model.inventory import Deployment
+from interlock.store import targets
+from interlock.store.matching import match_after
+from interlock.store.ownership import is_known
+from interlock.store.queries import Conn, queries
+from interlock.store.rows import many, one
+from interlock.store.tx import Change, Tx
+
+Q = queries("deployment")
+
+
+def touch(deployment_id: str, *, takes_away: bool) -> Change:
+    """The change by which an own fact of a deployment makes its rounds look again."""
+    return Change(Q.touch_taking_away if takes_away else Q.touch, (deployment_id,))
+
+
+async def find_deployment(conn: Conn, workspace_id: str, *, deployment_id: str) -> Deployment | None:
+    """A deployment by id."""
+    return one(Deployment, await conn.fetchrow(Q.find_deployment, workspace_id, deployment_id))
+
+
+async def find_deployment_by_name(conn: Conn, workspace_id: str, *, name: str) -> Deployment | None:
+    """A deployment by its unique name, which is its slug too."""
+    return one(Deployment, await conn.fetchrow(Q.find_deployment_by_name, workspace_id, name))
+
+
+async def resolve_deployment(conn: Conn, workspace_id: str, *, text: str) -> Deployment | None:
+    """A deployment by id or by name, where clients may send either."""
+    if is_id(text):
+        found = await find_deployment(conn, workspace_id, deployment_id=text.lower())
+        if found is not None:
+            return found
+    return await find_deployment_by_name(conn, workspace_id, name=text)
+
+
+async def list_deployments(
+    conn: Conn, workspace_id: str, *, limit: int | None, offset: int
+) -> tuple[tuple[Deployment, ...], int]:
+    """A page of deployments in order of creation (all of them without a limit), and how many there are."""
+    total = await conn.fetchval(Q.count_deployments, workspace_id)
+    return many(Deployment, await conn.fetch(Q.list_deployments, workspace_id, limit, offset)), total
+
+
+async def list_deployments_of_resource(
+    conn: Conn, resource_id: str, *, limit: int, offset: int
+) -> tuple[tuple[Deployment, ...], int]:
+    """A page of the deployments that have a target on a resource, by name, and how many there are."""
+    total = await conn.fetchval(Q.count_deployments_of_resource, resource_id)
+    return many(Deployment, await conn.fetch(Q.list_deployments_of_resource, resource_id, limit, offset)), total
+
+
+async def load_deployments(conn: Conn, deployment_ids: Sequence[str]) -> tuple[Deployment, ...]:
+    """The live deployments with these ids, in the order of the ids."""
+    return many(Deployment, await conn.fetch(Q.list_deployments_by_ids, list(deployment_ids)))
+
+
+async def load_system_ids(conn: Conn, deployment_id: str) -> frozenset[str]:
+    """The systems that a deployment is in."""
+    return frozenset(row["system_id"] for row in await conn.fetch(Q.list_system_ids, deployment_id))
+
+
+async def save_deployment(
+    tx: Tx,
+    workspace_id: str,
+    *,
+    deployment_id: str,
+    name: str,
+    description: str | None,
+    resource_selector: str,
+    job_agent_selector: str,
+    job_agent_config: Mapping[str, Any],
+    job_agents: Sequence[Mapping[str, Any]] | None,
+    metadata: Mapping[str, str],
+    supersede: str,
+) -> None:
+    """Create or replace a deployment by id; its targets, their agents and configs follow.
+
+    Fails: `Conflict` on a name or id that is taken.
+    """
+    known = await is_known(tx.conn, Q.find_owner, workspace_id=workspace_id, wanted_id=deployment_id)
+    agents = [dict(agent) for agent in job_agents] if job_agents is not None else None
+    row = (
+        deployment_id,
+        workspace_id,
+        name,
+        description,
+        resource_selector,
+        job_agent_selector,
+        dict(job_agent_config),
+        agents,
+        dict(metadata),
+        supersede,
+    )
+    body = {"name": name, "resourceSelector": resource_selector, "jobAgentSelector": job_agent_selector}
+    await tx.record(
+        changes=[Change(Q.save_deployment, row)],
+        events=[Event("deployment.changed" if known else "deployment.created", Ref("deployment", deployment_id), body)],
+    )
+    await match_after(tx, workspace_id, touched=targets.Touched(deployments=(deployment_id,)))
+
+
+async def delete_deployment(tx: Tx, workspace_id: str, *, deployment_id: str) -> None:
+    """End a deployment and its links; its targets are detached, their history stays.
+
+    Fails: `NotFound`.
+    """
+    if await find_deployment(tx.conn, workspace_id, deployment_id=deployment_id) is None:
+        raise NotFound("There is no such deployment.")
+    await tx.record(
+        changes=[
+            Change(Q.unlink_deployment, (deployment_id,)),
+            Change(Q.delete_deployment, (deployment_id,)),
+            touch(deployment_id, takes_away=True),
+        ],
+        events=[Event("deployment.deleted", Ref("deployment", deployment_id), {})],
+    )
+    await match_after(tx, workspace_id, touched=targets.Touched(deployments=(deployment_id,)))

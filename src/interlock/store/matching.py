@@ -1,0 +1,25 @@
+"""What does every write to the inventory owe the targets? A match in its own transaction, and a second look after it.
+
+The match inside the transaction lets the next read see the targets; the requested one lets two concurrent writes (a
+resource and a selector), which could not see each other, meet.
+
+Source: core.md section 2, "Resolved before deciding".
+"""
+
+from __future__ import annotations
+
+from interlock.store import targets
+from interlock.store.tx import Tx
+from interlock.store.work import WorkRequest
+
+
+async def match_after(tx: Tx, workspace_id: str, *, touched: targets.Touched) -> None:
+    """Match what was touched now, and ask for the second look at each of it."""
+    await targets.match_targets(tx, workspace_id, touched)
+    keys = [
+        *(f"resource:{resource_id}" for resource_id in touched.resources),
+        *(f"environment:{environment_id}" for environment_id in touched.environments),
+        *(f"deployment:{deployment_id}" for deployment_id in touched.deployments),
+        *(f"agent:{agent_id}" for agent_id in touched.agents),
+    ]
+    await tx.record(wakes=[WorkRequest("match", key, workspace_id=workspace_id) for key in keys])

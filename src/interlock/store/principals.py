@@ -1,0 +1,262 @@
+"""Who signs in, by what, and with which roles? Keys, sessions, members, bindings.
+
+A key is `<16 hex>.<64 hex>`: a public prefix to find it by and 32 random bytes, of which the sha256 is stored (a slow
+hash guards guessable secrets; this one is not). It is shown once. A session is an opaque random value whose sha256 is
+stored.
+
+Source: contract.md section a; DESIGN.md section 8, "auth".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from interlock.access import Binding, Caller, Role
+from interlock.model.errors import Invalid, NotFound
+from interlock.model.event import Event, Ref
+from interlock.model.ids import new_id
+from interlock.store.queries import Conn, queries
+from interlock.store.refusals import refusals
+from interlock.store.rows import many, one
+from interlock.store.tx import Change, Store, Tx
+
+Q = queries("principal")
+
+KEY = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{64})")
+SESSION_S = 12 * 3600
+TOUCH_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A person or a service."""
+
+    id: str
+    name: str
+    kind: str
+    email: str | None
+    system_role: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A principal with its bindings in one workspace. `bindings` are `{role, scopeKind, scopeId}`."""
+
+    id: str
+    name: str
+    kind: str
+    email: str | None
+    added_at: datetime
+    bindings: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of a key after it was made: never its secret."""
+
+    id: str
+    name: str
+    prefix: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who signed in to the console, and the token that its forms must carry."""
+
+    caller: Caller
+    csrf: str
+    expires_at: datetime
+
+
+def new_key() -> str:
+    """A fresh key's text."""
+    return f"{secrets.token_hex(8)}.{secrets.token_hex(32)}"
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+async def find_caller(store: Store, key: str) -> Caller | None:
+    """The caller that this key stands for, without bindings; None for a text that is no key, unknown, expired or
+    revoked.
+
+    Costs: one query; once a minute and key a second one that notes the use.
+    """
+    shape = KEY.fullmatch(key.strip())
+    if shape is None:
+        return None
+    prefix, secret = shape.groups()
+    async with store.read() as conn:
+        row = await conn.fetchrow(Q.find_key, prefix)
+        if row is None or not hmac.compare_digest(bytes(row["secret_hash"]), _hash(secret)):
+            return None
+        if row["last_used_at"] is None or row["last_used_at"] < datetime.now(UTC) - TOUCH_EVERY:
+            await conn.execute(Q.touch_key, row["key_id"])
+    return Caller(id=row["principal_id"], name=row["name"], kind=row["kind"], system_admin=row["system_admin"])
+
+
+async def load_bindings(conn: Conn, workspace_id: str, *, principal_id: str) -> tuple[Binding, ...]:
+    """The roles of a principal in a workspace, its groups' among them."""
+    rows = await conn.fetch(Q.list_bindings, workspace_id, principal_id)
+    return tuple(
+        Binding(role=Role(row["role"]), scope_kind=row["scope_kind"], scope_id=row["scope_id"]) for row in rows
+    )
+
+
+async def create_session(store: Store, *, principal_id: str) -> tuple[str, str]:
+    """Sign in. Gives the cookie's value and the CSRF token."""
+    value, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    async with store.read() as conn:
+        await conn.execute(Q.delete_expired_sessions)
+        await conn.execute(Q.insert_session, _hash(value), principal_id, csrf, SESSION_S)
+    return value, csrf
+
+
+async def find_session(store: Store, value: str) -> Session | None:
+    """The session of a cookie's value; None when it is unknown or over."""
+    async with store.read() as conn:
+        row = await conn.fetchrow(Q.find_session, _hash(value))
+    if row is None:
+        return None
+    caller = Caller(id=row["principal_id"], name=row["name"], kind=row["kind"], system_admin=row["system_admin"])
+    return Session(caller=caller, csrf=row["csrf"], expires_at=row["expires_at"])
+
+
+async def end_session(store: Store, value: str) -> None:
+    """Sign out."""
+    async with store.read() as conn:
+        await conn.execute(Q.delete_session, _hash(value))
+
+
+async def find_principal(conn: Conn, principal_id: str) -> Principal | None:
+    """A principal by id."""
+    return one(Principal, await conn.fetchrow(Q.find_principal, principal_id))
+
+
+async def find_principal_by_name(conn: Conn, name: str) -> Principal | None:
+    """A principal by its unique name."""
+    return one(Principal, await conn.fetchrow(Q.find_principal_by_name, name))
+
+
+async def load_names(conn: Conn, principal_ids: Sequence[str]) -> dict[str, str]:
+    """principal id -> name, for those that exist."""
+    rows = await conn.fetch(Q.list_principals_by_ids, list(principal_ids))
+    return {row["id"]: row["name"] for row in rows}
+
+
+async def list_members(conn: Conn, workspace_id: str) -> tuple[Member, ...]:
+    """Every member of a workspace with its bindings, in the order they were added."""
+    return many(Member, await conn.fetch(Q.list_members, workspace_id))
+
+
+async def list_keys(conn: Conn, principal_id: str) -> tuple[Key, ...]:
+    """The keys of a principal, oldest first."""
+    return many(Key, await conn.fetch(Q.list_keys, principal_id))
+
+
+async def save_principal(tx: Tx, name: str, *, kind: str = "user", system_role: str = "user") -> str:
+    """The id of the principal with this name, which is created when there is none."""
+    existing = await find_principal_by_name(tx.conn, name)
+    if existing is not None:
+        return existing.id
+    principal_id = new_id()
+    with refusals():
+        await tx.record(
+            changes=[Change(Q.insert_principal, (principal_id, kind, name, None, system_role))],
+            events=[Event("principal.created", Ref("principal", principal_id), {"kind": kind})],
+        )
+    return principal_id
+
+
+async def save_member(
+    tx: Tx,
+    workspace_id: str,
+    *,
+    principal_id: str,
+    role: Role,
+    scope_kind: str = "workspace",
+    scope_id: str | None = None,
+    replace: bool = False,
+) -> None:
+    """Make a principal a member with this role; `replace` drops the roles it had here.
+
+    Fails: `NotFound` for an unknown principal; `Invalid` for a scope without an id.
+    """
+    if await find_principal(tx.conn, principal_id) is None:
+        raise NotFound("There is no user with this id.")
+    if (scope_kind == "workspace") != (scope_id is None):
+        raise Invalid("A scope other than the workspace needs an id, and the workspace takes none.", field="scopeId")
+    known = await tx.conn.fetchval(Q.is_member, workspace_id, principal_id)
+    drop = [Change(Q.delete_bindings, (workspace_id, principal_id))] if replace else []
+    await tx.record(
+        changes=[
+            *drop,
+            Change(Q.insert_member, (workspace_id, principal_id)),
+            Change(Q.insert_binding, (workspace_id, principal_id, role.value, scope_kind, scope_id)),
+        ],
+        events=[
+            Event(
+                "member.changed" if known else "member.added",
+                Ref("principal", principal_id),
+                {"role": role.value, "scopeKind": scope_kind, "scopeId": scope_id},
+            )
+        ],
+    )
+
+
+async def remove_member(tx: Tx, workspace_id: str, *, principal_id: str) -> None:
+    """End a membership and its roles.
+
+    Fails: `NotFound` for one who is no member.
+    """
+    if not await tx.conn.fetchval(Q.is_member, workspace_id, principal_id):
+        raise NotFound("There is no such member.")
+    await tx.record(
+        changes=[
+            Change(Q.delete_bindings, (workspace_id, principal_id)),
+            Change(Q.delete_member, (workspace_id, principal_id)),
+        ],
+        events=[Event("member.removed", Ref("principal", principal_id), {})],
+    )
+
+
+async def save_key(
+    tx: Tx, principal_id: str, *, name: str = "", key: str | None = None, expires_at: datetime | None = None
+) -> str:
+    """Make a key for a principal and give its text, which is stored nowhere.
+
+    Takes: `key` is the text to use instead of a fresh one (the bootstrap setting).
+    Fails: `Invalid` when that text is no key; `Conflict` when its prefix is taken.
+    """
+    text = key or new_key()
+    shape = KEY.fullmatch(text)
+    if shape is None:
+        raise Invalid("An API key is 16 hex digits, a dot and 64 hex digits.", field="key")
+    prefix, secret = shape.groups()
+    key_id = new_id()
+    with refusals():
+        await tx.record(
+            changes=[Change(Q.insert_key, (key_id, principal_id, name, prefix, _hash(secret), expires_at))],
+            events=[
+                Event("key.created", Ref("key", key_id), {"prefix": prefix}, refs=(Ref("principal", principal_id),))
+            ],
+        )
+    return text
+
+
+async def count_memberships_elsewhere(conn: Conn, principal_id: str, *, workspace_id: str) -> int:
+    """In how many other workspaces a principal is a member."""
+    return int(await conn.fetchval(Q.count_memberships_elsewhere, principal_id, workspace_id))

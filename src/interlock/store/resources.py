@@ -1,0 +1,350 @@
+"""Which resources are there, and how does a provider's set become them?
+
+A resource is told apart by its identifier, unique in its workspace. A provider sends everything that it offers; what
+changed is found by a digest of the content, so that a sync of 100,000 with a hundred changes writes a hundred rows
+and events. The order of the last set is kept, because one client compares lists.
+
+`config` and `metadata` never enter the ledger: they may hold what the ledger, which is never erased, must not.
+
+Source: contract.md section e, "Provider set", "Resource"; DESIGN.md section 9 (100,000 resources synced again in 5 s).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from interlock.inventory.selector import Selector
+from interlock.inventory.to_python import matches
+from interlock.model.errors import NotFound
+from interlock.model.event import Event, Ref
+from interlock.model.ids import new_id
+from interlock.model.inventory import Resource
+from interlock.store import targets
+from interlock.store.matching import match_after
+from interlock.store.queries import Conn, queries
+from interlock.store.rows import many, one
+from interlock.store.tx import Change, Tx
+from interlock.store.work import WorkRequest
+
+Q = queries("resource")
+
+MATCHED_AT_ONCE_MAX = 1000
+"""A set that changes more than this is matched by the worker alone (core.md 2)."""
+
+VARIABLES_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceContent:
+    """What a client says of a resource."""
+
+    identifier: str
+    name: str
+    kind: str
+    version: str
+    config: Mapping[str, Any]
+    metadata: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Tells whether two contents are the same."""
+        said = [self.name, self.kind, self.version, self.config, self.metadata]
+        return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceFilter:
+    """Which resources a search wants: OR within a field, AND across them. None filters nothing."""
+
+    identifiers: Sequence[str] | None = None
+    kinds: Sequence[str] | None = None
+    versions: Sequence[str] | None = None
+    provider_ids: Sequence[str] | None = None
+    metadata: Mapping[str, str] | None = None
+    query: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetOutcome:
+    """What a set did, in counts. `skipped` belong to another provider."""
+
+    created: int
+    changed: int
+    deleted: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceVariable:
+    """One variable of a resource."""
+
+    resource_id: str
+    key: str
+    value: Any
+
+
+async def find_resource(conn: Conn, workspace_id: str, *, identifier: str) -> Resource | None:
+    """A resource by identifier."""
+    return one(Resource, await conn.fetchrow(Q.find_resource, workspace_id, identifier))
+
+
+async def load_resources(conn: Conn, resource_ids: Sequence[str]) -> tuple[Resource, ...]:
+    """The resources with these ids, gone ones too, in the order of the ids."""
+    return many(Resource, await conn.fetch(Q.list_resources_by_ids, list(resource_ids)))
+
+
+async def list_resources(
+    conn: Conn, workspace_id: str, *, selector: Selector | None = None, limit: int, offset: int
+) -> tuple[tuple[Resource, ...], int]:
+    """A page of the resources that a selector matches (all without one) in order of creation, and how many there
+    are.
+    """
+    if selector is None:
+        total = await conn.fetchval(Q.count_resources, workspace_id)
+        return many(Resource, await conn.fetch(Q.list_resources, workspace_id, limit, offset)), total
+    every = many(Resource, await conn.fetch(Q.list_resources, workspace_id, None, 0))
+    kept = [resource for resource in every if matches(selector, {"resource": view_of(resource)})]
+    return tuple(kept[offset : offset + limit]), len(kept)
+
+
+def view_of(resource: Resource) -> dict[str, object]:
+    """The resource as a selector sees it."""
+    return {
+        "id": resource.id,
+        "identifier": resource.identifier,
+        "name": resource.name,
+        "kind": resource.kind,
+        "version": resource.version,
+        "workspaceId": resource.workspace_id,
+        "providerId": resource.provider_id,
+        "config": resource.config,
+        "metadata": resource.metadata,
+        "createdAt": resource.created_at.isoformat(),
+        "updatedAt": resource.updated_at.isoformat(),
+    }
+
+
+async def list_resources_of_provider(
+    conn: Conn, provider_id: str, *, limit: int | None = None, offset: int = 0
+) -> tuple[Resource, ...]:
+    """The resources of a provider in the order last set; all of them without a limit."""
+    return many(Resource, await conn.fetch(Q.list_resources_of_provider, provider_id, limit, offset))
+
+
+async def search_resources(
+    conn: Conn,
+    workspace_id: str,
+    *,
+    wanted: ResourceFilter,
+    sort_by: str,
+    descending: bool,
+    limit: int,
+    offset: int,
+) -> tuple[tuple[Resource, ...], int]:
+    """A page of the resources that pass the filter, and how many do.
+
+    Takes: `sort_by` is createdAt, updatedAt, name or kind; then comes the identifier. `query` matches part of name or
+           identifier, whatever the case.
+    """
+    args = (
+        workspace_id,
+        _texts(wanted.identifiers),
+        _texts(wanted.kinds),
+        _texts(wanted.versions),
+        _texts(wanted.provider_ids),
+        dict(wanted.metadata) if wanted.metadata else None,
+        _pattern(wanted.query) if wanted.query else None,
+    )
+    total = await conn.fetchval(Q.count_search, *args)
+    rows = await conn.fetch(Q.search_resources, *args, sort_by, descending, limit, offset)
+    return many(Resource, rows), total
+
+
+def _texts(values: Sequence[str] | None) -> list[str] | None:
+    return list(values) if values else None
+
+
+def _pattern(query: str) -> str:
+    escaped = query.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"
+
+
+async def save_resource(
+    tx: Tx, workspace_id: str, *, content: ResourceContent, variables: Mapping[str, Any] | None
+) -> str:
+    """Create or replace a resource by identifier, and give its id; its provider stays.
+
+    Takes: `variables` replaces them all; None leaves them.
+    """
+    row = await tx.conn.fetchrow(Q.lock_resource, workspace_id, content.identifier)
+    resource_id: str = row["id"] if row else new_id()
+    ref = Ref("resource", resource_id)
+    if row is None:
+        sent = _sent(content, resource_id=resource_id, position=0, provider_id=None)
+        event = Event("resource.created", ref, {"identifier": content.identifier, "kind": content.kind})
+        await tx.record(changes=[Change(Q.insert_resources, ([sent], workspace_id))], events=[event])
+    elif row["content_digest"] != content.digest:
+        sent = _sent(content, resource_id=resource_id, position=None, provider_id=None)
+        event = Event("resource.changed", ref, {"identifier": content.identifier})
+        await tx.record(changes=[Change(Q.update_resources, ([sent],))], events=[event])
+    if variables is not None:
+        await _replace_variables(tx, resource_id, variables=variables)
+    await match_after(tx, workspace_id, touched=targets.Touched(resources=(resource_id,)))
+    return resource_id
+
+
+async def replace_variables(tx: Tx, workspace_id: str, *, identifier: str, variables: Mapping[str, Any]) -> str:
+    """Replace all variables of a resource, and give its id.
+
+    Fails: `NotFound` for an unknown identifier.
+    """
+    row = await tx.conn.fetchrow(Q.lock_resource, workspace_id, identifier)
+    if row is None:
+        raise NotFound("There is no resource with this identifier.")
+    if await _replace_variables(tx, row["id"], variables=variables):
+        await match_after(tx, workspace_id, touched=targets.Touched(resources=(row["id"],)))
+    return str(row["id"])
+
+
+async def list_variables(
+    conn: Conn, resource_id: str, *, limit: int, offset: int
+) -> tuple[tuple[ResourceVariable, ...], int]:
+    """A page of a resource's variables by key, and how many there are."""
+    total = await conn.fetchval(Q.count_variables, resource_id)
+    return many(ResourceVariable, await conn.fetch(Q.list_variables, resource_id, limit, offset)), total
+
+
+async def delete_resource(tx: Tx, workspace_id: str, *, identifier: str) -> str:
+    """End a resource, and give its id; its targets are detached, their history stays.
+
+    Fails: `NotFound`.
+    """
+    row = await tx.conn.fetchrow(Q.lock_resource, workspace_id, identifier)
+    if row is None:
+        raise NotFound("There is no resource with this identifier.")
+    resource_id = str(row["id"])
+    await tx.record(changes=[Change(Q.delete_resources, ([resource_id],))], events=[_gone(resource_id, identifier)])
+    await match_after(tx, workspace_id, touched=targets.Touched(resources=(resource_id,)))
+    return resource_id
+
+
+async def set_resources(
+    tx: Tx, workspace_id: str, *, provider_id: str, contents: Iterable[ResourceContent]
+) -> SetOutcome:
+    """Make what a provider offers exactly these, in this order.
+
+    What another provider offers is skipped, what nobody offers is adopted, what this one offered before and does not
+    now is deleted. An identifier that comes twice counts once, as it came last.
+
+    Takes: the provider's row is locked by the caller.
+    Costs: one read of the provider's rows, and one statement each for created, changed, moved and gone.
+    """
+    wanted = {content.identifier: content for content in contents}
+    places = {identifier: place for place, identifier in enumerate(wanted)}
+    offered = {row["identifier"]: row for row in await tx.conn.fetch(Q.list_offered, provider_id)}
+    unknown = [identifier for identifier in wanted if identifier not in offered]
+    elsewhere = {
+        row["identifier"]: row
+        for row in await tx.conn.fetch(Q.list_offered_elsewhere, workspace_id, unknown, provider_id)
+    }
+    created: list[dict[str, object]] = []
+    changed: list[dict[str, object]] = []
+    moved: list[tuple[str, int]] = []
+    events: list[Event] = []
+    skipped = 0
+    for identifier, content in wanted.items():
+        place = places[identifier]
+        row = offered.get(identifier) or elsewhere.get(identifier)
+        if row is None:
+            resource_id = new_id()
+            created.append(_sent(content, resource_id=resource_id, position=place, provider_id=provider_id))
+            body = {"identifier": identifier, "kind": content.kind}
+            events.append(Event("resource.created", Ref("resource", resource_id), body))
+        elif identifier not in offered and row["provider_id"] is not None:
+            skipped += 1
+        elif row["content_digest"] != content.digest:
+            changed.append(_sent(content, resource_id=row["id"], position=place, provider_id=provider_id))
+            events.append(Event("resource.changed", Ref("resource", row["id"]), {"identifier": identifier}))
+        elif identifier not in offered or row["position"] != place:
+            moved.append((row["id"], place))
+    gone = [(row["id"], identifier) for identifier, row in offered.items() if identifier not in wanted]
+    events.extend(_gone(resource_id, identifier) for resource_id, identifier in gone)
+
+    changes: list[Change] = []
+    if gone:
+        changes.append(Change(Q.delete_resources, ([resource_id for resource_id, _ in gone],)))
+    if created:
+        changes.append(Change(Q.insert_resources, (created, workspace_id)))
+    if changed:
+        changes.append(Change(Q.update_resources, (changed,)))
+    if moved:
+        ids, positions = zip(*moved, strict=True)
+        changes.append(Change(Q.move_resources, (list(ids), list(positions), provider_id)))
+    outcome = SetOutcome(created=len(created), changed=len(changed), deleted=len(gone), skipped=skipped)
+    if events:
+        counts = {"created": outcome.created, "changed": outcome.changed, "deleted": outcome.deleted}
+        events.append(Event("provider.synced", Ref("provider", provider_id), counts))
+    await tx.record(changes=changes, events=events)
+
+    touched = [str(sent["id"]) for sent in (*created, *changed)] + [resource_id for resource_id, _ in gone]
+    await _match_set(tx, workspace_id, resource_ids=sorted(touched))
+    return outcome
+
+
+async def _match_set(tx: Tx, workspace_id: str, *, resource_ids: Sequence[str]) -> None:
+    if not resource_ids:
+        return
+    if len(resource_ids) <= MATCHED_AT_ONCE_MAX:
+        await match_after(tx, workspace_id, touched=targets.Touched(resources=tuple(resource_ids)))
+        return
+    keys = (f"resource:{resource_id}" for resource_id in resource_ids)
+    await tx.record(wakes=[WorkRequest("match", key, workspace_id=workspace_id) for key in keys])
+
+
+async def _replace_variables(tx: Tx, resource_id: str, *, variables: Mapping[str, Any]) -> bool:
+    """Whether anything changed."""
+    wanted = {key: _value(value) for key, value in variables.items()}
+    rows = await tx.conn.fetch(Q.list_variables, resource_id, None, 0)
+    if {row["key"]: row["value"] for row in rows} == wanted:
+        return False
+    await tx.record(
+        changes=[
+            Change(Q.delete_variables, (resource_id, list(wanted))),
+            Change(Q.save_variables, (resource_id, wanted)),
+        ],
+        events=[Event("resource.changed", Ref("resource", resource_id), {"variables": sorted(wanted)})],
+    )
+    return True
+
+
+def _value(value: Any) -> Any:
+    """A variable in the wire's form: a plain object is wrapped, so that it cannot be taken for a reference."""
+    if isinstance(value, dict) and not (set(value) == {"object"} or set(value) == {"reference", "path"}):
+        return {"object": value}
+    return value
+
+
+def _sent(
+    content: ResourceContent, *, resource_id: str, position: int | None, provider_id: str | None
+) -> dict[str, object]:
+    return {
+        "id": resource_id,
+        "provider_id": provider_id,
+        "identifier": content.identifier,
+        "name": content.name,
+        "kind": content.kind,
+        "version": content.version,
+        "config": dict(content.config),
+        "metadata": dict(content.metadata),
+        "position": position,
+        "content_digest": content.digest,
+    }
+
+
+def _gone(resource_id: str, identifier: str) -> Event:
+    return Event("resource.deleted", Ref("resource", resource_id), {"identifier": identifier})

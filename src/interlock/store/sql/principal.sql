@@ -1,0 +1,117 @@
+-- Who signs in, by what, and with which roles.
+
+-- One row by the unique index on api_key.prefix. The secret is compared by the caller, in constant time.
+-- name: find_key
+SELECT k.id AS key_id, k.secret_hash, k.expires_at, k.last_used_at,
+       p.id AS principal_id, p.name, p.kind, p.system_role = 'admin' AS system_admin
+FROM api_key k
+JOIN principal p ON p.id = k.principal_id
+WHERE k.prefix = $1
+  AND k.revoked_at IS NULL
+  AND p.disabled_at IS NULL
+  AND (k.expires_at IS NULL OR k.expires_at > interlock_now());
+
+-- At most once a minute and key, so that a busy key is no hot row.
+-- name: touch_key
+UPDATE api_key SET last_used_at = interlock_now()
+WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < interlock_now() - interval '1 minute');
+
+-- One row; its identity is the caller's.
+-- name: insert_key
+INSERT INTO api_key (id, principal_id, name, prefix, secret_hash, expires_at) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- One row or its few, by the primary key.
+-- name: revoke_key
+UPDATE api_key SET revoked_at = interlock_now() WHERE id = $1 AND revoked_at IS NULL;
+
+-- By api_key_of_principal. Never the hash.
+-- name: list_keys
+SELECT id, name, prefix, created_at, expires_at, revoked_at, last_used_at
+FROM api_key WHERE principal_id = $1 ORDER BY created_at, id;
+
+-- By the primary key.
+-- name: find_session
+SELECT s.csrf, s.expires_at, p.id AS principal_id, p.name, p.kind, p.system_role = 'admin' AS system_admin
+FROM session s
+JOIN principal p ON p.id = s.principal_id
+WHERE s.id_hash = $1 AND s.expires_at > interlock_now() AND p.disabled_at IS NULL;
+
+-- One row; its identity is the caller's.
+-- name: insert_session
+INSERT INTO session (id_hash, principal_id, csrf, expires_at)
+VALUES ($1, $2, $3, interlock_now() + make_interval(secs => $4));
+
+-- One row or its few, by the primary key.
+-- name: delete_session
+DELETE FROM session WHERE id_hash = $1;
+
+-- One row or its few, by the primary key.
+-- name: delete_expired_sessions
+DELETE FROM session WHERE expires_at <= interlock_now();
+
+-- By role_binding_of_principal, group_member's primary key and role_binding_of_group.
+-- name: list_bindings
+SELECT role, scope_kind, scope_id FROM role_binding
+WHERE workspace_id = $1 AND principal_id = $2
+UNION
+SELECT b.role, b.scope_kind, b.scope_id
+FROM role_binding b JOIN group_member g ON g.group_id = b.group_id
+WHERE b.workspace_id = $1 AND g.principal_id = $2;
+
+-- One row, by the primary key or a unique index.
+-- name: find_principal
+SELECT id, name, kind, email, system_role, created_at FROM principal WHERE id = $1;
+
+-- One row, by the primary key or a unique index.
+-- name: find_principal_by_name
+SELECT id, name, kind, email, system_role, created_at FROM principal WHERE name = $1;
+
+-- By the primary key of what it lists.
+-- name: list_principals_by_ids
+SELECT id, name, kind, email, system_role, created_at FROM principal WHERE id = ANY($1::uuid[]);
+
+-- One row; its identity is the caller's.
+-- name: insert_principal
+INSERT INTO principal (id, kind, name, email, system_role) VALUES ($1, $2, $3, $4, $5);
+
+-- One row; its identity is the caller's.
+-- name: insert_member
+INSERT INTO member (workspace_id, principal_id) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- One row or its few, by the primary key.
+-- name: delete_member
+DELETE FROM member WHERE workspace_id = $1 AND principal_id = $2;
+
+-- One row; its identity is the caller's.
+-- name: insert_binding
+INSERT INTO role_binding (workspace_id, principal_id, role, scope_kind, scope_id)
+SELECT $1, $2, $3, $4, $5
+WHERE NOT EXISTS (
+    SELECT 1 FROM role_binding
+    WHERE workspace_id = $1 AND principal_id = $2 AND role = $3 AND scope_kind = $4 AND scope_id IS NOT DISTINCT FROM $5::uuid);
+
+-- One row or its few, by the primary key.
+-- name: delete_bindings
+DELETE FROM role_binding WHERE workspace_id = $1 AND principal_id = $2;
+
+-- By the primary key of member, then role_binding_of_principal.
+-- name: list_members
+SELECT p.id, p.name, p.kind, p.email, m.added_at,
+       COALESCE(jsonb_agg(jsonb_build_object('role', b.role, 'scopeKind', b.scope_kind, 'scopeId', b.scope_id)
+                          ORDER BY b.created_at, b.id) FILTER (WHERE b.id IS NOT NULL), '[]'::jsonb) AS bindings,
+       count(*) OVER () AS total
+FROM member m
+JOIN principal p ON p.id = m.principal_id
+LEFT JOIN role_binding b ON b.workspace_id = m.workspace_id AND b.principal_id = m.principal_id
+WHERE m.workspace_id = $1
+GROUP BY p.id, p.name, p.kind, p.email, m.added_at
+ORDER BY m.added_at, p.id
+LIMIT $2 OFFSET $3;
+
+-- By the primary key of what it lists.
+-- name: is_member
+SELECT EXISTS (SELECT 1 FROM member WHERE workspace_id = $1 AND principal_id = $2);
+
+-- By member_of_principal.
+-- name: count_memberships_elsewhere
+SELECT count(*) FROM member WHERE principal_id = $1 AND workspace_id <> $2;

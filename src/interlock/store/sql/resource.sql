@@ -1,0 +1,121 @@
+-- Resources and their variables.
+
+-- By resource_identifier.
+-- name: find_resource
+SELECT id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, created_at, updated_at
+FROM resource WHERE workspace_id = $1 AND identifier = $2 AND deleted_at IS NULL;
+
+-- By resource_identifier; held until the transaction ends.
+-- name: lock_resource
+SELECT id, content_digest FROM resource WHERE workspace_id = $1 AND identifier = $2 AND deleted_at IS NULL FOR UPDATE;
+
+-- By resource_kind, as list_resources.
+-- name: count_resources
+SELECT count(*) FROM resource WHERE workspace_id = $1 AND deleted_at IS NULL;
+
+-- In order of creation.
+-- name: list_resources
+SELECT id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, created_at, updated_at
+FROM resource WHERE workspace_id = $1 AND deleted_at IS NULL
+ORDER BY created_at, identifier COLLATE "C" LIMIT $2 OFFSET $3;
+
+-- By resource_of_provider: in the order last set.
+-- name: list_resources_of_provider
+SELECT id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, created_at, updated_at
+FROM resource WHERE provider_id = $1 AND deleted_at IS NULL
+ORDER BY position, created_at, identifier COLLATE "C" LIMIT $2 OFFSET $3;
+
+-- By the primary key, in the order of the ids.
+-- name: list_resources_by_ids
+SELECT r.id, r.workspace_id, r.provider_id, r.identifier, r.name, r.kind, r.version, r.config, r.metadata, r.created_at, r.updated_at
+FROM unnest($1::uuid[]) WITH ORDINALITY wanted (id, place)
+JOIN resource r USING (id)
+ORDER BY wanted.place;
+
+-- OR within a filter, AND across them; NULL filters nothing. Metadata by resource_metadata, kinds by resource_kind.
+-- name: count_search
+SELECT count(*) FROM resource
+WHERE workspace_id = $1 AND deleted_at IS NULL
+  AND ($2::text[] IS NULL OR identifier = ANY($2))
+  AND ($3::text[] IS NULL OR kind = ANY($3))
+  AND ($4::text[] IS NULL OR version = ANY($4))
+  AND ($5::text[] IS NULL OR provider_id::text = ANY($5))
+  AND ($6::jsonb IS NULL OR metadata @> $6)
+  AND ($7::text IS NULL OR name ILIKE $7 OR identifier ILIKE $7);
+
+-- As count_search, sorted by one column and then the identifier.
+-- name: search_resources
+SELECT id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, created_at, updated_at
+FROM (
+    SELECT *, CASE $8::text
+                  WHEN 'name' THEN name
+                  WHEN 'kind' THEN kind
+                  WHEN 'updatedAt' THEN to_char(updated_at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')
+                  ELSE to_char(created_at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')
+              END COLLATE "C" AS sort_key
+    FROM resource
+    WHERE workspace_id = $1 AND deleted_at IS NULL
+      AND ($2::text[] IS NULL OR identifier = ANY($2))
+      AND ($3::text[] IS NULL OR kind = ANY($3))
+      AND ($4::text[] IS NULL OR version = ANY($4))
+      AND ($5::text[] IS NULL OR provider_id::text = ANY($5))
+      AND ($6::jsonb IS NULL OR metadata @> $6)
+      AND ($7::text IS NULL OR name ILIKE $7 OR identifier ILIKE $7)
+) found
+ORDER BY CASE WHEN NOT $9::boolean THEN sort_key END, CASE WHEN $9::boolean THEN sort_key END DESC, identifier COLLATE "C"
+LIMIT $10 OFFSET $11;
+
+-- One row an object of the list.
+-- name: insert_resources
+INSERT INTO resource (id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, position, content_digest)
+SELECT id, $2, provider_id, identifier, name, kind, version, config, metadata, position, content_digest
+FROM jsonb_to_recordset($1) AS sent (id uuid, provider_id uuid, identifier text, name text, kind text, version text,
+                                     config jsonb, metadata jsonb, position integer, content_digest text);
+
+-- One row an object of the list; a resource keeps the provider that it has.
+-- name: update_resources
+UPDATE resource r
+SET name = sent.name, kind = sent.kind, version = sent.version, config = sent.config, metadata = sent.metadata,
+    content_digest = sent.content_digest, position = COALESCE(sent.position, r.position),
+    provider_id = COALESCE(r.provider_id, sent.provider_id), updated_at = interlock_now()
+FROM jsonb_to_recordset($1) AS sent (id uuid, provider_id uuid, name text, kind text, version text, config jsonb, metadata jsonb,
+                                     position integer, content_digest text)
+WHERE r.id = sent.id;
+
+-- Places and owner of those that did not change otherwise: no transition, so no event.
+-- name: move_resources
+UPDATE resource r SET position = sent.position, provider_id = $3
+FROM unnest($1::uuid[], $2::integer[]) AS sent (id, position)
+WHERE r.id = sent.id;
+
+-- One row or its few, by the primary key.
+-- name: delete_resources
+UPDATE resource SET deleted_at = interlock_now(), updated_at = interlock_now()
+WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL;
+
+-- What a provider offers now, as little of it as tells a change; held, so that two sets take turns. By resource_of_provider.
+-- name: list_offered
+SELECT id, identifier, content_digest, position FROM resource WHERE provider_id = $1 AND deleted_at IS NULL;
+
+-- Those that somebody else offers, or nobody. By resource_identifier.
+-- name: list_offered_elsewhere
+SELECT id, identifier, content_digest, provider_id FROM resource
+WHERE workspace_id = $1 AND identifier = ANY($2::text[]) AND deleted_at IS NULL AND provider_id IS DISTINCT FROM $3;
+
+-- By the primary key.
+-- name: count_variables
+SELECT count(*) FROM resource_variable WHERE resource_id = $1;
+
+-- By the primary key.
+-- name: list_variables
+SELECT resource_id, key, value FROM resource_variable WHERE resource_id = $1 ORDER BY key COLLATE "C" LIMIT $2 OFFSET $3;
+
+-- One row or its few, by the primary key.
+-- name: delete_variables
+DELETE FROM resource_variable WHERE resource_id = $1 AND NOT key = ANY($2::text[]);
+
+-- One row or its few, by the primary key.
+-- name: save_variables
+INSERT INTO resource_variable (resource_id, key, value)
+SELECT $1, key, value FROM jsonb_each($2)
+ON CONFLICT (resource_id, key) DO UPDATE SET value = EXCLUDED.value;

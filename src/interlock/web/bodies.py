@@ -1,0 +1,132 @@
+"""How is a request body read? Bounded, JSON only, once, and never with text that the database cannot hold.
+
+The limit stands before everything else: a body is counted while it arrives, whatever its Content-Length says.
+
+Source: DESIGN.md section 8, REST row; STYLE rule 17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interlock.model.errors import Invalid, TooLarge
+from interlock.web.errors import error_answer
+
+TEXT_MAX = 20_000
+
+T = TypeVar("T")
+Int = Annotated[int, Strict()]
+Bool = Annotated[bool, Strict()]
+Float = Annotated[float, Strict()]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"\S")]
+Text = Annotated[str, StringConstraints(max_length=TEXT_MAX)]
+
+
+def _empty_for_null(value: object) -> object:
+    return {} if value is None else value
+
+
+NullIsEmpty = BeforeValidator(_empty_for_null)
+AnyMap = Annotated[dict[str, Any], NullIsEmpty, Field(default_factory=dict)]
+"""A JSON object; null and absent mean `{}`."""
+TextMap = Annotated[dict[str, str], NullIsEmpty, Field(default_factory=dict)]
+"""An object of texts. One value that is no text would break every typed client, so it is refused."""
+
+
+class WireBody(BaseModel):
+    """A body of the public contract: keys that it does not know are ignored, as its clients expect."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ClosedBody(BaseModel):
+    """A body of our own: an unknown key is refused, because a misspelt field that is dropped in silence is a trap."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BodyLimit:
+    """ASGI middleware: refuses a body over `bytes_max` with 413, and reads no further."""
+
+    def __init__(self, app: ASGIApp, *, bytes_max: int) -> None:
+        self.app = app
+        self.bytes_max = bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        refused = TooLarge(f"The body is larger than {self.bytes_max:,} bytes, the most that is read.")
+        if announced.isdigit() and int(announced) > self.bytes_max:
+            await error_answer(refused)(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > self.bytes_max:
+                    raise HTTPException(413, refused.message)
+            return message
+
+        await self.app(scope, counted, send)
+
+
+class JsonRequest(Request):
+    """A request whose body is JSON, read by orjson, with no NUL in any text (PostgreSQL stores none)."""
+
+    async def json(self) -> Any:
+        raw = await self.body()
+        value = orjson.loads(raw)
+        if b"\\u0000" in raw and _holds_nul(value):
+            raise HTTPException(400, "A text in the body holds a NUL character (\\u0000), which cannot be stored.")
+        return value
+
+
+class JsonRoute(APIRoute):
+    """A route that reads its body as JSON and answers 415 to another media type. A body without one is taken as
+    JSON.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        takes_body = self.body_field is not None
+
+        async def read(request: Request) -> Response:
+            if takes_body:
+                media = request.headers.get("content-type", "").split(";")[0].strip().lower()
+                if media and media != "application/json" and not media.endswith("+json"):
+                    raise HTTPException(415)
+            return await handler(JsonRequest(request.scope, request.receive))
+
+        return read
+
+
+def _holds_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\x00" in value
+        case dict():
+            return any("\x00" in key or _holds_nul(inner) for key, inner in value.items())
+        case list():
+            return any(map(_holds_nul, value))
+        case _:
+            return False
+
+
+def refuse_unless(condition: object, message: str, *, field: str) -> None:
+    """Refuse with `Invalid` on this field unless the condition holds."""
+    if not condition:
+        raise Invalid(message, field=field)
