@@ -94,17 +94,31 @@ def _run(step: Step) -> None:
 def check_meaning(documents: Iterable[Document]) -> None:
     """Refuse selectors and rules that the server would refuse, before anything is written.
 
-    Why: a file is written whole or not at all, as far as that can be known beforehand.
+    Why: files are written whole or not at all, as far as that can be known beforehand.
     """
     from interlock.decide.rules import parse_rules
+    from interlock.inventory.scope import Scope
+    from interlock.inventory.selector import parse_selector
 
+    scopes = {
+        ("Environment", "resourceSelector"): Scope.RESOURCE,
+        ("Deployment", "resourceSelector"): Scope.RESOURCE,
+        ("Deployment", "jobAgentSelector"): Scope.JOB_AGENT,
+        ("Policy", "selector"): Scope.POLICY,
+    }
     faults: list[str] = []
     for document in documents:
+        for (kind, key), scope in scopes.items():
+            if document.type == kind and str(document.body.get(key) or "").strip():
+                try:
+                    parse_selector(document.body[key], scope)
+                except Invalid as error:
+                    faults.append(f"{document.at(key)}: {key} is no valid CEL: {error.message}")
         if document.type == "Policy":
             try:
                 parse_rules(document.value("rules"))
             except Invalid as error:
-                said = [f"{each.path}: {each.message}" for each in error.fields] or [error.message]
+                said = [f"{each.path} {each.message}" for each in error.fields] or [error.message]
                 faults += [f"{document.at('rules')}: {each}" for each in said]
     if faults:
         raise Invalid("\n".join(faults))

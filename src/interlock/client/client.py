@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from interlock.client.calls import Calls, Wire, path
+from interlock.client.calls import PAGE_MAX, Calls, Wire, path
 from interlock.model.errors import NotFound
 
 if TYPE_CHECKING:
@@ -259,14 +259,14 @@ class Client:
         """
         seen = 0
         while items_max is None or seen < items_max:
-            limit = 1000 if items_max is None else min(1000, items_max - seen)
+            limit = PAGE_MAX if items_max is None else min(PAGE_MAX, items_max - seen)
             query = {"subject": subject, "after": after, "limit": limit}
-            items = self.calls.request("GET", self._in("ledger"), query=query)["items"]
-            yield from items
-            seen += len(items)
-            if len(items) < limit:
+            page = self.calls.request("GET", self._in("ledger"), query=query)
+            yield from page["items"]
+            seen += len(page["items"])
+            if page["lastSeq"] == after:
                 return
-            after = items[-1]["seq"]
+            after = page["lastSeq"]
 
     def follow_ledger(self, *, subject: str | None = None, after: int = 0) -> Iterator[Wire]:
         """The ledger as it grows, from the place after `after`; ends when the server does."""

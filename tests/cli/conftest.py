@@ -1,0 +1,77 @@
+"""A real server for commands: API on a fresh database, in a thread with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from interlock.app import bootstrap, build_app, listen, load_settings, open_store, serve, url_of
+from interlock.cli import cli
+from interlock.client import Client
+
+KEY = "00112233445566ff." + "0f" * 32
+Interlock = Callable[..., Result]
+
+
+@pytest.fixture
+def server_url(database_url: str, tmp_path) -> Iterator[str]:
+    """The address of a server with a workspace `shop` and the admin's KEY."""
+    settings = load_settings(
+        port=0,
+        data=tmp_path / "data",
+        database_url=database_url,
+        bootstrap_api_key=KEY,
+        bootstrap_workspace="shop",
+        exec_agent=True,
+        allow_private_addresses=True,
+    )
+    ready = threading.Event()
+    told: list[object] = []
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        try:
+            async with open_store(settings, database_url) as store:
+                await bootstrap(store, settings)
+                bound = listen(settings)
+                told.extend([asyncio.get_running_loop(), stop, url_of(bound)])
+                await serve(build_app(store, settings), bound, stop=stop, on_ready=ready.set)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    ready.wait(30)
+    assert len(told) == 3, "the server did not start"
+    loop, stop, url = told
+    yield url
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(30)
+
+
+@pytest.fixture
+def client(server_url: str) -> Iterator[Client]:
+    """The Python client as the admin."""
+    with Client(server_url, api_key=KEY, workspace="shop", timeout_s=10) as made:
+        yield made
+
+
+@pytest.fixture
+def interlock(server_url: str, monkeypatch, tmp_path) -> Interlock:
+    """`interlock("get", "jobs")` as the admin; `fails=True` where it must not work."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("INTERLOCK_URL", server_url)
+    monkeypatch.setenv("INTERLOCK_API_KEY", KEY)
+    monkeypatch.setenv("INTERLOCK_WORKSPACE", "shop")
+
+    def run(*arguments: str, fails: bool = False, stdin: str | None = None) -> Result:
+        ran = CliRunner().invoke(cli, list(arguments), input=stdin, catch_exceptions=True)
+        assert isinstance(ran.exception, SystemExit | None), ran.exception
+        assert (ran.exit_code != 0) == fails, ran.output
+        return ran
+
+    return run
