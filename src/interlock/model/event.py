@@ -113,6 +113,7 @@ KINDS: dict[str, str] = {
     "change.created": "Someone wants something different: a version, a config, a rollback, a redeploy or a removal.",
     "move.admitted": "A target may go from its release to another one.",
     "move.started": "The first job of the move was handed over.",
+    "move.applied": "The move's job ended well; its verification runs.",
     "move.succeeded": "Every step of the move succeeded.",
     "move.failed": "A step of the move failed for good.",
     "move.withdrawn": "The move was taken back before it was handed over.",
@@ -127,7 +128,7 @@ KINDS: dict[str, str] = {
     "job.noted": "News came too late or out of order; it is noted and changes nothing.",
     "job.cancel_asked": "The outside was asked to stop the job.",
     # Judgement
-    "verification.started": "Measuring began.",
+    "verification.started": "Measuring began for this subject.",
     "verification.passed": "What was measured is good enough.",
     "verification.failed": "What was measured is not good enough.",
     "verification.inconclusive": "Measuring could not tell.",

@@ -139,8 +139,9 @@ SET owner = NULL, leased_until = NULL, attempts = w.attempts + 1, last_error = l
         ELSE w.again_at END
 FROM (
     SELECT h.kind, h.key, $7::boolean OR coalesce(h.attempts + 1 >= $6::integer, false) AS bury,
-           coalesce(least($8::float8, 3600),
-                    least($10::float8, $9::float8 * power(2, least(h.attempts, 30))) * (0.5 + random() / 2)) AS s
+           CASE WHEN $8::float8 IS NULL
+                THEN least($10::float8, $9::float8 * power(2, least(h.attempts, 30))) * (0.5 + random() / 2)
+                ELSE least($8::float8, 3600) END AS s
     FROM work h
     WHERE h.kind = $2 AND h.key = $3 AND h.owner = $1 AND h.epoch = $4
     FOR UPDATE
