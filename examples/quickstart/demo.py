@@ -288,7 +288,7 @@ class Story:
 
     def prepare_files(self) -> None:
         """Copy the YAML files with free ports and scaled times."""
-        shutil.copytree(HERE, self.folder / "fleet", ignore=lambda _, names: [n for n in names if n.endswith(".py")])
+        shutil.copytree(HERE, self.folder / "fleet", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
         files = sorted((self.folder / "fleet").rglob("*.yaml"))
         texts = {file: file.read_text() for file in files}
         named = [
@@ -432,8 +432,8 @@ class Story:
         """Say what happened since the last look."""
         for event in self.events(after=self.seen_seq):
             self.seen_seq = event["seq"]
-            if event["kind"] in TOLD:
-                self.say(f"  {time.monotonic() - self.began_s:5.1f} s  {TOLD[event['kind']]}{_about(event)}")
+            if line := told(event):
+                self.say(f"  {time.monotonic() - self.began_s:5.1f} s  {line}")
 
     def close(self) -> None:
         """End everything that was started."""
@@ -445,26 +445,32 @@ class Story:
 
 
 TOLD: Mapping[str, str] = {
-    "job.handed_over": "handed over",
-    "job.status_changed": "job",
-    "verification.passed": "verified",
-    "verification.failed": "verification failed",
-    "approval.requested": "approval asked for",
-    "approval.given": "approved",
-    "rollout.opened": "rollout opened",
-    "rollout.halted": "rollout halted",
-    "rollout.completed": "rollout complete",
-    "rollback.started": "rolling back",
-    "quarantine.set": "quarantined",
+    "job.handed_over": "{target}: deploying {version}",
+    "job.status_changed": "{target}: job {to}",
+    "verification.started": "{target}: measuring {version}",
+    "verification.passed": "{target}: {version} verified",
+    "verification.failed": "{target}: {version} failed its verification",
+    "approval.requested": "{environment}: a person is asked about {version}",
+    "approval.given": "{environment}: approved",
+    "rollout.opened": "{environment}: rollout of {version} opened",
+    "rollout.halted": "{environment}: rollout of {version} halted",
+    "rollout.completed": "{environment}: rollout of {version} complete",
+    "quarantine.set": "{target}: {version} is quarantined",
+    "rollback.started": "{target}: going back to {version}",
+    "target.attached": "{target}: joined {environment}",
 }
 """Ledger events that make the progress, and how they are told."""
 
 
-def _about(event: Wire) -> str:
-    """What an event is about, as far as its body says."""
-    body = event.get("body") or {}
-    told = [str(body[key]) for key in ("resource", "environment", "version", "to", "reason") if body.get(key)]
-    return f"  {' '.join(told)}" if told else ""
+class _Words(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def told(event: Wire) -> str | None:
+    """An event as a line of progress; None for one that is not told."""
+    pattern = TOLD.get(event["kind"])
+    return pattern.format_map(_Words(event.get("body") or {})) if pattern else None
 
 
 def host_pids(folder: Path) -> Iterator[int]:
