@@ -139,6 +139,7 @@ async def test_server_is_durable_listens_nowhere_and_sorts_the_same_everywhere(m
         mode = (made_dir / "postgres" / "run").stat().st_mode & 0o777
     assert settings["fsync"] == settings["full_page_writes"] == settings["synchronous_commit"] == "on"
     assert settings["listen_addresses"] == ""
+    assert (made_dir / "postgres" / "postgres.log").stat().st_mode & 0o077 == 0
     assert settings["unix_socket_permissions"] == "0700"
     assert mode == 0o700
     assert settings["server_encoding"] == "UTF8"
@@ -218,14 +219,21 @@ async def test_attach_says_so_when_nobody_is_there(made_dir):
         await attach(made_dir, timeout_s=0.1)
 
 
-async def test_reach_joins_a_running_server_and_else_starts_one_for_the_while(data_dir):
-    async with reach(data_dir) as url:
-        await write(url, 1)
-        pid = postmaster.live_postmaster(data_dir / "postgres" / "cluster")
-        async with reach(data_dir) as same_url:
+async def test_reach_joins_a_running_server_and_else_starts_one_for_the_while(made_dir):
+    cluster = made_dir / "postgres" / "cluster"
+    async with reach(made_dir) as url:
+        pid = postmaster.live_postmaster(cluster)
+        async with reach(made_dir) as same_url:
             assert same_url == url
-        assert postmaster.live_postmaster(data_dir / "postgres" / "cluster") == pid
-    assert postmaster.live_postmaster(data_dir / "postgres" / "cluster") is None
+        assert postmaster.live_postmaster(cluster) == pid
+    assert postmaster.live_postmaster(cluster) is None
+
+
+async def test_reach_makes_no_database(data_dir):
+    with pytest.raises(Refused, match="holds no database"):
+        async with reach(data_dir):
+            pass
+    assert not data_dir.exists()
 
 
 async def test_remove_is_refused_while_it_is_owned_and_then_leaves_nothing(made_dir):

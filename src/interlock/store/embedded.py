@@ -53,7 +53,7 @@ from functools import partial
 from pathlib import Path
 from signal import SIGINT
 from types import TracebackType
-from typing import Self
+from typing import IO, Literal, Self
 
 from interlock.model.errors import InterlockError, Refused, StoreUnavailable
 from interlock.store.server.binaries import PgBinaries, find_binaries, readable_by
@@ -288,7 +288,7 @@ class EmbeddedPostgres:
 
     @property
     def _placed(self) -> Place:
-        assert self._place is not None  # noqa: S101 — set before anything here asks
+        assert self._place is not None
         return self._place
 
     def _watch(self) -> None:
@@ -375,7 +375,7 @@ class EmbeddedPostgres:
         # The socket's own lock file has the same weakness. Its folder is ours alone and no server lives: it may go.
         place.socket.with_name(f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
         settings = {**self._settings, "unix_socket_directories": f'"{place.sockets}"'}
-        with self.log.open("ab") as log:
+        with _open_private(self.log, "ab") as log:
             process = start_as(
                 self._user,
                 [
@@ -428,12 +428,15 @@ async def attach(data_dir: Path, *, database: str = DATABASE, timeout_s: float =
 async def reach(data_dir: Path, *, binaries: Path | None = None) -> AsyncIterator[str]:
     """Give the address of the database of a data directory: of the running server, or of one started for the while.
 
-    Why: `interlock db dump` works beside a running `up` and without one.
+    Why:   `interlock db dump` works beside a running `up` and without one.
+    Fails: `Refused` if the directory has no database: a question never makes one.
     """
     place = read_place(data_dir)
     if place is not None and await asyncio.to_thread(ask, place.socket) is Answer.READY:
         yield place.url()
         return
+    if find_cluster(data_dir) is None:
+        raise Refused(f"{data_dir} holds no database of Interlock.", code="NO_DATABASE")
     async with EmbeddedPostgres(data_dir, binaries=binaries) as server:
         yield server.url
 
@@ -475,11 +478,17 @@ def _user_of(cluster: Path) -> OsUser:
     return user
 
 
+def _open_private(path: Path, mode: Literal["ab", "wb"]) -> IO[bytes]:
+    """Open a file that its owner alone reads: errors in a log quote values, and DATA lets others through."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if mode == "ab" else os.O_TRUNC)
+    return os.fdopen(os.open(path, flags, 0o600), mode)
+
+
 def _trim_log(log: Path) -> None:
     """Keep the log's size bounded: copy it away and cut it. The server appends, so it goes on at the new end."""
     with contextlib.suppress(FileNotFoundError):
         if log.stat().st_size > LOG_BYTES_MAX:
-            with log.open("rb") as written, log.with_name(f"{log.name}.1").open("wb") as kept:
+            with log.open("rb") as written, _open_private(log.with_name(f"{log.name}.1"), "wb") as kept:
                 written.seek(-LOG_BYTES_MAX, os.SEEK_END)
                 shutil.copyfileobj(written, kept)
             os.truncate(log, 0)
