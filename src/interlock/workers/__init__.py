@@ -1,7 +1,104 @@
-"""Who drives the loop? Workers claim work, call `flow`, and come back: leases and back-off, no decisions.
+"""Which loops does a worker process run? One for each kind of work, so that none waits for another's slots.
 
-One file per kind of work. A worker that is killed loses nothing: its lease ends and another takes the key. What to do
-with the key is said in `flow.py` alone.
+    round      decide_round        wake    the rounds that a fact of many concerns
+    dispatch   dispatch_job        match   the second look at a changed object
+    observe    observe_job         measure take_measurement
+    sequence   places for ledger rows
+    sweep      decides without committing, and must find nothing        (hourly)
+    retention  deletes what is past its days                            (hourly)
 
-Source: core.md section 8.
+No decisions stand here: `flow.py` has the steps, `loop.py` the leases.
+
+Source: DESIGN.md section 5; core.md sections 3 and 8.
 """
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from interlock.agents import Agent
+from interlock.flow import Flow
+from interlock.metrics import Metric
+from interlock.settings import Settings
+from interlock.store.health import Counts
+from interlock.store.tx import Store
+from interlock.store.work import Claim
+from interlock.workers.loop import Ended, Loop
+from interlock.workers.retention import keep_retention
+from interlock.workers.sequence import keep_sequencing
+from interlock.workers.sweep import keep_sweeping
+
+Step = Callable[[Claim], Awaitable[datetime | None]]
+
+
+def steps_by_kinds(flow: Flow) -> Mapping[tuple[str, ...], Step]:
+    """Kinds of work -> the step that looks at their keys."""
+
+    async def match_or_wake(claim: Claim) -> datetime | None:
+        return await (flow.wake_deployments(claim) if claim.kind == "wake" else flow.match_inventory(claim))
+
+    return {
+        ("round",): flow.decide_round,
+        ("dispatch",): flow.dispatch_job,
+        ("observe",): flow.observe_job,
+        ("measure",): flow.take_measurement,
+        ("match", "wake"): match_or_wake,
+    }
+
+
+async def run_workers(
+    store: Store,
+    agents: Mapping[str, Agent],
+    metrics: Mapping[str, Metric],
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    counts: Counts | None = None,
+) -> None:
+    """Work until `stop` is set; then finish the steps in hand."""
+    counts = counts or Counts()
+    flow = Flow(store, agents, metrics, round_gap_s=settings.round_gap_s)
+
+    def note(ended: Ended) -> None:
+        counts.add_run(ended.kind, outcome=ended.outcome, took_s=ended.seconds)
+
+    loops = [
+        Loop(
+            store,
+            kinds,
+            step,
+            slots=settings.worker_slots,
+            lease_s=settings.work_lease_s,
+            poll_s=settings.work_poll_s,
+            attempts_max=settings.work_attempts_max,
+            on_end=note,
+        )
+        for kinds, step in steps_by_kinds(flow).items()
+    ]
+    keepers = [
+        asyncio.create_task(keep_sequencing(store), name="sequence"),
+        asyncio.create_task(keep_sweeping(store, every_s=settings.sweep_every_s, counts=counts), name="sweep"),
+        asyncio.create_task(
+            keep_retention(store, blob_days=settings.blob_days, measurement_days=settings.measurement_days),
+            name="retention",
+        ),
+    ]
+    working = [asyncio.create_task(loop.work(), name=",".join(loop.kinds)) for loop in loops]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([stopping, *working, *keepers], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for loop in loops:
+            loop.stop()
+        ended = await asyncio.gather(*working, return_exceptions=True)
+        for keeper in (*keepers, stopping):
+            keeper.cancel()
+        kept = await asyncio.gather(*keepers, return_exceptions=True)
+        for result in (*ended, *kept):
+            if isinstance(result, Exception):
+                raise result
+
+
+__all__ = ["run_workers", "steps_by_kinds"]

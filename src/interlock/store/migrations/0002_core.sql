@@ -389,9 +389,9 @@ CREATE TABLE release (                          -- immutable
     config_digest   text NOT NULL,
     snapshot        jsonb NOT NULL,             -- the dispatch context less the job, frozen
     snapshot_digest text NOT NULL,
-    created_at      timestamptz NOT NULL DEFAULT interlock_now(),
-    UNIQUE (target_id, version_id, snapshot_digest)
+    created_at      timestamptz NOT NULL DEFAULT interlock_now()
 );
+CREATE INDEX release_of_target ON release (target_id, created_at DESC);
 ALTER TABLE target ADD FOREIGN KEY (current_release_id) REFERENCES release,
                    ADD FOREIGN KEY (good_release_id) REFERENCES release;
 
@@ -692,18 +692,30 @@ CREATE TABLE counter (
 
 -- No status changes without its ledger row in the same transaction (0001_ground.sql has the function) -------------------------
 
-CREATE CONSTRAINT TRIGGER job_recorded AFTER INSERT OR UPDATE OF status ON job
+CREATE CONSTRAINT TRIGGER job_new_recorded AFTER INSERT ON job
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
-CREATE CONSTRAINT TRIGGER move_recorded AFTER INSERT OR UPDATE OF state ON move
+CREATE CONSTRAINT TRIGGER job_recorded AFTER UPDATE OF status ON job
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION require_ledger_row();
+CREATE CONSTRAINT TRIGGER move_new_recorded AFTER INSERT ON move
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
-CREATE CONSTRAINT TRIGGER rollout_recorded AFTER INSERT OR UPDATE OF state ON rollout
+CREATE CONSTRAINT TRIGGER move_recorded AFTER UPDATE OF state ON move
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION require_ledger_row();
+CREATE CONSTRAINT TRIGGER rollout_new_recorded AFTER INSERT ON rollout
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
-CREATE CONSTRAINT TRIGGER version_recorded AFTER INSERT OR UPDATE OF status ON version
+CREATE CONSTRAINT TRIGGER rollout_recorded AFTER UPDATE OF state ON rollout
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION require_ledger_row();
+CREATE CONSTRAINT TRIGGER version_new_recorded AFTER INSERT ON version
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
-CREATE CONSTRAINT TRIGGER verification_recorded AFTER INSERT OR UPDATE OF state ON verification
+CREATE CONSTRAINT TRIGGER version_recorded AFTER UPDATE OF status ON version
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status) EXECUTE FUNCTION require_ledger_row();
+CREATE CONSTRAINT TRIGGER verification_new_recorded AFTER INSERT ON verification
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
-CREATE CONSTRAINT TRIGGER target_recorded AFTER INSERT OR UPDATE OF state ON target
+CREATE CONSTRAINT TRIGGER verification_recorded AFTER UPDATE OF state ON verification
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION require_ledger_row();
+CREATE CONSTRAINT TRIGGER target_new_recorded AFTER INSERT ON target
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
+CREATE CONSTRAINT TRIGGER target_recorded AFTER UPDATE OF state ON target
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION require_ledger_row();
 CREATE CONSTRAINT TRIGGER approval_recorded AFTER INSERT ON approval
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
 CREATE CONSTRAINT TRIGGER freeze_recorded AFTER INSERT OR UPDATE ON "freeze"

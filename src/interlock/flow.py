@@ -1,0 +1,298 @@
+"""The loop, on one page. Everything that happens to a deployment happens in one of these five steps.
+
+    match_inventory    an object changed   -> targets, their policies, agent and config
+    decide_round       a fact arrived      -> load facts, decide, commit the plan
+    dispatch_job       a job waits         -> hand it to its agent, if the decision behind it still holds
+    observe_job        a job runs          -> ask its agent how it goes, make that a fact
+    take_measurement   a metric is due     -> ask its provider, make that a fact
+
+No step calls another: each writes facts and asks for looks, in one transaction (`work`), and `workers/` drives them.
+Each gives the instant at which it wants to look at the same key again, or None.
+
+Source: DESIGN.md section 2; core.md sections 2, 3 and 5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from interlock.agents import Agent
+from interlock.clock import monotonic_s
+from interlock.decide import decide
+from interlock.metrics import Metric, NotBefore
+from interlock.metrics import take_measurement as ask_provider
+from interlock.model.errors import AgentUnavailable, Invalid, Rejected
+from interlock.model.event import Actor
+from interlock.model.job import AgentClass, Handover, JobStatus, Observation
+from interlock.store.facts import load_facts
+from interlock.store.jobs import FlowJob, apply_observation, begin_handover, find_flow_job, offer_job, settle_handover
+from interlock.store.plan import commit_plan, lock_deployment
+from interlock.store.targets import (
+    Touched,
+    find_policies_fence,
+    list_concerned,
+    match_targets,
+    note_policies_matched,
+)
+from interlock.store.tx import Store, Tx
+from interlock.store.verifications import find_due_metric, record_measurement
+from interlock.store.wake import request_rounds
+from interlock.store.work import OWN_FACTS, Claim, WorkRequest
+
+WORKER = Actor("system", "worker")
+
+AGENT_CALL_S = 30.0
+"""How long one call of an agent may take."""
+
+SETTLE_S = 60.0
+"""How long a run of a findable agent may stay unlisted after an unanswered start."""
+
+STALE_TRIES = 2
+"""After so many lost races in a row a round locks first and loads then, so that it ends."""
+
+ROUND_GAP_MAX_S = 2.0
+ROUNDS_KEPT_MAX = 10_000
+
+DEPLOYMENTS_A_TRANSACTION = 100
+
+
+@dataclass(slots=True)
+class Flow:
+    """What the steps work with. `round_at_s` remembers when this process last began a deployment's round, and how
+    long it took.
+    """
+
+    store: Store
+    agents: Mapping[str, Agent]
+    metrics: Mapping[str, Metric]
+    metric_timeout_s: float = 30.0
+    round_gap_s: float = 0.05
+    round_at_s: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    # decide_round
+    # --------------------------------------------------------------------------------------------------------------
+
+    async def decide_round(self, claim: Claim) -> datetime | None:
+        """One round of one deployment: load, decide, commit."""
+        await self._keep_distance(claim.key)
+        began_s = monotonic_s()
+        if claim.stales >= STALE_TRIES:
+            await self._locked_round(claim)
+        else:
+            await self._round(claim, began_s)
+        self.round_at_s[claim.key] = (began_s, monotonic_s() - began_s)
+        return None
+
+    async def _keep_distance(self, deployment_id: str) -> None:
+        """Rounds of one deployment begin at least the gap, and at least one duration, apart: facts that come in a
+        burst share one.
+        """
+        if len(self.round_at_s) > ROUNDS_KEPT_MAX:
+            self.round_at_s.clear()
+        began_s, took_s = self.round_at_s.get(deployment_id, (0.0, 0.0))
+        wait_s = began_s + min(max(self.round_gap_s, took_s), ROUND_GAP_MAX_S) - monotonic_s()
+        if began_s and wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+    async def _round(self, claim: Claim, began_s: float) -> None:
+        async with self.store.snapshot() as conn:
+            loaded = await load_facts(conn, claim.key)
+        if loaded is None:
+            return
+        plan = decide(loaded.facts, loaded.now)
+        workspace_id = loaded.facts.workspace_id
+        async with self.store.tx(actor=WORKER, cause="round", workspace_id=workspace_id, claim=claim) as tx:
+            await commit_plan(tx, loaded, plan, round_ms=round((monotonic_s() - began_s) * 1000))
+
+    async def _locked_round(self, claim: Claim) -> None:
+        """The third try: lock what the plan rests on, then load and decide inside the committing transaction."""
+        async with self.store.tx(actor=WORKER, cause="round", workspace_id=claim.workspace_id, claim=claim) as tx:
+            if not await lock_deployment(tx.conn, claim.key):
+                return
+            loaded = await load_facts(tx.conn, claim.key)
+            if loaded is not None:
+                await commit_plan(tx, loaded, decide(loaded.facts, loaded.now))
+
+    # dispatch_job
+    # --------------------------------------------------------------------------------------------------------------
+
+    async def dispatch_job(self, claim: Claim) -> datetime | None:
+        """Hand a job over. What an unanswered start allows is the agent's class (core.md section 5)."""
+        async with self.store.read() as conn:
+            job = await find_flow_job(conn, claim.key)
+        if job is None or job.status is not JobStatus.PENDING:
+            return None
+        agent = self.agents.get(job.agent_type)
+        if agent is None:
+            seen = Observation(JobStatus.INVALID_JOB_AGENT, f"No agent of type {job.agent_type} runs here.")
+            await self._record(claim, job, seen, source="dispatch")
+            return None
+        if agent.klass is AgentClass.ASKED:
+            async with self._tx(job, "dispatch", claim) as tx:
+                await offer_job(tx, job)
+            return None
+        if job.handover is Handover.WAITING:
+            async with self._tx(job, "dispatch", claim) as tx:
+                if not await begin_handover(tx, job):
+                    return None  # undecided facts, or the decision ran out: the next round judges the job again
+            job = replace(job, handover=Handover.STARTING, attempt=job.attempt + 1)
+        elif agent.klass is AgentClass.FINDABLE:
+            return await self._find_run(claim, job, agent)
+        return await self._start_run(claim, job, agent)
+
+    async def _start_run(self, claim: Claim, job: FlowJob, agent: Agent) -> datetime | None:
+        try:
+            async with asyncio.timeout(AGENT_CALL_S):
+                seen = await agent.start(job.for_agent(), job.authorization())
+        except Rejected as no:
+            seen = Observation(JobStatus.FAILURE, no.message)
+        except Invalid as no:
+            seen = Observation(JobStatus.INVALID_JOB_AGENT, no.message)
+        except (AgentUnavailable, TimeoutError) as silent:
+            if agent.klass is AgentClass.FINDABLE:
+                return await self._find_run(claim, job, agent)
+            # keyed and told: the same start again, under the same key, is not a second run
+            raise AgentUnavailable(
+                f"{job.agent_name} did not answer a start: {type(silent).__name__} {silent}"
+            ) from silent
+        return await self._started(claim, job, agent, seen)
+
+    async def _started(self, claim: Claim, job: FlowJob, agent: Agent, seen: Observation) -> datetime | None:
+        async with self._tx(job, "dispatch", claim) as tx:
+            told = job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt)
+            await settle_handover(tx, job, Handover.STARTED, events=[told])
+            links = {**agent.links(job.for_agent(), seen), **seen.links}
+            status = await apply_observation(tx, job, replace(seen, links=links), source=agent.kind)
+            if not status.terminal and agent.observe_every_s is not None:
+                at = self.store.now() + timedelta(seconds=agent.observe_every_s)
+                await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, at, OWN_FACTS)])
+        return None
+
+    async def _find_run(self, claim: Claim, job: FlowJob, agent: Agent) -> datetime | None:
+        """A start went unanswered: look for the run until it may be said that there is none."""
+        async with asyncio.timeout(AGENT_CALL_S):
+            seen = await agent.find(job.for_agent())
+        if seen is not None:
+            return await self._started(claim, job, agent, seen)
+        now = self.store.now()
+        since = job.uncertain_since or now
+        if now < since + timedelta(seconds=SETTLE_S):
+            if job.handover is not Handover.UNCERTAIN:
+                async with self._tx(job, "dispatch", claim) as tx:
+                    await settle_handover(tx, job, Handover.UNCERTAIN, events=[job.event("job.uncertain")])
+            return now + timedelta(seconds=5)
+        config: Mapping[str, object] = job.for_agent().config
+        if config.get("repeatUncertain") is True:
+            return await self._start_run(claim, job, agent)
+        seen = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The start was not answered and no run was found.")
+        await self._record(claim, job, seen, source=agent.kind)
+        return None
+
+    # observe_job
+    # ---------------------------------------------------------------------------------------------------------------
+
+    async def observe_job(self, claim: Claim) -> datetime | None:
+        """Ask the agent how a run goes, or for its end where a cancel was asked."""
+        async with self.store.read() as conn:
+            job = await find_flow_job(conn, claim.key)
+        if job is None or job.status.terminal:
+            return None
+        agent = self.agents.get(job.agent_type)
+        if agent is None:
+            return None
+        if job.handover is Handover.WAITING and job.cancel_asked_at is not None:
+            await self._record(claim, job, Observation(JobStatus.CANCELLED, job.cancel_reason), source="cancel")
+            return None
+        if job.handover is not Handover.STARTED:
+            return self.store.now() + timedelta(seconds=1)
+        ask = agent.cancel if job.cancel_asked_at is not None else agent.observe
+        async with asyncio.timeout(AGENT_CALL_S):
+            seen = await ask(job.for_agent())
+        if seen is None:
+            seen = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The outside knows no such run.")
+        status = await self._record(claim, job, seen, source=agent.kind)
+        if status.terminal or agent.observe_every_s is None:
+            return None
+        return self.store.now() + timedelta(seconds=agent.observe_every_s)
+
+    # take_measurement
+    # ----------------------------------------------------------------------------------------------------------
+
+    async def take_measurement(self, claim: Claim) -> datetime | None:
+        """Ask a metric's provider once. Only a change of state wakes the deployment."""
+        async with self.store.read() as conn:
+            metric = await find_due_metric(conn, claim.key)
+        if metric is None or not metric.running:
+            return None
+        now = self.store.now()
+        due_at = metric.due_at or now
+        if now < due_at:
+            return due_at
+        measured = await ask_provider(
+            metric.spec, metric.context, metrics=self.metrics, due_at=due_at, now=now, timeout_s=self.metric_timeout_s
+        )
+        if isinstance(measured, NotBefore):
+            return measured.at
+        async with self.store.tx(
+            actor=WORKER, cause="measure", workspace_id=metric.workspace_id, claim=claim, chain=metric.change_id
+        ) as tx:
+            return await record_measurement(tx, metric, measured)
+
+    # match_inventory
+    # -----------------------------------------------------------------------------------------------------------
+
+    async def match_inventory(self, claim: Claim) -> datetime | None:
+        """Match what an object touches once more, after its commit: how two concurrent changes meet."""
+        kind, _, object_id = claim.key.partition(":")
+        workspace_id = claim.workspace_id
+        if workspace_id is None:
+            return None
+        touched = touched_by(kind, object_id)
+        async with self.store.read() as conn:
+            fence = await find_policies_fence(conn, workspace_id)
+            concerned = await list_concerned(conn, workspace_id, kind=kind, object_id=object_id)
+        for begin in range(0, len(concerned), DEPLOYMENTS_A_TRANSACTION):
+            page = concerned[begin : begin + DEPLOYMENTS_A_TRANSACTION]
+            async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
+                await match_targets(tx, workspace_id, touched, only=page)
+        if kind == "policy":
+            async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
+                await note_policies_matched(tx, workspace_id, fence=fence)
+                await request_rounds(tx, f"policies:{workspace_id}", workspace_id=workspace_id)
+        return None
+
+    async def wake_deployments(self, claim: Claim) -> datetime | None:
+        """A fact of many (a policy, a freeze, a slot set free) asks for the rounds it concerns: found by query, after
+        its commit.
+        """
+        async with self.store.tx(actor=WORKER, cause="wake", workspace_id=claim.workspace_id, claim=claim) as tx:
+            await request_rounds(tx, claim.key, workspace_id=claim.workspace_id)
+        return None
+
+    #
+    #
+    # -----------------------------------------------------------------------------------------------------------------------------
+
+    def _tx(self, job: FlowJob, cause: str, claim: Claim) -> AbstractAsyncContextManager[Tx]:
+        """A transaction about one job, which commits only while the claim is ours."""
+        return self.store.tx(actor=WORKER, cause=cause, workspace_id=job.workspace_id, claim=claim, chain=job.change_id)
+
+    async def _record(self, claim: Claim, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
+        async with self._tx(job, "observe", claim) as tx:
+            return await apply_observation(tx, job, seen, source=source)
+
+
+def touched_by(kind: str, object_id: str) -> Touched:
+    """What a match item's key names: `resource:<id>` and so on."""
+    ids = (object_id,)
+    return {
+        "resource": Touched(resources=ids),
+        "environment": Touched(environments=ids),
+        "deployment": Touched(deployments=ids),
+        "agent": Touched(agents=ids),
+        "policy": Touched(policies=True),
+    }[kind]

@@ -1,0 +1,308 @@
+"""How is a job handed over, exactly once, and how does what the outside says of it become a fact?
+
+The hand-over, and a pull agent's claim, is one statement that succeeds only if no fact that can take something away
+is undecided and the verdicts that let the job pass still hold. So a freeze holds from the commit that wrote it.
+
+What the outside says is applied by the transition table of `model/job.py`: terminal is final, and news that comes
+late or out of order is noted in the ledger and changes nothing.
+
+Source: core.md section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from interlock.model.errors import Conflict, NotFound
+from interlock.model.event import Event, Ref
+from interlock.model.job import TRANSITIONS, AgentJob, Authorization, Handover, JobStatus, Observation
+from interlock.store.deployments import touch
+from interlock.store.queries import Conn, queries
+from interlock.store.tx import Change, Tx
+from interlock.store.work import OWN_FACTS, WorkRequest
+
+Q = queries("job")
+
+ATTEMPT_LEASE_S = 60.0
+"""How long one hand-over may take before others assume that its worker died."""
+
+MESSAGE_MAX = 4_000
+OUTPUT_MAX = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class FlowJob:
+    """A job with what the flow needs to hand it over and follow it. `snapshot` is its release's, the dispatch
+    context.
+    """
+
+    id: str
+    workspace_id: str
+    deployment_id: str
+    target_id: str
+    move_id: str
+    release_id: str
+    agent_id: str
+    decision_id: str
+    status: JobStatus
+    handover: Handover
+    attempt: int
+    external_id: str | None
+    valid_until: datetime | None
+    cancel_asked_at: datetime | None
+    cancel_reason: str | None
+    created_at: datetime
+    handed_over_at: datetime | None
+    started_at: datetime | None
+    uncertain_since: datetime | None
+    version_id: str
+    environment_id: str
+    rollout_id: str | None
+    change_id: str
+    move_kind: str
+    agent_type: str
+    agent_name: str
+    snapshot: Mapping[str, Any]
+    snapshot_digest: str
+
+    def for_agent(self) -> AgentJob:
+        """The job as its agent sees it."""
+        config: Mapping[str, Any] = self.snapshot.get("jobAgentConfig", {})
+        timeout = config.get("timeoutSeconds")
+        return AgentJob(
+            id=self.id,
+            attempt=max(self.attempt, 1),
+            agent_id=self.agent_id,
+            agent_kind=self.agent_type,
+            config=config,
+            context=self.snapshot,
+            external_id=self.external_id,
+            started_at=self.handed_over_at or self.started_at,
+            timeout_s=float(timeout) if isinstance(timeout, int | float) else None,
+        )
+
+    def authorization(self) -> Authorization:
+        """Why this hand-over is allowed."""
+        return Authorization(self.decision_id, self.target_id, self.snapshot_digest, self.valid_until)
+
+    def event(self, kind: str, **body: object) -> Event:
+        """An event about this job."""
+        return Event(kind, Ref("job", self.id), {**self.place(), **body}, self.refs(), self.decision_id, self.change_id)
+
+    def refs(self) -> tuple[Ref, ...]:
+        """What else the job is about."""
+        found = (
+            Ref("move", self.move_id),
+            Ref("target", self.target_id),
+            Ref("environment", self.environment_id),
+            Ref("deployment", self.deployment_id),
+            Ref("version", self.version_id),
+        )
+        return (*found, Ref("rollout", self.rollout_id)) if self.rollout_id else found
+
+    def place(self) -> dict[str, object]:
+        """Where, and with what, in names."""
+        return {
+            "target": self.snapshot["resource"]["name"],
+            "environment": self.snapshot["environment"]["name"],
+            "deployment": self.snapshot["deployment"]["name"],
+            "version": self.snapshot["version"]["tag"],
+            "kind": self.move_kind,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as people and clients read it. `context` is its dispatch context."""
+
+    id: str
+    status: str
+    message: str | None
+    external_id: str | None
+    links: Mapping[str, str]
+    metadata: Mapping[str, str]
+    agent_id: str
+    release_id: str
+    target_id: str
+    deployment_id: str
+    environment_id: str
+    resource_id: str
+    move_id: str
+    move_kind: str
+    decision_id: str
+    attempt: int
+    retry_of: str | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    context: Mapping[str, Any]
+    output: str | None = None
+    cancel_reason: str | None = None
+
+
+def _job_row(row: asyncpg.Record) -> JobRow:
+    fields = {key: row[key] for key in row.keys() if key not in ("snapshot", "total")}  # noqa: SIM118 - a Record iterates values
+    return JobRow(**fields, context=row["snapshot"])
+
+
+async def list_jobs(
+    conn: Conn,
+    workspace_id: str,
+    *,
+    limit: int,
+    offset: int,
+    deployment_id: str | None = None,
+    environment_id: str | None = None,
+    resource_id: str | None = None,
+    target_id: str | None = None,
+    status: str | None = None,
+) -> tuple[tuple[JobRow, ...], int]:
+    """A page of jobs, newest first, and how many there are (0 past the last page)."""
+    rows = await conn.fetch(
+        Q.list_jobs, workspace_id, deployment_id, environment_id, resource_id, status, target_id, limit, offset
+    )
+    return tuple(map(_job_row, rows)), rows[0]["total"] if rows else 0
+
+
+async def find_job(conn: Conn, workspace_id: str, *, job_id: str) -> JobRow | None:
+    """One job, with its captured output."""
+    row = await conn.fetchrow(Q.find_job, workspace_id, job_id)
+    return None if row is None else _job_row(row)
+
+
+async def list_agent_jobs(
+    conn: Conn, workspace_id: str, *, agent_id: str, status: str | None, limit: int, offset: int = 0
+) -> tuple[tuple[JobRow, ...], int]:
+    """A pull agent's jobs, oldest first, and how many there are."""
+    rows = await conn.fetch(Q.list_agent_jobs, workspace_id, agent_id, status, limit, offset)
+    return tuple(map(_job_row, rows)), rows[0]["total"] if rows else 0
+
+
+async def find_flow_job(conn: Conn, job_id: str) -> FlowJob | None:
+    """A job with what the flow needs of it."""
+    row = await conn.fetchrow(Q.find_flow_job, job_id)
+    if row is None:
+        return None
+    fields: dict[str, Any] = dict(row)
+    fields["status"] = JobStatus(fields["status"])
+    fields["handover"] = Handover(fields["handover"])
+    return FlowJob(**fields)
+
+
+async def begin_handover(tx: Tx, job: FlowJob) -> bool:
+    """Take the job for one attempt, if the decision behind it is still valid. Says whether it is."""
+    if await tx.conn.fetchrow(Q.begin_handover, job.id, ATTEMPT_LEASE_S) is None:
+        return False
+    await _note_start(tx, job)
+    return True
+
+
+async def _note_start(tx: Tx, job: FlowJob) -> None:
+    """The target has been handed this version: its mark, its move."""
+    started = await tx.conn.fetchrow(Q.start_move, job.move_id)
+    events = []
+    if started is not None:
+        refs = tuple(ref for ref in (*job.refs(), Ref("job", job.id)) if ref.kind != "move")
+        events.append(
+            Event("move.started", Ref("move", job.move_id), job.place(), refs, job.decision_id, job.change_id)
+        )
+    await tx.record([Change(Q.mark_target, (job.target_id, job.version_id))], events=events)
+
+
+async def offer_job(tx: Tx, job: FlowJob) -> bool:
+    """Put a pull agent's job where it is asked for. Says whether it still waited."""
+    if await tx.conn.fetchrow(Q.offer_job, job.id) is None:
+        return False
+    event = job.event("job.status_changed", **{"from": "pending", "to": "queued", "source": "dispatch"})
+    await tx.record([touch(job.deployment_id, takes_away=False)], events=[event])
+    return True
+
+
+async def claim_job(tx: Tx, *, workspace_id: str, agent_id: str, job_id: str) -> JobRow:
+    """A pull agent takes a job: at most one does.
+
+    Fails: `NotFound` for a job that is not this agent's, `Conflict` when it is not queued or may not be handed over
+           now.
+    """
+    row = await find_job(tx.conn, workspace_id, job_id=job_id)
+    job = await find_flow_job(tx.conn, job_id)
+    if row is None or job is None or row.agent_id != agent_id:
+        raise NotFound("This agent has no such job.")
+    if await tx.conn.fetchrow(Q.claim_job, job_id, agent_id) is None:
+        raise Conflict("The job is not to be had now: it is not queued, or what let it pass is being decided again.")
+    await _note_start(tx, job)
+    events = [
+        job.event("job.claimed", agent=job.agent_name),
+        job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt + 1),
+        job.event("job.status_changed", **{"from": "queued", "to": "inProgress", "source": "claim"}),
+    ]
+    await tx.record([touch(job.deployment_id, takes_away=False)], events=events, wakes=[_round(job)])
+    claimed = await find_job(tx.conn, workspace_id, job_id=job_id)
+    if claimed is None:
+        raise NotFound("This agent has no such job.")
+    return claimed
+
+
+def _round(job: FlowJob) -> WorkRequest:
+    return WorkRequest("round", job.deployment_id, job.workspace_id, None, OWN_FACTS)
+
+
+async def settle_handover(tx: Tx, job: FlowJob, handover: Handover, *, events: Sequence[Event] = ()) -> None:
+    """Say what became of a hand-over: started, uncertain, or waiting again."""
+    await tx.record([Change(Q.settle_handover, (job.id, handover.value))], events=events)
+
+
+async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
+    """Make what the outside said a fact. Gives the status that the job has afterwards.
+
+    Why:    every road of news (agent, claim, PUT, webhook) ends here, so that terminal is final on all of them.
+    """
+    row = await tx.conn.fetchrow(Q.lock_job, job.id)
+    if row is None:
+        raise NotFound("There is no such job.")
+    before = JobStatus(row["status"])
+    message = seen.message[:MESSAGE_MAX] if seen.message else None
+    output = seen.output[-OUTPUT_MAX:] if seen.output else None
+    wanted = seen.status or before
+    if wanted is before:
+        if not before.terminal:
+            news = (job.id, message, seen.external_id, dict(seen.links), dict(seen.metadata), output)
+            await tx.record([Change(Q.set_job_news, news)])
+        return before
+    if wanted not in TRANSITIONS[before]:
+        note = job.event("job.noted", **{"is": before.value, "heard": wanted.value, "source": source})
+        await tx.record(events=[note])
+        return before
+    row_args = (
+        job.id,
+        wanted.value,
+        message,
+        seen.external_id,
+        dict(seen.links),
+        dict(seen.metadata),
+        output,
+        wanted.terminal,
+        seen.finished_at,
+    )
+    told = {"from": before.value, "to": wanted.value, "source": source}
+    takes_away = wanted.terminal and wanted is not JobStatus.SUCCESSFUL
+    changes = [Change(Q.set_job_status, row_args), touch(job.deployment_id, takes_away=takes_away)]
+    await tx.record(changes, events=[job.event("job.status_changed", **told)], wakes=[_round(job)])
+    return wanted
+
+
+async def ask_cancel(tx: Tx, job: FlowJob, *, reason: str) -> bool:
+    """Ask for a job's end. Its target stays occupied until the outside confirms. Says whether it was new."""
+    if await tx.conn.fetchrow(Q.ask_cancel, job.id, reason) is None:
+        return False
+    wakes = [WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS), _round(job)]
+    await tx.record(
+        [touch(job.deployment_id, takes_away=True)], events=[job.event("job.cancel_asked", reason=reason)], wakes=wakes
+    )
+    return True

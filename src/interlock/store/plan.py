@@ -1,0 +1,658 @@
+"""How does a plan become rows? In one short transaction that first asks whether the plan still holds.
+
+READ COMMITTED; the locks in one order everywhere: the deployment, the workspace (shared), slot groups by key; the
+claim last. The commit checks
+
+1. that the claim is still ours (`Store.tx(claim=…)`),
+2. that nothing that can take something away arrived since the snapshot: `deployment.fence` and
+`workspace.rules_fence`, else `Stale`,
+3. for each slot group of the plan that its moves still fit; those that do not are left out (`slot_taken`) and the
+round is asked for again.
+
+Then rows, ledger and wake-ups together. A success, a progress report or a new version does not make a round stale; it
+asks for another.
+
+Every write is one statement a kind of row, so a round costs the same number of statements at 10 and at 10,000 targets.
+
+Source: core.md section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from importlib import metadata
+from typing import Any
+
+import asyncpg
+
+from interlock.decide import ENGINE_VERSION
+from interlock.decide.facts import Facts, Move
+from interlock.decide.plan import MoveEnd, NewRequest, Plan, RolloutState
+from interlock.inventory.targets import deep_merge
+from interlock.model.canonical import digest
+from interlock.model.errors import Stale
+from interlock.model.event import Event, Ref
+from interlock.model.ids import derived_id, new_id
+from interlock.model.verification import render_metric
+from interlock.store.blobs import store_facts
+from interlock.store.facts import Loaded
+from interlock.store.queries import Conn, queries
+from interlock.store.tx import Change, Tx
+from interlock.store.work import OWN_FACTS, WorkRequest
+
+Q = queries("plan")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit did. `left_out` are moves that found their slot taken."""
+
+    plan: Plan
+    left_out: tuple[str, ...] = ()
+
+
+async def commit_plan(tx: Tx, loaded: Loaded, plan: Plan, *, round_ms: int = 0) -> Committed:
+    """Write a plan.
+
+    Fails: `Stale` when the facts that the plan rests on may have been taken away, or a job to withdraw was handed
+           over meanwhile.
+    """
+    facts, now = loaded.facts, loaded.now
+    await lock_fences(tx, facts)
+    plan, left_out = await _take_slots(tx, facts, plan)
+    if not plan.empty:
+        await _write(tx, loaded, plan)
+    wake_at = now if left_out else plan.wake_at
+    finish = (facts.deployment_id, facts.fence, facts.rules_fence, now, wake_at, round_ms)
+    wakes = [WorkRequest("round", facts.deployment_id, facts.workspace_id, wake_at, OWN_FACTS)] if wake_at else []
+    wakes += [
+        WorkRequest("dispatch", job_id, facts.workspace_id, None, OWN_FACTS) for job_id in _held_back(loaded, plan)
+    ]
+    await tx.record([Change(Q.finish_round, finish)], wakes=wakes)
+    return Committed(plan, left_out)
+
+
+def _held_back(loaded: Loaded, plan: Plan) -> list[str]:
+    """Jobs that waited before this round and still may go: their hand-over may have been refused until it was
+    decided.
+    """
+    renewed = {renewal.job_id for renewal in plan.renewals}
+    withdrawn = {end.withdrawn_job_id for end in plan.ends} | set(plan.withdrawn_jobs)
+    return [
+        job.id
+        for move in loaded.facts.moves
+        for job in move.jobs
+        if job.ours and not job.status.terminal and job.id not in withdrawn and (loaded.news or job.id in renewed)
+    ]
+
+
+async def lock_deployment(conn: Conn, deployment_id: str) -> bool:
+    """Lock a deployment and share its workspace's rules, before loading: a round that lost races must end. Says
+    whether it exists.
+    """
+    head = await conn.fetchrow(Q.lock_deployment, deployment_id)
+    if head is None or head["deleted_at"] is not None:
+        return False
+    await conn.fetchval(Q.share_rules, head["workspace_id"])
+    return True
+
+
+async def lock_fences(tx: Tx, facts: Facts) -> None:
+    """Lock what a plan rests on, and see that it is what the snapshot saw.
+
+    Fails: `Stale` when something that can take something away was committed since, or the deployment was deleted.
+    """
+    head = await tx.conn.fetchrow(Q.lock_deployment, facts.deployment_id)
+    rules_fence = await tx.conn.fetchval(Q.share_rules, facts.workspace_id)
+    if head is None or head["deleted_at"] is not None:
+        raise Stale("The deployment is gone.")
+    if (head["fence"], rules_fence) != (facts.fence, facts.rules_fence):
+        raise Stale("Facts that can take something away arrived since the snapshot.")
+
+
+async def _take_slots(tx: Tx, facts: Facts, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
+    """Free the slots of moves that end, take those of moves that start, and leave out moves that do not fit."""
+    ended = [end.move_id for end in plan.ends]
+    if ended:
+        freed = await tx.conn.fetch(Q.free_slots, ended)
+        if freed:
+            topics = sorted({row["key"] for row in freed})
+            await tx.record(
+                wakes=[WorkRequest("wake", f"slot:{facts.workspace_id}:{key}", facts.workspace_id) for key in topics]
+            )
+    if not plan.slots:
+        return plan, ()
+    keys = sorted({claim.key for claim in plan.slots})
+    await tx.conn.execute(Q.ensure_slot_groups, facts.workspace_id, keys)
+    await tx.conn.fetch(Q.lock_slot_groups, facts.workspace_id, keys)
+    held = {row["key"]: row["held"] for row in await tx.conn.fetch(Q.count_slots, facts.workspace_id, keys)}
+    refused: set[str] = set()
+    for move_id in dict.fromkeys(claim.move_id for claim in plan.slots):
+        claims = [claim for claim in plan.slots if claim.move_id == move_id]
+        if any(held.get(claim.key, 0) + claim.weight > claim.limit for claim in claims):
+            refused.add(move_id)
+        else:
+            for claim in claims:
+                held[claim.key] = held.get(claim.key, 0) + claim.weight
+    return without_moves(plan, refused), tuple(sorted(refused))
+
+
+def without_moves(plan: Plan, refused: Iterable[str]) -> Plan:
+    """The plan without some of its new moves, and without the jobs and slots that came with them."""
+    gone = frozenset(refused)
+    if not gone:
+        return plan
+    return replace(
+        plan,
+        moves=tuple(move for move in plan.moves if move.id not in gone),
+        jobs=tuple(job for job in plan.jobs if job.move_id not in gone),
+        slots=tuple(claim for claim in plan.slots if claim.move_id not in gone),
+    )
+
+
+async def _write(tx: Tx, loaded: Loaded, plan: Plan) -> None:
+    """All rows of a plan, in the order that the constraints need, with their events and wake-ups."""
+    facts, now = loaded.facts, loaded.now
+    owner = (facts.workspace_id, facts.deployment_id)
+    round_id = await _write_round(tx, loaded, plan)
+    changes = [*_states(plan, owner, now), *_decisions(plan, owner, round_id, now)]
+    if plan.moves:
+        changes.extend(await _releases(tx, facts, plan, now))
+        changes.append(_moves(plan, owner, now))
+    if plan.slots:
+        slots = plan.slots
+        columns = ([one.key for one in slots], [one.move_id for one in slots], [one.weight for one in slots])
+        changes.append(Change(Q.take_slots, (facts.workspace_id, *columns)))
+    changes.extend(_jobs(plan, owner, now))
+    changes.extend(_verifications(plan, owner, now))
+    await tx.record(changes, events=events_of(facts, plan), wakes=_wakes(facts, plan, now))
+
+
+async def _write_round(tx: Tx, loaded: Loaded, plan: Plan) -> str:
+    """The round's row, with the facts it knew in the blob store."""
+    round_id = new_id()
+    if plan.moving or plan.decisions:
+        digests = await store_facts(tx, loaded.facts)
+        row = (
+            round_id,
+            loaded.facts.workspace_id,
+            loaded.facts.deployment_id,
+            loaded.now,
+            digests,
+            ENGINE_VERSION,
+            metadata.version("tzdata"),
+            list(loaded.policy_revisions),
+        )
+        await tx.record([Change(Q.insert_round, row)])
+    return round_id
+
+
+def _states(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
+    """What ends, where targets are, what opens: first, because unique indexes allow one open move and one live
+    rollout.
+    """
+    changes: list[Change] = []
+    withdrawn = [end.withdrawn_job_id for end in plan.ends if end.withdrawn_job_id] + list(plan.withdrawn_jobs)
+    if withdrawn:
+        changes.append(Change(Q.withdraw_jobs, (withdrawn, now), rows=len(withdrawn)))
+    if plan.ends:
+        ends = plan.ends
+        columns = ([end.move_id for end in ends], [end.state for end in ends], [end.reason for end in ends])
+        changes.append(Change(Q.end_moves, (*columns, now), rows=len(ends)))
+    if plan.verifying:
+        changes.append(Change(Q.mark_verifying, (list(plan.verifying),)))
+    if plan.target_changes:
+        rows = plan.target_changes
+        current = [one.current.id if one.current else None for one in rows]
+        good = [one.good.id if one.good else None for one in rows]
+        changes.append(Change(Q.set_where_targets_are, ([one.target_id for one in rows], current, good)))
+    if plan.desired_by_target:
+        targets, versions = zip(*plan.desired_by_target, strict=True)
+        changes.append(Change(Q.set_desired, (list(targets), list(versions))))
+    if plan.landings:
+        landings = plan.landings
+        changes.append(
+            Change(
+                Q.upsert_landings,
+                (
+                    [one.target_id for one in landings],
+                    [one.version_id for one in landings],
+                    [one.landed.first_success_at for one in landings],
+                    [one.landed.verified_at for one in landings],
+                    [one.landed.left_at for one in landings],
+                ),
+            )
+        )
+    if plan.quarantines:
+        kept = plan.quarantines
+        columns_q = (
+            [derived_id("quarantine", one.move_id) for one in kept],
+            [one.quarantine.target_id for one in kept],
+            [one.quarantine.version_id for one in kept],
+            [one.quarantine.config_digest for one in kept],
+            [one.move_id for one in kept],
+        )
+        changes.append(Change(Q.insert_quarantines, (*owner, *columns_q, now)))
+    if plan.changes:
+        made = plan.changes
+        columns_c = (
+            [one.id for one in made],
+            [one.kind for one in made],
+            [one.version_id for one in made],
+            [one.config_digest for one in made],
+        )
+        changes.append(Change(Q.insert_changes, (*owner, *columns_c, now)))
+    changes.extend(_rollouts(plan, owner, now))
+    return changes
+
+
+def _rollouts(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
+    """States before new rows: the one that is superseded makes room for the one that opens.
+
+    A rollout that opens and completes in one plan is inserted first and set afterwards.
+    """
+    opened = {rollout.id for rollout in plan.rollouts}
+    before = tuple(state for state in plan.rollout_states if state.rollout_id not in opened)
+    after = tuple(state for state in plan.rollout_states if state.rollout_id in opened)
+    changes = [_rollout_states(before, now)] if before else []
+    if plan.rollouts:
+        new = plan.rollouts
+        columns = (
+            [one.id for one in new],
+            [one.change_id for one in new],
+            [one.environment_id for one in new],
+            [one.kind for one in new],
+            [one.version_id for one in new],
+            [one.state for one in new],
+            [one.opened_at for one in new],
+            [one.targets_at_open for one in new],
+        )
+        changes.append(Change(Q.insert_rollouts, (*owner, *columns, now)))
+    return [*changes, _rollout_states(after, now)] if after else changes
+
+
+def _rollout_states(states: Sequence[RolloutState], now: datetime) -> Change:
+    columns = ([one.rollout_id for one in states], [one.state for one in states], [one.reason for one in states])
+    return Change(Q.set_rollout_states, (*columns, now))
+
+
+def _decisions(plan: Plan, owner: tuple[str, str], round_id: str, now: datetime) -> list[Change]:
+    changes = []
+    if plan.decisions:
+        trees = plan.decisions
+        columns = (
+            [one.id for one in trees],
+            [one.subject for one in trees],
+            [one.environment_id for one in trees],
+            [one.version_id for one in trees],
+            [one.kind for one in trees],
+            [one.outcome for one in trees],
+            [list(one.verdicts) for one in trees],
+            [one.digest for one in trees],
+            [one.valid_until for one in trees],
+        )
+        changes.append(Change(Q.insert_decisions, (*owner, round_id, now, *columns)))
+    if plan.target_decisions:
+        rows = plan.target_decisions
+        columns_t = (
+            [one.target_id for one in rows],
+            [one.kind for one in rows],
+            [one.version_id for one in rows],
+            [one.outcome for one in rows],
+            [list(one.verdicts) for one in rows],
+            [list(one.decision_ids) for one in rows],
+            [one.digest for one in rows],
+            [one.wake_at for one in rows],
+        )
+        changes.append(Change(Q.upsert_target_decisions, (owner[1], now, *columns_t)))
+    return changes
+
+
+async def _releases(tx: Tx, facts: Facts, plan: Plan, now: datetime) -> list[Change]:
+    """Freeze what the new moves bring. A rollback brings a release that was frozen before."""
+    new = [move for move in plan.moves if move.kind != "rollback"]
+    if not new:
+        return []
+    keys = (
+        [move.target_id for move in new],
+        [move.version_id for move in new],
+        [move.to_release.config_digest for move in new],
+    )
+    parts = {row["target_id"]: row for row in await tx.conn.fetch(Q.read_release_parts, *keys)}
+    if len(parts) != len(new):
+        raise Stale("Something that a release freezes is gone.")
+    snapshots = [frozen_release(parts[move.target_id], move, now) for move in new]
+    columns = (
+        [move.to_release.id for move in new],
+        [move.target_id for move in new],
+        [move.version_id for move in new],
+        [move.to_release.config_digest for move in new],
+        snapshots,
+        [digest(snapshot) for snapshot in snapshots],
+    )
+    return [Change(Q.insert_releases, (facts.workspace_id, *columns, now))]
+
+
+def frozen_release(row: asyncpg.Record, move: Move, now: datetime) -> dict[str, object]:
+    """What a target will run, in the wire's form: the dispatch context without the job.
+
+    Source: reference-behaviour.md 5.2.
+    """
+    config: Mapping[str, Any] = row["config"]
+    version = {
+        "id": row["version_id"],
+        "tag": row["tag"],
+        "name": row["version_name"],
+        "status": row["version_status"],
+        "config": row["version_config"],
+        "jobAgentConfig": row["version_agent_config"],
+        "metadata": row["version_metadata"],
+        "deploymentId": row["deployment_id"],
+        "createdAt": _text(row["version_created_at"]),
+        **({"message": row["version_message"]} if row["version_message"] else {}),
+    }
+    return {
+        "deployment": {
+            "id": row["deployment_id"],
+            "name": row["deployment_name"],
+            "slug": row["deployment_name"],
+            "metadata": row["deployment_metadata"],
+            "resourceSelector": row["deployment_selector"],
+            "jobAgentSelector": row["job_agent_selector"],
+            "jobAgentConfig": row["job_agent_config"],
+            **({"description": row["deployment_description"]} if row["deployment_description"] else {}),
+        },
+        "environment": {
+            "id": row["environment_id"],
+            "name": row["environment_name"],
+            "metadata": row["environment_metadata"],
+            "createdAt": _text(row["environment_created_at"]),
+            **({"description": row["environment_description"]} if row["environment_description"] else {}),
+        },
+        "resource": {
+            "id": row["resource_id"],
+            "identifier": row["identifier"],
+            "name": row["resource_name"],
+            "kind": row["resource_kind"],
+            "version": row["resource_version"],
+            "config": row["resource_config"],
+            "metadata": row["resource_metadata"],
+            "createdAt": _text(row["resource_created_at"]),
+            **({"providerId": row["provider_id"]} if row["provider_id"] else {}),
+        },
+        "version": version,
+        "variables": config["variables"],
+        "jobAgent": config["jobAgent"],
+        "jobAgentConfig": deep_merge(config["jobAgentConfig"], row["version_agent_config"]),
+        "release": {"id": move.to_release.id, "createdAt": _text(now)},
+    }
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _moves(plan: Plan, owner: tuple[str, str], now: datetime) -> Change:
+    new = plan.moves
+    columns = (
+        [one.id for one in new],
+        [one.environment_id for one in new],
+        [one.target_id for one in new],
+        [one.rollout_id for one in new],
+        [one.change_id for one in new],
+        [one.kind for one in new],
+        [one.version_id for one in new],
+        [one.from_release.id if one.from_release else None for one in new],
+        [one.to_release.id for one in new],
+        [one.undoes_move_id for one in new],
+        [one.decision_id for one in new],
+    )
+    return Change(Q.insert_moves, (*owner, now, *columns))
+
+
+def _jobs(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
+    changes = []
+    if plan.jobs:
+        columns = (
+            [one.job.id for one in plan.jobs],
+            [one.move_id for one in plan.jobs],
+            [one.decision_id for one in plan.jobs],
+            [one.retry_of for one in plan.jobs],
+            [one.valid_until for one in plan.jobs],
+        )
+        changes.append(Change(Q.insert_jobs, (*owner, now, *columns), rows=len(plan.jobs)))
+    if plan.renewals:
+        columns_r = (
+            [one.job_id for one in plan.renewals],
+            [one.decision_id for one in plan.renewals],
+            [one.valid_until for one in plan.renewals],
+        )
+        changes.append(Change(Q.renew_jobs, columns_r))
+    if plan.cancels:
+        columns_k = ([one.job_id for one in plan.cancels], [one.reason for one in plan.cancels])
+        changes.append(Change(Q.ask_cancel, (*columns_k, now)))
+    return changes
+
+
+def metric_id(verification_id: str, position: int) -> str:
+    """A metric's id, derived from its place in its verification."""
+    return derived_id("metric", verification_id, str(position))
+
+
+def _verifications(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
+    changes = []
+    if plan.verifications:
+        new = plan.verifications
+        columns = ([v.verification.id for v in new], [v.verification.job_id for v in new], [v.move_id for v in new])
+        changes.append(Change(Q.insert_verifications, (*owner, now, *columns)))
+        metrics = [(v.verification.id, n, policy, spec) for v in new for n, (policy, spec) in enumerate(v.metrics)]
+        columns_m = (
+            [metric_id(verification, n) for verification, n, _, _ in metrics],
+            [verification for verification, _, _, _ in metrics],
+            [n for _, n, _, _ in metrics],
+            [spec.name for _, _, _, spec in metrics],
+            [render_metric(spec) for _, _, _, spec in metrics],
+            [policy for _, _, policy, _ in metrics],
+            [now + timedelta(seconds=spec.warm_up_seconds) for _, _, _, spec in metrics],
+        )
+        changes.append(Change(Q.insert_verification_metrics, columns_m))
+    if plan.requests:
+        asked = plan.requests
+        columns_a = (
+            [one.id for one in asked],
+            [one.environment_id for one in asked],
+            [one.version_id for one in asked],
+            [one.change_id for one in asked],
+            [one.minimum for one in asked],
+            [one.why for one in asked],
+            [dict(one.shown) for one in asked],
+            [digest(dict(one.shown)) for one in asked],
+        )
+        changes.append(Change(Q.insert_requests, (*owner, now, *columns_a)))
+    return changes
+
+
+def _wakes(facts: Facts, plan: Plan, now: datetime) -> list[WorkRequest]:
+    """The second hop: hand-overs, measurements, cancels."""
+    workspace_id = facts.workspace_id
+    wakes = [WorkRequest("dispatch", one.job.id, workspace_id, None, OWN_FACTS) for one in plan.jobs]
+    wakes += [WorkRequest("observe", one.job_id, workspace_id, None, OWN_FACTS) for one in plan.cancels]
+    wakes += [
+        WorkRequest(
+            "measure",
+            metric_id(one.verification.id, number),
+            workspace_id,
+            now + timedelta(seconds=spec.warm_up_seconds) if spec.warm_up_seconds else None,
+            OWN_FACTS,
+        )
+        for one in plan.verifications
+        for number, (_, spec) in enumerate(one.metrics)
+    ]
+    return wakes
+
+
+# Events
+#
+# -----------------------------------------------------------------------------------------------------------------------
+
+ROLLOUT_EVENTS = {
+    "open": "rollout.opened",
+    "halted": "rollout.halted",
+    "complete": "rollout.completed",
+    "superseded": "rollout.superseded",
+}
+
+MOVE_EVENTS = {
+    "succeeded": "move.succeeded",
+    "failed": "move.failed",
+    "withdrawn": "move.withdrawn",
+    "cancelled": "move.cancelled",
+}
+
+
+class _Telling:
+    """Words and references for the events of one plan."""
+
+    def __init__(self, facts: Facts, plan: Plan) -> None:
+        self.facts = facts
+        self.tags = {version.id: version.tag for version in facts.versions}
+        self.targets = {**facts.leaving, **facts.targets}
+        self.moves = {move.id: move for move in (*facts.moves, *plan.moves)}
+        self.move_of_job = {job.id: move for move in facts.moves for job in move.jobs}
+
+    def place(self, target_id: str, environment_id: str) -> dict[str, object]:
+        """Where, in names."""
+        target = self.targets.get(target_id)
+        environment = self.facts.environments.get(environment_id)
+        return {
+            "target": target.name if target else target_id,
+            "environment": environment.name if environment else environment_id,
+            "deployment": self.facts.deployment_name,
+        }
+
+    def refs(self, move: Move) -> tuple[Ref, ...]:
+        """What a move is about."""
+        found = [
+            Ref("move", move.id),
+            Ref("target", move.target_id),
+            Ref("environment", move.environment_id),
+            Ref("deployment", self.facts.deployment_id),
+            Ref("version", move.version_id),
+        ]
+        return (*found, Ref("rollout", move.rollout_id)) if move.rollout_id else tuple(found)
+
+    def of_move(self, kind: str, subject: Ref, move: Move, **body: object) -> Event:
+        """An event about a move, or a job or verification of it."""
+        told = {
+            **self.place(move.target_id, move.environment_id),
+            "kind": move.kind,
+            "version": self.tags.get(move.version_id, move.version_id),
+            **body,
+        }
+        refs = tuple(ref for ref in self.refs(move) if ref != subject)
+        return Event(kind, subject, told, refs, move.decision_id, move.change_id)
+
+
+def events_of(facts: Facts, plan: Plan) -> list[Event]:
+    """Every transition of a plan, in the order in which a person would tell it."""
+    tell = _Telling(facts, plan)
+    events: list[Event] = []
+    for end in plan.ends:
+        events.extend(_end_events(tell, end))
+    events.extend(
+        tell.of_move("job.withdrawn", Ref("job", job_id), tell.move_of_job[job_id]) for job_id in plan.withdrawn_jobs
+    )
+    events.extend(tell.of_move("move.applied", Ref("move", move_id), tell.moves[move_id]) for move_id in plan.verifying)
+    for new in plan.quarantines:
+        move = tell.moves[new.move_id]
+        subject = Ref("quarantine", derived_id("quarantine", new.move_id))
+        events.append(tell.of_move("quarantine.set", subject, move, config=new.quarantine.config_digest))
+    events.extend(_escalation(tell, one.move_id) for one in plan.escalations)
+    for change in plan.changes:
+        body = {"kind": change.kind, "version": tell.tags.get(change.version_id or "", change.version_id)}
+        deployment = (Ref("deployment", facts.deployment_id),)
+        events.append(Event("change.created", Ref("change", change.id), body, deployment, None, change.id))
+    events.extend(_rollout_events(tell, plan))
+    events.extend(_request_event(tell, asked) for asked in plan.requests)
+    events.extend(_start_events(tell, plan))
+    return events
+
+
+def _escalation(tell: _Telling, move_id: str) -> Event:
+    move = tell.moves[move_id]
+    return tell.of_move("rollback.escalated", Ref("target", move.target_id), move)
+
+
+def _end_events(tell: _Telling, end: MoveEnd) -> list[Event]:
+    move = tell.moves[end.move_id]
+    events = []
+    if end.withdrawn_job_id:
+        events.append(tell.of_move("job.withdrawn", Ref("job", end.withdrawn_job_id), move, reason=end.reason))
+    if end.state == "succeeded" and move.verifications:
+        events.append(tell.of_move("move.verified", Ref("move", move.id), move))
+    reason = {} if end.state == "succeeded" else {"reason": end.reason, **end.values}
+    events.append(tell.of_move(MOVE_EVENTS[end.state], Ref("move", move.id), move, **reason))
+    return events
+
+
+def _rollout_events(tell: _Telling, plan: Plan) -> list[Event]:
+    facts = tell.facts
+    known = {rollout.id: rollout for rollout in (*facts.rollouts, *plan.rollouts)}
+    told: list[tuple[str, str, dict[str, object]]] = [(rollout.id, "open", {}) for rollout in plan.rollouts]
+    told += [(rollout.id, rollout.state, {}) for rollout in plan.rollouts if rollout.state != "open"]
+    told += [(state.rollout_id, state.state, dict(state.values)) for state in plan.rollout_states]
+    events = []
+    for rollout_id, state, values in told:
+        rollout = known[rollout_id]
+        environment = facts.environments.get(rollout.environment_id)
+        body: dict[str, object] = {
+            "deployment": facts.deployment_name,
+            "environment": environment.name if environment else rollout.environment_id,
+            "kind": rollout.kind,
+            **({"version": tell.tags.get(rollout.version_id, rollout.version_id)} if rollout.version_id else {}),
+            **values,
+        }
+        refs = [Ref("deployment", facts.deployment_id), Ref("environment", rollout.environment_id)]
+        if rollout.version_id:
+            refs.append(Ref("version", rollout.version_id))
+        kind = ROLLOUT_EVENTS[state]
+        events.append(Event(kind, Ref("rollout", rollout_id), body, tuple(refs), None, rollout.change_id))
+    return events
+
+
+def _request_event(tell: _Telling, asked: NewRequest) -> Event:
+    environment = tell.facts.environments[asked.environment_id]
+    body = {
+        "deployment": tell.facts.deployment_name,
+        "environment": environment.name,
+        "version": tell.tags.get(asked.version_id, asked.version_id),
+        "minimum": asked.minimum,
+    }
+    refs = (
+        Ref("deployment", tell.facts.deployment_id),
+        Ref("environment", asked.environment_id),
+        Ref("version", asked.version_id),
+    )
+    return Event("approval.requested", Ref("request", asked.id), body, refs, None, asked.change_id)
+
+
+def _start_events(tell: _Telling, plan: Plan) -> list[Event]:
+    events = []
+    for move in plan.moves:
+        if move.kind == "rollback":
+            events.append(tell.of_move("rollback.started", Ref("target", move.target_id), move))
+        before = tell.tags.get(move.from_release.version_id) if move.from_release else None
+        events.append(tell.of_move("move.admitted", Ref("move", move.id), move, **({"from": before} if before else {})))
+    for order in plan.jobs:
+        retry = {"retryOf": order.retry_of} if order.retry_of else {}
+        events.append(tell.of_move("job.created", Ref("job", order.job.id), tell.moves[order.move_id], **retry))
+    for begun in plan.verifications:
+        names = [spec.name for _, spec in begun.metrics]
+        subject = Ref("verification", begun.verification.id)
+        events.append(tell.of_move("verification.started", subject, tell.moves[begun.move_id], metrics=names))
+    for cancel in plan.cancels:
+        move = tell.move_of_job[cancel.job_id]
+        events.append(tell.of_move("job.cancel_asked", Ref("job", cancel.job_id), move, reason=cancel.reason))
+    return events

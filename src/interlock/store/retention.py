@@ -1,0 +1,26 @@
+"""How is what is past its days deleted? In batches, so that no statement holds locks for long.
+
+Source: DESIGN.md section 5.
+"""
+
+from __future__ import annotations
+
+from interlock.store.queries import Conn, queries
+
+BATCHES_MAX = 100
+
+
+async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -> int:
+    """Delete blobs, measurements and captured output past their days. Gives how many rows."""
+    deleted = 0
+    for text, days in (
+        (queries("blob").delete_old_blobs, blob_days),
+        (queries("verification").delete_old_measurements, measurement_days),
+        (queries("verification").delete_old_output, measurement_days),
+    ):
+        for _ in range(BATCHES_MAX):
+            rows = int((await conn.execute(text, days)).rpartition(" ")[2])
+            deleted += rows
+            if rows == 0:
+                break
+    return deleted

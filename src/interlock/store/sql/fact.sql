@@ -1,0 +1,155 @@
+-- What one round loads: one query a fact kind, all in one snapshot. $1 is the deployment unless said otherwise.
+
+-- Relies on the primary keys of deployment and workspace.
+-- name: load_deployment
+SELECT interlock_now() AS now, d.id, d.workspace_id, d.name, d.supersede, d.generation, d.fence, d.decided_fence,
+       d.decided_rules_fence, d.deleted_at, w.rules_fence, w.policies_fence = w.policies_matched AS policies_matched
+FROM deployment d JOIN workspace w ON w.id = d.workspace_id
+WHERE d.id = $1;
+
+-- The environments that share a system with the deployment. Relies on system_deployment's key and system_of_environment.
+-- name: load_environments
+SELECT e.id, e.name, e.description, e.metadata, e.workspace_id, e.created_at, e.resource_selector,
+       array_agg(se.system_id ORDER BY se.system_id) AS system_ids
+FROM system_environment se JOIN environment e ON e.id = se.environment_id
+WHERE se.system_id IN (SELECT system_id FROM system_deployment WHERE deployment_id = $1) AND e.deleted_at IS NULL
+GROUP BY e.id;
+
+-- Attached targets, and those that left while something of theirs still runs or a live rollout counts them.
+-- Relies on target's unique key (deployment first), move_open_of_deployment and rollout_one_open.
+-- name: load_targets
+SELECT t.id, t.environment_id, t.resource_id, t.state, t.attached_at, t.policy_set_id, t.agent_state, t.config_digest,
+       t.desired_version_id, t.mark_version_id, t.last_started_at, r.name AS resource_name,
+       c.id AS current_id, c.version_id AS current_version_id, c.config_digest AS current_config_digest,
+       g.id AS good_id, g.version_id AS good_version_id, g.config_digest AS good_config_digest
+FROM target t
+JOIN resource r ON r.id = t.resource_id
+LEFT JOIN release c ON c.id = t.current_release_id
+LEFT JOIN release g ON g.id = t.good_release_id
+WHERE t.deployment_id = $1
+  AND (t.state = 'attached'
+       OR EXISTS (SELECT FROM move m WHERE m.target_id = t.id AND m.closed_at IS NULL)
+       OR t.detached_at >= (SELECT min(o.opened_at) FROM rollout o
+                            WHERE o.deployment_id = $1 AND o.state IN ('open', 'paused', 'halted')));
+
+-- The newest $2 versions, and those that a target, pin, move or live rollout names. Relies on version_newest.
+-- name: load_versions
+WITH named AS (
+    SELECT mark_version_id AS id FROM target WHERE deployment_id = $1 AND state = 'attached'
+    UNION SELECT r.version_id FROM target t JOIN release r ON r.id IN (t.current_release_id, t.good_release_id)
+          WHERE t.deployment_id = $1 AND t.state = 'attached'
+    UNION SELECT version_id FROM pin WHERE deployment_id = $1 AND removed_at IS NULL
+    UNION SELECT version_id FROM move WHERE deployment_id = $1 AND closed_at IS NULL
+    UNION SELECT version_id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted')
+    UNION (SELECT id FROM version WHERE deployment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2)
+)
+SELECT v.id, v.tag, v.name, v.status, v.created_at, v.metadata, v.message, v.author_id, c.id AS change_id,
+       (SELECT p.id FROM principal p WHERE p.name = v.metadata ->> 'interlock/author') AS named_author_id
+FROM named JOIN version v ON v.id = named.id JOIN change c ON c.version_id = v.id AND c.kind = 'version';
+
+-- $1 are the policy sets of the targets. Relies on primary keys.
+-- name: load_policies
+SELECT s.set_ids, p.id, p.name, v.id AS revision_id, v.mode, v.rules,
+       (SELECT coalesce(jsonb_object_agg(f.rule_id, to_char(f.first_stored_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), '{}')
+        FROM policy_rule f WHERE f.policy_id = p.id) AS first_stored
+FROM (SELECT policy_id, array_agg(set_id ORDER BY set_id) AS set_ids
+      FROM (SELECT id AS set_id, unnest(policy_ids) AS policy_id FROM policy_set WHERE id = ANY ($1::uuid[])) AS members
+      GROUP BY policy_id) AS s
+JOIN policy p ON p.id = s.policy_id AND p.enabled AND p.deleted_at IS NULL
+JOIN policy_revision v ON v.id = p.revision_id;
+
+-- Live rollouts, and any of the loaded versions ($2). Relies on rollout_of_deployment.
+-- name: load_rollouts
+SELECT id, change_id, environment_id, kind, version_id, state, opened_at, targets_at_open, failures_forgiven
+FROM rollout
+WHERE deployment_id = $1 AND (state IN ('open', 'paused', 'halted') OR version_id = ANY ($2::uuid[]));
+
+-- Open moves, and all moves of live rollouts. Relies on move_open_of_deployment and move_of_rollout.
+-- name: load_moves
+SELECT m.id, m.target_id, m.environment_id, m.rollout_id, m.change_id, m.kind, m.version_id, m.state, m.decision_id, m.admitted_at,
+       m.started_at, m.closed_at, m.reason, m.undoes_move_id,
+       t.id AS to_id, t.version_id AS to_version_id, t.config_digest AS to_config_digest,
+       f.id AS from_id, f.version_id AS from_version_id, f.config_digest AS from_config_digest
+FROM (SELECT * FROM move WHERE deployment_id = $1 AND closed_at IS NULL
+      UNION
+      SELECT * FROM move WHERE rollout_id IN (SELECT id FROM rollout
+                                              WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted'))) AS m
+JOIN release t ON t.id = m.to_release_id
+LEFT JOIN release f ON f.id = m.from_release_id;
+
+-- The jobs of open moves, oldest first. Relies on move_open_of_deployment and job_of_move.
+-- name: load_jobs
+SELECT j.id, j.move_id, j.status, j.handover, j.created_at, j.completed_at, j.cancel_asked_at IS NOT NULL AS cancel_asked, j.message
+FROM move m JOIN job j ON j.move_id = m.id
+WHERE m.deployment_id = $1 AND m.closed_at IS NULL
+ORDER BY j.created_at, j.id;
+
+-- The verifications of open moves, oldest first. Relies on verification_of_move.
+-- name: load_verifications
+SELECT v.id, v.move_id, v.subject_id AS job_id, v.state, v.ended_at, v.message
+FROM move m JOIN verification v ON v.move_id = m.id
+WHERE m.deployment_id = $1 AND m.closed_at IS NULL AND v.subject_kind = 'job'
+ORDER BY v.started_at, v.id;
+
+-- What attached targets did with the versions $2. Relies on landed_of_version.
+-- name: load_landed
+SELECT l.target_id, l.version_id, l.first_success_at, l.verified_at, l.left_at
+FROM landed l JOIN target t ON t.id = l.target_id
+WHERE l.version_id = ANY ($2::uuid[]) AND t.deployment_id = $1 AND t.state = 'attached';
+
+-- The latest word of each person on the versions $2. Relies on approval_of_version.
+-- name: load_approvals
+SELECT * FROM (
+    SELECT DISTINCT ON (a.version_id, a.environment_id, a.principal_id)
+           a.version_id, a.environment_id, a.principal_id, p.name, a.verdict, a.given_at
+    FROM approval a JOIN principal p ON p.id = a.principal_id
+    WHERE a.version_id = ANY ($1::uuid[])
+    ORDER BY a.version_id, a.environment_id, a.principal_id, a.given_at DESC, a.id DESC) AS latest
+WHERE verdict IN ('approved', 'rejected');
+
+-- Relies on approval_request_of_version.
+-- name: load_requests
+SELECT id FROM approval_request WHERE version_id = ANY ($1::uuid[]);
+
+-- Freezes in force that concern the deployment; `environment_ids` is NULL where all environments are meant. Relies on freeze_in_force.
+-- name: load_freezes
+SELECT f.id, f.scope_kind, f.selector, f.reason, f.created_at, f.expires_at, coalesce(p.name, 'system') AS created_by,
+       CASE f.scope_kind
+           WHEN 'environment' THEN ARRAY[f.scope_id]
+           WHEN 'system' THEN ARRAY(SELECT environment_id FROM system_environment WHERE system_id = f.scope_id)
+       END AS environment_ids
+FROM deployment d
+JOIN freeze f ON f.workspace_id = d.workspace_id
+LEFT JOIN principal p ON p.id = f.created_by
+WHERE d.id = $1 AND f.thawed_at IS NULL AND (f.expires_at IS NULL OR f.expires_at > interlock_now())
+  AND (f.scope_kind IN ('workspace', 'environment') OR f.scope_id = d.id
+       OR f.scope_kind = 'system' AND f.scope_id IN (SELECT system_id FROM system_deployment WHERE deployment_id = d.id));
+
+-- Pins, skips and quarantines in force, each with its columns as JSON. Relies on pin_in_force, skip_in_force, quarantine_in_force.
+-- name: load_overrides
+SELECT 'pin' AS kind, id, version_id, environment_id, target_id, NULL::uuid AS resource_id, NULL AS rule_id, reason, NULL AS config_digest,
+       created_at, expires_at
+FROM pin WHERE deployment_id = $1 AND removed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())
+UNION ALL
+SELECT 'skip', id, version_id, environment_id, NULL, resource_id, rule_id, reason, NULL, created_at, expires_at
+FROM skip WHERE deployment_id = $1 AND removed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())
+UNION ALL
+SELECT 'quarantine', id, version_id, NULL, target_id, NULL, NULL, '', config_digest, set_at, NULL
+FROM quarantine WHERE deployment_id = $1 AND cleared_at IS NULL;
+
+-- The latest decision of each subject over the versions $2. Relies on decision_of_deployment.
+-- name: load_decisions
+SELECT DISTINCT ON (subject) subject, id, digest
+FROM decision WHERE deployment_id = $1 AND version_id = ANY ($2::uuid[])
+ORDER BY subject, at DESC, id DESC;
+
+-- Relies on target_decision_of_deployment.
+-- name: load_target_decisions
+SELECT target_id, digest, since FROM target_decision WHERE deployment_id = $1;
+
+-- The CEL maps of a freeze's selector, only when one has a selector. Relies on target's unique key.
+-- name: load_selector_views
+SELECT t.id AS target_id, t.environment_id, r.id, r.identifier, r.name, r.kind, r.version, r.workspace_id, r.provider_id, r.config, r.metadata,
+       r.created_at, r.updated_at
+FROM target t JOIN resource r ON r.id = t.resource_id
+WHERE t.deployment_id = $1 AND t.state = 'attached';

@@ -1,0 +1,127 @@
+-- Jobs: the hand-over, what the outside says of them, and what people read.
+
+-- The hand-over in one statement: only while nothing that can take something away is undecided, and only until the verdicts that let it pass may
+-- change. FOR SHARE waits for a freeze that is being written, so a freeze holds from its commit. Relies on primary keys.
+-- name: begin_handover
+WITH allowed AS MATERIALIZED (
+    SELECT d.id
+    FROM job j JOIN deployment d ON d.id = j.deployment_id JOIN workspace w ON w.id = j.workspace_id
+    WHERE j.id = $1 AND d.decided_fence = d.fence AND d.decided_rules_fence = w.rules_fence
+    FOR SHARE OF d, w
+)
+UPDATE job
+SET handover = 'starting', attempt = attempt + 1, attempt_until = clock_timestamp() + make_interval(secs => $2), updated_at = interlock_now()
+WHERE id = $1 AND status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL
+  AND (valid_until IS NULL OR interlock_now() < valid_until) AND EXISTS (SELECT FROM allowed)
+RETURNING id;
+
+-- A pull agent's claim: the same conditions, from queued. Relies on primary keys.
+-- name: claim_job
+WITH allowed AS MATERIALIZED (
+    SELECT d.id
+    FROM job j JOIN deployment d ON d.id = j.deployment_id JOIN workspace w ON w.id = j.workspace_id
+    WHERE j.id = $1 AND d.decided_fence = d.fence AND d.decided_rules_fence = w.rules_fence
+    FOR SHARE OF d, w
+)
+UPDATE job
+SET handover = 'started', attempt = attempt + 1, status = 'inProgress', handed_over_at = interlock_now(), started_at = interlock_now(),
+    updated_at = interlock_now()
+WHERE id = $1 AND agent_id = $2 AND status = 'queued' AND cancel_asked_at IS NULL
+  AND (valid_until IS NULL OR interlock_now() < valid_until) AND EXISTS (SELECT FROM allowed)
+RETURNING id;
+
+-- A pull agent's job is offered, which hands nothing over yet: whoever claims it has it. Relies on job's primary key.
+-- name: offer_job
+UPDATE job SET status = 'queued', updated_at = interlock_now()
+WHERE id = $1 AND status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL
+RETURNING id;
+
+-- Relies on move's primary key.
+-- name: start_move
+UPDATE move SET state = 'running', started_at = interlock_now() WHERE id = $1 AND state = 'admitted' RETURNING id;
+
+-- The mark only goes forward. Relies on primary keys.
+-- name: mark_target
+UPDATE target t
+SET last_started_at = interlock_now(),
+    mark_version_id = CASE WHEN o.id IS NULL OR (v.created_at, v.id) > (o.created_at, o.id) THEN v.id ELSE o.id END
+FROM version v, target s LEFT JOIN version o ON o.id = s.mark_version_id
+WHERE t.id = $1 AND s.id = t.id AND v.id = $2;
+
+-- Relies on job's primary key.
+-- name: settle_handover
+UPDATE job
+SET handover = $2, handed_over_at = CASE WHEN $2 = 'started' THEN coalesce(handed_over_at, interlock_now()) ELSE handed_over_at END,
+    uncertain_since = CASE WHEN $2 = 'uncertain' THEN coalesce(uncertain_since, interlock_now()) END,
+    attempt_until = NULL, updated_at = interlock_now()
+WHERE id = $1;
+
+-- Relies on job's primary key.
+-- name: lock_job
+SELECT id, status, handover FROM job WHERE id = $1 FOR UPDATE;
+
+-- What the outside said; NULL leaves a column as it was. Relies on job's primary key.
+-- name: set_job_status
+UPDATE job
+SET status = $2, message = coalesce($3, message), external_id = coalesce($4, external_id), links = links || $5::jsonb,
+    metadata = metadata || $6::jsonb, output = coalesce($7, output),
+    started_at = CASE WHEN $2 IN ('inProgress', 'successful', 'failure') THEN coalesce(started_at, interlock_now()) ELSE started_at END,
+    completed_at = CASE WHEN $8 THEN coalesce($9, interlock_now()) END,
+    updated_at = interlock_now()
+WHERE id = $1;
+
+-- The same without the status, for news of a run that goes on as it did. Relies on job's primary key.
+-- name: set_job_news
+UPDATE job
+SET message = coalesce($2, message), external_id = coalesce($3, external_id), links = links || $4::jsonb, metadata = metadata || $5::jsonb,
+    output = coalesce($6, output), updated_at = interlock_now()
+WHERE id = $1
+  AND (message, external_id, links, metadata, output) IS DISTINCT FROM
+      (coalesce($2, message), coalesce($3, external_id), links || $4::jsonb, metadata || $5::jsonb, coalesce($6, output));
+
+-- Relies on job's primary key.
+-- name: ask_cancel
+UPDATE job SET cancel_asked_at = interlock_now(), cancel_reason = $2, updated_at = interlock_now()
+WHERE id = $1 AND cancel_asked_at IS NULL AND completed_at IS NULL
+RETURNING id;
+
+-- Everything the flow needs of one job. Relies on primary keys.
+-- name: find_flow_job
+SELECT j.id, j.workspace_id, j.deployment_id, j.target_id, j.move_id, j.release_id, j.agent_id, j.decision_id, j.status, j.handover, j.attempt,
+       j.external_id, j.valid_until, j.cancel_asked_at, j.cancel_reason, j.created_at, j.handed_over_at, j.started_at, j.uncertain_since,
+       m.version_id, m.environment_id, m.rollout_id, m.change_id, m.kind AS move_kind, a.type AS agent_type, a.name AS agent_name,
+       r.snapshot, r.snapshot_digest
+FROM job j JOIN move m ON m.id = j.move_id JOIN job_agent a ON a.id = j.agent_id JOIN release r ON r.id = j.release_id
+WHERE j.id = $1;
+
+-- Relies on job_newest, or job_of_target and job_of_agent where they narrow.
+-- name: list_jobs
+SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
+       j.completed_at, j.attempt, j.retry_of, j.move_id, j.deployment_id, j.decision_id, m.kind AS move_kind, m.environment_id, t.resource_id,
+       r.snapshot, count(*) OVER () AS total
+FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
+WHERE j.workspace_id = $1
+  AND ($2::uuid IS NULL OR j.deployment_id = $2) AND ($3::uuid IS NULL OR m.environment_id = $3) AND ($4::uuid IS NULL OR t.resource_id = $4)
+  AND ($5::text IS NULL OR j.status = $5) AND ($6::uuid IS NULL OR j.target_id = $6)
+ORDER BY j.created_at DESC, j.id DESC LIMIT $7 OFFSET $8;
+
+-- Relies on job's primary key.
+-- name: find_job
+SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
+       j.completed_at, j.attempt, j.retry_of, j.move_id, j.deployment_id, j.decision_id, m.kind AS move_kind, m.environment_id, t.resource_id,
+       r.snapshot, j.output, j.cancel_reason, 1::bigint AS total
+FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
+WHERE j.workspace_id = $1 AND j.id = $2;
+
+-- A pull agent's list: oldest first, so that none starves. Relies on job_of_agent.
+-- name: list_agent_jobs
+SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
+       j.completed_at, j.attempt, j.retry_of, j.move_id, j.deployment_id, j.decision_id, m.kind AS move_kind, m.environment_id, t.resource_id,
+       r.snapshot, count(*) OVER () AS total
+FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
+WHERE j.workspace_id = $1 AND j.agent_id = $2 AND ($3::text IS NULL OR j.status = $3)
+ORDER BY j.created_at, j.id LIMIT $4 OFFSET $5;
+
+-- Waiting jobs of a deployment, whose hand-over may succeed now that a round decided. Relies on job_waiting.
+-- name: list_waiting
+SELECT id FROM job WHERE workspace_id = $1 AND deployment_id = $2 AND handover = 'waiting' AND status = 'pending';

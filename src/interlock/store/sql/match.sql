@@ -1,0 +1,111 @@
+-- What the matching of targets reads and writes.
+
+-- Every pair of a live deployment and a live environment that share a system. $2 narrows to deployments, $3 to environments; both NULL: all.
+-- Relies on system_of_deployment and system_of_environment.
+-- name: list_pairs
+SELECT DISTINCT sd.deployment_id, se.environment_id
+FROM system_deployment sd
+JOIN system_environment se ON se.system_id = sd.system_id
+JOIN deployment d ON d.id = sd.deployment_id AND d.workspace_id = $1 AND d.deleted_at IS NULL
+JOIN environment e ON e.id = se.environment_id AND e.deleted_at IS NULL
+JOIN system s ON s.id = sd.system_id AND s.deleted_at IS NULL
+WHERE ($2::uuid[] IS NULL AND $3::uuid[] IS NULL) OR sd.deployment_id = ANY ($2::uuid[]) OR se.environment_id = ANY ($3::uuid[]);
+
+-- Relies on primary keys.
+-- name: list_deployments
+SELECT id, name, description, resource_selector, job_agent_selector, job_agent_config, job_agents, metadata, supersede
+FROM deployment WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL;
+
+-- name: list_environments
+SELECT id, name, description, resource_selector, metadata, created_at FROM environment WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL;
+
+-- name: list_agents
+SELECT id, workspace_id, name, type, config, metadata FROM job_agent WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY id;
+
+-- name: list_policies
+SELECT id, selector FROM policy WHERE workspace_id = $1 AND enabled AND deleted_at IS NULL ORDER BY id;
+
+-- Relies on resource's primary key.
+-- name: list_resources_by_id
+SELECT id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, created_at, updated_at
+FROM resource r WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL;
+
+-- All live resources of a workspace; a translated selector is appended. Relies on resource_identifier, or resource_metadata with the selector.
+-- name: list_resources
+SELECT r.id, r.workspace_id, r.provider_id, r.identifier, r.name, r.kind, r.version, r.config, r.metadata, r.created_at, r.updated_at
+FROM resource r WHERE r.workspace_id = $1 AND r.deleted_at IS NULL;
+
+-- Stored targets of the touched objects that are attached, or may be again. Relies on target's unique key, target_of_environment, target_of_resource.
+-- name: list_stored
+SELECT t.id, t.deployment_id, t.environment_id, t.resource_id, t.state, t.policy_set_id, t.agent_state, t.agent_id, t.config_digest
+FROM target t
+WHERE t.workspace_id = $1
+  AND ($2::uuid[] IS NULL OR t.deployment_id = ANY ($2::uuid[]))
+  AND ($3::uuid[] IS NULL OR t.environment_id = ANY ($3::uuid[]))
+  AND ($4::uuid[] IS NULL OR t.resource_id = ANY ($4::uuid[]));
+
+-- name: count_targets
+SELECT count(*) FROM target WHERE workspace_id = $1 AND state = 'attached';
+
+-- In the order in which everybody locks deployments. Relies on deployment's primary key.
+-- name: lock_deployments
+SELECT id FROM deployment WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
+-- name: bump_deployments
+UPDATE deployment d SET generation = generation + 1, fence = fence + n.takes_away::int
+FROM unnest($1::uuid[], $2::boolean[]) AS n(id, takes_away) WHERE d.id = n.id;
+
+-- name: insert_policy_sets
+INSERT INTO policy_set (id, policy_ids)
+SELECT n.id, ARRAY(SELECT jsonb_array_elements_text(n.policy_ids)::uuid)
+FROM unnest($1::uuid[], $2::jsonb[]) AS n(id, policy_ids)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: insert_resolved_configs
+INSERT INTO resolved_config (digest, body) SELECT * FROM unnest($1::text[], $2::jsonb[])
+ON CONFLICT (digest) DO NOTHING;
+
+-- New targets, and old ones that match again. Relies on target's unique key.
+-- name: attach_targets
+INSERT INTO target (workspace_id, id, deployment_id, environment_id, resource_id, policy_set_id, agent_state, agent_id, config_digest, attached_at)
+SELECT $1, n.*, interlock_now()
+FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::uuid[], $9::text[]) AS n
+ON CONFLICT (deployment_id, environment_id, resource_id) DO UPDATE
+SET state = 'attached', attached_at = excluded.attached_at, detached_at = NULL, policy_set_id = excluded.policy_set_id,
+    agent_state = excluded.agent_state, agent_id = excluded.agent_id, config_digest = excluded.config_digest
+WHERE target.state <> 'attached'
+RETURNING id;
+
+-- Relies on target's primary key.
+-- name: detach_targets
+UPDATE target t SET state = n.state, detached_at = interlock_now()
+FROM unnest($1::uuid[], $2::text[]) AS n(id, state) WHERE t.id = n.id AND t.state = 'attached';
+
+-- Relies on target's primary key.
+-- name: resolve_targets
+UPDATE target t SET policy_set_id = n.policy_set_id, agent_state = n.agent_state, agent_id = n.agent_id, config_digest = n.config_digest
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[]) AS n(id, policy_set_id, agent_state, agent_id, config_digest)
+WHERE t.id = n.id;
+
+-- What is gone for good, of the objects that stored targets name. Relies on primary keys.
+-- name: list_deleted
+SELECT id FROM resource WHERE id = ANY ($1::uuid[]) AND deleted_at IS NOT NULL
+UNION ALL SELECT id FROM environment WHERE id = ANY ($1::uuid[]) AND deleted_at IS NOT NULL
+UNION ALL SELECT id FROM deployment WHERE id = ANY ($1::uuid[]) AND deleted_at IS NOT NULL;
+
+-- name: find_policies_fence
+SELECT policies_fence FROM workspace WHERE id = $1;
+
+-- name: set_policies_matched
+UPDATE workspace SET policies_matched = greatest(policies_matched, $2) WHERE id = $1;
+
+-- name: list_deployment_ids
+SELECT id FROM deployment WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY id;
+
+-- The deployments that an environment can meet, or all that an agent may be picked by. Relies on system_of_environment.
+-- name: list_deployment_ids_of_environment
+SELECT DISTINCT sd.deployment_id AS id
+FROM system_environment se JOIN system_deployment sd ON sd.system_id = se.system_id
+WHERE se.environment_id = $1
+UNION SELECT deployment_id FROM target WHERE environment_id = $1 AND state = 'attached'
+ORDER BY id;

@@ -1,0 +1,165 @@
+-- What one round writes: one statement a kind of row, whatever the number of rows. Arrays of one statement have the same length.
+
+-- Locks, in the order that holds everywhere: the deployment, the workspace, slot groups by key.
+
+-- Relies on deployment's primary key.
+-- name: lock_deployment
+SELECT fence, workspace_id, deleted_at FROM deployment WHERE id = $1 FOR UPDATE;
+
+-- Relies on workspace's primary key.
+-- name: share_rules
+SELECT rules_fence FROM workspace WHERE id = $1 FOR SHARE;
+
+-- name: ensure_slot_groups
+INSERT INTO slot_group (workspace_id, key) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING;
+
+-- Relies on slot_group's primary key; the order of keys keeps two rounds from waiting for each other.
+-- name: lock_slot_groups
+SELECT key FROM slot_group WHERE workspace_id = $1 AND key = ANY ($2::text[]) ORDER BY key FOR UPDATE;
+
+-- Relies on slot's primary key.
+-- name: count_slots
+SELECT key, sum(weight)::bigint AS held FROM slot WHERE workspace_id = $1 AND key = ANY ($2::text[]) GROUP BY key;
+
+-- name: take_slots
+INSERT INTO slot (workspace_id, key, move_id, weight)
+SELECT $1, * FROM unnest($2::text[], $3::uuid[], $4::int[]);
+
+-- Relies on slot_of_move.
+-- name: free_slots
+DELETE FROM slot WHERE move_id = ANY ($1::uuid[]) RETURNING key;
+
+-- name: insert_changes
+INSERT INTO change (workspace_id, deployment_id, id, kind, version_id, config_digest, created_at)
+SELECT $1, $2, n.*, $7 FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[]) AS n;
+
+-- name: insert_rollouts
+INSERT INTO rollout (workspace_id, deployment_id, id, change_id, environment_id, kind, version_id, state, opened_at, targets_at_open, state_at)
+SELECT $1, $2, n.*, $11 FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::text[], $9::timestamptz[], $10::int[]) AS n;
+
+-- Relies on rollout's primary key.
+-- name: set_rollout_states
+UPDATE rollout o SET state = n.state, reason = n.reason, state_at = $4
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n(id, state, reason) WHERE o.id = n.id;
+
+-- Relies on move's primary key.
+-- name: end_moves
+UPDATE move m SET state = n.state, reason = n.reason, closed_at = $4
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n(id, state, reason) WHERE m.id = n.id AND m.closed_at IS NULL;
+
+-- Only jobs that nobody has. Relies on job's primary key.
+-- name: withdraw_jobs
+UPDATE job SET status = 'skipped', message = 'withdrawn before it was handed over', completed_at = $2, updated_at = $2, handover = 'waiting'
+WHERE id = ANY ($1::uuid[])
+  AND (status = 'pending' AND handover = 'waiting' OR status = 'queued');
+
+-- Relies on move's primary key.
+-- name: mark_verifying
+UPDATE move SET state = 'verifying' WHERE id = ANY ($1::uuid[]) AND closed_at IS NULL;
+
+-- NULL leaves a column as it was. Relies on target's primary key.
+-- name: set_where_targets_are
+UPDATE target t SET current_release_id = coalesce(n.current, t.current_release_id), good_release_id = coalesce(n.good, t.good_release_id)
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS n(id, current, good) WHERE t.id = n.id;
+
+-- Relies on target's primary key.
+-- name: set_desired
+UPDATE target t SET desired_version_id = n.version_id
+FROM unnest($1::uuid[], $2::uuid[]) AS n(id, version_id) WHERE t.id = n.id;
+
+-- name: upsert_landings
+INSERT INTO landed (target_id, version_id, first_success_at, verified_at, left_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+ON CONFLICT (target_id, version_id) DO UPDATE
+SET first_success_at = excluded.first_success_at, verified_at = excluded.verified_at, left_at = excluded.left_at;
+
+-- name: insert_quarantines
+INSERT INTO quarantine (workspace_id, deployment_id, id, target_id, version_id, config_digest, move_id, set_at)
+SELECT $1, $2, n.*, $8 FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[]) AS n;
+
+-- name: insert_round
+INSERT INTO round (id, workspace_id, deployment_id, at, fact_digests, engine_version, tzdata_version, policy_revisions)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: insert_decisions
+INSERT INTO decision (workspace_id, deployment_id, round_id, at, id, subject, environment_id, version_id, kind, outcome, verdicts, digest, valid_until)
+SELECT $1, $2, $3, $4, n.* FROM unnest($5::uuid[], $6::text[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::jsonb[], $12::text[],
+                                       $13::timestamptz[]) AS n
+ON CONFLICT (id) DO NOTHING;
+
+-- `since` moves only with the content. Relies on target_decision's primary key.
+-- name: upsert_target_decisions
+INSERT INTO target_decision (deployment_id, since, target_id, kind, version_id, outcome, verdicts, decision_ids, digest, wake_at)
+SELECT $1, $2, n.target_id, n.kind, n.version_id, n.outcome, n.verdicts,
+       ARRAY(SELECT jsonb_array_elements_text(n.decision_ids)::uuid), n.digest, n.wake_at
+FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::jsonb[], $8::jsonb[], $9::text[], $10::timestamptz[])
+     AS n(target_id, kind, version_id, outcome, verdicts, decision_ids, digest, wake_at)
+ON CONFLICT (target_id) DO UPDATE
+SET since = excluded.since, kind = excluded.kind, version_id = excluded.version_id, outcome = excluded.outcome, verdicts = excluded.verdicts,
+    decision_ids = excluded.decision_ids, digest = excluded.digest, wake_at = excluded.wake_at;
+
+-- What a release freezes: one row a new move. Relies on primary keys and resolved_config's.
+-- name: read_release_parts
+SELECT n.target_id, d.id AS deployment_id, d.name AS deployment_name, d.description AS deployment_description, d.metadata AS deployment_metadata,
+       d.resource_selector AS deployment_selector, d.job_agent_selector, d.job_agent_config,
+       e.id AS environment_id, e.name AS environment_name, e.description AS environment_description, e.metadata AS environment_metadata,
+       e.created_at AS environment_created_at,
+       r.id AS resource_id, r.identifier, r.name AS resource_name, r.kind AS resource_kind, r.version AS resource_version,
+       r.config AS resource_config, r.metadata AS resource_metadata, r.provider_id, r.created_at AS resource_created_at,
+       v.id AS version_id, v.tag, v.name AS version_name, v.status AS version_status, v.message AS version_message, v.config AS version_config,
+       v.job_agent_config AS version_agent_config, v.metadata AS version_metadata, v.created_at AS version_created_at,
+       c.body AS config
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n(target_id, version_id, config_digest)
+JOIN target t ON t.id = n.target_id
+JOIN deployment d ON d.id = t.deployment_id
+JOIN environment e ON e.id = t.environment_id
+JOIN resource r ON r.id = t.resource_id
+JOIN version v ON v.id = n.version_id
+JOIN resolved_config c ON c.digest = n.config_digest;
+
+-- name: insert_releases
+INSERT INTO release (workspace_id, id, target_id, version_id, config_digest, snapshot, snapshot_digest, created_at)
+SELECT $1, n.*, $8 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::jsonb[], $7::text[]) AS n;
+
+-- name: insert_moves
+INSERT INTO move (workspace_id, deployment_id, admitted_at, id, environment_id, target_id, rollout_id, change_id, kind, version_id,
+                  from_release_id, to_release_id, undoes_move_id, decision_id)
+SELECT $1, $2, $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::uuid[], $11::uuid[],
+                                   $12::uuid[], $13::uuid[], $14::uuid[]) AS n;
+
+-- The agent is the one that the release froze. Relies on move's and release's primary keys.
+-- name: insert_jobs
+INSERT INTO job (workspace_id, deployment_id, created_at, updated_at, id, target_id, move_id, release_id, agent_id, decision_id, retry_of, valid_until)
+SELECT $1, $2, $3, $3, n.id, m.target_id, m.id, r.id, (r.snapshot #>> '{jobAgent,id}')::uuid, n.decision_id, n.retry_of, n.valid_until
+FROM unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::timestamptz[]) AS n(id, move_id, decision_id, retry_of, valid_until)
+JOIN move m ON m.id = n.move_id
+JOIN release r ON r.id = m.to_release_id;
+
+-- Relies on job's primary key.
+-- name: renew_jobs
+UPDATE job j SET decision_id = n.decision_id, valid_until = n.valid_until
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS n(id, decision_id, valid_until)
+WHERE j.id = n.id AND j.status IN ('pending', 'queued')
+  AND (j.decision_id, j.valid_until) IS DISTINCT FROM (n.decision_id, n.valid_until);
+
+-- name: insert_verifications
+INSERT INTO verification (workspace_id, deployment_id, subject_kind, started_at, id, subject_id, move_id)
+SELECT $1, $2, 'job', $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[]) AS n;
+
+-- name: insert_verification_metrics
+INSERT INTO verification_metric (id, verification_id, position, name, spec, policy_id, next_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::jsonb[], $6::uuid[], $7::timestamptz[]);
+
+-- name: insert_requests
+INSERT INTO approval_request (workspace_id, deployment_id, opened_at, id, environment_id, version_id, change_id, minimum, why, shown, shown_digest)
+SELECT $1, $2, $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::text[], $10::jsonb[], $11::text[]) AS n;
+
+-- Relies on job's primary key.
+-- name: ask_cancel
+UPDATE job j SET cancel_asked_at = $3, cancel_reason = n.reason, updated_at = $3
+FROM unnest($1::uuid[], $2::text[]) AS n(id, reason)
+WHERE j.id = n.id AND j.cancel_asked_at IS NULL AND j.completed_at IS NULL;
+
+-- What the round decided is decided. Relies on deployment's primary key.
+-- name: finish_round
+UPDATE deployment SET decided_fence = $2, decided_rules_fence = $3, decided_at = $4, wake_at = $5, round_ms = $6 WHERE id = $1;

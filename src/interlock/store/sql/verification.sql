@@ -1,0 +1,55 @@
+-- Verifications, their metrics and measurements.
+
+-- One metric to measure, with what it is about. Relies on primary keys.
+-- name: find_metric
+SELECT m.id, m.verification_id, m.name, m.spec, m.state, m.next_at, v.state AS verification_state, v.started_at, v.workspace_id, v.deployment_id,
+       v.subject_kind, v.subject_id, v.move_id, r.snapshot, o.target_id, o.environment_id, o.version_id, o.change_id, o.decision_id
+FROM verification_metric m
+JOIN verification v ON v.id = m.verification_id
+JOIN move o ON o.id = v.move_id
+JOIN release r ON r.id = o.to_release_id
+WHERE m.id = $1;
+
+-- Relies on verification's primary key.
+-- name: lock_verification
+SELECT state, started_at FROM verification WHERE id = $1 FOR UPDATE;
+
+-- Relies on verification_metric's unique key.
+-- name: list_metrics
+SELECT id, name, spec, state, message, next_at FROM verification_metric WHERE verification_id = $1 ORDER BY position;
+
+-- All measurements of a verification, in their order. Relies on measurement's unique key.
+-- name: list_measurements
+SELECT s.metric_id, s.number, s.status, s.result, s.message, s.measured_at
+FROM measurement s JOIN verification_metric m ON m.id = s.metric_id
+WHERE m.verification_id = $1
+ORDER BY s.metric_id, s.number;
+
+-- A second write of the same place on the grid changes nothing. Relies on measurement's unique key.
+-- name: insert_measurement
+INSERT INTO measurement (metric_id, number, status, result, message, measured_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (metric_id, number) DO NOTHING;
+
+-- Relies on verification_metric's primary key.
+-- name: set_metric_state
+UPDATE verification_metric SET state = $2, message = $3, next_at = $4 WHERE id = $1;
+
+-- Relies on verification's primary key.
+-- name: end_verification
+UPDATE verification SET state = $2, message = $3, ended_at = $4 WHERE id = $1 AND state = 'running';
+
+-- What people read beside a job. Relies on verification_of_subject.
+-- name: list_verifications_of_job
+SELECT v.id, v.subject_id AS job_id, v.state, v.message, v.started_at, v.ended_at
+FROM verification v WHERE v.subject_kind = 'job' AND v.subject_id = ANY ($1::uuid[]) ORDER BY v.started_at, v.id;
+
+-- Measurements older than so many days go. Relies on nothing: it runs once an hour.
+-- name: delete_old_measurements
+DELETE FROM measurement WHERE id IN (
+    SELECT s.id FROM measurement s JOIN verification_metric m ON m.id = s.metric_id
+    WHERE s.measured_at < interlock_now() - make_interval(days => $1) AND m.state <> 'running' LIMIT 5000);
+
+-- Captured output older than so many days goes; the job and its message stay.
+-- name: delete_old_output
+UPDATE job SET output = NULL WHERE id IN (
+    SELECT id FROM job WHERE output IS NOT NULL AND completed_at < interlock_now() - make_interval(days => $1) LIMIT 5000);

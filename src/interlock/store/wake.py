@@ -1,0 +1,57 @@
+"""Which deployments does a fact of many concern? Asked of stored rows, after the fact's commit, never of subscriptions.
+
+Topics: `policies:<workspace>`, `freeze:<id>`, `slot:<workspace>:<key>`. All of them concern the live deployments of
+their workspace; those with jobs that wait to be handed over go first.
+
+Source: core.md section 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from interlock.store.queries import Conn, queries
+from interlock.store.tx import Tx
+from interlock.store.work import FAN_OUT, OWN_FACTS, WorkRequest
+
+Q = queries("wake")
+
+ROUNDS_A_STATEMENT_MAX = 1_000
+
+
+async def request_rounds(tx: Tx, topic: str, *, workspace_id: str | None) -> int:
+    """Ask for the rounds that a fact concerns. Gives how many."""
+    del topic  # every topic of today concerns its whole workspace
+    if workspace_id is None:
+        return 0
+    rows = await tx.conn.fetch(Q.list_deployments_of_workspace, workspace_id)
+    for begin in range(0, len(rows), ROUNDS_A_STATEMENT_MAX):
+        page = rows[begin : begin + ROUNDS_A_STATEMENT_MAX]
+        await tx.record(
+            wakes=[
+                WorkRequest("round", row["id"], workspace_id, None, OWN_FACTS if row["waits"] else FAN_OUT)
+                for row in page
+            ]
+        )
+    return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class SweptDeployment:
+    """A deployment as the sweep finds it."""
+
+    id: str
+    workspace_id: str
+    wake_at: datetime | None
+    decided: bool
+
+
+async def list_all_deployments(conn: Conn) -> tuple[SweptDeployment, ...]:
+    """Every live deployment."""
+    return tuple(SweptDeployment(**row) for row in await conn.fetch(Q.list_all_deployments))
+
+
+async def is_round_asked(conn: Conn, deployment_id: str) -> bool:
+    """Whether a round of it is due already."""
+    return bool(await conn.fetchval(Q.is_round_asked, deployment_id))
