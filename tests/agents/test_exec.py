@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -17,7 +19,7 @@ import pytest
 
 from interlock.agents import exec_runner
 from interlock.agents.exec import OFF, ExecAgent, purge_runs
-from interlock.model.errors import Invalid, Rejected
+from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.ids import new_id
 from interlock.model.job import AgentJob, JobStatus, Observation
 
@@ -62,6 +64,14 @@ def folder_of(agent: ExecAgent, job: AgentJob) -> Path:
 
 def runner_pid(folder: Path) -> int:
     return int(json.loads((folder / "lock").read_text())["pid"])
+
+
+def kill_runner(folder: Path) -> None:
+    """kill -9, of this very runner only; nothing when it is gone."""
+    with contextlib.suppress(OSError, ValueError):
+        named = json.loads((folder / "lock").read_text())
+        if named == exec_runner.identity(named["pid"]) and named["startTicks"] is not None:
+            os.kill(named["pid"], signal.SIGKILL)
 
 
 def command_pid(folder: Path) -> int:
@@ -281,7 +291,7 @@ async def test_a_runner_killed_under_its_command_is_followed_and_ends_as_a_failu
     await agent.start(job, AUTHORIZATION)
     folder = folder_of(agent, job)
     await until((folder / "process.json").exists)
-    os.kill(runner_pid(folder), signal.SIGKILL)
+    kill_runner(folder)
     await until(lambda: not is_alive(runner_pid(folder)))
     seen = await agent.observe(job)
     assert seen is not None
@@ -292,12 +302,40 @@ async def test_a_runner_killed_under_its_command_is_followed_and_ends_as_a_failu
     assert "not known" in str(last.message)
 
 
+@pytest.mark.parametrize("seed", range(20))
+async def test_whenever_the_runner_is_killed_nothing_runs_twice(agent: ExecAgent, tmp_path: Path, seed: int) -> None:
+    """Killed before its command began, it is begun again; killed later, the job fails. Twice is never."""
+    chance = random.Random(seed)
+    runs = tmp_path / "runs"
+    runs.touch()
+    job = job_with("sh", "-c", 'printf x >> "$0"; sleep 0.01', str(runs))
+    folder = folder_of(agent, job)
+    for _start in range(3):
+        with contextlib.suppress(AgentUnavailable):  # it died before anybody saw it: the worker starts again
+            starting = asyncio.create_task(agent.start(job, AUTHORIZATION))
+            patience_s = chance.uniform(0.0, 0.008)  # from the runner's first sign of life
+            while not starting.done() and not (folder / "lock").exists():  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.0005)
+            await asyncio.sleep(patience_s)
+            for _try in range(4):
+                kill_runner(folder)
+                await asyncio.sleep(chance.uniform(0.0, 0.002))
+            await starting
+    if await agent.find(job) is None:
+        assert runs.read_bytes() == b""
+        await agent.start(job, AUTHORIZATION)
+    seen = await ended(agent, job)
+    await asyncio.sleep(0.03)
+    assert len(runs.read_bytes()) <= 1
+    assert seen.status is not JobStatus.SUCCESSFUL or runs.read_bytes() == b"x"
+
+
 async def test_a_command_without_runner_can_be_cancelled(agent: ExecAgent) -> None:
     job = job_with("sleep", "60")
     await agent.start(job, AUTHORIZATION)
     folder = folder_of(agent, job)
     await until((folder / "process.json").exists)
-    os.kill(runner_pid(folder), signal.SIGKILL)
+    kill_runner(folder)
     await until(lambda: not is_alive(runner_pid(folder)))
     await agent.cancel(job)
     await ended(agent, job)
@@ -309,7 +347,7 @@ async def test_a_command_without_runner_still_has_its_timeout(agent: ExecAgent) 
     await agent.start(job, AUTHORIZATION)
     folder = folder_of(agent, job)
     await until((folder / "process.json").exists)
-    os.kill(runner_pid(folder), signal.SIGKILL)
+    kill_runner(folder)
     assert (await ended(agent, job)).status is JobStatus.FAILURE
     assert not is_alive(command_pid(folder))
 

@@ -274,7 +274,7 @@ class ExecAgent:
         if wrong:
             raise Rejected(f"{wrong[0].path}: {wrong[0].message}")
         command, env = config["command"], config.get("env") or {}
-        assert isinstance(command, list | tuple) and isinstance(env, Mapping)  # noqa: S101, PT018 - checked above
+        assert isinstance(command, list | tuple) and isinstance(env, Mapping)  # noqa: PT018 - checked above
         timeout_s = float(str(config.get("timeoutSeconds", _TIMEOUT_DEFAULT_S)))
         return {
             "argv": [

@@ -186,7 +186,7 @@ def _follow(
     kill_at: float | None = None
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    assert process.stdout is not None  # noqa: S101 - it was opened with PIPE
+    assert process.stdout is not None
     pipe = process.stdout.fileno()
     os.set_blocking(pipe, False)
     with selectors.DefaultSelector() as ready:
