@@ -33,16 +33,20 @@ def test_sql_text_stands_in_sql_files() -> None:
     assert not wrong, "\n".join(["", *wrong])
 
 
-def test_every_named_query_says_what_it_relies_on() -> None:
-    """House rule 9: the comment above a query names the index. A query without a word above it has no reason yet."""
+def test_every_query_that_looks_for_rows_says_what_it_relies_on() -> None:
+    """House rule 9: the comment at a query names its index. One that only adds the rows it was given looks for none."""
     wrong = []
     for path in sorted((SRC / "store" / "sql").glob("*.sql")):
-        lines = path.read_text().splitlines()
-        for number, line in enumerate(lines):
-            if line.startswith("-- name:"):
-                near = [lines[i] for i in (number - 1, number + 1) if 0 <= i < len(lines)]
-                if not any(other.startswith("--") and len(other.split()) > 2 for other in near):
-                    wrong.append(f"{name_of(path)}:{number + 1} {line}")
+        above, *queries = re.split(r"(?m)^-- name: *", path.read_text())
+        for query in queries:
+            name, _, body = query.partition("\n")
+            comments = re.findall(r"(?m)^--.*", above.rpartition("\n\n")[2] + body)
+            only_adds = re.match(r"(?s)(--[^\n]*\n|\s)*insert into\b", body, re.IGNORECASE) and not re.search(
+                r"(?i)\b(where|join|order by)\b", body
+            )
+            if not only_adds and not any(len(comment.split()) > 2 for comment in comments):
+                wrong.append(f"{name_of(path)}: {name}")
+            above = body
     assert not wrong, "\n".join(["", *wrong])
 
 
