@@ -44,7 +44,6 @@ import contextlib
 import logging
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -266,10 +265,6 @@ class EmbeddedPostgres:
 
     def _settle(self) -> None:
         """From nothing to a server that answers."""
-        if sys.platform == "win32":
-            raise Refused(
-                "The embedded PostgreSQL does not run on Windows; set INTERLOCK_DATABASE_URL.", code="NO_POSTGRES"
-            )
         binaries = find_binaries(prefer=self._binaries_dir)
         home = make_home(self.data_dir)
         self._lock_fds.append(lock_folder(home, data_dir=self.data_dir))
