@@ -46,7 +46,7 @@ class Target:
     """One attached release target, and where it is.
 
     Takes: `policy_set` is None until it was matched. `agent` is `one`, `no_agent` or `ambiguous_agent`.
-           `mark` is the newest version ever handed over. `resource` is the CEL map of its resource, loaded only when a rule's selector reads it.
+           `mark` is the newest version ever handed over. `detached_at` is None while it is attached.
     """
 
     id: str
@@ -62,6 +62,7 @@ class Target:
     desired: str | None = None
     last_started_at: datetime | None = None
     name: str = ""
+    detached_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +230,16 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """What a target must not take again: a version, or a config digest."""
+    """What a target must not take again: a version, or a config digest.
+
+    `failed_version_id` is the version of the move that failed, where a config digest is quarantined: a target that runs
+    a newer one has left that behind.
+    """
 
     target_id: str
     version_id: str | None
     config_digest: str | None
+    failed_version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

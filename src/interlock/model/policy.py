@@ -10,19 +10,25 @@ Source: core.md section 4, "Verdicts"; contract.md, ctrlplane_policy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule as it was read. `params` is the Params dataclass of the module with this `kind` (the wire's word)."""
+    """One rule as it was read.
+
+    Takes: `params` is the Params dataclass of the module with this `kind` (the wire's word). `wire` is the rule's object
+           as the client wrote it under that word, from which it can be read again.
+    """
 
     id: str
     kind: str
     params: object
     policy_id: str = ""
     first_stored_at: datetime | None = None
+    wire: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,4 +90,4 @@ def _parse_rule(body: object, where: str) -> Rule:
     fields = Fields(body[kind], f"{where}.{kind}")
     params = RULE_BY_KIND[kind].parse(fields)
     fields.done()
-    return Rule(id=str(body.get("id") or ""), kind=kind, params=params)
+    return Rule(id=str(body.get("id") or ""), kind=kind, params=params, wire=body[kind])
