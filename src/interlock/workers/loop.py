@@ -226,6 +226,7 @@ class Loop:
             self._return_later(claim, outage)
         else:
             self._let_go(claim)
+            self._listener.wake()  # to learn when it is due again
 
     async def _give_back(self, claim: Claim, *, delay_s: float) -> None:
         try:
