@@ -33,12 +33,14 @@ import json
 import os
 import selectors
 import signal
-import subprocess
 import sys
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
 
 HEAD_BYTES = 16 * 1024
 TAIL_BYTES = 48 * 1024
@@ -53,7 +55,7 @@ def main(folder: str) -> int:
     if lock is None or is_begun(folder):
         return 0
     if os.fork():
-        return 0  # the child holds the same lock: whoever waited for us now finds it taken
+        os._exit(0)  # the child holds the same lock: whoever waited for us now finds it taken
     os.ftruncate(lock, 0)
     os.write(lock, json.dumps(identity(os.getpid())).encode())
     for number in (signal.SIGHUP, signal.SIGINT):
@@ -149,6 +151,8 @@ def _run(folder: str) -> dict[str, Any]:
         spec = json.load(file)
     if _exists(folder, "cancel"):
         return _ending("cancelled", "Cancelled before the command began.")
+    import subprocess  # noqa: PLC0415 - slow to import, and here nobody waits for it any more
+
     began = time.monotonic()
     began_at = _now()
     try:
