@@ -209,7 +209,7 @@ def test_a_sieve_that_needs_another_root_asks_one_by_one() -> None:
 
 def test_too_deep_for_python_is_left_to_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     selector = parse_selector("resource.kind == 'Kubernetes' && resource.name != 'deep'", Scope.RESOURCE)
-    monkeypatch.setattr(to_python._Writer, "true", lambda self, node: "(" * 300 + "True" + ")" * 300)
+    monkeypatch.setattr(to_python._Writer, "condition", lambda self, node, wanted: "(" * 300 + "True" + ")" * 300)
     assert matches(selector, {"resource": VIEW})
     assert sieve(selector)([VIEW]) == [VIEW]
 

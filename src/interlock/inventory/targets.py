@@ -86,8 +86,8 @@ def targets_of(
 ) -> frozenset[Triple]:
     """The targets that should be there, as far as these pairs and these resources go.
 
-    Why:    one function for a whole workspace, for one changed selector (its pairs, all resources) and for one changed resource
-            (all pairs, that resource): the answer for a part is that part of the whole answer.
+    Why:    one function for a whole workspace, for one changed selector (its pairs, all resources) and for one changed
+            resource (all pairs, that resource): the answer for a part is that part of the whole answer.
     Takes:  a pair whose deployment or environment has no selector text here was deleted, and gives nothing.
     Costs:  one pass over the resources per distinct selector text.
     """
@@ -121,8 +121,8 @@ def diff_targets(
 ) -> TargetDiff:
     """Compare.
 
-    Takes: `stored` are the known targets of the part that was looked at, `wanted` those of the same part. `deleted` are ids of
-           deployments, environments and resources that are gone.
+    Takes: `stored` are the known targets of the part that was looked at, `wanted` those of the same part. `deleted` are
+           ids of deployments, environments and resources that are gone.
     Gives: nothing at all when nothing changed; a detached target whose part was deleted since becomes removed.
     """
     gone = frozenset(deleted)
@@ -143,8 +143,8 @@ def policies_of(
     """The ids of the policies that select each target of one deployment and environment, in the order of the resources.
 
     Why:    what does not read the resource is asked once for all of them.
-    Gives:  None for a target for which a policy cannot be told (it reads a fact that is missing, or compares what cannot be
-            compared): a policy that might apply holds. Otherwise the ids in order, ready for `policy_set_key`.
+    Gives:  None for a target for which a policy cannot be told (it reads a fact that is missing, or compares what
+            cannot be compared): a policy that might apply holds. Otherwise the ids in order, for `policy_set_key`.
     """
     subjects: dict[str, Any] = {"environment": environment, "deployment": deployment}
     found: list[list[str]] = [[] for _ in resources]
@@ -174,7 +174,8 @@ def policy_set_key(policy_ids: Collection[str]) -> str:
 class AgentChoice:
     """The agent of a target, or why it has none.
 
-    Takes: `config` is what the deployment says for that agent. `entry` is the place in `jobAgents[]`, -1 for `jobAgentSelector`.
+    Takes: `config` is what the deployment says for that agent. `entry` is the place in `jobAgents[]`, -1 for
+           `jobAgentSelector`.
     """
 
     state: AgentState
@@ -221,8 +222,10 @@ def deep_merge(*configs: Mapping[str, Any]) -> dict[str, Any]:
     for config in configs:
         for key, value in config.items():
             there = merged.get(key)
-            both = isinstance(there, Mapping) and isinstance(value, Mapping)
-            merged[key] = deep_merge(there, value) if both else value
+            if isinstance(there, Mapping) and isinstance(value, Mapping):
+                merged[key] = deep_merge(there, value)
+            else:
+                merged[key] = value
     return merged
 
 

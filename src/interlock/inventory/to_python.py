@@ -63,10 +63,28 @@ def match_outcome(selector: Selector, subjects: Subjects) -> Match:
     """
     if predicate(selector)(subjects):
         return Match.YES
+    if _refuted(selector)(subjects):
+        return Match.NO
     value = engine.evaluate(selector.checked, selector.variables, subjects)
     if isinstance(value, Failed):
         return Match.UNKNOWN if selector.reads_facts or value.trouble is Trouble.WRONG else Match.NO
     return Match.NO if value is False else Match.UNKNOWN
+
+
+@lru_cache(maxsize=PARSED_MAX)
+def _refuted(selector: Selector) -> Predicate:
+    """Whether it is false for sure, by generated code; False leaves the question to the reference engine."""
+    function = _function(selector, wanted=False)
+    if function is None:
+        return lambda _subjects: False
+
+    def quick(subjects: Subjects) -> bool:
+        try:
+            return bool(function(subjects))
+        except Exception:  # noqa: BLE001 whatever it was, the reference decides
+            return False
+
+    return quick
 
 
 def value_of(expression: Expression, subjects: Subjects) -> object:
@@ -92,7 +110,7 @@ def predicate(selector: Selector) -> Predicate:
 
     if (constant := selector.constant) is not None:
         return lambda _subjects: constant
-    function = _function(selector, sieve=False)
+    function = _function(selector)
     if function is None:
         return reference
 
@@ -141,11 +159,11 @@ def python_source(selector: Selector) -> str | None:
         return None
 
 
-def _function(selector: Selector, *, sieve: bool) -> Callable[..., Any] | None:
+def _function(selector: Selector, *, wanted: bool = True, sieve: bool = False) -> Callable[..., Any] | None:
     writer = _Writer()
     root = selector.scope.roots[0]
     try:
-        condition = writer.true(selector.ast)
+        condition = writer.condition(selector.ast, wanted=wanted)
     except _NotCompiledError:
         return None
     if sieve:
