@@ -11,6 +11,7 @@ Source: contract.md.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from fastapi import FastAPI
@@ -94,13 +95,15 @@ async def _nothing_here(request: Request) -> Response:
 
     Why: the console is served beside the API and would answer for both.
     """
-    allowed: set[str] = set()
-    for route in request.app.router.routes:
-        match, _ = route.matches(request.scope)
-        if match is Match.PARTIAL:
-            allowed |= getattr(route, "methods", None) or set()
+    ours = itertools.takewhile(lambda route: getattr(route, "endpoint", None) is not _nothing_here, request.app.routes)
+    routes = list(ours)
+    allowed = [
+        method
+        for method in _ALL_METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
     if allowed:
-        raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+        raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
     raise HTTPException(404)
 
 

@@ -20,6 +20,7 @@ import orjson
 
 from interlock.inventory.selector import Selector
 from interlock.inventory.to_python import matches
+from interlock.inventory.views import resource_view
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
@@ -108,25 +109,8 @@ async def list_resources(
         total = await conn.fetchval(Q.count_resources, workspace_id)
         return many(Resource, await conn.fetch(Q.list_resources, workspace_id, limit, offset)), total
     every = many(Resource, await conn.fetch(Q.list_resources, workspace_id, None, 0))
-    kept = [resource for resource in every if matches(selector, {"resource": view_of(resource)})]
+    kept = [resource for resource in every if matches(selector, {"resource": resource_view(resource)})]
     return tuple(kept[offset : offset + limit]), len(kept)
-
-
-def view_of(resource: Resource) -> dict[str, object]:
-    """The resource as a selector sees it."""
-    return {
-        "id": resource.id,
-        "identifier": resource.identifier,
-        "name": resource.name,
-        "kind": resource.kind,
-        "version": resource.version,
-        "workspaceId": resource.workspace_id,
-        "providerId": resource.provider_id,
-        "config": resource.config,
-        "metadata": resource.metadata,
-        "createdAt": resource.created_at.isoformat(),
-        "updatedAt": resource.updated_at.isoformat(),
-    }
 
 
 async def list_resources_of_provider(

@@ -52,7 +52,7 @@ INSERT INTO policy_rule (policy_id, rule_id) SELECT $1, unnest($2::text[]) ON CO
 
 -- Stops at the limit: it only has to know whether a workspace is small.
 -- name: count_targets_up_to
-SELECT count(*) FROM (SELECT 1 FROM target WHERE workspace_id = $1 AND state = 'attached' LIMIT $2) some;
+SELECT count(*) FROM (SELECT 1 FROM target WHERE workspace_id = $1 AND state = 'attached' LIMIT $2) few;
 
 -- Deployments before the workspace, by id: the order of locks everywhere (core.md 3).
 -- name: lock_deployments

@@ -1,0 +1,124 @@
+"""What does a test of the API get? The real app in this process over a real database, and clients with keys.
+
+app      the app on the test's own database
+admin    a client whose key belongs to the admin of the workspace `shop`
+api      the same, with paths that begin inside that workspace
+counted  how many rows every table has: equal before and after a refused request
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from interlock.access import Role
+from interlock.api import build_api
+from interlock.model.event import Actor
+from interlock.settings import Settings
+from interlock.store.principals import find_principal_by_name, save_key, save_member, save_principal
+from interlock.store.tx import Store
+from interlock.store.workspaces import create_workspace
+
+OURS = Actor("system", "00000000-0000-0000-0000-000000000000", "tests")
+
+
+class Api:
+    """A client whose paths begin inside the workspace; `raw` sends any path."""
+
+    def __init__(self, raw: httpx.AsyncClient, workspace: str) -> None:
+        self.raw = raw
+        self.workspace = workspace
+
+    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return await self.raw.request(method, f"/api/v1/workspaces/{self.workspace}{path}", **more)
+
+    async def get(self, path: str, **more: Any) -> httpx.Response:
+        return await self.call("GET", path, **more)
+
+    async def put(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        return (
+            await self.call("PUT", path, json=body, **more)
+            if body is not None
+            else await self.call("PUT", path, **more)
+        )
+
+    async def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        return await self.call("POST", path, json=body if body is not None else {}, **more)
+
+    async def patch(self, path: str, body: Any, **more: Any) -> httpx.Response:
+        return await self.call("PATCH", path, json=body, **more)
+
+    async def delete(self, path: str, **more: Any) -> httpx.Response:
+        return await self.call("DELETE", path, **more)
+
+
+@pytest.fixture
+def settings(tmp_path: Any) -> Settings:
+    return Settings(data=tmp_path, body_bytes_max=256 * 1024)
+
+
+@pytest.fixture
+def app(store: Store, settings: Settings) -> Any:
+    return build_api(store, settings)
+
+
+@pytest.fixture
+async def workspace_id(store: Store) -> str:
+    async with store.tx(actor=OURS, cause="test") as tx:
+        admin_id = await save_principal(tx, "ada")
+        return await create_workspace(tx, "Shop", slug="shop", creator_id=admin_id)
+
+
+@pytest.fixture
+async def key_of(store: Store, workspace_id: str) -> Any:
+    """`await key_of("bea", "approver")`: a key of a member with this role; without a role, of nobody's member."""
+
+    async def make(name: str, role: str | None = None, **scope: Any) -> str:
+        async with store.tx(actor=OURS, cause="test", workspace_id=workspace_id) as tx:
+            principal_id = await save_principal(tx, name)
+            if role is not None:
+                await save_member(tx, workspace_id, principal_id=principal_id, role=Role(role), **scope)
+            return await save_key(tx, principal_id)
+
+    return make
+
+
+@pytest.fixture
+async def client_of(app: Any) -> AsyncIterator[Any]:
+    """`client_of(key)`: a client that sends this key; None sends none."""
+    opened: list[httpx.AsyncClient] = []
+
+    def make(key: str | None) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        headers = {"X-API-Key": key} if key else {}
+        client = httpx.AsyncClient(transport=transport, base_url="http://interlock.test", headers=headers)
+        opened.append(client)
+        return client
+
+    yield make
+    for client in opened:
+        await client.aclose()
+
+
+@pytest.fixture
+async def api(store: Store, workspace_id: str, client_of: Any) -> Api:
+    async with store.read() as conn:
+        ada = await find_principal_by_name(conn, "ada")
+    async with store.tx(actor=OURS, cause="test", workspace_id=workspace_id) as tx:
+        key = await save_key(tx, ada.id)
+    return Api(client_of(key), workspace_id)
+
+
+@pytest.fixture
+def counted(store: Store) -> Any:
+    """`await counted()`: table -> rows, of every table that a request could write."""
+
+    async def count() -> dict[str, int]:
+        async with store.read() as conn:
+            tables = await conn.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            return {row[0]: await conn.fetchval(f'SELECT count(*) FROM "{row[0]}"') for row in tables}
+
+    return count
