@@ -32,8 +32,8 @@ from interlock.clock import utc_now
 from interlock.model.errors import Bug, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event
 from interlock.store.ledger import LedgerRow, insert_rows, ledger_row
+from interlock.store.notify import Wakes
 from interlock.store.queries import Conn
-from interlock.store.wakes import Wakes
 from interlock.store.work import Claim, WorkRequest, joined_requests, lock_claim, request_work
 
 ACQUIRE_S = 10.0

@@ -74,8 +74,8 @@ CREATE TABLE ledger (
 
 -- The guard below looks here for the rows of its own transaction; the sequencer reads from its position on.
 CREATE INDEX ledger_transaction ON ledger (xid, subject_id);
--- "What happened to this thing?" A small pending list, because a page waits for the answer.
-CREATE INDEX ledger_refs ON ledger USING gin (refs) WITH (gin_pending_list_limit = 512);
+-- "What happened to this thing?" Without a pending list: a page waits for the answer, and the guard asks once per changed row.
+CREATE INDEX ledger_refs ON ledger USING gin (refs) WITH (fastupdate = off);
 
 CREATE TABLE ledger_order (
     seq          bigint PRIMARY KEY,     -- 1, 2, 3, … without a gap
@@ -117,13 +117,15 @@ CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger
 --         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status)
 --         EXECUTE FUNCTION require_ledger_row();
 --
--- A plan that was made while the ledger was small must not become a scan of a large one, hence the setting.
+-- A plan that was made while the ledger was small must not become a scan of a large one, hence the setting. And the second
+-- question must go by ledger_refs, not through all rows of a large transaction (20 s instead of 0.6 s for 10,000 rows): hence
+-- the comparison as text, which no index serves.
 CREATE FUNCTION require_ledger_row() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
     IF EXISTS (SELECT FROM ledger WHERE xid = pg_current_xact_id() AND subject_id = NEW.id::text) THEN
         RETURN NULL;
     END IF;
-    IF EXISTS (SELECT FROM ledger WHERE xid = pg_current_xact_id() AND NEW.id::text = ANY (refs)) THEN
+    IF EXISTS (SELECT FROM ledger WHERE refs @> ARRAY[NEW.id::text] AND xid::text = pg_current_xact_id()::text) THEN
         RETURN NULL;
     END IF;
     RAISE EXCEPTION 'A change of % % has no ledger row in its transaction.', TG_TABLE_NAME, NEW.id
