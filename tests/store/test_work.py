@@ -386,8 +386,8 @@ KEYS = [f"k{number}" for number in range(20)]
 async def test_hot_keys_and_killed_workers_lose_nothing_and_never_overlap(database_url: str) -> None:
     """Four worker processes on 20 hot keys; one is killed or stopped past its lease about every half second.
 
-    `asked.n` counts requests per key, `asked.seen` is what the last run saw. Two runs of one key that overlap in time and
-    are both let through to their commit violate the exclusion constraint of `run`, and the worker writes that down.
+    `asked.n` counts requests per key, `asked.seen` is what the last run saw. Two runs of one key that overlap in
+    time and are both let through to their commit violate the exclusion constraint of `run`; the worker notes that.
     """
     store = await Store.open(database_url)
     chance = random.Random(11)
