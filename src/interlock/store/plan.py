@@ -26,6 +26,7 @@ from importlib import metadata
 from typing import Any
 
 import asyncpg
+import orjson
 
 from interlock.decide import ENGINE_VERSION
 from interlock.decide.facts import Facts, Move
@@ -289,7 +290,7 @@ def _decisions(plan: Plan, owner: tuple[str, str], round_id: str, now: datetime)
             [one.version_id for one in trees],
             [one.kind for one in trees],
             [one.outcome for one in trees],
-            [list(one.verdicts) for one in trees],
+            [_json(one.verdicts) for one in trees],
             [one.digest for one in trees],
             [one.valid_until for one in trees],
         )
@@ -301,13 +302,18 @@ def _decisions(plan: Plan, owner: tuple[str, str], round_id: str, now: datetime)
             [one.kind for one in rows],
             [one.version_id for one in rows],
             [one.outcome for one in rows],
-            [list(one.verdicts) for one in rows],
-            [list(one.decision_ids) for one in rows],
+            [_json(one.verdicts) for one in rows],
+            [f"{{{','.join(one.decision_ids)}}}" for one in rows],
             [one.digest for one in rows],
             [one.wake_at for one in rows],
         )
         changes.append(Change(Q.upsert_target_decisions, (owner[1], now, *columns_t)))
     return changes
+
+
+def _json(verdicts: Sequence[Mapping[str, object]]) -> str:
+    """JSON as text: the driver takes a list of lists for an array of two dimensions."""
+    return orjson.dumps(verdicts).decode()
 
 
 async def _releases(tx: Tx, facts: Facts, plan: Plan, now: datetime) -> list[Change]:

@@ -313,7 +313,7 @@ def _differs(row: asyncpg.Record, new: Resolved) -> bool:
 def _interned(inventory: Inventory) -> Iterable[Change]:
     if inventory.sets:
         ids = sorted(inventory.sets)
-        yield Change(Q.insert_policy_sets, (ids, [list(inventory.sets[one]) for one in ids]))
+        yield Change(Q.insert_policy_sets, (ids, [f"{{{','.join(inventory.sets[one])}}}" for one in ids]))
     if inventory.configs:
         digests = sorted(inventory.configs)
         yield Change(Q.insert_resolved_configs, (digests, [inventory.configs[one] for one in digests]))

@@ -72,7 +72,7 @@ def parse(fields: Fields) -> Params:
     percentage = fields.number("minimumSuccessPercentage", default=100.0, minimum=0, maximum=100)
     soak = timedelta(
         minutes=fields.integer("minimumSoakTimeMinutes", maximum=525_600),
-        seconds=fields.integer("minimumSoakTimeSeconds", maximum=31_536_000),
+        seconds=fields.number("minimumSoakTimeSeconds", default=0.0, minimum=0, maximum=31_536_000) or 0.0,
     )
     max_age_hours = fields.optional_integer("maximumAgeHours", maximum=87_600)
     fields.words("successStatuses", allowed=("successful",), default=("successful",))

@@ -48,7 +48,7 @@ class Params:
 
     retries: int
     statuses: frozenset[JobStatus]
-    backoff_s: int
+    backoff_s: float
     exponential: bool
     backoff_max_s: int | None
 
@@ -59,7 +59,7 @@ def parse(fields: Fields) -> Params:
     return Params(
         retries=fields.integer("maxRetries", required=True, maximum=RETRIES_MAX),
         statuses=frozenset(JobStatus(status) for status in statuses if status in RETRYABLE),
-        backoff_s=fields.integer("backoffSeconds", maximum=604_800),
+        backoff_s=fields.number("backoffSeconds", default=0.0, minimum=0, maximum=604_800) or 0.0,
         exponential=fields.choice("backoffStrategy", allowed=("linear", "exponential"), default="linear") == "exponential",
         backoff_max_s=fields.optional_integer("maxBackoffSeconds", maximum=604_800),
     )

@@ -119,7 +119,7 @@ SELECT f.id, f.scope_kind, f.selector, f.reason, f.created_at, f.expires_at, coa
            WHEN 'system' THEN ARRAY(SELECT environment_id FROM system_environment WHERE system_id = f.scope_id)
        END AS environment_ids
 FROM deployment d
-JOIN freeze f ON f.workspace_id = d.workspace_id
+JOIN "freeze" f ON f.workspace_id = d.workspace_id
 LEFT JOIN principal p ON p.id = f.created_by
 WHERE d.id = $1 AND f.thawed_at IS NULL AND (f.expires_at IS NULL OR f.expires_at > interlock_now())
   AND (f.scope_kind IN ('workspace', 'environment') OR f.scope_id = d.id

@@ -57,8 +57,8 @@ FROM unnest($1::uuid[], $2::boolean[]) AS n(id, takes_away) WHERE d.id = n.id;
 
 -- name: insert_policy_sets
 INSERT INTO policy_set (id, policy_ids)
-SELECT n.id, ARRAY(SELECT jsonb_array_elements_text(n.policy_ids)::uuid)
-FROM unnest($1::uuid[], $2::jsonb[]) AS n(id, policy_ids)
+SELECT n.id, n.policy_ids::uuid[]
+FROM unnest($1::uuid[], $2::text[]) AS n(id, policy_ids)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: insert_resolved_configs

@@ -83,16 +83,17 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: insert_decisions
 INSERT INTO decision (workspace_id, deployment_id, round_id, at, id, subject, environment_id, version_id, kind, outcome, verdicts, digest, valid_until)
-SELECT $1, $2, $3, $4, n.* FROM unnest($5::uuid[], $6::text[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::jsonb[], $12::text[],
-                                       $13::timestamptz[]) AS n
+SELECT $1, $2, $3, $4, n.id, n.subject, n.environment_id, n.version_id, n.kind, n.outcome, n.verdicts::jsonb, n.digest, n.valid_until
+FROM unnest($5::uuid[], $6::text[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::text[], $12::text[],
+            $13::timestamptz[]) AS n(id, subject, environment_id, version_id, kind, outcome, verdicts, digest, valid_until)
 ON CONFLICT (id) DO NOTHING;
 
 -- `since` moves only with the content. Relies on target_decision's primary key.
 -- name: upsert_target_decisions
 INSERT INTO target_decision (deployment_id, since, target_id, kind, version_id, outcome, verdicts, decision_ids, digest, wake_at)
-SELECT $1, $2, n.target_id, n.kind, n.version_id, n.outcome, n.verdicts,
-       ARRAY(SELECT jsonb_array_elements_text(n.decision_ids)::uuid), n.digest, n.wake_at
-FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::jsonb[], $8::jsonb[], $9::text[], $10::timestamptz[])
+SELECT $1, $2, n.target_id, n.kind, n.version_id, n.outcome, n.verdicts::jsonb,
+       n.decision_ids::uuid[], n.digest, n.wake_at
+FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
      AS n(target_id, kind, version_id, outcome, verdicts, decision_ids, digest, wake_at)
 ON CONFLICT (target_id) DO UPDATE
 SET since = excluded.since, kind = excluded.kind, version_id = excluded.version_id, outcome = excluded.outcome, verdicts = excluded.verdicts,

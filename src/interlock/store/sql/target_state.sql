@@ -1,0 +1,69 @@
+-- Where targets are, what they go for and why they wait: what people and clients read. Rounds do not read this.
+
+-- One row a target: by the unique key of target (deployment first), target_of_environment or target_of_resource where they narrow.
+-- The open move by move_one_open, the latest decision by target_decision's primary key.
+-- name: list_targets
+SELECT t.id, t.state, t.attached_at, t.detached_at, t.agent_state,
+       t.deployment_id, d.name AS deployment, t.environment_id, e.name AS environment,
+       t.resource_id, r.name AS resource, r.identifier, r.kind AS resource_kind,
+       t.desired_version_id, t.current_release_id, t.good_release_id,
+       m.id AS move_id, m.kind AS move_kind, m.state AS move_state, m.version_id AS move_version_id, m.to_release_id AS move_release_id,
+       q.outcome, q.kind AS decided_kind, q.version_id AS decided_version_id, COALESCE(q.verdicts, '[]'::jsonb) AS verdicts,
+       COALESCE(q.decision_ids, '{}') AS decision_ids, q.since, q.wake_at
+FROM target t
+JOIN deployment d ON d.id = t.deployment_id
+JOIN environment e ON e.id = t.environment_id
+JOIN resource r ON r.id = t.resource_id
+LEFT JOIN move m ON m.target_id = t.id AND m.closed_at IS NULL
+LEFT JOIN target_decision q ON q.target_id = t.id
+WHERE t.workspace_id = $1
+  AND ($2::uuid IS NULL OR t.deployment_id = $2)
+  AND ($3::uuid IS NULL OR t.environment_id = $3)
+  AND ($4::uuid IS NULL OR t.resource_id = $4)
+  AND (t.state = 'attached' OR $5)
+ORDER BY d.name COLLATE "C", e.created_at, e.id, r.name COLLATE "C", r.identifier COLLATE "C", t.id
+LIMIT $6 OFFSET $7;
+
+-- As list_targets.
+-- name: count_targets
+SELECT count(*) FROM target t
+WHERE t.workspace_id = $1
+  AND ($2::uuid IS NULL OR t.deployment_id = $2)
+  AND ($3::uuid IS NULL OR t.environment_id = $3)
+  AND ($4::uuid IS NULL OR t.resource_id = $4)
+  AND (t.state = 'attached' OR $5);
+
+-- By the primary key.
+-- name: list_releases
+SELECT x.id, x.target_id, x.version_id, x.snapshot, x.created_at, t.deployment_id, t.environment_id, t.resource_id
+FROM release x JOIN target t ON t.id = x.target_id
+WHERE x.workspace_id = $1 AND x.id = ANY($2::uuid[]);
+
+-- By the primary key.
+-- name: list_decisions
+SELECT d.id, d.kind, d.environment_id, d.version_id, v.tag, d.outcome, d.verdicts, d.at, d.valid_until
+FROM decision d LEFT JOIN version v ON v.id = d.version_id
+WHERE d.id = ANY($1::uuid[]);
+
+-- Rollouts that still govern their environment. By rollout_one_open.
+-- name: list_live_rollouts
+SELECT o.id, o.environment_id, e.name AS environment, o.kind, o.version_id, v.tag, o.state, o.reason, o.opened_at, o.state_at
+FROM rollout o
+JOIN environment e ON e.id = o.environment_id
+LEFT JOIN version v ON v.id = o.version_id
+WHERE o.deployment_id = $1 AND o.state IN ('open', 'paused', 'halted')
+ORDER BY o.opened_at, o.id;
+
+-- When a deployment was decided last, and when it is looked at again. By the primary key.
+-- name: find_deployment_pulse
+SELECT decided_at, wake_at FROM deployment WHERE id = $1;
+
+-- Metrics of verifications with their measurements, in order. By the unique keys of both.
+-- name: list_metrics
+SELECT m.verification_id, m.name, m.spec, m.state,
+       COALESCE((SELECT jsonb_agg(jsonb_build_object('status', s.status, 'message', s.message, 'data', s.result, 'measuredAt', s.measured_at)
+                                  ORDER BY s.number)
+                 FROM measurement s WHERE s.metric_id = m.id), '[]'::jsonb) AS measurements
+FROM verification_metric m
+WHERE m.verification_id = ANY($1::uuid[])
+ORDER BY m.verification_id, m.position;

@@ -1,0 +1,189 @@
+"""A small fleet in a real database, and a worker that takes its steps one by one.
+
+`a_fleet` writes through the same functions as the API. `Stepper` runs due work in a fixed order until nothing is due, so that a test tells
+a story without timing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from interlock.access import Role
+from interlock.agents import build_agents
+from interlock.flow import Flow
+from interlock.metrics import build_metrics
+from interlock.model.event import Actor
+from interlock.model.ids import new_id
+from interlock.outside.http import Http
+from interlock.store.agents import save_agent
+from interlock.store.deployments import save_deployment
+from interlock.store.environments import save_environment
+from interlock.store.policies import PolicyContent, save_policy
+from interlock.store.principals import save_member, save_principal
+from interlock.store.resources import ResourceContent, save_resource
+from interlock.store.systems import link, save_system
+from interlock.store.tx import Store
+from interlock.store.versions import VersionContent, save_version
+from interlock.store.work import Finished, claim_work, find_next_ready_s, finish_work
+from interlock.store.workspaces import create_workspace
+from interlock.workers import steps_by_kinds
+
+TESTER = Actor("user", "00000000-0000-0000-0000-00000000000a", "tester")
+
+
+@dataclass(slots=True)
+class Fleet:
+    """What was made, by name."""
+
+    store: Store
+    workspace_id: str
+    admin_id: str
+    system_id: str
+    agent_id: str
+    deployment_id: str
+    environments: dict[str, str] = field(default_factory=dict)
+    resources: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    policies: dict[str, str] = field(default_factory=dict)
+
+    def tx(self, cause: str = "test") -> Any:
+        return self.store.tx(actor=Actor("user", self.admin_id), cause=cause, workspace_id=self.workspace_id)
+
+    async def version(self, tag: str, *, status: str = "ready", config: Mapping[str, Any] | None = None) -> str:
+        content = VersionContent(tag, tag, status, None, {}, config or {}, {})
+        async with self.tx() as tx:
+            saved = await save_version(
+                tx, self.workspace_id, deployment_id=self.deployment_id, content=content, author_id=self.admin_id
+            )
+        self.versions[tag] = saved.id
+        return saved.id
+
+    async def policy(self, name: str, rules: Sequence[Mapping[str, Any]], *, selector: str = "true") -> str:
+        policy_id = self.policies.setdefault(name, new_id())
+        stamped = [{"id": f"{policy_id[:8]}-{number}", **rule} for number, rule in enumerate(rules)]
+        content = PolicyContent(name, None, selector, {}, 0, True, "enforce", stamped)
+        async with self.tx() as tx:
+            now = await tx.conn.fetchval("SELECT now()")
+            await save_policy(
+                tx, self.workspace_id, policy_id=policy_id, content=content, now=now, author_id=self.admin_id
+            )
+        return policy_id
+
+    async def resource(self, name: str, **metadata: str) -> str:
+        content = ResourceContent(name, name, "Host", "v1", {"port": 1}, metadata)
+        async with self.tx() as tx:
+            self.resources[name] = await save_resource(tx, self.workspace_id, content=content, variables=None)
+        return self.resources[name]
+
+    async def where(self) -> dict[str, str | None]:
+        """Target's resource name -> tag of what it runs."""
+        async with self.store.read() as conn:
+            rows = await conn.fetch(
+                "SELECT r.name, v.tag FROM target t JOIN resource r ON r.id = t.resource_id "
+                "LEFT JOIN release c ON c.id = t.current_release_id LEFT JOIN version v ON v.id = c.version_id "
+                "WHERE t.state = 'attached' AND t.deployment_id = $1",
+                self.deployment_id,
+            )
+        return {row["name"]: row["tag"] for row in rows}
+
+    async def told(self) -> list[str]:
+        """The kinds of the ledger, in order."""
+        async with self.store.read() as conn:
+            return [row["kind"] for row in await conn.fetch("SELECT kind FROM ledger ORDER BY id")]
+
+
+async def a_fleet(
+    store: Store,
+    hosts: Mapping[str, str],
+    *,
+    agent_config: Mapping[str, Any] | None = None,
+    agent_type: str = "test-runner",
+) -> Fleet:
+    """A workspace with one system, one deployment, one agent, and hosts by name -> environment."""
+    actor = Actor("user", new_id())
+    async with store.tx(actor=actor, cause="test") as tx:
+        admin_id = await save_principal(tx, f"admin-{new_id()[:8]}")
+        workspace_id = await create_workspace(tx, "fleet", slug=f"fleet-{new_id()[:8]}", creator_id=admin_id)
+    fleet = Fleet(store, workspace_id, admin_id, new_id(), new_id(), new_id())
+    config = agent_config if agent_config is not None else {"delaySeconds": 0}
+    async with fleet.tx() as tx:
+        await save_system(tx, workspace_id, system_id=fleet.system_id, name="shop", description=None, metadata={})
+        await save_agent(
+            tx, workspace_id, agent_id=fleet.agent_id, name="runner", kind=agent_type, config=config, metadata={}
+        )
+        await save_deployment(
+            tx,
+            workspace_id,
+            deployment_id=fleet.deployment_id,
+            name="shop-api",
+            description=None,
+            resource_selector="true",
+            job_agent_selector="true",
+            job_agent_config={},
+            job_agents=None,
+            metadata={},
+            supersede="wait",
+        )
+        await link(tx, workspace_id, system_id=fleet.system_id, child_kind="deployment", child_id=fleet.deployment_id)
+        for name in sorted(set(hosts.values())):
+            fleet.environments[name] = new_id()
+            await save_environment(
+                tx,
+                workspace_id,
+                environment_id=fleet.environments[name],
+                name=name,
+                description=None,
+                resource_selector=f'resource.metadata["env"] == "{name}"',
+                metadata={},
+            )
+            await link(
+                tx,
+                workspace_id,
+                system_id=fleet.system_id,
+                child_kind="environment",
+                child_id=fleet.environments[name],
+            )
+    for name, environment in hosts.items():
+        await fleet.resource(name, env=environment)
+    return fleet
+
+
+async def a_member(fleet: Fleet, name: str, role: Role = Role.APPROVER) -> str:
+    """One more person in the workspace."""
+    async with fleet.tx() as tx:
+        principal_id = await save_principal(tx, f"{name}-{new_id()[:8]}")
+        await save_member(tx, fleet.workspace_id, principal_id=principal_id, role=role)
+    return principal_id
+
+
+class Stepper:
+    """A worker that takes every due step, in the order of kinds, until nothing is due."""
+
+    def __init__(self, store: Store, tmp_path: Any) -> None:
+        self.store = store
+        self.http = Http(allow_private_addresses=True)
+        agents = build_agents(exec_root=tmp_path, exec_enabled=True)
+        self.flow = Flow(store, agents, build_metrics(self.http), round_gap_s=0.0)
+        self.steps = {kind: step for kinds, step in steps_by_kinds(self.flow).items() for kind in kinds}
+
+    async def run(self, *, kinds: Sequence[str] | None = None, steps_max: int = 500, patience_s: float = 3.0) -> int:
+        """Take due steps until none is due within `patience_s`. Gives how many were taken."""
+        taken = 0
+        for _ in range(steps_max):
+            async with self.store.read() as conn:
+                claims = await claim_work(conn, list(kinds or self.steps), items_max=1, owner="stepper", lease_s=30.0)
+            if not claims:
+                async with self.store.read() as conn:
+                    next_s = await find_next_ready_s(conn, list(kinds or self.steps))
+                if next_s is None or next_s > patience_s:
+                    return taken
+                await asyncio.sleep(max(next_s, 0) + 0.005)
+                continue
+            again_at = await self.steps[claims[0].kind](claims[0])
+            async with self.store.read() as conn:
+                await finish_work(conn, [Finished(claims[0], again_at)], owner="stepper")
+            taken += 1
+        raise AssertionError("the fleet never comes to rest")
