@@ -105,7 +105,7 @@ async def create_key(here: InWorkspace, body: KeyBody) -> Response:
         others = await principals.count_memberships_elsewhere(tx.conn, principal_id, workspace_id=here.id)
         if others and not here.caller.system_admin and principal_id != here.caller.id:
             raise Invalid(
-                "This user is a member of other workspaces too, and a key would open those as well. Ask a system admin.",
+                "This user is in other workspaces too, and a key would open those as well. Ask a system admin.",
                 field="user",
             )
         await principals.save_member(tx, here.id, principal_id=principal_id, role=Role(body.role))

@@ -1,0 +1,110 @@
+"""Why does it wait? Stored verdicts as sentences, for one target and for a deployment; the console uses the same.
+
+The sentences are `decide/explain.py`'s; here they are put in an order that a person at 3 a.m. can act on: what runs,
+what it goes for, what stands in the way and who can move it.
+
+Source: core.md law 8; STYLE rule 16.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from interlock.decide.explain import sentence, title
+from interlock.store.target_states import LiveRollout, Release, StoredDecision, TargetState
+from interlock.web.answers import instant
+
+Verdict = Mapping[str, Any]
+
+NO_TARGETS = (
+    "It has no targets: no resource is matched both by its selector and by that of an environment that shares a system "
+    "with it."
+)
+
+
+def explain_target(
+    target: TargetState,
+    *,
+    decisions: Mapping[str, StoredDecision],
+    tags: Mapping[str, str],
+    releases: Mapping[str, Release],
+) -> list[str]:
+    """What there is to say about a target, most telling first.
+
+    Takes: `tags` maps version id to tag, `releases` holds the target's current one.
+    """
+    said = [_standing(target, tags=tags, releases=releases)]
+    for tag, verdict in holding(target, decisions=decisions, tags=tags):
+        about = f"{tag}: " if tag else ""
+        said.append(f"{about}{title(verdict)}: {sentence(verdict)}")
+    if target.outcome in {"hold", "unknown"} and target.since is not None:
+        said.append(f"So since {instant(target.since)}.")
+    if target.wake_at is not None:
+        said.append(f"It is looked at again at {instant(target.wake_at)}, or when a fact arrives.")
+    return said
+
+
+def first_reason(
+    target: TargetState, *, decisions: Mapping[str, StoredDecision], tags: Mapping[str, str]
+) -> str | None:
+    """The first sentence of what holds a target; None when nothing does."""
+    for _, verdict in holding(target, decisions=decisions, tags=tags):
+        return sentence(verdict)
+    return None
+
+
+def holding(
+    target: TargetState, *, decisions: Mapping[str, StoredDecision], tags: Mapping[str, str]
+) -> list[tuple[str, Verdict]]:
+    """What stands in a target's way: (tag of the version that it holds, verdict), the target's own first."""
+    own_tag = tags.get(target.decided_version_id or "", "")
+    found = [(own_tag, verdict) for verdict in target.verdicts if verdict.get("outcome") != "pass"]
+    for decision_id in target.decision_ids:
+        decision = decisions.get(decision_id)
+        if decision is not None:
+            tag = decision.tag or ""
+            found.extend((tag, verdict) for verdict in decision.verdicts if verdict.get("outcome") != "pass")
+    return [each for number, each in enumerate(found) if each not in found[:number]]
+
+
+def explain_deployment(targets: Sequence[TargetState], *, rollouts: Sequence[LiveRollout], frozen: int) -> list[str]:
+    """What there is to say about a deployment as a whole."""
+    if not targets:
+        return [NO_TARGETS]
+    counts = Counter(target.outcome or "not decided yet" for target in targets)
+    said = [f"{len(targets)} targets: {', '.join(f'{number} {word}' for word, number in sorted(counts.items()))}."]
+    said.extend(_rollout(rollout) for rollout in rollouts)
+    if frozen:
+        said.append(f"{frozen} {'freeze is' if frozen == 1 else 'freezes are'} in force in this workspace.")
+    return said
+
+
+def _standing(target: TargetState, *, tags: Mapping[str, str], releases: Mapping[str, Release]) -> str:
+    """What runs, and what it goes for."""
+    current = releases.get(target.current_release_id or "")
+    runs = f"Runs {tags.get(current.version_id, current.version_id)}" if current else "Runs nothing yet"
+    if target.state != "attached":
+        return f"{runs}; {target.state}{_at(target.detached_at)}."
+    if target.move_version_id is not None:
+        tag = tags.get(target.move_version_id, target.move_version_id)
+        kind = "" if target.move_kind == "forward" else f" by {target.move_kind}"
+        return f"{runs}; moving to {tag}{kind}, {target.move_state}."
+    wanted = target.decided_version_id if target.outcome in {"hold", "unknown"} else None
+    if wanted is not None and (current is None or wanted != current.version_id):
+        return f"{runs}; waits to go to {tags.get(wanted, wanted)}."
+    if target.outcome is None:
+        return f"{runs}; not decided yet."
+    return f"{runs}."
+
+
+def _rollout(rollout: LiveRollout) -> str:
+    what = f"of {rollout.tag}" if rollout.kind == "version" else f"({rollout.kind})"
+    why = f": {rollout.reason}" if rollout.reason else ""
+    return f"The rollout {what} in {rollout.environment} is {rollout.state} since {instant(rollout.state_at)}{why}."
+
+
+def _at(at: datetime | None) -> str:
+    return f" since {instant(at)}" if at else ""

@@ -1,0 +1,213 @@
+"""REST for jobs: read them, say how they go, and what a pull agent needs to list and claim them.
+
+List items carry the job in both forms that clients expect: `{job, release, …}` and its own fields beside it. News
+that comes too late or out of order still answers 202, says so, and changes nothing.
+
+Source: contract.md sections b (`ctrlc ui`), a (get-job-inputs) and e ("Job", "Pull agent").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import Query
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.deployments import place_of
+from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import Wire
+from interlock.model.job import JobStatus, Observation
+from interlock.store import agents, jobs
+from interlock.store.jobs import JobRow
+from interlock.web.answers import Json, accepted, instant, present
+from interlock.web.bodies import Text, TextMap, WireBody
+from interlock.web.paging import Paging
+from interlock.web.sign_in import Here, InWorkspace
+
+router = noun_router("jobs")
+
+StatusWord = Literal[
+    "cancelled",
+    "skipped",
+    "inProgress",
+    "actionRequired",
+    "pending",
+    "failure",
+    "invalidJobAgent",
+    "invalidIntegration",
+    "externalRunNotFound",
+    "successful",
+    "queued",
+]
+_NAMED_IN_CONTEXT = ("deployment", "environment", "resource")
+
+
+class StatusBody(WireBody):
+    """How a job goes. All but the status is ours."""
+
+    status: StatusWord
+    message: Text | None = None
+    externalId: Text | None = None
+    links: TextMap
+    metadata: TextMap
+    output: str | None = None
+
+
+@router.get(W + "/jobs")
+async def list_jobs(
+    here: InWorkspace,
+    page: Paging,
+    deploymentId: Annotated[str | None, Query()] = None,
+    environmentId: Annotated[str | None, Query()] = None,
+    resourceId: Annotated[str | None, Query()] = None,
+    status: Annotated[StatusWord | None, Query()] = None,
+) -> Response:
+    """List jobs, newest first."""
+    here.require(Permission.READ)
+    narrow: dict[str, Any] = {
+        "deployment_id": id_of(deploymentId, "deployment") if deploymentId else None,
+        "environment_id": id_of(environmentId, "environment") if environmentId else None,
+        "resource_id": id_of(resourceId, "resource") if resourceId else None,
+        "status": status,
+    }
+    async with here.read() as conn:
+        items, total = await jobs.list_jobs(conn, here.id, limit=page.limit, offset=page.offset, **narrow)
+        if not items and page.offset:
+            _, total = await jobs.list_jobs(conn, here.id, limit=1, offset=0, **narrow)
+    return page.answer([render_with_release(job, here) for job in items], total)
+
+
+@router.get(W + "/jobs/{jobId:segment}")
+async def get_job(here: InWorkspace, jobId: str) -> Response:
+    """Get a job with its dispatch context."""
+    job = await _known(here, jobId)
+    return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
+
+
+@router.get(W + "/jobs/{jobId:segment}/with-release")
+async def get_job_with_release(here: InWorkspace, jobId: str) -> Response:
+    """Get a job with the release that it brings."""
+    return Json(render_with_release(await _known(here, jobId), here))
+
+
+@router.put(W + "/jobs/{jobId:segment}/status", status_code=202)
+async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Response:
+    """Say how a job goes."""
+    row = await _known(here, jobId)
+    place = await place_of(here, row.deployment_id, environment_id=row.environment_id)
+    seen = Observation(
+        status=JobStatus(body.status),
+        message=body.message,
+        external_id=body.externalId,
+        links=body.links,
+        metadata=body.metadata,
+        output=body.output,
+    )
+    async with here.tx(Permission.JOB_REPORT, cause="api: put job status", place=place) as tx:
+        job = found(await jobs.find_flow_job(tx.conn, row.id), "job")
+        status = await jobs.apply_observation(tx, job, seen, source="api")
+    if status is seen.status:
+        return accepted(row.id, f"The job is {status}.")
+    return accepted(row.id, f"The news was noted and changes nothing: the job is {status} already.")
+
+
+@router.get(W + "/job-agents/{jobAgentId:segment}/jobs")
+async def list_agent_jobs(
+    here: InWorkspace,
+    jobAgentId: str,
+    page: Paging,
+    status: Annotated[StatusWord | None, Query()] = None,
+    includeDispatchContext: Annotated[bool, Query()] = False,
+) -> Response:
+    """List a pull agent's jobs, oldest first."""
+    here.require(Permission.READ)
+    agent_id = id_of(jobAgentId, "job agent")
+    async with here.read() as conn:
+        found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")
+        items, total = await jobs.list_agent_jobs(
+            conn, here.id, agent_id=agent_id, status=status, limit=page.limit, offset=page.offset
+        )
+        if not items and page.offset:
+            _, total = await jobs.list_agent_jobs(conn, here.id, agent_id=agent_id, status=status, limit=1)
+    rendered = [
+        {**render_job(job), "dispatchContext": _full_context(job, here)} if includeDispatchContext else render_job(job)
+        for job in items
+    ]
+    return page.answer(rendered, total)
+
+
+@router.post(W + "/job-agents/{jobAgentId:segment}/jobs/{jobId:segment}/claim")
+async def claim_job(here: InWorkspace, jobAgentId: str, jobId: str) -> Response:
+    """Take a queued job: at most one caller does. It answers with everything that the job needs."""
+    agent_id = id_of(jobAgentId, "job agent")
+    row = await _known(here, jobId)
+    place = await place_of(here, row.deployment_id, environment_id=row.environment_id)
+    async with here.tx(Permission.JOB_REPORT, cause="api: claim job", place=place) as tx:
+        job = await jobs.claim_job(tx, workspace_id=here.id, agent_id=agent_id, job_id=row.id)
+    return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
+
+
+async def _known(here: Here, text: str) -> JobRow:
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        return found(await jobs.find_job(conn, here.id, job_id=id_of(text, "job")), "job")
+
+
+def render_job(job: JobRow) -> Wire:
+    """A job on the wire, without its dispatch context."""
+    metadata: dict[str, str] = {key: str(value) for key, value in job.metadata.items()}
+    if job.links:
+        metadata.setdefault("ctrlplane/links", orjson.dumps(dict(job.links)).decode())
+    return present(
+        id=job.id,
+        status=job.status,
+        message=job.message,
+        externalId=job.external_id,
+        jobAgentId=job.agent_id,
+        jobAgentConfig=job.context.get("jobAgentConfig") or {},
+        releaseId=job.release_id,
+        metadata=metadata,
+        links=dict(job.links) or None,
+        createdAt=instant(job.created_at),
+        updatedAt=instant(job.updated_at),
+        startedAt=instant(job.started_at) if job.started_at else None,
+        completedAt=instant(job.completed_at) if job.completed_at else None,
+        kind=job.move_kind,
+        moveId=job.move_id,
+        decisionId=job.decision_id,
+        attempt=job.attempt,
+        retryOf=job.retry_of,
+        output=job.output,
+        cancelReason=job.cancel_reason,
+    )
+
+
+def render_with_release(job: JobRow, here: Here) -> Wire:
+    """A job with its release and what it is about, and its own fields beside them."""
+    flat = render_job(job)
+    context = _full_context(job, here)
+    named = {name: context[name] for name in _NAMED_IN_CONTEXT if name in context}
+    return {**flat, "job": flat, "release": context["release"], **named}
+
+
+def _full_context(job: JobRow, here: Here) -> dict[str, Any]:
+    """The release's snapshot as clients read it: each part complete."""
+    context = dict(job.context)
+    if isinstance(resource := context.get("resource"), Mapping):
+        context["resource"] = {**resource, "workspaceId": here.id}
+    context["release"] = {
+        **(context.get("release") or {}),
+        "id": job.release_id,
+        "releaseTarget": {
+            "resourceId": job.resource_id,
+            "environmentId": job.environment_id,
+            "deploymentId": job.deployment_id,
+        },
+        "version": context.get("version"),
+        "variables": context.get("variables") or {},
+        "encryptedVariables": [],
+    }
+    return context

@@ -1,0 +1,397 @@
+"""REST for release targets: where each is, what it goes for, and why it waits.
+
+A target's key is `{resourceId}-{environmentId}-{deploymentId}`; one of another shape is 400, an unknown one 404.
+
+Source: contract.md sections d and e ("Release", "Release target"); core.md sections 1, 4 and 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Query
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.explanation import explain_deployment, explain_target, first_reason
+from interlock.api.jobs import render_job, render_with_release
+from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import Wire, render_version
+from interlock.model.errors import Invalid
+from interlock.model.ids import is_id, parse_target_key
+from interlock.model.version import Version
+from interlock.store import deployments, freezes, jobs, resources, target_states, verifications, versions
+from interlock.store.queries import Conn
+from interlock.store.target_states import Release, StoredDecision, TargetState
+from interlock.web.answers import Json, instant, present
+from interlock.web.bodies import WireBody
+from interlock.web.paging import Paging
+from interlock.web.sign_in import Here, InWorkspace
+
+router = noun_router("release targets")
+
+BY_KEY = W + "/release-targets/{releaseTargetKey:segment}"
+EXPLAINED_MAX = 1000
+"""Targets that an explanation of a deployment goes through; the first ones by environment and name."""
+
+
+class StatesBody(WireBody):
+    """Whose states are wanted."""
+
+    deploymentId: str
+    environmentId: str
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What targets refer to, loaded once for all of them."""
+
+    releases: Mapping[str, Release]
+    versions: Mapping[str, Version]
+    decisions: Mapping[str, StoredDecision]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """version id -> tag."""
+        return {version_id: version.tag for version_id, version in self.versions.items()}
+
+
+@router.get(W + "/release-targets")
+async def list_targets(
+    here: InWorkspace,
+    page: Paging,
+    deploymentId: Annotated[str | None, Query()] = None,
+    environmentId: Annotated[str | None, Query()] = None,
+    resourceId: Annotated[str | None, Query()] = None,
+    gone: Annotated[bool, Query(description="Those that were detached or removed as well.")] = False,
+) -> Response:
+    """List release targets with what each runs, what it goes for, and what holds it."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        items, total = await target_states.list_targets(
+            conn,
+            here.id,
+            deployment_id=id_of(deploymentId, "deployment") if deploymentId else None,
+            environment_id=id_of(environmentId, "environment") if environmentId else None,
+            resource_id=id_of(resourceId, "resource") if resourceId else None,
+            gone_too=gone,
+            limit=page.limit,
+            offset=page.offset,
+        )
+        around = await load_around(conn, here.id, targets=items)
+    return page.answer([render_target(target, around) for target in items], total)
+
+
+@router.post(W + "/release-targets/state")
+async def list_states(here: InWorkspace, page: Paging, body: StatesBody) -> Response:
+    """List the states of a deployment's targets in an environment."""
+    here.require(Permission.READ)
+    for name, text in (("deploymentId", body.deploymentId), ("environmentId", body.environmentId)):
+        if not is_id(text):
+            raise Invalid(f"{name} is no id.", field=name)
+    async with here.read() as conn:
+        items, total = await target_states.list_targets(
+            conn,
+            here.id,
+            deployment_id=body.deploymentId.lower(),
+            environment_id=body.environmentId.lower(),
+            limit=page.limit,
+            offset=page.offset,
+        )
+        around = await load_around(conn, here.id, targets=items)
+        rendered = []
+        for target in items:
+            latest, _ = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
+            state = {**_releases(target, around), **({"latestJob": render_job(latest[0])} if latest else {})}
+            rendered.append({"releaseTarget": _triple(target), "state": state})
+    return page.answer(rendered, total)
+
+
+@router.get(BY_KEY + "/state")
+async def get_state(here: InWorkspace, releaseTargetKey: str) -> Response:
+    """Get a target's desired and current release and its latest job."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        target = await _known(conn, here, releaseTargetKey)
+        around = await load_around(conn, here.id, targets=[target])
+        latest, _ = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
+        state: Wire = dict(_releases(target, around))
+        if latest:
+            verified = await verifications_of(conn, latest[0].id)
+            state["latestJob"] = {"job": render_job(latest[0]), "verifications": verified}
+    return Json(state)
+
+
+@router.get(BY_KEY + "/desired-release")
+async def get_desired_release(here: InWorkspace, releaseTargetKey: str) -> Response:
+    """Get what a target goes for."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        target = await _known(conn, here, releaseTargetKey)
+        around = await load_around(conn, here.id, targets=[target])
+    return Json({key: value for key, value in _releases(target, around).items() if key == "desiredRelease"})
+
+
+@router.get(BY_KEY + "/jobs")
+async def list_target_jobs(here: InWorkspace, releaseTargetKey: str, page: Paging) -> Response:
+    """List a target's jobs, newest first."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        target = await _known(conn, here, releaseTargetKey)
+        items, total = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=page.limit, offset=page.offset)
+        if not items and page.offset:
+            _, total = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
+    return page.answer([render_with_release(job, here) for job in items], total)
+
+
+@router.get(BY_KEY + "/explain")
+async def get_target_explanation(here: InWorkspace, releaseTargetKey: str) -> Response:
+    """Say what a target waits for, and why, in sentences; and the verdicts behind them."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        target = await _known(conn, here, releaseTargetKey)
+        around = await load_around(conn, here.id, targets=[target])
+    decisions = [around.decisions[each] for each in target.decision_ids if each in around.decisions]
+    return Json(
+        {
+            **render_target(target, around),
+            "sentences": _sentences(target, around),
+            "verdicts": target.verdicts,
+            "decisions": [_render_decision(decision) for decision in decisions],
+        }
+    )
+
+
+@router.get(W + "/deployments/{deploymentId:segment}/explain")
+async def get_deployment_explanation(here: InWorkspace, deploymentId: str) -> Response:
+    """Say what a deployment's targets wait for, and why, in sentences."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        deployment = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment")
+        targets, total = await target_states.list_targets(
+            conn, here.id, deployment_id=deployment.id, limit=EXPLAINED_MAX
+        )
+        around = await load_around(conn, here.id, targets=targets)
+        rollouts = await target_states.list_live_rollouts(conn, deployment.id)
+        pulse = found(await target_states.find_pulse(conn, deployment.id), "deployment")
+        _, frozen = await freezes.list_freezes(conn, here.id, limit=1)
+    explained = [
+        present(
+            key=target.key,
+            environment=target.environment,
+            resource=target.resource,
+            outcome=target.outcome,
+            sentences=_sentences(target, around),
+        )
+        for target in targets
+    ]
+    return Json(
+        present(
+            deployment={"id": deployment.id, "name": deployment.name},
+            sentences=explain_deployment(targets, rollouts=rollouts, frozen=frozen),
+            targets=explained,
+            targetsTotal=total,
+            decidedAt=instant(pulse.decided_at) if pulse.decided_at else None,
+            wakeAt=instant(pulse.wake_at) if pulse.wake_at else None,
+        )
+    )
+
+
+@router.get(W + "/releases/{releaseId:segment}")
+async def get_release(here: InWorkspace, releaseId: str) -> Response:
+    """Get a release: what a target runs or ran, frozen."""
+    here.require(Permission.READ)
+    release_id = id_of(releaseId, "release")
+    async with here.read() as conn:
+        releases = await target_states.load_releases(conn, here.id, release_ids=[release_id])
+    return Json(render_release(found(releases.get(release_id), "release")))
+
+
+@router.get(W + "/resources/identifier/{identifier:segment}/release-targets/deployment/{deploymentId:segment}")
+async def find_target_of_resource(here: InWorkspace, identifier: str, deploymentId: str) -> Response:
+    """Get the target that a deployment has on a resource."""
+    here.require(Permission.READ)
+    deployment_id = id_of(deploymentId, "deployment")
+    async with here.read() as conn:
+        resource = found(await resources.find_resource(conn, here.id, identifier=identifier), "resource")
+        targets, _ = await target_states.list_targets(
+            conn, here.id, deployment_id=deployment_id, resource_id=resource.id, limit=1
+        )
+    return Json(_triple(found(targets[0] if targets else None, "release target")))
+
+
+@router.get(W + "/resources/{identifier:segment}/release-targets/deployment/{deploymentId:segment}")
+async def find_target_by_old_path(here: InWorkspace, identifier: str, deploymentId: str) -> Response:
+    """Get the target that a deployment has on a resource; the document's spelling of the path."""
+    return await find_target_of_resource(here, identifier, deploymentId)
+
+
+async def load_around(conn: Conn, workspace_id: str, *, targets: Sequence[TargetState]) -> Around:
+    """Load what these targets refer to: three statements, whatever their number."""
+    release_ids = _ids(
+        each
+        for target in targets
+        for each in (target.current_release_id, target.good_release_id, target.move_release_id)
+    )
+    releases = await target_states.load_releases(conn, workspace_id, release_ids=release_ids)
+    decisions = await target_states.load_decisions(conn, _ids(each for t in targets for each in t.decision_ids))
+    version_ids = {release.version_id for release in releases.values()}
+    for target in targets:
+        version_ids |= {
+            each
+            for each in (target.desired_version_id, target.move_version_id, target.decided_version_id)
+            if each is not None
+        }
+    loaded = await versions.load_versions(conn, sorted(version_ids))
+    return Around(releases, {version.id: version for version in loaded}, decisions)
+
+
+async def verifications_of(conn: Conn, job_id: str) -> list[Wire]:
+    """The verifications of a job with what their metrics measured."""
+    rows = await verifications.list_verifications(conn, [job_id])
+    metrics = await target_states.list_metrics(conn, [row.id for row in rows])
+    return [
+        present(
+            id=row.id,
+            jobId=row.job_id,
+            status="failed" if row.state == "inconclusive" else row.state,
+            state=row.state,
+            message=row.message,
+            createdAt=instant(row.started_at),
+            endedAt=instant(row.ended_at) if row.ended_at else None,
+            metrics=[
+                {
+                    **metric.spec,
+                    "state": metric.state,
+                    "measurements": [present(**measurement) for measurement in metric.measurements],
+                }
+                for metric in metrics
+                if metric.verification_id == row.id
+            ],
+        )
+        for row in rows
+    ]
+
+
+def render_target(target: TargetState, around: Around) -> Wire:
+    """A target as the list shows it."""
+    current = around.releases.get(target.current_release_id or "")
+    good = around.releases.get(target.good_release_id or "")
+    move = None
+    if target.move_id is not None:
+        move = {
+            "id": target.move_id,
+            "kind": target.move_kind,
+            "state": target.move_state,
+            "version": _brief(around.versions.get(target.move_version_id or "")),
+        }
+    return present(
+        id=target.id,
+        key=target.key,
+        **_triple(target),
+        deployment={"id": target.deployment_id, "name": target.deployment},
+        environment={"id": target.environment_id, "name": target.environment},
+        resource={
+            "id": target.resource_id,
+            "name": target.resource,
+            "identifier": target.identifier,
+            "kind": target.resource_kind,
+        },
+        state=target.state,
+        attachedAt=instant(target.attached_at),
+        detachedAt=instant(target.detached_at) if target.detached_at else None,
+        agent=target.agent_state if target.agent_state != "one" else None,
+        current=_brief(around.versions.get(current.version_id)) if current else None,
+        good=_brief(around.versions.get(good.version_id)) if good else None,
+        desired=_brief(_desired(target, around)),
+        move=move,
+        outcome=target.outcome,
+        reason=first_reason(target, decisions=around.decisions, tags=around.tags),
+        since=instant(target.since) if target.since else None,
+        wakeAt=instant(target.wake_at) if target.wake_at else None,
+    )
+
+
+def render_release(release: Release) -> Wire:
+    """A release on the wire, with its version as it was then."""
+    return {
+        "id": release.id,
+        "createdAt": instant(release.created_at),
+        "releaseTarget": {
+            "resourceId": release.resource_id,
+            "environmentId": release.environment_id,
+            "deploymentId": release.deployment_id,
+        },
+        "version": release.snapshot.get("version"),
+        "variables": release.snapshot.get("variables") or {},
+        "encryptedVariables": [],
+    }
+
+
+def _releases(target: TargetState, around: Around) -> Wire:
+    """Desired and current release. A version that has no release here yet is shown as what it would be."""
+    current = around.releases.get(target.current_release_id or "")
+    moving = around.releases.get(target.move_release_id or "")
+    desired = _desired(target, around)
+    wanted: Wire | None = None
+    if desired is not None:
+        known = next((each for each in (moving, current) if each and each.version_id == desired.id), None)
+        wanted = render_release(known) if known else _release_to_be(target, desired)
+    return present(desiredRelease=wanted, currentRelease=render_release(current) if current else None)
+
+
+def _release_to_be(target: TargetState, version: Version) -> Wire:
+    return {
+        "createdAt": instant(version.created_at),
+        "releaseTarget": _triple(target),
+        "version": render_version(version),
+        "variables": {},
+        "encryptedVariables": [],
+    }
+
+
+def _desired(target: TargetState, around: Around) -> Version | None:
+    """The version that a target goes for, paced or not; else the one that it runs."""
+    current = around.releases.get(target.current_release_id or "")
+    wanted = target.desired_version_id or (current.version_id if current else None)
+    return around.versions.get(wanted or "")
+
+
+def _brief(version: Version | None) -> Wire | None:
+    return {"id": version.id, "tag": version.tag, "name": version.name} if version else None
+
+
+def _triple(target: TargetState) -> dict[str, Any]:
+    return {
+        "resourceId": target.resource_id,
+        "environmentId": target.environment_id,
+        "deploymentId": target.deployment_id,
+    }
+
+
+def _sentences(target: TargetState, around: Around) -> list[str]:
+    return explain_target(target, decisions=around.decisions, tags=around.tags, releases=around.releases)
+
+
+def _render_decision(decision: StoredDecision) -> Wire:
+    return present(
+        id=decision.id,
+        kind=decision.kind,
+        environmentId=decision.environment_id,
+        version=present(id=decision.version_id, tag=decision.tag),
+        outcome=decision.outcome,
+        verdicts=decision.verdicts,
+        at=instant(decision.at),
+        validUntil=instant(decision.valid_until) if decision.valid_until else None,
+    )
+
+
+def _ids(found_ids: Iterable[str | None]) -> list[str]:
+    return sorted({each for each in found_ids if each is not None})
+
+
+async def _known(conn: Conn, here: Here, text: str) -> TargetState:
+    key = parse_target_key(text)
+    return found(await target_states.find_target(conn, here.id, key=key), "release target")
