@@ -3,10 +3,9 @@
 For places that Interlock cannot reach, and for tools that have no agent here. Your program needs an API key and three
 calls:
 
-    GET  /api/v1/workspaces/W/job-agents/A/jobs?status=queued     the jobs that wait, oldest first
-    POST /api/v1/workspaces/W/job-agents/A/jobs/J/claim           mine: the job with its context, or 409 where another
-    was first PUT  /api/v1/workspaces/W/jobs/J/status                       {"status": "inProgress" | "successful" |
-    "failure" | ...}
+    GET  /api/v1/workspaces/W/job-agents/A/jobs?status=queued   the jobs that wait, oldest first
+    POST /api/v1/workspaces/W/job-agents/A/jobs/J/claim         mine: the job with its context; 409: another was first
+    PUT  /api/v1/workspaces/W/jobs/J/status                     {"status": "inProgress" | "successful" | "failure" | ...}
 
 ```yaml
 type: JobAgent

@@ -15,14 +15,12 @@ process); and whoever starts it may use any event loop, or none.
     nobody cannot read the wheel  the wheel is copied beside the cluster (binaries.py)
     nobody cannot reach the data  the cluster lies in a state directory, and DATA says where (place.py)
     the PID in postmaster.pid is  /proc says that it is no server of this cluster, and PG_GRANDPARENT_PID tells postgres
-    to
-      somebody else's now         look through that one PID; the file is never unlinked (postmaster.py)
+      somebody else's now         to look through that one PID; the file is never unlinked (postmaster.py)
     kill -9 of postgres           noticed within 0.1 s; backends that outlived it are ended, since they hold the shared
                                   memory that a new one needs; then it is started again, with back-off while that fails
     kill -9 of Interlock          the kernel sends postgres SIGINT: a fast, clean stop. The next start waits for a
-    server
-                                  that is still stopping, and adopts one that goes on (as it does elsewhere than on
-                                  Linux)
+                                  server that is still stopping, and adopts one that goes on (as it does elsewhere
+                                  than on Linux)
     kill -9 during initdb         it works in a neighbour directory, renamed when the cluster is complete (place.py)
     a socket path over 107 bytes  the socket lies in a short directory named by a hash of the cluster's path (place.py)
     another major version         refused; the message says how to dump and restore (place.py)
