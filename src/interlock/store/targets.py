@@ -272,7 +272,7 @@ async def _write(
     ids = {triple: (stored[triple]["id"] if triple in stored else new_id()) for triple in attach}
     await tx.record(changes)
     arrived = await _attach(tx, workspace_id, attach, ids, resolved)
-    gone = await _gone(tx.conn, detach)
+    names, gone = await _names(tx.conn, [*attach, *detach])
     changes = []
     if detach:
         states = ["removed" if any(part in gone for part in triple) else "detached" for triple in detach]
@@ -281,12 +281,13 @@ async def _write(
         changes.append(_resolve(change, stored, resolved))
     changes.append(Change(Q.bump_deployments, (concerned, [takes_away[one] for one in concerned])))
     events = [
-        *(_event("target.attached", ids[triple], triple) for triple in attach if ids[triple] in arrived),
+        *(_event("target.attached", ids[triple], triple, names) for triple in attach if ids[triple] in arrived),
         *(
             _event(
                 "target.removed" if any(part in gone for part in triple) else "target.detached",
                 stored[triple]["id"],
                 triple,
+                names,
             )
             for triple in detach
         ),
@@ -343,12 +344,12 @@ async def _attach(
     return frozenset(row["id"] for row in rows)
 
 
-async def _gone(conn: Conn, detach: Sequence[Triple]) -> frozenset[str]:
-    """Of what the leaving targets name, what was deleted."""
-    if not detach:
-        return frozenset()
-    named = sorted({part for triple in detach for part in triple})
-    return frozenset(row["id"] for row in await conn.fetch(Q.list_deleted, named))
+async def _names(conn: Conn, triples: Sequence[Triple]) -> tuple[dict[str, str], frozenset[str]]:
+    """Of what some targets are made of: id -> name, and the ids that were deleted."""
+    if not triples:
+        return {}, frozenset()
+    rows = await conn.fetch(Q.read_names, sorted({part for triple in triples for part in triple}))
+    return {row["id"]: row["name"] for row in rows}, frozenset(row["id"] for row in rows if row["deleted"])
 
 
 def _resolve(
@@ -364,9 +365,11 @@ def _resolve(
     return Change(Q.resolve_targets, columns)
 
 
-def _event(kind: str, target_id: str, triple: Triple) -> Event:
+def _event(kind: str, target_id: str, triple: Triple, names: Mapping[str, str]) -> Event:
+    """A target came or went, told in names where they are known."""
     refs = (Ref("deployment", triple[0]), Ref("environment", triple[1]), Ref("resource", triple[2]))
-    return Event(kind, Ref("target", target_id), {}, refs)
+    words = zip(("deployment", "environment", "target"), triple, strict=True)
+    return Event(kind, Ref("target", target_id), {word: names.get(part, part) for word, part in words}, refs)
 
 
 async def list_concerned(conn: Conn, workspace_id: str, *, kind: str, object_id: str) -> tuple[str, ...]:

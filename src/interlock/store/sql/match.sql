@@ -87,11 +87,11 @@ UPDATE target t SET policy_set_id = n.policy_set_id, agent_state = n.agent_state
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[]) AS n(id, policy_set_id, agent_state, agent_id, config_digest)
 WHERE t.id = n.id;
 
--- What is gone for good, of the objects that stored targets name. Relies on primary keys.
--- name: list_deleted
-SELECT id FROM resource WHERE id = ANY ($1::uuid[]) AND deleted_at IS NOT NULL
-UNION ALL SELECT id FROM environment WHERE id = ANY ($1::uuid[]) AND deleted_at IS NOT NULL
-UNION ALL SELECT id FROM deployment WHERE id = ANY ($1::uuid[]) AND deleted_at IS NOT NULL;
+-- The names of what targets are made of, and what is gone for good. Relies on primary keys.
+-- name: read_names
+SELECT id, name, deleted_at IS NOT NULL AS deleted FROM resource WHERE id = ANY ($1::uuid[])
+UNION ALL SELECT id, name, deleted_at IS NOT NULL FROM environment WHERE id = ANY ($1::uuid[])
+UNION ALL SELECT id, name, deleted_at IS NOT NULL FROM deployment WHERE id = ANY ($1::uuid[]);
 
 -- name: find_policies_fence
 SELECT policies_fence FROM workspace WHERE id = $1;
