@@ -720,3 +720,16 @@ CREATE CONSTRAINT TRIGGER approval_recorded AFTER INSERT ON approval
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
 CREATE CONSTRAINT TRIGGER freeze_recorded AFTER INSERT OR UPDATE ON "freeze"
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION require_ledger_row();
+
+-- Append-only: what was said, shown, frozen or revised never changes ----------------------------------------------------------
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % is refused.', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
+END
+$$;
+CREATE TRIGGER approval_append_only BEFORE UPDATE ON approval FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER approval_request_append_only BEFORE UPDATE ON approval_request FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER policy_revision_append_only BEFORE UPDATE ON policy_revision FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER release_append_only BEFORE UPDATE ON release FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER resolved_config_append_only BEFORE UPDATE ON resolved_config FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
