@@ -37,7 +37,7 @@ from interlock.client import Client, Wire
 from interlock.model.errors import InterlockError, Unavailable
 
 HERE = Path(__file__).resolve().parent
-STATE = HERE.parents[1] / ".interlock" / "demo.json"
+STATE = Path(os.environ.get("INTERLOCK_DEMO_STATE") or HERE.parents[1] / ".interlock" / "demo.json")
 """What a demo that was left running consists of, for `demo.py stop`."""
 
 WORKSPACE = "quickstart"
@@ -227,7 +227,7 @@ class Story:
         self.start_load(*PRODUCTION)
         self.approve("1.0.0")
         self.wait_for("production to serve 1.0.0", lambda: self.serve("1.0.0", PRODUCTION))
-        self.wait_for("the rollout to complete", lambda: bool(self.events("rollout.completed", after=0)))
+        self.wait_for("the rollout to complete", lambda: self.happened("rollout.completed", "1.0.0"))
         self.expect_one_by_one()
         people = {event["actor"]["id"] for event in self.events(after=0) if event["actor"]["kind"] == "user"}
         self.expect(len(people) == 2, f"The ledger should show two people and shows {len(people)}.")
@@ -242,7 +242,7 @@ class Story:
         self.create_version("1.1.0", **{"git/commit": "b81d03e", "build": "121"})
         self.wait_for("staging to serve 1.1.0", lambda: self.serve("1.1.0", STAGING))
         self.approve("1.1.0")
-        self.wait_for("the rollout to halt", lambda: bool(self.events("rollout.halted", after=mark)))
+        self.wait_for("the rollout to halt", lambda: self.happened("rollout.halted", "1.1.0"))
         self.wait_for("the rollback to be verified", lambda: self.rolled_back(after=mark))
         self.wait_for("production to serve 1.0.0", lambda: self.serve("1.0.0", PRODUCTION))
         after = {host: self.ask(host).get("pid") for host in PRODUCTION}
@@ -363,7 +363,6 @@ class Story:
         except StoryFailed:
             if asked():  # else the first try was taken, and only its answer was lost
                 raise
-        self.say(f"  {APPROVER} approved {tag} for production.")
 
     def requests(self) -> list[Wire]:
         """The open requests for approval."""
@@ -375,6 +374,11 @@ class Story:
         with self.client() as client:
             found = list(client.list_ledger(after=after))
         return [event for event in found if kind is None or event["kind"] == kind]
+
+    def happened(self, kind: str, version: str) -> bool:
+        """Whether this happened to a version in production."""
+        about = {"environment": "production", "version": version}
+        return any(about.items() <= event["body"].items() for event in self.events(kind, after=0))
 
     def last_seq(self) -> int:
         """The place of the last event."""
@@ -451,7 +455,7 @@ TOLD: Mapping[str, str] = {
     "verification.passed": "{target}: {version} verified",
     "verification.failed": "{target}: {version} failed its verification",
     "approval.requested": "{environment}: a person is asked about {version}",
-    "approval.given": "{environment}: approved",
+    "approval.given": "{actor} approved",
     "rollout.opened": "{environment}: rollout of {version} opened",
     "rollout.halted": "{environment}: rollout of {version} halted",
     "rollout.completed": "{environment}: rollout of {version} complete",
@@ -470,7 +474,8 @@ class _Words(dict[str, object]):
 def told(event: Wire) -> str | None:
     """An event as a line of progress; None for one that is not told."""
     pattern = TOLD.get(event["kind"])
-    return pattern.format_map(_Words(event.get("body") or {})) if pattern else None
+    words = _Words({**event["body"], "actor": event["actor"].get("name", event["actor"]["kind"])})
+    return pattern.format_map(words) if pattern else None
 
 
 def host_pids(folder: Path) -> Iterator[int]:

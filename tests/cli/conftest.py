@@ -1,4 +1,4 @@
-"""A real server for commands: API on a fresh database, in a thread with an event loop of its own."""
+"""A real server for commands: API and worker on a fresh database, in a thread with an event loop of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from interlock.app import bootstrap, build_app, listen, load_settings, open_store, serve, url_of
+from interlock.app import agents, bootstrap, build_app, listen, load_settings, open_store, serve, url_of
 from interlock.cli import cli
 from interlock.client import Client
+from interlock.metrics import build_metrics
+from interlock.outside.http import Http
+from interlock.workers import run_workers
 
 KEY = "00112233445566ff." + "0f" * 32
 Interlock = Callable[..., Result]
@@ -29,24 +32,34 @@ def server_url(database_url: str, tmp_path) -> Iterator[str]:
         exec_agent=True,
         allow_private_addresses=True,
     )
-    ready = threading.Event()
+    over = threading.Event()
     told: list[object] = []
 
     async def main() -> None:
         stop = asyncio.Event()
-        try:
-            async with open_store(settings, database_url) as store:
-                await bootstrap(store, settings)
-                bound = listen(settings)
-                told.extend([asyncio.get_running_loop(), stop, url_of(bound)])
-                await serve(build_app(store, settings), bound, stop=stop, on_ready=ready.set)
-        finally:
-            ready.set()
+        async with open_store(settings, database_url) as store:
+            await bootstrap(store, settings)
+            bound = listen(settings)
+            app = build_app(store, settings)
 
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
+            def ready() -> None:
+                told.extend([asyncio.get_running_loop(), stop, url_of(bound)])
+                over.set()
+
+            async with Http(allow_private_addresses=True) as http:
+                working = run_workers(store, agents(settings), build_metrics(http), settings, stop)
+                await asyncio.gather(working, serve(app, bound, stop=stop, on_ready=ready))
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=run)
     thread.start()
-    ready.wait(30)
-    assert len(told) == 3, "the server did not start"
+    over.wait(30)
+    assert told, "the server did not start"
     loop, stop, url = told
     yield url
     loop.call_soon_threadsafe(stop.set)

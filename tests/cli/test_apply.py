@@ -135,7 +135,7 @@ def test_what_makes_no_sense_is_refused_with_its_line_and_nothing_is_written(app
 
 
 def test_what_the_server_refuses_names_the_document(apply):
-    ran = apply(FLEET.replace("agentType: test-runner", "agentType: no-such-agent"), fails=True)
+    ran = apply(FLEET.replace("agentType: test-runner", "agentType: exec"), fails=True)
     assert "fleet.yaml:42: JobAgent runner was refused: " in ran.stderr
 
 
