@@ -5,7 +5,7 @@ calls:
 
     GET  /api/v1/workspaces/W/job-agents/A/jobs?status=queued   the jobs that wait, oldest first
     POST /api/v1/workspaces/W/job-agents/A/jobs/J/claim         mine: the job with its context; 409: another was first
-    PUT  /api/v1/workspaces/W/jobs/J/status                     {"status": "inProgress" | "successful" | "failure" | ...}
+    PUT  /api/v1/workspaces/W/jobs/J/status                     {"status": "inProgress" | "successful" | "failure", …}
 
 ```yaml
 type: JobAgent
