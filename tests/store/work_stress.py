@@ -1,12 +1,17 @@
-"""A worker process for the stress test: the real loop, on the kind `stress`, until it is killed.
+"""Worker processes for the stress test: the real loop, on the kind `stress`, until each is killed.
 
-python work_stress.py DATABASE_URL
+    python work_stress.py DATABASE_URL
+
+Says `ready`, then forks one worker for every line on stdin and says its pid: a new worker works within milliseconds,
+because what it imports is imported already. Ends with its stdin; the workers are the caller's to end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import sys
 
 import asyncpg
@@ -19,7 +24,7 @@ from interlock.workers.loop import Loop
 ME = Actor("system", "stress")
 
 
-async def main(url: str) -> None:
+async def work(url: str) -> None:
     store = await Store.open(url, pool_max=4)
 
     async def look(claim: Claim) -> None:
@@ -42,5 +47,17 @@ async def main(url: str) -> None:
     await Loop(store, ["stress"], look, slots=6, lease_s=0.5, attempts_max=1000).work()
 
 
+def main(url: str) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(2, 1)  # what a worker logs is no answer
+            asyncio.run(work(url))
+            os._exit(0)
+        print(pid, flush=True)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    main(sys.argv[1])

@@ -308,7 +308,7 @@ _ARRAYS = (
 _SESSION = {
     "timezone": "UTC",
     "jit": "off",  # our statements are short and many
-    "idle_in_transaction_session_timeout": "60s",  # a transaction left open holds the ledger's horizon for everybody
+    "idle_in_transaction_session_timeout": "15s",  # one left open holds the ledger's horizon, and rows others want
 }
 
 

@@ -117,8 +117,10 @@ class Loop:
         self._listener.wake()
 
     async def work(self) -> None:
-        """Work until stopped. An outage of the database is waited out."""
+        """Work until stopped. An outage of the database is waited out; an error nobody foresaw ends it."""
         helpers = [asyncio.create_task(self._renew_forever()), asyncio.create_task(self._finish_forever())]
+        for helper in helpers:
+            helper.add_done_callback(lambda _: self._listener.wake())
         pause_s, outage_s = 0.0, 0.05
         grace_s = 0.0  # when cancelled; a stop is given its time
         try:
@@ -130,6 +132,9 @@ class Loop:
                     log.warning("work_unreachable", kinds=self.kinds, error=str(error))
                     pause_s, outage_s = outage_s, min(outage_s * 2, OUTAGE_PAUSE_MAX_S)
                 await self._listener.wait(pause_s)
+                for helper in helpers:
+                    if helper.done():  # only by an error nobody foresaw: without it leases end under running work
+                        helper.result()
             grace_s = self._grace_s
         finally:
             self._store.wakes.drop(self._listener)
