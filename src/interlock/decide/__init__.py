@@ -19,7 +19,7 @@ from datetime import datetime
 from interlock.decide import react
 from interlock.decide.candidates import Candidates
 from interlock.decide.facts import Facts, Index
-from interlock.decide.gates import Gates
+from interlock.decide.gates import Asked, Gates
 from interlock.decide.pace import MOVES_MAX, Pace
 from interlock.decide.plan import Plan, applied, joined
 from interlock.decide.record import Recorder
@@ -42,28 +42,28 @@ def decide(facts: Facts, now: datetime, *, moves_max: int = MOVES_MAX) -> Plan:
     plan = joined((answers, starts), wake_at=None)
     return replace(
         plan,
-        desired_by_target=_desired(index, plan, asked.by_target),
+        desired_by_target=_desired(index, plan, asked),
         decisions=recorder.decisions(),
         target_decisions=recorder.rows(),
         wake_at=recorder.next_wake(),
     )
 
 
-def _desired(index: Index, plan: Plan, by_target: object) -> tuple[tuple[str, str | None], ...]:
+def _desired(index: Index, plan: Plan, asked: Asked) -> tuple[tuple[str, str | None], ...]:
     """Where the version a target goes for differs from what its row says: paced or not; else what it runs."""
     starting = {move.target_id: move.version_id for move in plan.moves}
+    ended = {end.move_id for end in plan.ends}
     changed = []
-    for target in index.facts.targets.values():
-        asking = by_target.get(target.id)  # type: ignore[attr-defined]
+    for target in index.targets_in_order:
+        asking = asked.by_target.get(target.id)
         move = index.open_move_by_target.get(target.id)
-        if target.id in starting:
-            wanted: str | None = starting[target.id]
-        elif asking is not None and asking.choice is not None:
-            wanted = asking.choice.version.id
-        elif move is not None and (asking is None or asking.retrying):
+        wanted = starting.get(target.id)
+        if wanted is None and move is not None and move.id not in ended:
             wanted = move.version_id
-        else:
-            wanted = target.current.version_id if target.current else None
+        if wanted is None and asking is not None and asking.choice is not None:
+            wanted = asking.choice.version.id
+        if wanted is None and target.current is not None:
+            wanted = target.current.version_id
         if wanted != target.desired:
             changed.append((target.id, wanted))
     return tuple(changed)

@@ -1,7 +1,8 @@
 """Which versions may a target consider at all?
 
-Its pin, if there is one. Else, newest first, at most `CANDIDATES_MAX` versions newer than its mark (the newest version ever handed over to it) that are `ready`, that the
-versionSelector rules pick, and that are not in quarantine for it. Older ones than the mark come back only by a pin or a rollback.
+Its pin, if there is one. Else, newest first, at most `CANDIDATES_MAX` versions newer than its mark (the newest version
+ever handed over to it) that are `ready`, that the versionSelector rules pick, and that are not in quarantine for it.
+Older ones than the mark come back only by a pin or a rollback.
 
 Source: core.md section 4, "A target goes for"; status semantics: reference-behaviour.md 1.7 [RB].
 """
@@ -13,6 +14,7 @@ from datetime import datetime
 from interlock.decide.facts import Index, Pin, Target, Version
 from interlock.decide.rules import version_selector
 from interlock.decide.subjects import EnvironmentVersion
+from interlock.decide.verdict import guarded
 
 CANDIDATES_MAX = 50
 
@@ -27,24 +29,18 @@ class Candidates:
         self.index = index
         self.now = now
         self._lists: dict[tuple[str, str | None, str | None], tuple[Version, ...]] = {}
-        self._pins = tuple(sorted(self._in_force(), key=lambda pin: (pin.created_at, pin.id)))
-
-    def _in_force(self) -> list[Pin]:
-        return [pin for pin in self.index.facts.pins if pin.expires_at is None or self.now < pin.expires_at]
+        self._pin_by_place: dict[tuple[str | None, str | None], Pin] = {}
+        for pin in sorted(index.facts.pins, key=lambda one: (one.created_at, one.id)):
+            if pin.expires_at is None or now < pin.expires_at:
+                place = (None, pin.target_id) if pin.target_id else (pin.environment_id, None)
+                self._pin_by_place[place] = pin
 
     def pin_of(self, target: Target) -> Pin | None:
         """The pin that concerns a target: the narrowest, and of two equally narrow ones the newer."""
-        if not self._pins:
+        pins = self._pin_by_place
+        if not pins:
             return None
-        for wanted in (
-            lambda pin: pin.target_id == target.id,
-            lambda pin: pin.target_id is None and pin.environment_id == target.environment_id,
-            lambda pin: pin.target_id is None and pin.environment_id is None,
-        ):
-            found = [pin for pin in self._pins if wanted(pin)]
-            if found:
-                return found[-1]
-        return None
+        return pins.get((None, target.id)) or pins.get((target.environment_id, None)) or pins.get((None, None))
 
     def of(self, target: Target) -> tuple[Version, ...]:
         """What a target without a pin may consider, newest first."""
@@ -62,29 +58,24 @@ class Candidates:
         return self._lists[key]
 
     def _list(self, environment_id: str, policy_set: str | None, mark: str | None) -> tuple[Version, ...]:
-        newest = self.index.version_by_id.get(mark) if mark else None
         found: list[Version] = []
-        for version in self.index.newest_first:
-            if newest is not None and version.age_key <= newest.age_key:
-                break
-            if self.selectable(environment_id, policy_set, version):
+        for version in self.index.newer_than(mark):
+            if version.status == DEPLOYABLE and self.selected(environment_id, policy_set, version):
                 found.append(version)
                 if len(found) == CANDIDATES_MAX:
                     break
         return tuple(found)
 
-    def selectable(self, environment_id: str, policy_set: str | None, version: Version) -> bool:
-        """Whether the candidate rules let a version be considered in an environment."""
-        if version.status != DEPLOYABLE:
-            return False
+    def selected(self, environment_id: str, policy_set: str | None, version: Version) -> bool:
+        """Whether the versionSelector rules let a version be considered in an environment. One that raises does not."""
         environment = self.index.facts.environments.get(environment_id)
         if environment is None:
             return False
         subject = EnvironmentVersion(self.index, environment, version, "forward")
         return all(
-            version_selector.evaluate(subject, rule.params, self.now).passes
+            guarded(version_selector.evaluate, subject, rule.params, self.now).passes
             for policy in self.index.policies_of(policy_set)
             if not policy.observe
             for rule in policy.rules
-            if isinstance(rule.params, version_selector.Params)
+            if rule.kind == version_selector.kind
         )

@@ -216,7 +216,12 @@ def _policy(policy: Policy) -> dict[str, object]:
         "revision_id": policy.revision_id,
         "observe": policy.observe,
         "rules": [
-            {"id": rule.id, "first_stored_at": rule.first_stored_at, "wire": {rule.kind: rule.wire}}
+            {
+                "id": rule.id,
+                "policy_id": rule.policy_id,
+                "first_stored_at": rule.first_stored_at,
+                "wire": {rule.kind: rule.wire},
+            }
             for rule in policy.rules
         ],
     }
@@ -228,7 +233,7 @@ def _policy(policy: Policy) -> dict[str, object]:
 def _read_policy(body: Mapping[str, Any]) -> Policy:
     parsed = parse_rules([one["wire"] for one in body["rules"]])
     rules = tuple(
-        replace(rule, id=one["id"], policy_id=body["id"], first_stored_at=_instant(one["first_stored_at"]))
+        replace(rule, id=one["id"], policy_id=one["policy_id"], first_stored_at=_instant(one["first_stored_at"]))
         for rule, one in zip(parsed, body["rules"], strict=True)
     )
     return Policy(body["id"], body["name"], body["revision_id"], rules, observe=body["observe"])
@@ -238,11 +243,11 @@ def _instant(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def _read_all(kind: type[_T], bodies: Sequence[Mapping[str, Any]]) -> tuple[_T, ...]:
+def _read_all(kind: Callable[..., _T], bodies: Sequence[Mapping[str, Any]]) -> tuple[_T, ...]:
     return tuple(_read(kind, body) for body in bodies)
 
 
-def _read(kind: type[_T], body: Mapping[str, Any]) -> _T:
+def _read(kind: Callable[..., _T], body: Mapping[str, Any]) -> _T:
     """A dataclass from the object that its fields were written as."""
     return kind(**{name: read(body[name]) for name, read in _readers(kind) if name in body})
 

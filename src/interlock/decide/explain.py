@@ -1,7 +1,7 @@
 """How does a stored decision read? One sentence a verdict, the same for API, console and CLI.
 
-Takes stored verdict JSON (what `verdict.verdict_json` wrote), so that a decision of last month reads as it did. Instants are absolute: "opens 2026-03-09T09:00 Europe/Berlin", never
-"in 3 h".
+Takes stored verdict JSON (what `verdict.verdict_json` wrote), so that a decision of last month reads as it did.
+Instants are absolute: "opens 2026-03-09T09:00 Europe/Berlin", never "in 3 h".
 
 Source: DESIGN.md section 4 ("Reasons carry instants and numbers"); core.md law 8.
 """
@@ -10,20 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from interlock.decide import gates
+from interlock.decide import gates, pace
 from interlock.decide.rules import RULES
 
 OWN = {
-    "quarantined": "The version that failed here is in quarantine for this target.",
-    "attempts_used": "Its last attempt failed and no retry is left.",
+    "quarantined": "{version} failed here and is in quarantine for this target.",
+    "config_quarantined": "Its new config failed here and is in quarantine for this target.",
+    "attempts_used": "{version} was tried here and is not taken again by itself; nothing newer is admitted.",
+    "not_proven": "What it runs, {version}, was never proven here.",
     "job_failed": "The job ended {status}.",
     "newer_version": "A newer version goes first.",
+    "pinned": "A pin goes first.",
+    "config_changed": "Its config changed before it was handed over.",
+    "not_wanted": "Its version is no candidate here any more.",
+    "held": "A rule holds it again.",
+    "target_detached": "Its target left the inventory.",
     "slot_taken": "Another move took the last place in {key}.",
 }
+"""Outcomes and the reasons for which moves end, which no rule owns."""
 
 SENTENCES: Mapping[str, str] = {
     **{code: text for rule in RULES for code, text in rule.REASONS.items()},
     **gates.REASONS,
+    **pace.REASONS,
     **OWN,
 }
 """Reason code -> sentence with named values."""
@@ -38,17 +47,19 @@ class _Words(dict[str, object]):
 
 def sentence(verdict: Mapping[str, object]) -> str:
     """One verdict as a sentence, with since when, until when and who can act."""
+    reason = str(verdict.get("reason"))
     values = verdict.get("values")
     words = _Words({key: _word(value) for key, value in (values if isinstance(values, Mapping) else {}).items()})
-    if verdict.get("reason") == "frozen":
+    if reason == "frozen":
         words["until"] = f"ends {words['until_at']}" if "until_at" in words else "has no end"
         words["since"] = str(verdict.get("since", "?"))
-    text = SENTENCES.get(str(verdict.get("reason")), "{reason}").format_map(words | {"reason": verdict.get("reason")}) \
-        if str(verdict.get("reason")) in SENTENCES else str(verdict.get("reason"))
+    text = SENTENCES.get(reason, reason).format_map(words)
     if verdict.get("outcome") == "pass":
         return text
     parts = [text]
-    if "changesAt" in verdict and str(verdict["changesAt"]) not in text:
+    if "since" in verdict and str(verdict["since"]) not in text:
+        parts.append(f"Since {verdict['since']}.")
+    if "changesAt" in verdict and str(verdict["changesAt"]) not in text and reason != "frozen":
         parts.append(f"It changes at {verdict['changesAt']}.")
     if "who" in verdict:
         parts.append(f"Who can act: {verdict['who']}.")

@@ -1,10 +1,11 @@
 """What does one round know? Frozen, indexed values of one deployment in one snapshot.
 
-Everything that `decide` looks at stands here, under the name of its fact kind (a field of `Facts`). A rule declares the kinds it `needs`; a test fails
-when it touches another. `store/facts.py` loads them with one query a kind; `simulate/world.py` builds them without a database.
+Everything that `decide` looks at stands here, under the name of its fact kind (a field of `Facts`). A rule declares the
+kinds it `needs`; a test fails when it touches another. `store/facts.py` loads them with one query a kind;
+`simulate/world.py` builds them without a database.
 
-Resolved before deciding, by `match_inventory`: which policies select a target (`policy_set`), which agent it has, and its resolved config's digest.
-So nothing here evaluates a selector but a rule's own.
+Resolved before deciding, by `match_inventory`: which policies select a target (`policy_set`), which agent it has, and
+its resolved config's digest. So nothing here evaluates a selector but a rule's own.
 
 Ids are text. Instants are aware. Maps say key and value in their name.
 
@@ -13,13 +14,13 @@ Source: core.md sections 1, 2 and 4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 from interlock.model.job import Handover, JobStatus
-from interlock.model.policy import Policy
+from interlock.model.policy import Policy, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +256,11 @@ class Decided:
 class Facts:
     """One deployment in one snapshot.
 
-    Takes: `versions` newest first: the candidates and whatever a target, pin or move names. `moves` are all moves of live rollouts and all open ones.
-           `landed_by_target_version` keys are (target id, version id). `decided_by_subject` keys are `decision_key(...)`.
+    Takes: `versions`: the candidates and whatever a target, pin or move names. `moves` are the open ones, all of live
+           rollouts, and those of kind `pin` admitted since the oldest pin in force; `jobs` and `verifications` only of
+           open ones. `rollouts` are the live ones and those of the versions. `leaving` are detached targets with an
+           open move, those that a live rollout counts, and those that landed one of the versions.
+           `landed_by_target_version` keys are (target id, version id), of attached and leaving targets.
            `policies_matched` is False while targets do not know their policies yet, which holds.
     """
 
@@ -292,6 +296,11 @@ class Index:
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
+        self._policies: dict[str | None, tuple[Policy, ...]] = {}
+        self._enforced: dict[tuple[str | None, str], tuple[Rule, ...]] = {}
+        self._newer: dict[str | None, tuple[Version, ...]] = {}
+
+    # Versions ---------------------------------------------------------------------------------------------------------
 
     @cached_property
     def version_by_id(self) -> dict[str, Version]:
@@ -303,13 +312,81 @@ class Index:
         """The versions, whatever order they came in."""
         return tuple(sorted(self.facts.versions, key=lambda version: version.age_key, reverse=True))
 
+    def newer_than(self, version_id: str | None) -> tuple[Version, ...]:
+        """The versions newer than one, newest first: all of them for None, none when it is not known."""
+        if version_id not in self._newer:
+            known = self.version_by_id.get(version_id or "")
+            self._newer[version_id] = tuple(
+                version
+                for version in self.newest_first
+                if version_id is None or (known is not None and version.age_key > known.age_key)
+            )
+        return self._newer[version_id]
+
+    def is_newer(self, version_id: str, than_id: str) -> bool:
+        """Whether one known version is newer than another."""
+        one, other = self.version_by_id.get(version_id), self.version_by_id.get(than_id)
+        return one is not None and other is not None and one.age_key > other.age_key
+
+    # Targets ----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def targets_in_order(self) -> tuple[Target, ...]:
+        """The attached targets by id."""
+        targets = self.facts.targets
+        return tuple(targets[target_id] for target_id in sorted(targets))
+
     @cached_property
     def targets_by_environment(self) -> dict[str, tuple[Target, ...]]:
         """Environment id -> its attached targets, by (attached_at, id)."""
-        groups: dict[str, list[Target]] = {environment_id: [] for environment_id in self.facts.environments}
-        for target in self.facts.targets.values():
-            groups.setdefault(target.environment_id, []).append(target)
-        return {key: tuple(sorted(group, key=lambda t: (t.attached_at, t.id))) for key, group in groups.items()}
+        return _by_environment(self.facts.targets.values(), self.facts.environments)
+
+    @cached_property
+    def leaving_by_environment(self) -> dict[str, tuple[Target, ...]]:
+        """Environment id -> the targets that left it and still count somewhere, by (attached_at, id)."""
+        return _by_environment(self.facts.leaving.values(), self.facts.environments)
+
+    @cached_property
+    def quarantined(self) -> frozenset[tuple[str, str]]:
+        """(target id, version id or config digest) that must not be taken."""
+        return frozenset((one.target_id, one.version_id or one.config_digest or "") for one in self.facts.quarantines)
+
+    @cached_property
+    def quarantines_by_target(self) -> dict[str, tuple[Quarantine, ...]]:
+        """Target id -> what it must not take again."""
+        groups: dict[str, list[Quarantine]] = {}
+        for one in self.facts.quarantines:
+            groups.setdefault(one.target_id, []).append(one)
+        return {target_id: tuple(group) for target_id, group in groups.items()}
+
+    @cached_property
+    def good_versions_by_environment(self) -> dict[str, frozenset[str]]:
+        """Environment id -> versions that are the `good` of one of its targets."""
+        return {
+            environment_id: frozenset(target.good.version_id for target in targets if target.good is not None)
+            for environment_id, targets in self.targets_by_environment.items()
+        }
+
+    def drifts(self, target: Target) -> bool:
+        """Whether a target lacks its resolved config, and may take it.
+
+        Why:    after a rollback no config moves, until its quarantine is cleared or a newer version runs.
+        """
+        current = target.current
+        if current is None or target.config_digest in {None, current.config_digest}:
+            return False
+        return all(self._left_behind(target, current, one) for one in self.quarantines_by_target.get(target.id, ()))
+
+    def _left_behind(self, target: Target, current: ReleaseRef, quarantine: Quarantine) -> bool:
+        """Whether a quarantine's failure is past: a newer version runs, or what failed was proven after all."""
+        failed = quarantine.version_id or quarantine.failed_version_id
+        if failed is not None and self.is_newer(current.version_id, failed):
+            return True
+        proven = target.good is not None and target.good.id == current.id
+        taken = (current.version_id, None) if quarantine.version_id else (None, current.config_digest)
+        return proven and taken == (quarantine.version_id, quarantine.config_digest)
+
+    # Rollouts and moves -----------------------------------------------------------------------------------------------
 
     @cached_property
     def open_move_by_target(self) -> dict[str, Move]:
@@ -336,19 +413,47 @@ class Index:
         return {(rollout.environment_id, rollout.kind): rollout for rollout in self.facts.rollouts if rollout.live}
 
     @cached_property
-    def quarantined(self) -> frozenset[tuple[str, str]]:
-        """(target id, version id or config digest) that must not be taken."""
-        return frozenset((one.target_id, one.version_id or one.config_digest or "") for one in self.facts.quarantines)
-
-    @cached_property
-    def good_versions_by_environment(self) -> dict[str, frozenset[str]]:
-        """Environment id -> versions that are the `good` of one of its targets."""
+    def _used_by_target_version(self) -> dict[tuple[str, str], datetime]:
+        """(target id, version id) -> when its newest pin move that came to an end was admitted."""
         return {
-            environment_id: frozenset(target.good.version_id for target in targets if target.good is not None)
-            for environment_id, targets in self.targets_by_environment.items()
+            (move.target_id, move.version_id): move.admitted_at
+            for move in sorted(self.facts.moves, key=lambda one: one.admitted_at)
+            if move.kind == "pin" and not move.open and move.state != "withdrawn"
         }
+
+    def pin_used(self, pin: Pin, target: Target) -> bool:
+        """Whether a pin had its one move on a target."""
+        admitted_at = self._used_by_target_version.get((target.id, pin.version_id))
+        return admitted_at is not None and admitted_at >= pin.created_at
+
+    # Policies ---------------------------------------------------------------------------------------------------------
 
     def policies_of(self, policy_set: str | None) -> tuple[Policy, ...]:
         """The policies of an interned set, by id."""
-        ids = self.facts.policy_sets.get(policy_set or "", ())
-        return tuple(self.facts.policies[policy_id] for policy_id in sorted(ids) if policy_id in self.facts.policies)
+        if policy_set not in self._policies:
+            policies = self.facts.policies
+            ids = sorted(self.facts.policy_sets.get(policy_set or "", ()))
+            self._policies[policy_set] = tuple(policies[policy_id] for policy_id in ids if policy_id in policies)
+        return self._policies[policy_set]
+
+    def enforced_rules(self, policy_set: str | None, kind: str) -> tuple[Rule, ...]:
+        """The rules of one kind in the policies of a set that are enforced."""
+        key = (policy_set, kind)
+        if key not in self._enforced:
+            self._enforced[key] = tuple(
+                rule
+                for policy in self.policies_of(policy_set)
+                if not policy.observe
+                for rule in policy.rules
+                if rule.kind == kind
+            )
+        return self._enforced[key]
+
+
+def _by_environment(
+    targets: Iterable[Target], environments: Mapping[str, Environment]
+) -> dict[str, tuple[Target, ...]]:
+    groups: dict[str, list[Target]] = {environment_id: [] for environment_id in environments}
+    for target in targets:
+        groups.setdefault(target.environment_id, []).append(target)
+    return {key: tuple(sorted(group, key=lambda t: (t.attached_at, t.id))) for key, group in groups.items()}

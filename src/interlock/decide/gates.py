@@ -1,40 +1,31 @@
 """May this move start? Every gate is asked about moves, never about positions.
 
-Which kind of move asks which gate is the table `ASKED`. Rules over an environment and version are evaluated once for all targets that share a policy set; rules over a target
-once a target. A rule that raises becomes `unknown` with its name. A skip passes one rule for one version. Observed policies are recorded, and bar nothing.
+Which kind of move asks which gate is the table `ASKED`. Rules over an environment and version are evaluated once for
+all targets that share a policy set; rules over a target once a target. A rule that raises becomes `unknown` with its
+name. A skip passes one rule for one version. Observed policies are recorded, and bar nothing.
 
-A gate's hold lets the next older candidate try. A person is asked (an approval request) only for the newest version that nothing else holds.
+A gate's hold lets the next older candidate try. A person is asked (an approval request) only for the newest version
+that nothing else holds.
 
 Source: core.md section 4 (the table, stages, verdicts).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from interlock.decide.candidates import DEPLOYABLE, Candidates
 from interlock.decide.facts import Index, Move, Skip, Target, Version
 from interlock.decide.plan import Decision
-from interlock.decide.react import last_outcome, retry_due
+from interlock.decide.react import retry_due
 from interlock.decide.record import Recorder
 from interlock.decide.rules import RULE_BY_KIND, RULES, freeze
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
-from interlock.decide.verdict import (
-    STAGES,
-    Judged,
-    Stage,
-    Verdict,
-    WaitsFor,
-    earliest,
-    holds,
-    passes,
-    skipped,
-    unknown,
-)
+from interlock.decide.verdict import STAGES, Judged, Stage, WaitsFor, earliest, guarded, holds, skipped, unknown
 from interlock.model.job import JobStatus
-from interlock.model.policy import Rule
+from interlock.model.policy import Policy, Rule
 
 GATES = tuple(rule.kind for rule in RULES if rule.shape == "gate")
 
@@ -49,6 +40,9 @@ ASKED: Mapping[str, frozenset[str]] = {
 }
 """Kind of move -> the gates it asks. Paces are in `pace.PACED`."""
 
+STATUS_ASKED = frozenset({"pin", "retry"})
+"""Kinds of move that ask for the version's status here; for `forward` a version that is not ready is no candidate."""
+
 ASKED_AHEAD = frozenset({"deploymentWindow", "versionCooldown"})
 """Readiness gates that only wait for the clock: an approval may be asked for while they hold."""
 
@@ -62,10 +56,29 @@ REASONS = {
     "retry_backoff": "Attempt {attempt} failed; it is tried again at {due_at}.",
 }
 
+ORDER = {rule.kind: number for number, rule in enumerate(RULES)}
+
+SCOPES: Mapping[str, str] = {
+    rule.kind: str(rule.evaluate.__annotations__["subject"]) for rule in RULES if rule.shape == "gate"
+}
+"""Rule kind -> the type of its first parameter: scope is a signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The verdicts that all targets of one environment, version and policy set share, and the decision that holds them.
+
+    `bars` are those that keep a move from starting.
+    """
+
+    judged: tuple[Judged, ...]
+    decision: Decision
+    bars: tuple[Judged, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a target goes for: the first candidate whose gates all pass."""
+    """What a target goes for: the first candidate whose gates all pass. `judged` are the verdicts on it alone."""
 
     kind: str
     version: Version
@@ -75,6 +88,8 @@ class Choice:
     @property
     def valid_until(self) -> datetime | None:
         """Until when the verdicts that let it pass hold, by time alone."""
+        if not self.judged:
+            return self.decision.valid_until
         own = (one.verdict.changes_at for one in self.judged if not one.observed)
         return earliest((self.decision.valid_until, *own))
 
@@ -102,11 +117,17 @@ class Asking:
 
 @dataclass(slots=True)
 class Asked:
-    """The answers of one round. `judgements` are (environment, policy set, version) that only a person holds."""
+    """The answers of one round.
+
+    `judgements`: (environment, policy set) -> the newest version that only a person holds, and what is missing.
+    """
 
     by_target: dict[str, Asking] = field(default_factory=dict)
     judgements: dict[tuple[str, str], tuple[Version, tuple[Judged, ...]]] = field(default_factory=dict)
     occupied: list[tuple[Target, Move]] = field(default_factory=list)
+
+
+Answer = tuple[Choice | None, tuple[Held, ...]]
 
 
 class Gates:
@@ -117,25 +138,28 @@ class Gates:
         self.recorder = recorder
         self.candidates = candidates
         self.now = now
-        self._groups: dict[tuple[str, str, str | None, str], tuple[tuple[Judged, ...], Decision]] = {}
-        self._simple: dict[tuple[str, str | None, str | None], tuple[Choice | None, tuple[Held, ...]]] = {}
-        self._target_rules: dict[str | None, tuple[tuple[Rule, str, str, bool], ...]] = {}
-        self._skips_by_resource = tuple(skip for skip in self.index.facts.skips if skip.resource_id is not None)
-        self._target_freezes = any(one.target_ids is not None for one in self.index.facts.freezes)
+        self._shared: dict[tuple[str, str, str | None, str], Shared] = {}
+        self._simple: dict[tuple[str, str | None, str | None], Answer] = {}
+        self._target_rules: dict[str | None, tuple[tuple[Rule, Policy], ...]] = {}
+        self._target_freezes = any(one.target_ids is not None for one in index.facts.freezes)
+        self._skips: dict[tuple[str, str], tuple[Skip, ...]] = {}
+        for skip in sorted(index.facts.skips, key=_longest_first):
+            if skip.expires_at is None or now < skip.expires_at:
+                key = (skip.rule_id, skip.version_id)
+                self._skips[key] = (*self._skips.get(key, ()), skip)
+        self._skipping_resources = frozenset(
+            one.resource_id for one in index.facts.skips if one.resource_id is not None
+        )
 
     def ask(self) -> Asked:
         """Every attached target's answer."""
         asked = Asked()
         open_moves = self.index.open_move_by_target
-        for target in self.index.facts.targets.values():
+        for target in self.index.targets_in_order:
             move = open_moves.get(target.id)
             if move is None:
-                choice, held = self._forward(target, asked)
-                if choice is None:
-                    config = self._config(target)
-                    choice, held = (config, held) if isinstance(config, Choice) else (None, held + ((config,) if config else ()))
-                asked.by_target[target.id] = Asking(target, choice, held)
-            elif move.kind != "rollback" and len(move.jobs) == 1 and move.jobs[0].ours and not move.jobs[0].cancel_asked:
+                asked.by_target[target.id] = self._free(target, asked)
+            elif move.kind != "rollback" and len(move.jobs) == 1 and _withdrawable(move):
                 asked.by_target[target.id] = self._again(target, move, asked)
             elif self._waits_for_retry(target, move):
                 asked.by_target[target.id] = self._retry(target, move, asked)
@@ -143,73 +167,119 @@ class Gates:
                 asked.occupied.append((target, move))
         return asked
 
-    # One environment and version ---------------------------------------------------------------------------------------------
+    # One environment and version --------------------------------------------------------------------------------------
 
-    def group(self, environment_id: str, version: Version, policy_set: str | None, kind: str) -> tuple[tuple[Judged, ...], Decision]:
-        """The verdicts that all targets of a policy set share, and the decision that holds them."""
+    def shared(self, environment_id: str, version: Version, policy_set: str | None, kind: str) -> Shared:
+        """What all targets of a policy set are told about one version in one environment."""
         key = (environment_id, version.id, policy_set, kind)
-        if key not in self._groups:
-            judged = self._judge_group(environment_id, version, policy_set, kind)
+        if key not in self._shared:
+            judged = self._judge(environment_id, version, policy_set, kind)
             decision = self.recorder.decide(
                 kind=kind, environment_id=environment_id, version_id=version.id, policy_set=policy_set, judged=judged
             )
-            self._groups[key] = (judged, decision)
-        return self._groups[key]
+            self._shared[key] = Shared(judged, decision, tuple(one for one in judged if one.bars))
+        return self._shared[key]
 
-    def _judge_group(self, environment_id: str, version: Version, policy_set: str | None, kind: str) -> tuple[Judged, ...]:
+    def _judge(self, environment_id: str, version: Version, policy_set: str | None, kind: str) -> tuple[Judged, ...]:
         asked = ASKED[kind]
         subject = EnvironmentVersion(self.index, self.index.facts.environments[environment_id], version, kind)
         found: list[Judged] = []
         if freeze.kind in asked:
-            found.append(Judged(freeze.kind, _guarded(lambda: freeze.evaluate(subject, self.now)), freeze.stage))
-        if kind == "retry" and version.status != DEPLOYABLE:
-            verdict = holds(WaitsFor.DENY, "version_not_ready", status=version.status)
+            found.append(Judged(freeze.kind, guarded(freeze.evaluate, subject, self.now), freeze.stage))
+        if kind in STATUS_ASKED and version.status != DEPLOYABLE:
+            who = "whoever may edit the version"
+            verdict = holds(WaitsFor.DENY, "version_not_ready", who=who, status=version.status)
             found.append(Judged("versionStatus", verdict, Stage.ELIGIBILITY))
-        joint: dict[tuple[str, bool], list[Rule]] = {}
+        joint: dict[tuple[str, bool], list[tuple[Rule, Policy]]] = {}
         for policy in self.index.policies_of(policy_set):
             for rule in policy.rules:
-                module = RULE_BY_KIND[rule.kind]
                 if rule.kind not in asked or SCOPES[rule.kind] != "EnvironmentVersion":
                     continue
+                module = RULE_BY_KIND[rule.kind]
                 if getattr(module, "joint", False):
-                    joint.setdefault((rule.kind, policy.observe), []).append(rule)
+                    joint.setdefault((rule.kind, policy.observe), []).append((rule, policy))
                     continue
-                verdict = _guarded(lambda module=module, rule=rule: module.evaluate(subject, rule.params, self.now))
-                one = Judged(rule.kind, verdict, module.stage, rule.id, policy.id, policy.name, policy.observe)
-                found.append(self._skip(one, version, environment_id, None))
-        for (rule_kind, observed), rules in joint.items():
-            module = RULE_BY_KIND[rule_kind]
-            kept = [rule for rule in rules if self._skip_of(rule.id, version, environment_id, None) is None]
-            if kept:
-                verdict = _guarded(lambda module=module, kept=kept: module.evaluate(subject, tuple(kept), self.now))
-                ids = ",".join(rule.id for rule in kept)
-                found.append(Judged(rule_kind, verdict, module.stage, ids, kept[0].policy_id, "", observed))
-            for rule in rules:
-                skip = self._skip_of(rule.id, version, environment_id, None)
-                if skip is not None:
-                    verdict = passes("skipped", changes_at=skip.expires_at, skip=skip.id, why=skip.reason)
-                    found.append(Judged(rule_kind, verdict, module.stage, rule.id, rule.policy_id, "", observed))
+                verdict = guarded(module.evaluate, subject, rule.params, self.now)
+                one = Judged(rule.kind, verdict, module.stage, (rule.id,), policy.id, policy.name, policy.observe)
+                found.append(self._skipped(one, version, environment_id, None))
+        for rules in joint.values():
+            found.extend(self._judge_jointly(subject, rules, None))
         return tuple(sorted(found, key=_in_order))
 
-    def _skip_of(self, rule_id: str, version: Version, environment_id: str, resource_id: str | None) -> Skip | None:
-        for skip in self.index.facts.skips:
-            if (
-                skip.rule_id == rule_id
-                and skip.version_id == version.id
-                and skip.environment_id in (None, environment_id)
-                and skip.resource_id in ((None,) if resource_id is None else (None, resource_id))
-                and (skip.expires_at is None or self.now < skip.expires_at)
-            ):
+    def _judge_jointly(
+        self, subject: EnvironmentVersion, rules: Sequence[tuple[Rule, Policy]], resource_id: str | None
+    ) -> list[Judged]:
+        """One verdict over several rules of a kind; those that are skipped are told apart, and no part of it."""
+        kept = [(rule, policy) for rule, policy in rules if self._skip_of(rule.id, subject, resource_id) is None]
+        found = [self._jointly(subject, kept)] if kept else []
+        for rule, policy in rules:
+            skip = self._skip_of(rule.id, subject, resource_id)
+            if skip is not None:
+                alone = self._jointly(subject, [(rule, policy)])
+                found.append(skipped(alone, reason=skip.reason, skip_id=skip.id, expires_at=skip.expires_at))
+        return found
+
+    def _jointly(self, subject: EnvironmentVersion, rules: Sequence[tuple[Rule, Policy]]) -> Judged:
+        first, policy = rules[0]
+        module = RULE_BY_KIND[first.kind]
+        verdict = guarded(module.evaluate, subject, tuple(rule for rule, _ in rules), self.now)
+        names = ", ".join(sorted({one.name for _, one in rules}))
+        ids = tuple(rule.id for rule, _ in rules)
+        return Judged(first.kind, verdict, module.stage, ids, policy.id, names, policy.observe)
+
+    # Skips ------------------------------------------------------------------------------------------------------------
+
+    def _skip_of(self, rule_id: str, subject: EnvironmentVersion, resource_id: str | None) -> Skip | None:
+        return self._find_skip(rule_id, subject.version.id, subject.environment.id, resource_id)
+
+    def _find_skip(self, rule_id: str, version_id: str, environment_id: str, resource_id: str | None) -> Skip | None:
+        """The skip in force that lasts longest."""
+        for skip in self._skips.get((rule_id, version_id), ()):
+            if skip.environment_id in {None, environment_id} and skip.resource_id in {None, resource_id}:
                 return skip
         return None
 
-    def _skip(self, judged: Judged, version: Version, environment_id: str, resource_id: str | None) -> Judged:
-        if judged.verdict.passes or not judged.rule_id:
+    def _skipped(self, judged: Judged, version: Version, environment_id: str, resource_id: str | None) -> Judged:
+        """The verdict, or that it is skipped. What passes needs no skip."""
+        if judged.verdict.passes or not self._skips:
             return judged
-        skip = self._skip_of(judged.rule_id, version, environment_id, resource_id)
-        return judged if skip is None else skipped(judged, reason=skip.reason, skip_id=skip.id, expires_at=skip.expires_at)
+        for rule_id in judged.rule_ids:
+            skip = self._find_skip(rule_id, version.id, environment_id, resource_id)
+            if skip is not None:
+                return skipped(judged, reason=skip.reason, skip_id=skip.id, expires_at=skip.expires_at)
+        return judged
 
-    # One target --------------------------------------------------------------------------------------------------------------
+    def _lift(
+        self, shared: Shared, target: Target, version: Version, kind: str
+    ) -> tuple[Iterable[Judged], tuple[Judged, ...]]:
+        """What still bars a target whose resource has skips of its own, and the verdicts that these replaced."""
+        if target.resource_id not in self._skipping_resources:
+            return shared.bars, ()
+        bars: list[Judged] = []
+        lifted: list[Judged] = []
+        for one in shared.bars:
+            again = self._judge_again(one, target, version, kind)
+            if again == [one]:
+                bars.append(one)
+            else:
+                lifted.extend(again)
+        return (*bars, *(one for one in lifted if one.bars)), tuple(lifted)
+
+    def _judge_again(self, judged: Judged, target: Target, version: Version, kind: str) -> list[Judged]:
+        if not getattr(RULE_BY_KIND.get(judged.kind), "joint", False):
+            return [self._skipped(judged, version, target.environment_id, target.resource_id)]
+        subject = EnvironmentVersion(self.index, self.index.facts.environments[target.environment_id], version, kind)
+        rules = [
+            (rule, policy)
+            for policy in self.index.policies_of(target.policy_set)
+            for rule in policy.rules
+            if rule.id in judged.rule_ids and rule.kind == judged.kind and policy.observe == judged.observed
+        ]
+        if all(self._skip_of(rule.id, subject, target.resource_id) is None for rule, _ in rules):
+            return [judged]
+        return self._judge_jointly(subject, rules, target.resource_id)
+
+    # One target -------------------------------------------------------------------------------------------------------
 
     def of_target(self, target: Target, version: Version, kind: str) -> tuple[Judged, ...]:
         """The verdicts about this target alone; empty when there is nothing to say."""
@@ -220,24 +290,26 @@ class Gates:
             found.append(Judged("matching", unknown("not_matched_yet", waits_on=(f"match:{target.id}",))))
         if target.agent != "one":
             who = "whoever may edit the deployment or its agents"
-            found.append(Judged("agent", holds(WaitsFor.INCOMPLETE, target.agent, waits_on=(f"agent:{target.id}",), who=who)))
+            verdict = holds(WaitsFor.INCOMPLETE, target.agent, waits_on=(f"agent:{target.id}",), who=who)
+            found.append(Judged("agent", verdict))
         rules = self._rules_of_target(target.policy_set)
-        if rules or self._target_freezes:
-            subject = TargetMove(self.index, target, version, kind)
-            if self._target_freezes and "freeze" in ASKED[kind]:
-                found.append(Judged(freeze.kind, _guarded(lambda: freeze.evaluate(subject, self.now)), freeze.stage))
-            for rule, policy_id, policy_name, observed in rules:
-                if rule.kind in ASKED[kind]:
-                    module = RULE_BY_KIND[rule.kind]
-                    verdict = _guarded(lambda module=module, rule=rule: module.evaluate(subject, rule.params, self.now))
-                    one = Judged(rule.kind, verdict, module.stage, rule.id, policy_id, policy_name, observed)
-                    found.append(self._skip(one, version, target.environment_id, target.resource_id))
+        if not rules and not self._target_freezes:
+            return tuple(found)
+        subject = TargetMove(self.index, target, version, kind)
+        if self._target_freezes and freeze.kind in ASKED[kind]:
+            found.append(Judged(freeze.kind, guarded(freeze.evaluate, subject, self.now), freeze.stage))
+        for rule, policy in rules:
+            if rule.kind in ASKED[kind]:
+                module = RULE_BY_KIND[rule.kind]
+                verdict = guarded(module.evaluate, subject, rule.params, self.now)
+                one = Judged(rule.kind, verdict, module.stage, (rule.id,), policy.id, policy.name, policy.observe)
+                found.append(self._skipped(one, version, target.environment_id, target.resource_id))
         return tuple(found)
 
-    def _rules_of_target(self, policy_set: str | None) -> tuple[tuple[Rule, str, str, bool], ...]:
+    def _rules_of_target(self, policy_set: str | None) -> tuple[tuple[Rule, Policy], ...]:
         if policy_set not in self._target_rules:
             self._target_rules[policy_set] = tuple(
-                (rule, policy.id, policy.name, policy.observe)
+                (rule, policy)
                 for policy in self.index.policies_of(policy_set)
                 for rule in policy.rules
                 if SCOPES.get(rule.kind) == "TargetMove"
@@ -251,13 +323,24 @@ class Gates:
             and target.policy_set is not None
             and self.index.facts.policies_matched
             and not self._target_freezes
-            and not self._skips_by_resource
+            and not self._skipping_resources
             and not self.index.facts.pins
             and not self._rules_of_target(target.policy_set)
             and not self.index.quarantined
         )
 
-    def _forward(self, target: Target, asked: Asked) -> tuple[Choice | None, tuple[Held, ...]]:
+    def _free(self, target: Target, asked: Asked) -> Asking:
+        """A target that nothing occupies goes for a version, else for its config, else nowhere."""
+        choice, held = self.forward(target, asked)
+        if choice is None:
+            config = self._config(target)
+            if isinstance(config, Choice):
+                choice = config
+            elif config is not None:
+                held = (*held, config)
+        return Asking(target, choice, held)
+
+    def forward(self, target: Target, asked: Asked) -> Answer:
         """A version for this target: its pin, or the first candidate whose gates pass; and what was held on the way."""
         if self._plain(target):
             key = (target.environment_id, target.policy_set, target.mark)
@@ -265,44 +348,40 @@ class Gates:
                 self._simple[key] = self._walk(target, self.candidates.of(target), "forward", asked)
             return self._simple[key]
         pin = self.candidates.pin_of(target)
-        if pin is not None:
-            self.recorder.wake((pin.expires_at,))
-            version = self.index.version_by_id.get(pin.version_id)
-            if version is None or (target.current is not None and target.current.version_id == version.id):
-                return None, ()
-            ready = (version,) if version.status == DEPLOYABLE else ()
-            return self._walk(target, ready, "pin", asked)
-        return self._walk(target, self.candidates.of(target), "forward", asked)
+        if pin is None:
+            return self._walk(target, self.candidates.of(target), "forward", asked)
+        self.recorder.wake((pin.expires_at,))
+        version = self.index.version_by_id.get(pin.version_id)
+        there = target.current is not None and target.current.version_id == pin.version_id
+        if version is None or there or self.index.pin_used(pin, target):
+            return None, ()
+        return self._walk(target, (version,), "pin", asked)
 
-    def _walk(
-        self, target: Target, versions: Sequence[Version], kind: str, asked: Asked
-    ) -> tuple[Choice | None, tuple[Held, ...]]:
+    def _walk(self, target: Target, versions: Sequence[Version], kind: str, asked: Asked) -> Answer:
         held: list[Held] = []
         for version in versions:
-            shared, decision = self.group(target.environment_id, version, target.policy_set, kind)
-            own = self.of_target(target, version, kind)
-            lifted = self._lifted(shared, version, target)
-            bars = [one for one in (*lifted, *own) if one.bars]
-            if not bars:
-                return Choice(kind, version, decision, own), tuple(held)
-            held.append(Held(kind, version, decision, own))
-            self._note_judgement(target, version, lifted, own, asked)
+            answer, bars = self._judged(target, version, kind)
+            if isinstance(answer, Choice):
+                return answer, tuple(held)
+            held.append(answer)
+            self._note_judgement(target, version, bars, asked)
         return None, tuple(held)
 
-    def _lifted(self, shared: tuple[Judged, ...], version: Version, target: Target) -> tuple[Judged, ...]:
-        """The shared verdicts with the skips that name this target's resource."""
-        if not self._skips_by_resource:
-            return shared
-        return tuple(self._skip(one, version, target.environment_id, target.resource_id) for one in shared)
+    def _judged(self, target: Target, version: Version, kind: str) -> tuple[Choice | Held, tuple[Judged, ...]]:
+        """Whether one target may go to one version, and what bars it."""
+        shared = self.shared(target.environment_id, version, target.policy_set, kind)
+        standing, lifted = self._lift(shared, target, version, kind)
+        own = (*self.of_target(target, version, kind), *lifted)
+        bars = (*standing, *(one for one in own if one.bars and one not in lifted))
+        if bars:
+            return Held(kind, version, shared.decision, own), bars
+        return Choice(kind, version, shared.decision, own), ()
 
-    def _note_judgement(
-        self, target: Target, version: Version, shared: tuple[Judged, ...], own: tuple[Judged, ...], asked: Asked
-    ) -> None:
+    def _note_judgement(self, target: Target, version: Version, bars: tuple[Judged, ...], asked: Asked) -> None:
         """Remember that only a person holds this version here: the newest such version of an environment."""
-        bars = [one for one in (*shared, *own) if one.bars]
         if any(one.stage is not Stage.JUDGEMENT and one.kind not in ASKED_AHEAD for one in bars):
             return
-        missing = tuple(one for one in bars if one.stage is Stage.JUDGEMENT and one.verdict.reason == "approval_missing")
+        missing = tuple(one for one in bars if one.verdict.reason == "approval_missing")
         if not missing or any(one.verdict.reason == "rejected" for one in bars):
             return
         key = (target.environment_id, target.policy_set or "")
@@ -312,86 +391,73 @@ class Gates:
 
     def _config(self, target: Target) -> Choice | Held | None:
         """The same version with another resolved config, if that is what the target lacks."""
-        if target.current is None or target.config_digest in (None, target.current.config_digest):
+        if not self.index.drifts(target) or target.current is None:
             return None
         version = self.index.version_by_id.get(target.current.version_id)
-        if version is None or any(one.target_id == target.id for one in self.index.facts.quarantines):
+        if version is None:
             return None
-        shared, decision = self.group(target.environment_id, version, target.policy_set, "config")
-        own = self.of_target(target, version, "config")
-        if any(one.bars for one in (*shared, *own)):
-            return Held("config", version, decision, own)
-        return Choice("config", version, decision, own)
+        answer, _ = self._judged(target, version, "config")
+        return answer
 
-    # Moves that are still ours -----------------------------------------------------------------------------------------------
+    def choose(self, target: Target, version: Version) -> Choice | None:
+        """A forward move to one version, if it is a candidate and its gates pass."""
+        if version not in self.candidates.of(target):
+            return None
+        answer, _ = self._judged(target, version, "forward")
+        return answer if isinstance(answer, Choice) else None
+
+    # Moves that are still ours ----------------------------------------------------------------------------------------
 
     def _again(self, target: Target, move: Move, asked: Asked) -> Asking:
         """Judge a job that still waits once more; its target may go for something else by now."""
-        choice, held = self._forward(target, asked)
-        if move.kind == "config" and choice is None:
-            config = self._config(target)
-            choice = config if isinstance(config, Choice) else None
-            held = held + ((config,) if isinstance(config, Held) else ())
-        elif choice is None and move.from_release is None:
-            choice = self.choose(target, move.version_id) or choice
-        return Asking(target, choice, held, move)
-
-    def choose(self, target: Target, version_id: str) -> Choice | None:
-        """A forward move to one version, if it is selectable and its gates pass."""
-        version = self.index.version_by_id.get(version_id)
-        if version is None or (target.id, version_id) in self.index.quarantined:
-            return None
-        if not self.candidates.selectable(target.environment_id, target.policy_set, version):
-            return None
-        shared, decision = self.group(target.environment_id, version, target.policy_set, "forward")
-        own = self.of_target(target, version, "forward")
-        if any(one.bars for one in (*self._lifted(shared, version, target), *own)):
-            return None
-        return Choice("forward", version, decision, own)
+        free = self._free(target, asked)
+        return Asking(target, free.choice, free.held, move)
 
     def _waits_for_retry(self, target: Target, move: Move) -> bool:
-        newest = move.jobs[-1] if move.jobs else None
-        if newest is not None and len(move.jobs) > 1 and newest.ours and not newest.cancel_asked:
+        if len(move.jobs) > 1 and _withdrawable(move):
             return True
         return retry_due(self.index, target, move) is not None
 
     def _retry(self, target: Target, move: Move, asked: Asked) -> Asking:
-        """Whether the next attempt may start; a newer version that is admitted goes first."""
-        newer, _ = self._forward(target, asked) if move.kind == "forward" else (None, ())
-        version = self.index.version_by_id[move.version_id]
-        if newer is not None and newer.version.age_key > version.age_key:
-            return Asking(target, newer, (), move)
+        """Whether the next attempt may start; a pin, or a newer version that is admitted, goes first."""
+        instead = self._instead(target, move, asked)
+        if instead is not None:
+            return Asking(target, instead, (), move)
         kind = "rollback" if move.kind == "rollback" else "retry"
-        shared, decision = self.group(target.environment_id, version, target.policy_set, kind)
-        own = self.of_target(target, version, kind) if kind == "retry" else ()
+        answer, bars = self._judged(target, self.index.version_by_id[move.version_id], kind)
+        own = answer.judged
         due_at = retry_due(self.index, target, move)
         if due_at is not None and self.now < due_at:
             failed = sum(1 for job in move.jobs if job.status.terminal and job.status is not JobStatus.SKIPPED)
             verdict = holds(WaitsFor.WAIT, "retry_backoff", changes_at=due_at, attempt=failed, due_at=due_at)
             own = (*own, Judged("retry", verdict, Stage.READINESS))
-        if any(one.bars for one in (*shared, *own)):
-            return Asking(target, None, (Held("retry", version, decision, own),), move, retrying=True)
-        return Asking(target, Choice("retry", version, decision, own), (), move, retrying=True)
+        if bars or own != answer.judged:
+            held = Held("retry", answer.version, answer.decision, own)
+            return Asking(target, None, (held,), move, retrying=True)
+        choice = Choice("retry", answer.version, answer.decision, own)
+        return Asking(target, choice, (), move, retrying=True)
+
+    def _instead(self, target: Target, move: Move, asked: Asked) -> Choice | None:
+        """What ends a move that waits for its next attempt."""
+        if move.kind == "rollback":
+            return None
+        choice, _ = self.forward(target, asked)
+        if choice is None or choice.version.id == move.version_id:
+            return None
+        if choice.kind == "pin":
+            return choice
+        return choice if self.index.is_newer(choice.version.id, move.version_id) else None
 
 
-def _guarded(evaluate: object) -> Verdict:
-    """The rule's verdict; `unknown` with the error when it raises: an error never opens a gate."""
-    try:
-        return evaluate()  # type: ignore[operator,no-any-return]
-    except Exception as error:  # noqa: BLE001 - whatever a rule does wrong must hold, and say so
-        return unknown("rule_error", error=f"{type(error).__name__}: {error}")
+def _withdrawable(move: Move) -> bool:
+    """Whether the newest job of a move is still ours."""
+    return bool(move.jobs) and move.jobs[-1].ours and not move.jobs[-1].cancel_asked
 
 
-def _in_order(judged: Judged) -> tuple[int, int, str, str]:
+def _longest_first(skip: Skip) -> tuple[bool, float, str]:
+    return (skip.expires_at is not None, -skip.expires_at.timestamp() if skip.expires_at else 0.0, skip.id)
+
+
+def _in_order(judged: Judged) -> tuple[int, int, str, tuple[str, ...]]:
     order = ORDER.get(judged.kind, len(ORDER))
-    return (STAGES.index(judged.stage), order, judged.policy_id, judged.rule_id)
-
-
-ORDER = {rule.kind: number for number, rule in enumerate(RULES)}
-
-SCOPES: Mapping[str, str] = {
-    rule.kind: str(rule.evaluate.__annotations__["subject"]) for rule in RULES if rule.shape == "gate"
-}
-"""Rule kind -> the type of its first parameter: scope is a signature."""
-
-__all__ = ["ASKED", "Asked", "Asking", "Choice", "Gates", "Held", "last_outcome"]
+    return (STAGES.index(judged.stage), order, judged.policy_id, judged.rule_ids)

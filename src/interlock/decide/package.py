@@ -1,9 +1,10 @@
 """What is put before a person who is asked for an approval?
 
-What changes from what to what, on which targets, what the environments before it showed, why a person is asked, what a rollback would do. Plain JSON, stored with the request under its
-digest: the approval names exactly what was seen.
+What changes from what to what, on which targets, what the environments before it showed, why a person is asked, what a
+rollback would do. Plain JSON, stored with the request under its digest: the approval names exactly what was seen.
 
-Source: core.md section 4, "Approval answers a request"; requirements.md R003-63 to R003-68 (later issues add evidence and risk).
+Source: core.md section 4, "Approval answers a request"; requirements.md R003-63 to R003-68 (later issues add evidence
+        and risk).
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ def shown(index: Index, environment_id: str, version: Version, missing: Sequence
         "targetsTotal": len(targets),
         "showed": [_showed(subject, other.id, other.name) for other in subject.neighbours],
         "why": [
-            {"rule": one.kind, "ruleId": one.rule_id, "policy": one.policy_name, "minimum": one.verdict.values.get("minimum")}
+            {
+                "rule": one.kind,
+                "ruleId": ",".join(one.rule_ids),
+                "policy": one.policy_name,
+                "minimum": one.verdict.values.get("minimum"),
+            }
             for one in missing
         ],
         "rollback": _back(index, targets),
@@ -47,7 +53,9 @@ def _counted(index: Index, targets: Sequence[Target]) -> list[dict[str, object]]
 
 def _back(index: Index, targets: Sequence[Target]) -> list[dict[str, object]]:
     """Where a rollback would take the targets."""
-    counts = Counter(_tag(index, target.good.version_id) if target.good else "nowhere: no good release" for target in targets)
+    counts = Counter(
+        _tag(index, target.good.version_id) if target.good else "nowhere: no good release" for target in targets
+    )
     return [{"to": tag, "targets": number} for tag, number in sorted(counts.items())]
 
 
@@ -62,7 +70,12 @@ def _showed(subject: EnvironmentVersion, environment_id: str, name: str) -> dict
     rows = subject.upstream(other)
     landed = [one for _, one in rows if one is not None and one.left_at is None]
     verified = [one.verified_at for one in landed if one.verified_at is not None]
-    body: dict[str, object] = {"environment": name, "targets": len(rows), "succeeded": len(landed), "verified": len(verified)}
+    body: dict[str, object] = {
+        "environment": name,
+        "targets": len(rows),
+        "succeeded": len(landed),
+        "verified": len(verified),
+    }
     if verified:
         body["lastVerifiedAt"] = instant(max(verified))
     return body

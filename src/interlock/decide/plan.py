@@ -1,21 +1,33 @@
 """What will one round write? Everything, in one frozen value; and what will the facts be once it is written?
 
-A plan names rows by ids that are derived from what they mean, so that deciding the same facts at the same instant twice gives the same plan, and committing it twice
-is refused by keys and not by luck.
+A plan names rows by ids that are derived from what they mean, so that deciding the same facts at the same instant twice
+gives the same plan, and committing it twice is refused by keys and not by luck.
 
-`applied(facts, plan)` is the pure twin of `store.plan.commit_plan`: a round uses it between its own steps, the simulator uses it as its database, and a law proves on
-real PostgreSQL that both agree (core.md 9, law 9).
+`applied(facts, plan)` is the pure twin of `store.plan.commit_plan`: a round uses it between its own steps, the
+simulator uses it as its database, and a law proves on real PostgreSQL that both agree (core.md 9, law 9).
 
 Source: core.md sections 3 and 6; nomad's scheduler for the shape (snapshot in, plan out).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
-from interlock.decide.facts import Decided, Facts, Job, Landed, Move, Quarantine, ReleaseRef, Rollout, Verification
+from interlock.decide.facts import (
+    Decided,
+    Facts,
+    Job,
+    Landed,
+    Move,
+    Pin,
+    Quarantine,
+    ReleaseRef,
+    Rollout,
+    Target,
+    Verification,
+)
 from interlock.model.job import Handover, JobStatus
 from interlock.model.verification import MetricSpec
 
@@ -169,7 +181,10 @@ class TargetDecision:
 
 @dataclass(frozen=True, slots=True)
 class SlotClaim:
-    """A move takes a place in a limited group. The commit locks the group and counts again: a move that no longer fits is left out."""
+    """A move takes a place in a limited group.
+
+    The commit locks the group and counts again: a move that no longer fits is left out.
+    """
 
     move_id: str
     key: str
@@ -181,7 +196,8 @@ class SlotClaim:
 class Plan:
     """Every write of one round.
 
-    Takes: `verifying` are moves whose job ended well and whose verification runs. `desired_by_target` holds changes only.
+    Takes: `verifying` are moves whose job ended well and whose verification runs. `desired_by_target` holds changes
+           only.
     """
 
     changes: tuple[NewChange, ...] = ()
@@ -251,61 +267,62 @@ def applied(facts: Facts, plan: Plan, now: datetime) -> Facts:
     """
     if plan.empty:
         return facts
+    rollouts = _applied_rollouts(facts, plan)
+    moves = _applied_moves(facts, plan, now, rollouts)
+    landed = facts.landed_by_target_version
+    if plan.landings:
+        landed = {**landed, **{(one.target_id, one.version_id): one.landed for one in plan.landings}}
+    by_subject = facts.decided_by_subject
+    if plan.decisions:
+        by_subject = {**by_subject, **{one.subject: Decided(one.id, one.digest) for one in plan.decisions}}
+    by_target = facts.decided_by_target
+    if plan.target_decisions:
+        by_target = {**by_target, **{one.target_id: Decided("", one.digest, now) for one in plan.target_decisions}}
+    leaving = _applied_targets(facts.leaving, plan)
     return replace(
         facts,
-        targets=_applied_targets(facts, plan),
-        rollouts=_applied_rollouts(facts, plan),
-        moves=_applied_moves(facts, plan, now),
-        landed_by_target_version={
-            **facts.landed_by_target_version,
-            **{(one.target_id, one.version_id): one.landed for one in plan.landings},
-        }
-        if plan.landings
-        else facts.landed_by_target_version,
+        targets=_applied_targets(facts.targets, plan),
+        leaving=counted_leaving(leaving, moves, rollouts, landed) if leaving else leaving,
+        rollouts=rollouts,
+        moves=moves,
+        landed_by_target_version=landed,
         quarantines=facts.quarantines + tuple(one.quarantine for one in plan.quarantines),
         requests=facts.requests | {request.id for request in plan.requests},
-        decided_by_subject={
-            **facts.decided_by_subject,
-            **{one.subject: Decided(one.id, one.digest) for one in plan.decisions},
-        }
-        if plan.decisions
-        else facts.decided_by_subject,
-        decided_by_target={
-            **facts.decided_by_target,
-            **{one.target_id: Decided("", one.digest) for one in plan.target_decisions},
-        }
-        if plan.target_decisions
-        else facts.decided_by_target,
+        decided_by_subject=by_subject,
+        decided_by_target=by_target,
     )
 
 
-def _applied_targets(facts: Facts, plan: Plan) -> Mapping[str, object]:  # type: ignore[type-arg]
+def _applied_targets(targets: Mapping[str, Target], plan: Plan) -> Mapping[str, Target]:
     if not plan.target_changes and not plan.desired_by_target:
-        return facts.targets
-    targets = dict(facts.targets)
+        return targets
+    after = dict(targets)
     for change in plan.target_changes:
-        target = targets.get(change.target_id)
+        target = after.get(change.target_id)
         if target is not None:
-            targets[target.id] = replace(
-                target, current=change.current or target.current, good=change.good or target.good
-            )
+            current, good = change.current or target.current, change.good or target.good
+            after[target.id] = replace(target, current=current, good=good)
     for target_id, version_id in plan.desired_by_target:
-        if target_id in targets:
-            targets[target_id] = replace(targets[target_id], desired=version_id)
-    return targets
+        if target_id in after:
+            after[target_id] = replace(after[target_id], desired=version_id)
+    return after
 
 
 def _applied_rollouts(facts: Facts, plan: Plan) -> tuple[Rollout, ...]:
+    if not plan.rollouts and not plan.rollout_states:
+        return facts.rollouts
     states = {change.rollout_id: change.state for change in plan.rollout_states}
-    return tuple(
+    known = {version.id for version in facts.versions}
+    after = (
         replace(rollout, state=states[rollout.id]) if rollout.id in states else rollout
         for rollout in facts.rollouts + plan.rollouts
     )
+    return tuple(rollout for rollout in after if rollout.live or rollout.version_id in known)
 
 
-def _applied_moves(facts: Facts, plan: Plan, now: datetime) -> tuple[Move, ...]:
+def _applied_moves(facts: Facts, plan: Plan, now: datetime, rollouts: Sequence[Rollout]) -> tuple[Move, ...]:
     ends = {end.move_id: end for end in plan.ends}
-    withdrawn = {end.withdrawn_job_id for end in plan.ends} | set(plan.withdrawn_jobs)
+    withdrawn = {end.withdrawn_job_id for end in plan.ends if end.withdrawn_job_id} | set(plan.withdrawn_jobs)
     verifying = frozenset(plan.verifying)
     cancelled = {cancel.job_id for cancel in plan.cancels}
     jobs: dict[str, list[Job]] = {}
@@ -317,27 +334,67 @@ def _applied_moves(facts: Facts, plan: Plan, now: datetime) -> tuple[Move, ...]:
 
     def after(move: Move) -> Move:
         end = ends.get(move.id)
+        if end is not None:
+            return replace(move, state=end.state, reason=end.reason, closed_at=now, jobs=(), verifications=())
+        settled = tuple(_applied_job(job, withdrawn, cancelled, now) for job in move.jobs)
         return replace(
             move,
-            state=end.state if end else ("verifying" if move.id in verifying else move.state),
-            reason=end.reason if end else move.reason,
-            closed_at=now if end else move.closed_at,
-            jobs=tuple(_applied_job(job, withdrawn, cancelled, now) for job in move.jobs) + tuple(jobs.get(move.id, ())),
-            verifications=move.verifications + tuple(begun.get(move.id, ())),
+            state="verifying" if move.id in verifying else move.state,
+            jobs=(*settled, *jobs.get(move.id, ())),
+            verifications=(*move.verifications, *begun.get(move.id, ())),
         )
 
     touched = ends.keys() | verifying | jobs.keys() | begun.keys()
-    touched |= {
-        move.id
-        for move in facts.moves
-        if (withdrawn or cancelled) and any(job.id in withdrawn or job.id in cancelled for job in move.jobs)
-    }
-    moved = tuple(after(move) if move.id in touched else move for move in facts.moves + plan.moves)
-    live = {rollout.id for rollout in _applied_rollouts(facts, plan) if rollout.live}
-    return tuple(move for move in moved if move.open or move.rollout_id in live)
+    if withdrawn or cancelled:
+        concerned = withdrawn | cancelled
+        touched |= {move.id for move in facts.moves if any(job.id in concerned for job in move.jobs)}
+    moves = facts.moves + plan.moves
+    return loaded_moves((after(move) if move.id in touched else move for move in moves), rollouts, facts.pins)
 
 
-def _applied_job(job: Job, withdrawn: set[str | None], cancelled: set[str], now: datetime) -> Job:
+def _applied_job(job: Job, withdrawn: set[str], cancelled: set[str], now: datetime) -> Job:
     if job.id in withdrawn:
-        return replace(job, status=JobStatus.SKIPPED, handover=Handover.WAITING, completed_at=now)
+        return replace(job, status=JobStatus.SKIPPED, handover=Handover.WAITING, completed_at=now, message=WITHDRAWN)
     return replace(job, cancel_asked=True) if job.id in cancelled else job
+
+
+WITHDRAWN = "withdrawn before it was handed over"
+"""What a withdrawn job says."""
+
+
+# What a snapshot holds: the same conditions as in store/sql/fact.sql --------------------------------------------------
+
+
+def loaded_moves(moves: Iterable[Move], rollouts: Iterable[Rollout], pins: Iterable[Pin]) -> tuple[Move, ...]:
+    """The moves that a round looks at: open ones, all of live rollouts, and pin moves since the oldest pin in force."""
+    live = {rollout.id for rollout in rollouts if rollout.live}
+    pinned_at = min((pin.created_at for pin in pins), default=None)
+    return tuple(
+        move
+        for move in moves
+        if move.open
+        or move.rollout_id in live
+        or (move.kind == "pin" and pinned_at is not None and move.admitted_at >= pinned_at)
+    )
+
+
+def counted_leaving(
+    leaving: Mapping[str, Target],
+    moves: Iterable[Move],
+    rollouts: Iterable[Rollout],
+    landed: Iterable[tuple[str, str]],
+) -> Mapping[str, Target]:
+    """The detached targets that a round still counts.
+
+    Those with an open move, those that left after a live rollout opened, and those on which a version landed.
+    """
+    busy = {move.target_id for move in moves if move.open}
+    opened_at = min((rollout.opened_at for rollout in rollouts if rollout.live), default=None)
+    history = {target_id for target_id, _ in landed}
+    return {
+        target.id: target
+        for target in leaving.values()
+        if target.id in busy
+        or target.id in history
+        or (opened_at is not None and (target.detached_at is None or target.detached_at >= opened_at))
+    }

@@ -1,7 +1,7 @@
 """How does a round write down what it decided, once, and only when it changed?
 
-One verdict tree per kind of move, environment, version and policy set; a short row per target. A tree whose content is that of the stored one keeps its id, so that
-asking again writes nothing. `now` and the generation are not content.
+One verdict tree per kind of move, environment, version and policy set; a short row per target. A tree whose content is
+that of the stored one keeps its id, so that asking again writes nothing. `now` and the generation are not content.
 
 Source: core.md section 6.
 """
@@ -21,7 +21,7 @@ from interlock.model.ids import derived_id
 
 
 def content_digest(content: object) -> str:
-    """SHA-256 over sorted JSON: tells whether content changed. Not the ledger's canonical form, which it never leaves."""
+    """SHA-256 over sorted JSON: tells whether content changed. It is compared here only, so it need not be canonical."""
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -70,7 +70,7 @@ class Recorder:
         """Instants at which something may change by time alone."""
         self.instants.update(one for one in instants if one is not None and one > self._now)
 
-    def row(  # noqa: PLR0913 - the columns of one row
+    def row(
         self,
         target_id: str,
         *,
@@ -97,7 +97,9 @@ class Recorder:
         if verdicts is None:
             verdicts = tuple(verdict_json(one) for one in judged)
         self._rows.append(
-            TargetDecision(target_id, kind, version_id, outcome, verdicts, tuple(one.id for one in decisions), digest, wake_at)
+            TargetDecision(
+                target_id, kind, version_id, outcome, verdicts, tuple(one.id for one in decisions), digest, wake_at
+            )
         )
 
     def decisions(self) -> tuple[Decision, ...]:

@@ -1,13 +1,16 @@
 """What may a rule look at? The subject is its first parameter, and all there is.
 
-Scope is a signature: a rule over `EnvironmentVersion` is evaluated once for an environment and version, whatever the number of targets, and its verdict
-is broadcast. There is no memo, so none can lie. A rule over `TargetMove` is evaluated once a target.
+Scope is a signature: a rule over `EnvironmentVersion` is evaluated once for an environment and version, whatever the
+number of targets, and its verdict is broadcast. There is no memo, so none can lie. A rule over `TargetMove` is
+evaluated once a target.
 
-A subject is a narrow window onto `Facts`; each accessor names the fact kind it reads, and a rule's `needs` must list it (a test watches).
+A subject is a narrow window onto `Facts`; each accessor names the fact kind it reads, and a rule's `needs` must list it
+(a test watches).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interlock.decide.facts import (
@@ -38,6 +41,12 @@ class EnvironmentVersion:
         return f"{self.version.id}:{self.environment.id}"
 
     @property
+    def deployment_view(self) -> dict[str, object]:
+        """The deployment's CEL map, as far as a round knows it."""
+        facts = self.index.facts
+        return {"id": facts.deployment_id, "name": facts.deployment_name, "slug": facts.deployment_name}
+
+    @property
     def approvals(self) -> tuple[Approval, ...]:
         """The latest word of each person, oldest first. Reads `approvals_by_version_environment`."""
         found = self.index.facts.approvals_by_version_environment.get((self.version.id, self.environment.id), ())
@@ -49,7 +58,8 @@ class EnvironmentVersion:
         return tuple(
             freeze
             for freeze in sorted(self.index.facts.freezes, key=lambda one: (one.created_at, one.id))
-            if freeze.target_ids is None and (freeze.environment_ids is None or self.environment.id in freeze.environment_ids)
+            if freeze.target_ids is None
+            and (freeze.environment_ids is None or self.environment.id in freeze.environment_ids)
         )
 
     @property
@@ -62,12 +72,25 @@ class EnvironmentVersion:
         )
 
     def upstream(self, environment: Environment) -> tuple[tuple[Target, Landed | None], ...]:
-        """The deployment's targets there, each with what it did with this version. Reads `targets`, `landed_by_target_version`."""
+        """The deployment's targets there, each with what it did with this version.
+
+        Reads `targets`, `landed_by_target_version`.
+        """
+        return self._with_landed(self.index.targets_by_environment.get(environment.id, ()))
+
+    def left_upstream(self, environment: Environment) -> tuple[tuple[Target, Landed | None], ...]:
+        """The same of the targets that left. Reads `leaving`, `landed_by_target_version`."""
+        gone = self.index.leaving_by_environment.get(environment.id, ())
+        return self._with_landed([target for target in gone if target.detached_at is not None])
+
+    def _with_landed(self, targets: Sequence[Target]) -> tuple[tuple[Target, Landed | None], ...]:
         landed = self.index.facts.landed_by_target_version
-        return tuple(
-            (target, landed.get((target.id, self.version.id)))
-            for target in self.index.targets_by_environment.get(environment.id, ())
-        )
+        return tuple((target, landed.get((target.id, self.version.id))) for target in targets)
+
+    def rejections_in(self, environment: Environment) -> tuple[Approval, ...]:
+        """Who says no to this version there. Reads `approvals_by_version_environment`."""
+        words = self.index.facts.approvals_by_version_environment.get((self.version.id, environment.id), ())
+        return tuple(word for word in words if word.verdict == "rejected")
 
     def rollout_in(self, environment: Environment) -> Rollout | None:
         """This version's rollout there, if one was ever opened. Reads `rollouts`."""
@@ -76,9 +99,8 @@ class EnvironmentVersion:
     def quarantined_in(self, environment: Environment) -> bool:
         """Whether a target there must not take this version again. Reads `quarantines`, `targets`."""
         quarantined = self.index.quarantined
-        return any(
-            (target.id, self.version.id) in quarantined for target in self.index.targets_by_environment.get(environment.id, ())
-        )
+        targets = self.index.targets_by_environment.get(environment.id, ()) if quarantined else ()
+        return any((target.id, self.version.id) in quarantined for target in targets)
 
 
 @dataclass(frozen=True, slots=True)

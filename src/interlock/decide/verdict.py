@@ -1,17 +1,18 @@
 """What can a rule answer, and what does it owe the people who wait?
 
-A verdict is `pass`, `hold` or `unknown`. A hold says what it waits for: `wait` (an instant or a fact), `person`, `deny` (only a change of the
-request or of the rule helps) or `incomplete` (something required is missing). `unknown` is honest: it moves nothing but a rollback.
+A verdict is `pass`, `hold` or `unknown`. A hold says what it waits for: `wait` (an instant or a fact), `person`, `deny`
+(only a change of the request or of the rule helps) or `incomplete` (something required is missing). `unknown` is
+honest: it moves nothing but a rollback.
 
-Reasons are codes with values, never sentences: `explain.py` makes the sentences, the same for API, console and CLI. Values hold instants as
-RFC 3339 text, so that a stored verdict is plain JSON.
+Reasons are codes with values, never sentences: `explain.py` makes the sentences, the same for API, console and CLI.
+Values hold instants as RFC 3339 text, so that a stored verdict is plain JSON.
 
 Source: core.md section 4, "Verdicts"; STYLE.md rules 6 and 16.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -60,8 +61,9 @@ class Obligation:
 class Verdict:
     """One rule's answer for one subject.
 
-    Takes: `since` is the instant from which it has held or passed, where stored facts tell it. `changes_at` is the first instant at which time
-           alone may change it. `waits_on` names facts (`approval:<version>:<environment>`), for people and for the laws. `who` names who can act.
+    Takes: `since` is the instant from which it has held or passed, where stored facts tell it. `changes_at` is the
+           first instant at which time alone may change it. `waits_on` names facts (`approval:<version>:<environment>`),
+           for people and for the laws. `who` names who can act.
     """
 
     outcome: Outcome
@@ -92,7 +94,7 @@ def passes(
     return Verdict(Outcome.PASS, reason, plain(values), since=since, changes_at=changes_at, obligations=obligations)
 
 
-def holds(  # noqa: PLR0913 - the fields of a hold; every caller names them
+def holds(
     waits_for: WaitsFor,
     reason: str,
     *,
@@ -122,14 +124,25 @@ def unknown(reason: str, *, waits_on: tuple[str, ...] = (), **values: object) ->
     return Verdict(Outcome.UNKNOWN, reason, plain(values), waits_on=waits_on)
 
 
+def guarded(evaluate: Callable[..., Verdict], *asked: object) -> Verdict:
+    """A rule's verdict; `unknown` with the error when it raises: an error never opens a gate."""
+    try:
+        return evaluate(*asked)
+    except Exception as error:  # noqa: BLE001 - whatever a rule does wrong must hold, and say so
+        return unknown("rule_error", error=f"{type(error).__name__}: {error}")
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict and the rule that gave it. `observed` verdicts are recorded and shown, and start or stop nothing."""
+    """A verdict and the rule that gave it, or the rules where they are judged together.
+
+    `observed` verdicts are recorded and shown, and start or stop nothing.
+    """
 
     kind: str
     verdict: Verdict
     stage: Stage = Stage.ELIGIBILITY
-    rule_id: str = ""
+    rule_ids: tuple[str, ...] = ()
     policy_id: str = ""
     policy_name: str = ""
     observed: bool = False
@@ -142,7 +155,9 @@ class Judged:
 
 def skipped(judged: Judged, *, reason: str, skip_id: str, expires_at: datetime | None) -> Judged:
     """The same rule, passed by a skip: what it would have said stays readable."""
-    verdict = passes("skipped", changes_at=expires_at, skip=skip_id, why=reason, instead_of=judged.verdict.reason)
+    own = judged.verdict
+    changes_at = earliest((expires_at, own.changes_at))
+    verdict = passes("skipped", changes_at=changes_at, skip=skip_id, why=reason, instead_of=own.reason)
     return replace(judged, verdict=verdict)
 
 
@@ -188,7 +203,7 @@ def verdict_json(judged: Judged) -> dict[str, object]:
         "stage": judged.stage.value,
     }
     optional: dict[str, object] = {
-        "ruleId": judged.rule_id or None,
+        "ruleId": ",".join(judged.rule_ids) or None,
         "policyId": judged.policy_id or None,
         "policy": judged.policy_name or None,
         "observed": True if judged.observed else None,

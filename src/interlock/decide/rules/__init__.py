@@ -1,7 +1,8 @@
 """Which rules are there, and how is a policy's list of them read?
 
-One file per rule: its page for users (the docstring), `Params`, `parse`, what it `needs`, `evaluate`. RULES is explicit and ordered: gates are asked in this order within
-their stage. Adding a rule on existing facts is one file and one line here.
+One file per rule: its page for users (the docstring), `Params`, `parse`, what it `needs`, `evaluate`. RULES is explicit
+and ordered: gates are asked in this order within their stage. Adding a rule on existing facts is one file and one line
+here.
 
 The wire's rule object carries exactly one kind, and perhaps `id`, `createdAt`, `policyId`, and other kinds as null.
 
@@ -54,7 +55,8 @@ RULES_MAX = 50
 def parse_rules(wire: object, *, path: str = "rules") -> tuple[Rule, ...]:
     """Read a policy's rules; rule ids are those of the wire, or "" where the client sent none.
 
-    Fails: `Invalid`, naming every fault with its path: not a list, an unknown key, no kind or several, a wrong parameter, an id twice.
+    Fails: `Invalid`, naming every fault with its path: not a list, an unknown key, no kind or several, a wrong
+           parameter, an id twice.
     """
     if not isinstance(wire, Sequence) or isinstance(wire, str | bytes):
         raise Invalid(f"{path} must be a list.", field=path)
@@ -69,7 +71,10 @@ def parse_rules(wire: object, *, path: str = "rules") -> tuple[Rule, ...]:
         except Invalid as error:
             errors.extend(error.fields)
     ids = [rule.id for rule in rules if rule.id]
-    errors.extend(FieldError(f"{path}", f"has the rule id {twice} twice") for twice in sorted({i for i in ids if ids.count(i) > 1}))
+    errors.extend(
+        FieldError(f"{path}", f"has the rule id {twice} twice")
+        for twice in sorted({i for i in ids if ids.count(i) > 1})
+    )
     if errors:
         raise refusal(errors)
     return tuple(rules)

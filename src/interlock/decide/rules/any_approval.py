@@ -1,7 +1,7 @@
 """# anyApproval: a person says yes first
 
-A version needs the yes of so many distinct people before it may go into an environment. Yes is given once per version and environment and counts for all
-targets. A rejection is a veto until it is withdrawn.
+A version needs the yes of so many distinct people before it may go into an environment. Yes is given once per version
+and environment and counts for all targets. A rejection is a veto until it is withdrawn.
 
 ```yaml
 rules:
@@ -10,10 +10,11 @@ rules:
       allowSelfApproval: false   # ours; default true
 ```
 
-**Passes** when `minApprovals` people said yes and nobody says no. **Holds** for a person otherwise. With `allowSelfApproval: false` the word of the
-version's author does not count: the user whose key created it, and whoever `metadata["interlock/author"]` names. **Wakes**: an approval, a rejection, a withdrawal.
-**Meets others**: nobody is asked before everything else that could hold has passed. What already runs is not asked again when this rule is
-added later. Several of these rules share the yeses: the largest minimum wins.
+**Passes** when `minApprovals` people said yes and nobody says no. **Holds** for a person otherwise. With
+`allowSelfApproval: false` the word of the version's author does not count: the user whose key created it, and whoever
+`metadata["interlock/author"]` names. **Wakes**: an approval, a rejection, a withdrawal. **Meets others**: nobody is
+asked before everything else that could hold has passed. What already runs is not asked again when this rule is added
+later. Several of these rules share the yeses: the largest minimum wins.
 
 Source: core.md section 4, "Approval answers a request"; reference-behaviour.md 4.1.
 """

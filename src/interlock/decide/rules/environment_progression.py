@@ -1,6 +1,7 @@
 """# environmentProgression: first there, then here
 
-A version may go into an environment when it has proved itself in another one: on so many percent of the targets there, for so long, not too long ago.
+A version may go into an environment when it has proved itself in another one: on so many percent of the targets there,
+for so long, not too long ago.
 
 ```yaml
 rules:
@@ -12,26 +13,30 @@ rules:
       require: any                     # ours: any (default) or all of the environments that match
 ```
 
-The percentage is met at the first instant t at which `successes(t) ≥ ceil(p · n(t))`, n(t) being the targets attached at t. It is a function of stored times:
-it stays met when targets join or leave later, and the soak counts from it. It closes again only when the version is rolled back, halted, quarantined or rejected
-there, or `maximumAgeHours` passed since its newest success.
+The percentage is met at the first instant t at which `successes(t) ≥ ceil(p · n(t))`, n(t) being the targets attached
+at t. It is a function of stored times: it stays met when targets join or leave later, and the soak counts from it. It
+closes again only when the version is rolled back, halted, quarantined or rejected there, or `maximumAgeHours` passed
+since its newest success.
 
-**Passes** when one (`any`) or each (`all`) of the matching environments met it and soaked. An environment without targets passes ("0 of 0") unless
-`requireTargets` is set. **Holds** with the count until then, with the instant while it soaks, and for a person when no environment matches.
-**Wakes**: a success, a verification, the end of the soak. **Meets others**: approval is asked for only after this has passed.
+**Passes** when one (`any`) or each (`all`) of the matching environments met it and soaked. An environment without
+targets passes ("0 of 0") unless `requireTargets` is set. **Holds** with the count until then, with the instant while it
+soaks, and as incomplete when no environment matches. **Wakes**: a success, a verification, the end of the soak. **Meets
+others**: approval is asked for only after this passed.
 
 Source: core.md section 10; reference-behaviour.md 4.2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
+from itertools import groupby
 
-from interlock.decide.facts import Environment
+from interlock.decide.facts import Environment, Landed, Target
 from interlock.decide.subjects import EnvironmentVersion
-from interlock.decide.verdict import Outcome, Stage, Verdict, WaitsFor, earliest, holds, passes
+from interlock.decide.verdict import Stage, Verdict, WaitsFor, earliest, holds, passes
 from interlock.inventory.selector import Scope, Selector, parse_selector
 from interlock.inventory.to_python import matches
 from interlock.model.wire import Fields
@@ -39,7 +44,18 @@ from interlock.model.wire import Fields
 kind = "environmentProgression"
 shape = "gate"
 stage = Stage.READINESS
-needs = frozenset({"environments", "targets", "landed_by_target_version", "rollouts", "quarantines", "versions"})
+needs = frozenset(
+    {
+        "environments",
+        "targets",
+        "leaving",
+        "landed_by_target_version",
+        "rollouts",
+        "quarantines",
+        "versions",
+        "approvals_by_version_environment",
+    }
+)
 
 REASONS = {
     "progressed": "It proved itself in {environments}.",
@@ -72,7 +88,7 @@ def parse(fields: Fields) -> Params:
     percentage = fields.number("minimumSuccessPercentage", default=100.0, minimum=0, maximum=100)
     soak = timedelta(
         minutes=fields.integer("minimumSoakTimeMinutes", maximum=525_600),
-        seconds=fields.number("minimumSoakTimeSeconds", default=0.0, minimum=0, maximum=31_536_000) or 0.0,
+        seconds=fields.integer("minimumSoakTimeSeconds", maximum=31_536_000),
     )
     max_age_hours = fields.optional_integer("maximumAgeHours", maximum=87_600)
     fields.words("successStatuses", allowed=("successful",), default=("successful",))
@@ -101,47 +117,43 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
     verdicts = [_judge(subject, other, params, now) for other in upstream]
     passed = [verdict for verdict in verdicts if verdict.passes]
     held = [verdict for verdict in verdicts if not verdict.passes]
+    changes_at = earliest(verdict.changes_at for verdict in verdicts)
     if (held and params.require_all) or not passed:
-        return _nearest(held)
-    if len(passed) == 1:
+        return _nearest(held, changes_at)
+    if len(upstream) == 1:
         return passed[0]
     return passes(
         "progressed",
-        since=(max if params.require_all else min)(_since(verdict, subject.version.created_at) for verdict in passed),
-        changes_at=earliest(verdict.changes_at for verdict in passed),
+        since=(max if params.require_all else min)(verdict.since for verdict in passed if verdict.since is not None),
+        changes_at=changes_at,
         environments=[other.name for other, verdict in zip(upstream, verdicts, strict=True) if verdict.passes],
     )
 
 
-def _since(verdict: Verdict, fallback: datetime) -> datetime:
-    return verdict.since or fallback
+def _nearest(held: Sequence[Verdict], changes_at: datetime | None) -> Verdict:
+    """Of several holds the one that time alone ends first; else the first one in the order of environments.
 
-
-def _nearest(held: list[Verdict]) -> Verdict:
-    """Of several holds the one that time alone ends first; else the first one in the order of environments."""
-    timed = [verdict for verdict in held if verdict.changes_at is not None]
-    return min(timed, key=lambda verdict: verdict.changes_at) if timed else held[0]  # type: ignore[return-value,arg-type]
+    Takes: `changes_at`, when the first of all the environments' answers changes, which may change what is said here.
+    """
+    timed = [(verdict.changes_at, number) for number, verdict in enumerate(held) if verdict.changes_at is not None]
+    return replace(held[min(timed)[1] if timed else 0], changes_at=changes_at)
 
 
 def _judge(subject: EnvironmentVersion, other: Environment, params: Params, now: datetime) -> Verdict:
     topic = (f"landed:{subject.version.id}:{other.id}",)
     left = _left(subject, other)
     if left:
-        return holds(WaitsFor.DENY, "left_upstream", waits_on=topic, environment=other.name, how=left)
+        who = "whoever may deploy a newer version, or clear what happened there"
+        return holds(WaitsFor.DENY, "left_upstream", waits_on=topic, who=who, environment=other.name, how=left)
     targets = subject.upstream(other)
-    if not targets:
+    gone = subject.left_upstream(other)
+    met_at = _met_at((*targets, *gone), params, subject.version.created_at)
+    if not targets and met_at is None:
         if params.require_targets:
-            return holds(WaitsFor.INCOMPLETE, "targets_missing", waits_on=topic, environment=other.name)
+            who = "whoever may edit the environment or the policy"
+            return holds(WaitsFor.INCOMPLETE, "targets_missing", waits_on=topic, who=who, environment=other.name)
         return passes("no_targets_upstream", since=subject.version.created_at, environment=other.name)
-    times = sorted(
-        at
-        for _, landed in targets
-        if landed is not None and landed.left_at is None
-        for at in (landed.verified_at if params.require_verified else landed.first_success_at,)
-        if at is not None
-    )
-    attached = sorted(target.attached_at for target, _ in targets)
-    met_at = _met_at(times, attached, params.percentage, subject.version.created_at)
+    times = [at for _, landed in targets if (at := _success_at(landed, params)) is not None]
     if met_at is None:
         return holds(
             WaitsFor.WAIT,
@@ -155,26 +167,35 @@ def _judge(subject: EnvironmentVersion, other: Environment, params: Params, now:
     soaked_at = met_at + params.soak
     if now < soaked_at:
         return holds(
-            WaitsFor.WAIT, "soaking", since=met_at, changes_at=soaked_at, waits_on=topic, environment=other.name, until_at=soaked_at
+            WaitsFor.WAIT,
+            "soaking",
+            since=met_at,
+            changes_at=soaked_at,
+            waits_on=topic,
+            environment=other.name,
+            until_at=soaked_at,
         )
     expires_at = max([*times, met_at]) + params.max_age if params.max_age else None
-    if expires_at is not None and now >= expires_at:
-        hours = int(params.max_age.total_seconds() // 3600) if params.max_age else 0
-        return holds(WaitsFor.DENY, "too_old", since=expires_at, waits_on=topic, environment=other.name, hours=hours)
-    return Verdict(
-        Outcome.PASS,
+    if expires_at is not None and params.max_age is not None and now >= expires_at:
+        hours = int(params.max_age.total_seconds() // 3600)
+        who = "whoever may redeploy it there, or deploy a newer version"
+        return holds(
+            WaitsFor.DENY, "too_old", since=expires_at, waits_on=topic, who=who, environment=other.name, hours=hours
+        )
+    return passes(
         "progressed",
-        {"environments": [other.name], "successes": len(times), "targets": len(targets)},
         since=soaked_at,
         changes_at=expires_at,
-        waits_on=topic,
+        environments=[other.name],
+        successes=len(times),
+        targets=len(targets),
     )
 
 
 def _left(subject: EnvironmentVersion, other: Environment) -> str | None:
     """How the version left the other environment, if it did."""
     rollout = subject.rollout_in(other)
-    if subject.version.status == "rejected":
+    if subject.version.status == "rejected" or subject.rejections_in(other):
         return "rejected"
     if subject.quarantined_in(other):
         return "rolled back"
@@ -183,19 +204,49 @@ def _left(subject: EnvironmentVersion, other: Environment) -> str | None:
     return None
 
 
+def _success_at(landed: Landed | None, params: Params) -> datetime | None:
+    """When a target counts as a success; a version that was rolled back from does not count."""
+    if landed is None or landed.left_at is not None:
+        return None
+    return landed.verified_at if params.require_verified else landed.first_success_at
+
+
 def _needed(percentage: Fraction, targets: int) -> int:
     """ceil(p · n / 100) in whole numbers."""
     return -((-percentage * targets) // 100)
 
 
-def _met_at(times: list[datetime], attached: list[datetime], percentage: Fraction, created_at: datetime) -> datetime | None:
-    """The first success after which enough of the targets attached by then had succeeded; None when there was none."""
-    if percentage == 0:
+def _met_at(targets: Sequence[tuple[Target, Landed | None]], params: Params, created_at: datetime) -> datetime | None:
+    """The first instant at which enough of the targets that were attached then had succeeded; None when there was none.
+
+    Why:    walked through the instants at which targets joined, succeeded and left, so that what happens later changes
+            nothing about it. An instant without targets, or without a success, meets nothing.
+    """
+    if params.percentage == 0:
         return created_at
-    joined = 0
-    for count, at in enumerate(times, start=1):
-        while joined < len(attached) and attached[joined] <= at:
-            joined += 1
-        if count >= _needed(percentage, joined):
+    steps: list[tuple[datetime, int, int]] = []
+    for target, landed in targets:
+        left_at = target.detached_at
+        counts_at = _success_at(landed, params)
+        if counts_at is not None:
+            counts_at = max(counts_at, target.attached_at)
+            if left_at is not None and counts_at >= left_at:
+                counts_at = None
+        steps.append((target.attached_at, 1, 0))
+        if counts_at is not None:
+            steps.append((counts_at, 0, 1))
+        if left_at is not None:
+            steps.append((left_at, -1, 0 if counts_at is None else -1))
+    attached = successes = 0
+    steps.sort()
+    for at, group in groupby(steps, key=_first):
+        for _, joined, succeeded in group:
+            attached += joined
+            successes += succeeded
+        if successes > 0 and successes >= _needed(params.percentage, attached):
             return at
     return None
+
+
+def _first(step: tuple[datetime, int, int]) -> datetime:
+    return step[0]

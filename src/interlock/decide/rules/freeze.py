@@ -1,15 +1,16 @@
 """# freeze: nothing starts while somebody says stop
 
-A freeze is not a rule in a policy. It is set by a person (or an incident tool) on a workspace, system, environment or deployment, with a reason, perhaps
-an incident link, a selector over targets and an expiry. From the commit that wrote it no move starts and no job is handed over where it bites;
-jobs that already run go on. A rollback is not asked, so a freeze never keeps a target on a bad release.
+A freeze is not a rule in a policy. It is set by a person (or an incident tool) on a workspace, system, environment or
+deployment, with a reason, perhaps an incident link, a selector over targets and an expiry. From the commit that wrote
+it no move starts and no job is handed over where it bites; jobs that already run go on. A rollback is not asked, so a
+freeze never keeps a target on a bad release.
 
 ```
 interlock freeze --reason "sev-1 in payments" --for 2h
 ```
 
-**Holds** while one is in force. **Passes** when none is, or when it was thawed or ran out. **Wakes**: its expiry, a thaw, an extension.
-**Meets others**: it is asked first; while it holds nobody is asked for an approval.
+**Holds** while one is in force. **Passes** when none is, or when it was thawed or ran out. **Wakes**: its expiry, a
+thaw, an extension. **Meets others**: it is asked first; while it holds nobody is asked for an approval.
 
 Source: core.md sections 4 and 5; reference-behaviour.md 4.14 (RFC 0008).
 """
@@ -21,7 +22,7 @@ from datetime import datetime
 
 from interlock.decide.facts import Freeze
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
-from interlock.decide.verdict import Stage, Verdict, WaitsFor, holds, passes
+from interlock.decide.verdict import Stage, Verdict, WaitsFor, earliest, holds, passes
 
 kind = "freeze"
 shape = "gate"
@@ -35,7 +36,7 @@ REASONS = {
 
 
 def evaluate(subject: EnvironmentVersion | TargetMove, now: datetime) -> Verdict:
-    """Whether a freeze bites; of several, the one that ends last."""
+    """Whether a freeze bites. Of several, it says the one that ends last."""
     biting = [freeze for freeze in subject.freezes if freeze.expires_at is None or now < freeze.expires_at]
     if not biting:
         return passes("not_frozen")
@@ -49,7 +50,7 @@ def _hold(biting: Sequence[Freeze]) -> Verdict:
         WaitsFor.PERSON if endless else WaitsFor.WAIT,
         "frozen",
         since=min(freeze.created_at for freeze in biting),
-        changes_at=longest.expires_at,
+        changes_at=earliest(freeze.expires_at for freeze in biting),
         waits_on=tuple(f"freeze:{freeze.id}" for freeze in biting),
         who="an operator may thaw it",
         scope=longest.scope,

@@ -12,21 +12,25 @@ rules:
       whileVerifying: wait         # ours: wait (default) or overlap
 ```
 
-The rollout opens in the first round in which one of its targets passes all gates, and that instant never changes. The order of the targets attached then is that of
-the reference (FNV-1a over target key and version id); later ones come behind. Target i is due at `opened_at + offset(i)` and starts no earlier than the one before it started
-plus the difference of their offsets, so overdue targets keep their spacing after a pause, a closed window or an outage.
+The rollout opens in the first round in which one of its targets passes all gates, and that instant never changes. The
+order of the targets attached then is that of the reference (FNV-1a over target key and version id); later ones come
+behind. Target i is due at `opened_at + offset(i)` and starts no earlier than the one before it started plus the
+difference of their offsets, so overdue targets keep their spacing after a pause, a closed window or an outage.
 
-**Verified between**: where a verification rule applies the next target starts only after the one before it passed. **Halt**: when more than `maxFailures` targets failed (no
-retry left, or a failed verification) nothing more starts until a person resumes or aborts it, or a newer version's rollout opens.
+**Verified between**: where a verification rule applies the next target starts only after the one before it passed.
+**Halt**: when more than `maxFailures` targets failed (no retry left, or a failed verification) nothing more starts
+until a person resumes or aborts it, or a newer version's rollout opens.
 
-**Holds** with the instant at which a target is due, or with what it waits for. A target that waits for its slot does not take an older version meanwhile; one that runs nothing
-yet takes the newest version that is good elsewhere in its environment. **Wakes**: the next target's instant, the end of a move, a verification.
+**Holds** with the instant at which a target is due, or with what it waits for. A target that waits for its slot does
+not take an older version meanwhile; one that runs nothing yet takes the newest version that is good elsewhere in its
+environment. **Wakes**: the next target's instant, the end of a move, a verification.
 
 Source: core.md section 4; definitions.md E4; reference-behaviour.md 4.3 and appendix E (numeric vectors).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -44,12 +48,13 @@ REASONS = {
     "rollout_halted": "The rollout halted: {failures} of its targets failed, at most {max_failures} may.",
     "rollout_paused": "The rollout is paused.",
     "rollout_aborted": "The rollout was aborted.",
-    "rollout_superseded": "A newer version's rollout took over.",
 }
 
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 _MASK = 0xFFFFFFFFFFFFFFFF
+_WIDTH = 16
+_ONE = (1).to_bytes(_WIDTH, "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +86,31 @@ def offset(params: Params, position: int, *, targets_at_open: int) -> timedelta:
     return timedelta(seconds=position * params.interval_s)
 
 
-def order_key(target_key: str, version_id: str) -> int:
-    """FNV-1a-64 of the target's key followed by the version's id: the order of the reference.
+def order_keys(target_keys: Sequence[str], salt: str) -> list[int]:
+    """FNV-1a-64 of each target's key followed by a salt, the version's id: the order of the reference.
 
-    Source: reference-behaviour.md 4.3 and appendix E.
+    Why:    a byte at a time for every target would take half of a round's time. So the states of all targets stand side
+            by side in one large number, 128 bits each, of which a step fills at most 105: one multiplication by the
+            prime steps all of them.
+    Costs:  about 1 µs a target, and 12 µs once for a target's key.
+    Source: reference-behaviour.md 4.3 and appendix E; http://www.isthe.com/chongo/tech/comp/fnv/.
     """
-    return _fnv1a(_prefix_state(target_key), version_id)
+    lanes = len(target_keys)
+    if not lanes:
+        return []
+    ones = int.from_bytes(_ONE * lanes, "little")
+    mask = ones * _MASK
+    states = int.from_bytes(b"".join(map(_key_state, target_keys)), "little")
+    for byte in salt.encode():
+        states = ((states ^ ones * byte) * _FNV_PRIME) & mask
+    body = states.to_bytes(_WIDTH * lanes, "little")
+    return [int.from_bytes(body[at : at + 8], "little") for at in range(0, len(body), _WIDTH)]
 
 
-@lru_cache(maxsize=200_000)
-def _prefix_state(target_key: str) -> int:
-    """The state after the 110 characters that never change for a target."""
-    return _fnv1a(_FNV_OFFSET, target_key)
-
-
-def _fnv1a(state: int, text: str) -> int:
-    for byte in text.encode():
+@lru_cache(maxsize=500_000)
+def _key_state(target_key: str) -> bytes:
+    """The state after the 110 characters that never change for a target, as wide as a lane."""
+    state = _FNV_OFFSET
+    for byte in target_key.encode():
         state = ((state ^ byte) * _FNV_PRIME) & _MASK
-    return state
+    return state.to_bytes(_WIDTH, "little")

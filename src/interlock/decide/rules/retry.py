@@ -12,8 +12,9 @@ rules:
       maxBackoffSeconds: 300
 ```
 
-A successful job never makes another. Cancelled, skipped and withdrawn jobs do not count. A failed verification is never retried. A retry keeps its place and its slot; it asks for
-version status, freeze, window and concurrency again, not for approval. Of several rules the strictest wins: the fewest retries, the longest wait.
+A successful job never makes another. Cancelled, skipped and withdrawn jobs do not count. A failed verification is never
+retried. A retry keeps its place and its slot; it asks for version status, freeze, window and concurrency again, not for
+approval. Of several rules the strictest wins: the fewest retries, the longest wait.
 
 **Holds** with the instant at which the back-off ends. **Wakes**: that instant.
 
@@ -60,7 +61,8 @@ def parse(fields: Fields) -> Params:
         retries=fields.integer("maxRetries", required=True, maximum=RETRIES_MAX),
         statuses=frozenset(JobStatus(status) for status in statuses if status in RETRYABLE),
         backoff_s=fields.number("backoffSeconds", default=0.0, minimum=0, maximum=604_800) or 0.0,
-        exponential=fields.choice("backoffStrategy", allowed=("linear", "exponential"), default="linear") == "exponential",
+        exponential=fields.choice("backoffStrategy", allowed=("linear", "exponential"), default="linear")
+        == "exponential",
         backoff_max_s=fields.optional_integer("maxBackoffSeconds", maximum=604_800),
     )
 

@@ -1,6 +1,7 @@
 """# rollback: go back by itself
 
-When a move failed, its target returns to its last known good release, with everything that release froze: version, config, variables, agent config.
+When a move failed, its target returns to its last known good release, with everything that release froze: version,
+config, variables, agent config.
 
 ```yaml
 rules:
@@ -9,11 +10,13 @@ rules:
       onVerificationFailure: true
 ```
 
-No gate is asked, and an `unknown` gate does not stop it. The version that failed is quarantined for that target: nothing takes it there again but a pin, a redeploy or a cleared quarantine; a newer
-version goes out without hand work. The rollback is verified like any move.
+No gate is asked, and an `unknown` gate does not stop it. The version that failed is quarantined for that target:
+nothing takes it there again but a pin, a redeploy or a cleared quarantine; a newer version goes out without hand work.
+The rollback is verified like any move.
 
-A target without a good release stays where it is, and the hold names who can act. There is at most one change of direction per bad version and target: a rollback that fails itself is escalated to
-a person, never answered by another rollback.
+A target without a good release stays where it is, and the hold names who can act. There is at most one change of
+direction per bad version and target: a rollback that fails itself is escalated to a person, never answered by another
+rollback.
 
 Source: core.md section 4, "Rollback"; reference-behaviour.md 3.7.
 """

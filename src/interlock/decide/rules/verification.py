@@ -1,6 +1,7 @@
 """# verification: what must hold after the job?
 
-A job that ended well is not proof. This rule gives every job of the selected targets metrics; the move counts as done only when they passed.
+A job that ended well is not proof. This rule gives every job of the selected targets metrics; the move counts as done
+only when they passed.
 
 ```yaml
 rules:
@@ -18,9 +19,11 @@ rules:
             url: http://{{ .resource.config.host }}/stats
 ```
 
-A target whose verification runs counts as in flight. When it passes, its release becomes the target's `good` one, the one that a rollback returns to. When it fails, the move failed: it
-is never retried, it counts for the rollout's `maxFailures`, and the rollback rule may answer. `inconclusive` (we could not tell) closes the move without a rollback, and the rollout halts
-as for a failure: a person, or a newer version, decides. With `triggerOn: jobFailure` it only records what was seen.
+A target whose verification runs counts as in flight. When it passes, its release becomes the target's `good` one, the
+one that a rollback returns to. When it fails, the move failed: it is never retried, it counts for the rollout's
+`maxFailures`, and the rollback rule may answer. `inconclusive` (we could not tell) closes the move without a rollback,
+and the rollout halts as for a failure: a person, or a newer version, decides. With `triggerOn: jobFailure` it only
+records what was seen.
 
 Source: core.md sections 1 and 4; reference-behaviour.md 4.10 to 4.12.
 """

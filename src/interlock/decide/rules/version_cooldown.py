@@ -8,10 +8,11 @@ rules:
       intervalSeconds: 3600
 ```
 
-The interval counts from the *start* of the target's last deployment. When it ends the newest version goes; those in between are never deployed.
+The interval counts from the *start* of the target's last deployment. When it ends the newest version goes; those in
+between are never deployed.
 
-**Passes** when the target runs nothing yet, or the interval is over. **Holds** with the instant at which it ends. **Wakes**: that instant.
-A rollback is not asked.
+**Passes** when the target runs nothing yet, or the interval is over. **Holds** with the instant at which it ends.
+**Wakes**: that instant. A rollback is not asked.
 
 Source: core.md section 10, outcomes 13 and 14; reference-behaviour.md 4.5.
 """
@@ -31,6 +32,7 @@ stage = Stage.READINESS
 needs = frozenset({"targets"})
 
 REASONS = {
+    "nothing_runs": "The target runs nothing yet.",
     "cooled_down": "The cooldown is over.",
     "cooling_down": "Its last deployment started less than {seconds} seconds ago; the cooldown ends at {until_at}.",
 }
@@ -51,8 +53,10 @@ def parse(fields: Fields) -> Params:
 def evaluate(subject: TargetMove, params: Params, now: datetime) -> Verdict:
     """Whether the target's last deployment started long enough ago."""
     started_at = subject.target.last_started_at
-    if started_at is None or now >= started_at + params.interval:
-        return passes("cooled_down", since=started_at + params.interval if started_at else None)
+    if started_at is None or subject.current is None:
+        return passes("nothing_runs")
+    if now >= started_at + params.interval:
+        return passes("cooled_down", since=started_at + params.interval)
     ends_at = started_at + params.interval
     return holds(
         WaitsFor.WAIT,

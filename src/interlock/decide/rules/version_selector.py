@@ -1,7 +1,7 @@
 """# versionSelector: which versions may these targets consider at all?
 
-A version that does not match is no candidate for the targets that the policy selects. It is passed over, as if it were not there, and the next older one is
-looked at. What already runs stays.
+A version that does not match is no candidate for the targets that the policy selects. It is passed over, as if it were
+not there, and the next older one is looked at. What already runs stays.
 
 ```yaml
 rules:
@@ -10,10 +10,12 @@ rules:
       description: production takes v2 releases only
 ```
 
-**Passes** when the expression is true of the version. **Passes over** it when it is false, or reads a metadata key that the version does not have.
-**Wakes**: an edit of the version or of the policy. It meets no other rule: candidates are chosen before any gate is asked.
+**Passes** when the expression is true of the version. **Passes over** it when it is false, or reads a metadata key that
+the version does not have. **Wakes**: an edit of the version or of the policy. It meets no other rule: candidates are
+chosen before any gate is asked.
 
-The expression sees `version` (id, name, tag, status, metadata, createdAt, message, deploymentId) and `environment`.
+The expression sees `version` (id, name, tag, status, metadata, createdAt, message, deploymentId), `environment`, and
+`deployment` (id, name).
 
 Source: core.md section 4; reference-behaviour.md 4.6.
 """
@@ -51,16 +53,31 @@ class Params:
 def parse(fields: Fields) -> Params:
     """Read the rule's object. Faults are left in `fields`."""
     selector = fields.parsed("selector", lambda text: parse_selector(text, Scope.VERSION_RULE))
+    unread = [] if selector is None else [name for name in selector.variables if not _readable(name)]
+    if unread:
+        fields.wrong(
+            "selector", f"reads {', '.join(unread)}; which targets it concerns belongs in the policy's selector"
+        )
     return Params(
         selector=selector or parse_selector("false", Scope.VERSION_RULE),
         description=fields.text("description"),
     )
 
 
+def _readable(variable: str) -> bool:
+    """Whether the rule's subject has it: judged once for all targets of an environment, it sees no resource."""
+    root, _, name = variable.removeprefix("has_").partition(".")
+    return root in {"version", "environment"} or (root == "deployment" and name in {"id", "name", "slug"})
+
+
 def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verdict:
     """Whether the version may be considered here."""
     del now
-    seen = {"version": subject.version.view, "environment": subject.environment.view}
+    seen = {
+        "version": subject.version.view,
+        "environment": subject.environment.view,
+        "deployment": subject.deployment_view,
+    }
     if matches(params.selector, seen):
         return passes("version_selected", selector=params.selector.text)
     return holds(WaitsFor.DENY, "version_not_selected", selector=params.selector.text)
