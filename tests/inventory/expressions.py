@@ -76,6 +76,8 @@ def atoms(draw: st.DrawFn) -> str:
         case 7:
             return f"{text} in [{', '.join(draw(st.lists(text_literals, min_size=1, max_size=3)))}]"
         case 8:
+            if draw(st.booleans()):
+                return f"dyn({draw(scalars)}) in {path}"
             return f"{quoted(draw(keys))} in resource.{draw(st.sampled_from(['metadata', 'config']))}"
         case 9:
             return f"has(resource.{draw(st.sampled_from(['metadata', 'config', 'config.env']))}.{draw(keys)})"

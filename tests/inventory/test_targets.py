@@ -117,6 +117,16 @@ def test_a_deployment_and_an_environment_meet_once_however_many_systems_they_sha
     assert pairs_of({"d": {"x", "y"}, "f": set()}, {"e": {"x", "y"}, "g": {"z"}}) == (Pair("d", "e"),)
 
 
+def test_deployments_with_the_same_selector_have_the_same_targets():
+    found = targets_of(
+        [Pair("a", "e"), Pair("b", "e"), Pair("gone", "e"), Pair("a", "gone")],
+        [{"id": "1", "kind": "vm"}],
+        selector_by_deployment={"a": "true", "b": "true"},
+        selector_by_environment={"e": "true"},
+    )
+    assert found == {Triple("a", "e", "1"), Triple("b", "e", "1")}
+
+
 def test_gives_the_ids_of_matched_resources():
     views = [{"id": "1", "kind": "vm"}, {"id": "2", "kind": "fn"}]
     assert match_resources(parse_selector("resource.kind == 'vm'", Scope.RESOURCE), views) == {"1"}

@@ -104,6 +104,42 @@ VIEW = resource_view(RESOURCE)
         ("int(resource.metadata.n) + 1 == 4", True),
         ("resource.config.server.port == 443u", True),
         ("b'a' == b'a'", True),
+        ("{'a': resource.kind}.a == 'Kubernetes'", True),
+        ("[?optional.of(resource.kind)] == ['Kubernetes']", True),
+        ("resource.name.matches(resource.name)", True),
+        # whatever stands where something else should
+        ("resource.config.server.port in resource.config", False),
+        ("443 in resource.config.server", False),
+        ("dyn(443) in dyn(resource.config.server)", False),
+        ("!(dyn(443) in dyn(resource.config.server))", True),
+        ("!(null in dyn(resource.config.server))", False),
+        ("'a' in resource.config.server.port", False),
+        ("resource.config.none in resource.config.server.names", False),
+        ("resource.config.server.port.upperAscii() == 'A'", False),
+        ("resource.kind.upperAscii() == 'KUBERNETES' && resource.kind.lowerAscii() == 'kubernetes'", True),
+        ("int(resource.config.server.port) == 443", True),
+        ("int(resource.config.server.weight) == 1", True),
+        ("int(resource.metadata.none) == 1", False),
+        ("timestamp(resource.metadata.env) < timestamp('2026-01-01T00:00:00Z')", False),
+        ("timestamp(resource.metadata.none) < timestamp('2026-01-01T00:00:00Z')", False),
+        ("resource.config.server.port.filter(x, x == 1) == []", False),
+        ("resource.config.server.names.filter(x, x > 1) == []", False),
+        ("resource.config.server.port.map(x, x) == []", False),
+        ("resource.config.server.port.exists(x, x == 1)", False),
+        ("resource.config.server.port.all(x, x == 1)", False),
+        ("resource.config.server.port.exists_one(x, x == 1)", False),
+        ("resource.config.server.port.split(',') == []", False),
+        ("resource.version.split('.') == ['1', '2', '3'] && resource.version.split('').size() == 5", True),
+        ("resource.config.server.port.matches('4')", False),
+        ("resource.name < resource.version", False),
+        ("resource.kind in resource.metadata", False),
+        ("!(resource.kind in resource.metadata)", True),
+        ("dyn(resource.kind == 'Kubernetes')", True),
+        ("dyn('a') ? true : false", False),
+        ("(resource.kind == 'x' ? resource.name : resource.version) == '1.2.3'", True),
+        ("(resource.metadata.none == 'x' ? resource.name : resource.version) == '1.2.3'", False),
+        ("resource.config.server.names.all(x, x != 'c') == true", True),
+        ("dyn(resource.config.server.names.all(x, x != 'c')) == dyn(true)", True),
         ("[1, 2].map(x, x > 1, x * 2) == [4]", True),
     ],
 )
@@ -153,6 +189,7 @@ def test_a_regular_expression_that_would_take_python_for_ever_is_quick() -> None
         ("resource.config.server.port > 'x'", Match.UNKNOWN),
         ("resource.config.server.port", Match.UNKNOWN),
         ("int(resource.metadata.env) > 1", Match.UNKNOWN),
+        ("1 + 1 == 3", Match.NO),
         ("service.tier == 1", Match.UNKNOWN),
         ("change.risk == 'high'", Match.UNKNOWN),
         ("environment.name == 'production' || service.tier == 1", Match.YES),
@@ -187,9 +224,27 @@ def test_conditions_over_a_result_read_any_shape() -> None:
         assert matches(parse_selector(text, Scope.RESULT), {"result": result}) is expected, text
 
 
+def test_a_blank_field_is_blank_to_the_reference_too() -> None:
+    selector = parse_selector("environment.description == '' && 1 + 1 == 2", Scope.ENVIRONMENT)
+    assert python_source(selector) is None
+    assert matches(selector, {"environment": {"description": None}})
+
+
+def test_conditions_that_would_double_at_every_level_are_left_to_the_reference() -> None:
+    text = "resource.kind == 'x'"
+    for _ in range(13):
+        text = f"({text} ? resource.name == 'a' : resource.version == '1.2.3')"
+    selector = parse_selector(text, Scope.RESOURCE)
+    assert python_source(selector) is None
+    assert matches(selector, {"resource": VIEW})
+
+
 def test_gives_values_and_says_why_it_cannot() -> None:
     assert value_of(parse_expression("resource.metadata.env", Scope.RESOURCE), {"resource": VIEW}) == "prod"
     assert value_of(parse_expression("resource.config.server.names", Scope.RESOURCE), {"resource": VIEW}) == ["a", "b"]
+    assert value_of(parse_expression("size(resource.metadata) + 1", Scope.RESOURCE), {"resource": VIEW}) == 3
+    with pytest.raises(Invalid, match="convert"):
+        value_of(parse_expression("optional.none()", Scope.RESOURCE), {"resource": VIEW})
     with pytest.raises(Invalid, match="none"):
         value_of(parse_expression("resource.metadata.none", Scope.RESOURCE), {"resource": VIEW})
 

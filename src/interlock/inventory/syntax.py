@@ -10,6 +10,7 @@ syntax.proto.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -95,9 +96,9 @@ def parse_tree(checked: bytes) -> Node:
 
     Fails: `Bug` when the bytes are not what the checker writes.
     """
-    message = _message(_bytes(_message(checked), 2))
-    types = dict(_map_entries(message, 3))
     try:
+        message = _message(_bytes(_message(checked), 2))
+        types = dict(_map_entries(message, 3))
         return _Reader(types).node(_message(_bytes(message, 4)))
     except (IndexError, KeyError, UnicodeDecodeError, struct.error) as cause:
         raise Bug(f"A checked expression could not be read: {cause}") from cause
@@ -127,6 +128,45 @@ def walk(node: Node) -> Iterator[Node]:
         node = waiting.pop()
         yield node
         waiting.extend(children(node))
+
+
+def chain(node: Call) -> list[Node]:
+    """The operands of a tree of one operator, in order: `a && b && c` as three."""
+    found: list[Node] = []
+    waiting: list[Node] = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Call) and one.function == node.function:
+            waiting.extend(reversed(one.args))
+        else:
+            found.append(one)
+    return found
+
+
+def bare(node: Node) -> Node:
+    """The node without `dyn(…)` around it."""
+    while isinstance(node, Call) and node.function == "dyn":
+        node = node.args[0]
+    return node
+
+
+_PLAIN_PATTERN = re.compile(r"(\^?)([A-Za-z0-9_/: ,=@-]*)(\$?|\.\*)")
+
+
+def without_regex(node: Call) -> Node | None:
+    """`text.matches(pattern)` as a plain comparison, where the pattern is plain text between anchors; else None."""
+    text, pattern = node.args
+    if text.type != "string" or not isinstance(pattern, Const):
+        return None
+    found = _PLAIN_PATTERN.fullmatch(str(pattern.value))
+    if found is None:
+        return None
+    start, literal, end = found.groups()
+    part = Const(literal, "string")
+    if start and end == "$":
+        return Call("_==_", (text, part), member=False, type="bool")
+    function = "startsWith" if start else "endsWith" if end == "$" else "contains"
+    return Call(function, (text, part), member=True, type="bool")
 
 
 # --- from bytes -------------------------------------------------------------------------------------------------------

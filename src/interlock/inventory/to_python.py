@@ -34,8 +34,22 @@ from interlock.inventory.engine import Failed, Subjects, Trouble, instant_text, 
 from interlock.inventory.extensions import FUNCTIONS, equal
 from interlock.inventory.scope import FIELDS_BY_ROOT, Absent
 from interlock.inventory.selector import PARSED_MAX, Expression, Selector
-from interlock.inventory.syntax import Call, Comprehension, Const, Ident, Items, Node, Other, Select
+from interlock.inventory.syntax import (
+    Call,
+    Comprehension,
+    Const,
+    Ident,
+    Items,
+    Node,
+    Select,
+    bare,
+    chain,
+    without_regex,
+)
 from interlock.model.errors import Invalid
+
+STEPS_MAX = 2000
+"""Conditions written per expression: those that need both outcomes of a part double it at each level."""
 
 Predicate: TypeAlias = Callable[[Subjects], bool]
 Sieve: TypeAlias = Callable[[Iterable[Mapping[str, Any]]], list[Any]]
@@ -199,6 +213,7 @@ ERROR = _Error()
 _NUMBERS = frozenset({int, float})
 _MAPS = (dict, Mapping)  # dict first: asking an abstract class costs ten times as much
 _CONTAINERS = (list, tuple, *_MAPS)
+_KEYS = frozenset({str, bool, int, float})
 _SIZED = (str, list, *_MAPS)
 
 
@@ -256,8 +271,8 @@ def _in(element: Any, container: Any) -> Any:
         return ERROR
     if isinstance(container, list | tuple):
         return any(equal(one, element) for one in container)
-    if isinstance(container, _MAPS) and type(element) is str:
-        return element in container
+    if isinstance(container, _MAPS) and type(element) in _KEYS:
+        return type(element) is str and element in container
     return ERROR
 
 
@@ -413,7 +428,6 @@ _MIRRORED = {"_>_": "_<_", "_>=_": "_<=_"}
 _ORDER = {"_<_": ("<", "_less"), "_<=_": ("<=", "_less_or_equal")}
 _NEGATED = {"_==_": "_!=_", "_!=_": "_==_", "_<_": "_>=_", "_<=_": "_>_", "_>_": "_<=_", "_>=_": "_<_"}
 _TEXT_TESTS = {"startsWith": "_starts", "endsWith": "_ends", "contains": "_contains", "matches": "_matches"}
-_LITERAL = re.compile(r"(\^?)([A-Za-z0-9_/: ,=@-]*)(\$?|\.\*)")
 
 
 class _Writer:
@@ -421,6 +435,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.constants: dict[str, Any] = {}
+        self.steps = 0
 
     def constant(self, value: object) -> str:
         name = f"k{len(self.constants)}"
@@ -438,12 +453,15 @@ class _Writer:
         return self.condition(node, wanted=False)
 
     def condition(self, node: Node, *, wanted: bool) -> str:
+        self.steps += 1
+        if self.steps > STEPS_MAX:
+            raise _NotCompiledError
         match node:
             case Const(value=bool(value)):
                 return str(value is wanted)
             case Call(function="_&&_" | "_||_"):
                 word = " and " if (node.function == "_&&_") is wanted else " or "
-                return f"({word.join(self.condition(arg, wanted=wanted) for arg in _chain(node))})"
+                return f"({word.join(self.condition(arg, wanted=wanted) for arg in chain(node))})"
             case Call(function="!_", args=(operand,)):
                 return self.condition(operand, wanted=not wanted)
             case Call(function="_?_:_", args=(when, then, other)):
@@ -469,7 +487,7 @@ class _Writer:
         if isinstance(left, Const):
             left, right = right, left
         value, equality = self.value(left), function == "_==_"
-        if isinstance(right, Const) and not isinstance(_bare(left), Const) and (plain := _plain(right)):
+        if isinstance(right, Const) and not isinstance(bare(left), Const) and (plain := _plain(right)):
             if equality:
                 return f"({value} {plain} {right.value!r})"
             if _sure(left):
@@ -497,24 +515,19 @@ class _Writer:
                 return self.condition(inner, wanted=wanted)
             case Const():
                 return "False"
-            case Call(function="matches", args=(text, Const(value=str(pattern)))) if text.type == "string" and (
-                found := _LITERAL.fullmatch(pattern)
-            ):
-                return self.condition(_without_regex(text, found), wanted=wanted)
+            case Call(function="matches") if plain := without_regex(node):
+                return self.condition(plain, wanted=wanted)
             case Call(function="@in", args=(element, Items(elements=elements))) if wanted and all(
                 isinstance(one, Const) and one.type == "string" for one in elements
             ):
                 texts = tuple(one.value for one in elements if isinstance(one, Const))
                 held = frozenset(texts) if element.type == "string" else texts
                 return f"({self.value(element)} in {self.constant(held)})"
-            case Call(function="@in", args=(element, container)) if _sure(element) and container.type.startswith(
-                "map(string"
+            case Call(function="@in", args=(element, Ident() as container)) if (
+                _sure(element) and _sure(container) and element.type == "string"
             ):
-                if isinstance(container, Ident) and _sure(container) and element.type == "string":
-                    return f"({self.value(element)} {'in' if wanted else 'not in'} {self.value(container)})"
-            case Select(test=True, operand=operand) if (
-                isinstance(operand, Ident) and _sure(operand) and operand.type != "dyn"
-            ):
+                return f"({self.value(element)} {'in' if wanted else 'not in'} {self.value(container)})"
+            case Select(test=True, operand=Ident() as operand) if _sure(operand):
                 return f"({node.field!r} {'in' if wanted else 'not in'} {self.value(operand)})"
             case Call(function="startsWith" | "endsWith" as function, args=(text, part)) if (
                 _sure(text) and _sure(part) and text.type == part.type == "string"
@@ -554,7 +567,7 @@ class _Writer:
                 return f"{name}({self.value(node.range)}, {true}, {false})"
             case Comprehension():
                 return self.truth(node)
-            case Other():
+            case _:
                 raise _NotCompiledError
 
     def literal(self, node: Const) -> str:
@@ -669,19 +682,6 @@ def _variable(name: str) -> str:
     return f"v_{name.replace('@', 'at_')}"
 
 
-def _chain(node: Call) -> list[Node]:
-    """The operands of a tree of one operator, in order, so that Python sees a flat row."""
-    found: list[Node] = []
-    waiting: list[Node] = [node]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, Call) and one.function == node.function:
-            waiting.extend(reversed(one.args))
-        else:
-            found.append(one)
-    return found
-
-
 def _label(node: Node) -> tuple[Node, str] | None:
     """Map and key, when the node reads a fixed key of a map that is always there."""
     match node:
@@ -692,20 +692,3 @@ def _label(node: Node) -> tuple[Node, str] | None:
         case _:
             return None
     return (container, key) if _sure(container) and container.type.startswith("map(") else None
-
-
-def _bare(node: Node) -> Node:
-    """The node without `dyn(…)` around it."""
-    while isinstance(node, Call) and node.function == "dyn":
-        node = node.args[0]
-    return node
-
-
-def _without_regex(text: Node, found: re.Match[str]) -> Node:
-    """A pattern that is plain text between anchors, as the comparison that it is."""
-    start, literal, end = found.groups()
-    part = Const(literal, "string")
-    if start and end == "$":
-        return Call("_==_", (text, part), member=False, type="bool")
-    function = "startsWith" if start else "endsWith" if end == "$" else "contains"
-    return Call(function, (text, part), member=True, type="bool")
