@@ -18,7 +18,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 PACKAGE = TOP / "src" / "interlock"
-KEY = "il_wheel-test-key-0123456789abcdef"
+KEY = "0123456789abcdef." + 32 * "ab"
 
 pytestmark = pytest.mark.e2e
 

@@ -19,9 +19,11 @@ ORDER BY c.relname COLLATE "C";
 SELECT sequencename::text AS name, last_value FROM pg_sequences WHERE schemaname = current_schema()
 ORDER BY sequencename COLLATE "C";
 
+-- One sequence, by its name.
 -- name: set_sequence
 SELECT setval(to_regclass(quote_ident($1)), $2);
 
+-- Reads the catalogue, once a restore.
 -- name: list_foreign_keys
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop_it,
        format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS make_it
@@ -29,6 +31,7 @@ FROM pg_constraint
 WHERE contype = 'f' AND conparentid = 0 AND connamespace = to_regnamespace(quote_ident(current_schema()))
 ORDER BY conrelid, conname;
 
+-- A setting of the server; no table.
 -- name: find_server_version
 SELECT current_setting('server_version');
 

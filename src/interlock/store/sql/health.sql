@@ -16,6 +16,7 @@ WHERE a.deleted_at IS NULL
 ORDER BY ws.slug, a.name
 LIMIT 1000;
 
+-- Reads the whole table, which has a few dozen rows.
 -- name: list_counters
 SELECT name, label, value FROM counter;
 

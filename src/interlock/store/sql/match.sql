@@ -16,12 +16,15 @@ WHERE ($2::uuid[] IS NULL AND $3::uuid[] IS NULL) OR sd.deployment_id = ANY ($2:
 SELECT id, name, description, resource_selector, job_agent_selector, job_agent_config, job_agents, metadata, supersede
 FROM deployment WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL;
 
+-- Relies on environment's primary key.
 -- name: list_environments
 SELECT id, name, description, resource_selector, metadata, created_at FROM environment WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL;
 
+-- Relies on job_agent_name. A workspace has few of them.
 -- name: list_agents
 SELECT id, workspace_id, name, type, config, metadata FROM job_agent WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY id;
 
+-- Relies on policy_of_workspace.
 -- name: list_policies
 SELECT id, selector FROM policy WHERE workspace_id = $1 AND enabled AND deleted_at IS NULL ORDER BY id;
 
@@ -44,6 +47,7 @@ WHERE t.workspace_id = $1
   AND ($3::uuid[] IS NULL OR t.environment_id = ANY ($3::uuid[]))
   AND ($4::uuid[] IS NULL OR t.resource_id = ANY ($4::uuid[]));
 
+-- Reads the workspace's attached targets; no index has them alone.
 -- name: count_targets
 SELECT count(*) FROM target WHERE workspace_id = $1 AND state = 'attached';
 
@@ -51,6 +55,7 @@ SELECT count(*) FROM target WHERE workspace_id = $1 AND state = 'attached';
 -- name: lock_deployments
 SELECT id FROM deployment WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
+-- Relies on deployment's primary key.
 -- name: bump_deployments
 UPDATE deployment d SET generation = generation + 1, fence = fence + n.takes_away::int
 FROM unnest($1::uuid[], $2::boolean[]) AS n(id, takes_away) WHERE d.id = n.id;
@@ -93,12 +98,15 @@ SELECT id, name, deleted_at IS NOT NULL AS deleted FROM resource WHERE id = ANY 
 UNION ALL SELECT id, name, deleted_at IS NOT NULL FROM environment WHERE id = ANY ($1::uuid[])
 UNION ALL SELECT id, name, deleted_at IS NOT NULL FROM deployment WHERE id = ANY ($1::uuid[]);
 
+-- Relies on workspace's primary key.
 -- name: find_policies_fence
 SELECT policies_fence FROM workspace WHERE id = $1;
 
+-- Relies on workspace's primary key. It never goes back.
 -- name: set_policies_matched
 UPDATE workspace SET policies_matched = greatest(policies_matched, $2) WHERE id = $1;
 
+-- All of a workspace. Relies on deployment_name.
 -- name: list_deployment_ids
 SELECT id FROM deployment WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY id;
 
