@@ -31,7 +31,7 @@ async def work(url: str) -> None:
         async with store.read() as conn:
             began_at = await conn.fetchval("SELECT clock_timestamp()")
             seen = await conn.fetchval("SELECT n FROM asked WHERE key = $1", claim.key)
-        await asyncio.sleep(random.random() * 0.01)
+        await asyncio.sleep(random.random() * 0.03)
         try:
             async with store.tx(actor=ME, cause="stress", claim=claim) as tx:
                 await tx.conn.execute("UPDATE asked SET seen = $2 WHERE key = $1", claim.key, seen)

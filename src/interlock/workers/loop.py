@@ -152,17 +152,18 @@ class Loop:
             if monotonic_s() >= self._dig_at_s:
                 await dig_up_work(conn, self.kinds)
                 self._dig_at_s = monotonic_s() + self._poll_s
+            # Before the claim: what becomes due in between is claimed. The other way round it would be in neither.
+            next_s = await find_next_ready_s(conn, self.kinds)
             claims = await claim_work(conn, self.kinds, items_max=free, owner=self.owner, lease_s=self._lease_s)
             for claim in claims:
                 self._held[claim.kind, claim.key] = claim
                 task = asyncio.create_task(self._look(claim), name=f"{claim.kind} {claim.key}")
                 self._tasks.add(task)
                 task.add_done_callback(self._free_slot)
-            self._more_to_take = len(claims) == free
-            if self._more_to_take:
-                return self._poll_s
-            next_s = await find_next_ready_s(conn, self.kinds)
-        return self._poll_s if next_s is None else min(self._poll_s, next_s + 0.001)
+        self._more_to_take = len(claims) == free
+        if self._more_to_take or next_s is None:
+            return self._poll_s
+        return min(self._poll_s, next_s + 0.001)
 
     def _free_slot(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
