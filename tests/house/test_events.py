@@ -16,10 +16,37 @@ def test_every_kind_is_named_subject_and_what_and_has_a_sentence() -> None:
     assert [kind for kind, line in KINDS.items() if len(line.split()) < 3 or not line.rstrip().endswith(".")] == []
 
 
+NO_DOOR_YET = {
+    "approval.voided", "freeze.expired", "key.revoked", "pin.removed", "pin.set", "quarantine.cleared", "rollout.aborted",
+    "rollout.paused", "rollout.resumed", "skip.removed", "skip.set",
+}  # fmt: skip
+"""Kinds whose tables and rules exist, and that no request can cause yet. Whoever opens the door takes its kind from here."""
+
+
+def recorded_kinds() -> set[str]:
+    """The kinds that the code names whole, in SQL too, or completes (`f"verification.{status}"`)."""
+    paths = [path for path in modules() if path != CATALOGUE]
+    named = {text for path in paths for _, text in texts_of(tree_of(path))}
+    named |= {word for path in (SRC / "store").rglob("*.sql") for word in re.findall(r"'([a-z_.]+)'", path.read_text())}
+    begun = {
+        part.value
+        for path in paths
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values[:1]
+        if isinstance(part, ast.Constant) and str(part.value).endswith(".")
+    }
+    return {kind for kind in KINDS if kind in named or f"{kind.partition('.')[0]}." in begun}
+
+
 def test_every_documented_kind_is_recorded_somewhere() -> None:
-    used = {text for path in modules() if path != CATALOGUE for _, text in texts_of(tree_of(path))}
-    used |= {word for path in (SRC / "store").rglob("*.sql") for word in re.findall(r"'([a-z_.]+)'", path.read_text())}
-    assert not set(KINDS) - used, sorted(set(KINDS) - used)
+    silent = set(KINDS) - recorded_kinds() - NO_DOOR_YET
+    assert not silent, sorted(silent)
+
+
+def test_a_kind_that_is_recorded_has_a_door() -> None:
+    assert not NO_DOOR_YET & recorded_kinds(), sorted(NO_DOOR_YET & recorded_kinds())
+    assert set(KINDS) >= NO_DOOR_YET
 
 
 def test_every_recorded_kind_is_documented() -> None:
