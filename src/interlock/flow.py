@@ -29,7 +29,15 @@ from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.event import Actor
 from interlock.model.job import AgentClass, Handover, JobStatus, Observation
 from interlock.store.facts import load_facts
-from interlock.store.jobs import FlowJob, apply_observation, begin_handover, find_flow_job, offer_job, settle_handover
+from interlock.store.jobs import (
+    FlowJob,
+    apply_observation,
+    begin_handover,
+    find_flow_job,
+    judge_again,
+    offer_job,
+    settle_handover,
+)
 from interlock.store.plan import commit_plan, lock_deployment
 from interlock.store.targets import (
     Touched,
@@ -54,6 +62,8 @@ SETTLE_S = 60.0
 STALE_TRIES = 2
 """After so many lost races in a row a round locks first and loads then, so that it ends."""
 
+NO_SUCH_RUN = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The outside knows no such run.")
+
 ROUND_GAP_MAX_S = 2.0
 ROUNDS_KEPT_MAX = 10_000
 
@@ -71,10 +81,10 @@ class Flow:
     metrics: Mapping[str, Metric]
     metric_timeout_s: float = 30.0
     round_gap_s: float = 0.05
+    cancel_timeout_s: float = 300.0
     round_at_s: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    # decide_round
-    # --------------------------------------------------------------------------------------------------------------
+    # decide_round -----------------------------------------------------------------------------------------------------
 
     async def decide_round(self, claim: Claim) -> datetime | None:
         """One round of one deployment: load, decide, commit."""
@@ -117,8 +127,7 @@ class Flow:
             if loaded is not None:
                 await commit_plan(tx, loaded, decide(loaded.facts, loaded.now))
 
-    # dispatch_job
-    # --------------------------------------------------------------------------------------------------------------
+    # dispatch_job -----------------------------------------------------------------------------------------------------
 
     async def dispatch_job(self, claim: Claim) -> datetime | None:
         """Hand a job over. What an unanswered start allows is the agent's class (core.md section 5)."""
@@ -138,7 +147,8 @@ class Flow:
         if job.handover is Handover.WAITING:
             async with self._tx(job, "dispatch", claim) as tx:
                 if not await begin_handover(tx, job):
-                    return None  # undecided facts, or the decision ran out: the next round judges the job again
+                    await judge_again(tx, job)  # undecided facts have asked for their round already
+                    return None
             job = replace(job, handover=Handover.STARTING, attempt=job.attempt + 1)
         elif agent.klass is AgentClass.FINDABLE:
             return await self._find_run(claim, job, agent)
@@ -185,15 +195,15 @@ class Flow:
                 async with self._tx(job, "dispatch", claim) as tx:
                     await settle_handover(tx, job, Handover.UNCERTAIN, events=[job.event("job.uncertain")])
             return now + timedelta(seconds=5)
-        config: Mapping[str, object] = job.for_agent().config
-        if config.get("repeatUncertain") is True:
-            return await self._start_run(claim, job, agent)
+        if job.for_agent().config.get("repeatUncertain") is True:
+            async with self._tx(job, "dispatch", claim) as tx:
+                await settle_handover(tx, job, Handover.WAITING, events=[job.event("job.not_started")])
+            return now
         seen = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The start was not answered and no run was found.")
         await self._record(claim, job, seen, source=agent.kind)
         return None
 
-    # observe_job
-    # ---------------------------------------------------------------------------------------------------------------
+    # observe_job ------------------------------------------------------------------------------------------------------
 
     async def observe_job(self, claim: Claim) -> datetime | None:
         """Ask the agent how a run goes, or for its end where a cancel was asked."""
@@ -204,23 +214,39 @@ class Flow:
         agent = self.agents.get(job.agent_type)
         if agent is None:
             return None
-        if job.handover is Handover.WAITING and job.cancel_asked_at is not None:
-            await self._record(claim, job, Observation(JobStatus.CANCELLED, job.cancel_reason), source="cancel")
-            return None
+        if job.cancel_asked_at is not None:
+            return await self._follow_cancel(claim, job, agent)
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
-        ask = agent.cancel if job.cancel_asked_at is not None else agent.observe
         async with asyncio.timeout(AGENT_CALL_S):
-            seen = await ask(job.for_agent())
-        if seen is None:
-            seen = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The outside knows no such run.")
+            seen = await agent.observe(job.for_agent())
+        return await self._seen(claim, job, agent, seen or NO_SUCH_RUN)
+
+    async def _follow_cancel(self, claim: Claim, job: FlowJob, agent: Agent) -> datetime | None:
+        """A cancel is asked for, not assumed: the target stays occupied until the outside confirms, or time is up."""
+        if job.handover is Handover.WAITING:
+            await self._record(claim, job, Observation(JobStatus.CANCELLED, job.cancel_reason), source="cancel")
+            return None
+        over_at = (job.cancel_asked_at or job.created_at) + timedelta(seconds=self.cancel_timeout_s)
+        if self.store.now() >= over_at:
+            silent = f"The outside did not confirm the cancel within {self.cancel_timeout_s:g} s."
+            await self._record(claim, job, Observation(JobStatus.CANCELLED, silent), source="cancel")
+            return None
+        if agent.klass is AgentClass.ASKED:
+            return over_at  # whoever claimed it reads the cancel in the job, and reports its end
+        if job.handover is not Handover.STARTED:
+            return self.store.now() + timedelta(seconds=1)
+        async with asyncio.timeout(AGENT_CALL_S):
+            seen = await agent.cancel(job.for_agent())
+        return await self._seen(claim, job, agent, seen or NO_SUCH_RUN)
+
+    async def _seen(self, claim: Claim, job: FlowJob, agent: Agent, seen: Observation) -> datetime | None:
         status = await self._record(claim, job, seen, source=agent.kind)
         if status.terminal or agent.observe_every_s is None:
             return None
         return self.store.now() + timedelta(seconds=agent.observe_every_s)
 
-    # take_measurement
-    # ----------------------------------------------------------------------------------------------------------
+    # take_measurement -------------------------------------------------------------------------------------------------
 
     async def take_measurement(self, claim: Claim) -> datetime | None:
         """Ask a metric's provider once. Only a change of state wakes the deployment."""
@@ -242,8 +268,7 @@ class Flow:
         ) as tx:
             return await record_measurement(tx, metric, measured)
 
-    # match_inventory
-    # -----------------------------------------------------------------------------------------------------------
+    # match_inventory --------------------------------------------------------------------------------------------------
 
     async def match_inventory(self, claim: Claim) -> datetime | None:
         """Match what an object touches once more, after its commit: how two concurrent changes meet."""
@@ -273,9 +298,7 @@ class Flow:
             await request_rounds(tx, claim.key, workspace_id=claim.workspace_id)
         return None
 
-    #
-    #
-    # -----------------------------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------------------------------
 
     def _tx(self, job: FlowJob, cause: str, claim: Claim) -> AbstractAsyncContextManager[Tx]:
         """A transaction about one job, which commits only while the claim is ours."""

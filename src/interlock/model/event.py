@@ -122,6 +122,7 @@ KINDS: dict[str, str] = {
     "job.created": "A step of a move waits for its agent.",
     "job.handed_over": "The agent has the job.",
     "job.uncertain": "The hand-over was not answered: whether the outside runs it is unknown.",
+    "job.not_started": "No run came of an unanswered hand-over; the job waits again for its next attempt.",
     "job.status_changed": "The job went from one status to another.",
     "job.withdrawn": "The job was taken back before anybody had it.",
     "job.claimed": "A pull agent took the job.",

@@ -203,6 +203,16 @@ async def begin_handover(tx: Tx, job: FlowJob) -> bool:
     return True
 
 
+async def judge_again(tx: Tx, job: FlowJob) -> None:
+    """A hand-over was refused: ask for a round if the verdicts behind the job have run out of time.
+
+    Why:    where a fact is undecided its writer asked for the round; the instant at which a verdict may change is the
+            plan's wake-up. This is the second road to the same round.
+    """
+    if await tx.conn.fetchval(Q.is_out_of_time, job.id):
+        await tx.record(wakes=[_round(job)])
+
+
 async def _note_start(tx: Tx, job: FlowJob) -> None:
     """The target has been handed this version: its mark, its move."""
     started = await tx.conn.fetchrow(Q.start_move, job.move_id)

@@ -30,7 +30,7 @@ import orjson
 
 from interlock.decide import ENGINE_VERSION
 from interlock.decide.facts import Facts, Move
-from interlock.decide.plan import MoveEnd, NewRequest, Plan, RolloutState
+from interlock.decide.plan import MoveEnd, NewRequest, Plan, RolloutState, TargetChange
 from interlock.inventory.targets import deep_merge
 from interlock.model.canonical import digest
 from interlock.model.errors import Stale
@@ -44,6 +44,9 @@ from interlock.store.tx import Change, Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
 
 Q = queries("plan")
+
+SLOT_AGAIN_S = 1.0
+"""When a round whose move found its slot taken looks again, if no freed slot asks for it before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,10 @@ async def commit_plan(tx: Tx, loaded: Loaded, plan: Plan, *, round_ms: int = 0) 
     plan, left_out = await _take_slots(tx, facts, plan)
     if not plan.empty:
         await _write(tx, loaded, plan)
-    wake_at = now if left_out else plan.wake_at
+    wake_at = plan.wake_at
+    if left_out:  # whoever frees a slot asks for a round too; this is the net
+        again_at = now + timedelta(seconds=SLOT_AGAIN_S)
+        wake_at = again_at if wake_at is None else min(wake_at, again_at)
     finish = (facts.deployment_id, facts.fence, facts.rules_fence, now, wake_at, round_ms)
     wakes = [WorkRequest("round", facts.deployment_id, facts.workspace_id, wake_at, OWN_FACTS)] if wake_at else []
     wakes += [
@@ -93,11 +99,8 @@ async def lock_deployment(conn: Conn, deployment_id: str) -> bool:
     """Lock a deployment and share its workspace's rules, before loading: a round that lost races must end. Says
     whether it exists.
     """
-    head = await conn.fetchrow(Q.lock_deployment, deployment_id)
-    if head is None or head["deleted_at"] is not None:
-        return False
-    await conn.fetchval(Q.share_rules, head["workspace_id"])
-    return True
+    head = await conn.fetchrow(Q.lock_fences, deployment_id)
+    return head is not None and head["deleted_at"] is None
 
 
 async def lock_fences(tx: Tx, facts: Facts) -> None:
@@ -105,11 +108,10 @@ async def lock_fences(tx: Tx, facts: Facts) -> None:
 
     Fails: `Stale` when something that can take something away was committed since, or the deployment was deleted.
     """
-    head = await tx.conn.fetchrow(Q.lock_deployment, facts.deployment_id)
-    rules_fence = await tx.conn.fetchval(Q.share_rules, facts.workspace_id)
+    head = await tx.conn.fetchrow(Q.lock_fences, facts.deployment_id)
     if head is None or head["deleted_at"] is not None:
         raise Stale("The deployment is gone.")
-    if (head["fence"], rules_fence) != (facts.fence, facts.rules_fence):
+    if (head["fence"], head["rules_fence"]) != (facts.fence, facts.rules_fence):
         raise Stale("Facts that can take something away arrived since the snapshot.")
 
 
@@ -141,15 +143,17 @@ async def _take_slots(tx: Tx, facts: Facts, plan: Plan) -> tuple[Plan, tuple[str
 
 
 def without_moves(plan: Plan, refused: Iterable[str]) -> Plan:
-    """The plan without some of its new moves, and without the jobs and slots that came with them."""
+    """The plan without some of its new moves, and without the jobs, slots and rows that came with them."""
     gone = frozenset(refused)
     if not gone:
         return plan
+    targets = {move.target_id for move in plan.moves if move.id in gone}
     return replace(
         plan,
         moves=tuple(move for move in plan.moves if move.id not in gone),
         jobs=tuple(job for job in plan.jobs if job.move_id not in gone),
         slots=tuple(claim for claim in plan.slots if claim.move_id not in gone),
+        target_decisions=tuple(row for row in plan.target_decisions if row.target_id not in targets),
     )
 
 
@@ -204,14 +208,8 @@ def _states(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
         changes.append(Change(Q.end_moves, (*columns, now), rows=len(ends)))
     if plan.verifying:
         changes.append(Change(Q.mark_verifying, (list(plan.verifying),)))
-    if plan.target_changes:
-        rows = plan.target_changes
-        current = [one.current.id if one.current else None for one in rows]
-        good = [one.good.id if one.good else None for one in rows]
-        changes.append(Change(Q.set_where_targets_are, ([one.target_id for one in rows], current, good)))
-    if plan.desired_by_target:
-        targets, versions = zip(*plan.desired_by_target, strict=True)
-        changes.append(Change(Q.set_desired, (list(targets), list(versions))))
+    if plan.target_changes or plan.desired_by_target:
+        changes.append(Change(Q.set_where_targets_are, _where_columns(plan)))
     if plan.landings:
         landings = plan.landings
         changes.append(
@@ -247,6 +245,21 @@ def _states(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
         changes.append(Change(Q.insert_changes, (*owner, *columns_c, now)))
     changes.extend(_rollouts(plan, owner, now))
     return changes
+
+
+def _where_columns(plan: Plan) -> tuple[list[Any], ...]:
+    """Each target whose place or aim changes once, with the columns of `set_where_targets_are`."""
+    changes = {change.target_id: change for change in plan.target_changes}
+    desired = dict(plan.desired_by_target)
+    ids = sorted({*changes, *desired})
+    places = [changes.get(one, TargetChange(one)) for one in ids]
+    return (
+        ids,
+        [one.current.id if one.current else None for one in places],
+        [one.good.id if one.good else None for one in places],
+        [desired.get(one) for one in ids],
+        [one in desired for one in ids],
+    )
 
 
 def _rollouts(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
@@ -452,7 +465,6 @@ def _verifications(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Ch
     if plan.verifications:
         new = plan.verifications
         columns = ([v.verification.id for v in new], [v.verification.job_id for v in new], [v.move_id for v in new])
-        changes.append(Change(Q.insert_verifications, (*owner, now, *columns)))
         metrics = [(v.verification.id, n, policy, spec) for v in new for n, (policy, spec) in enumerate(v.metrics)]
         columns_m = (
             [metric_id(verification, n) for verification, n, _, _ in metrics],
@@ -463,7 +475,7 @@ def _verifications(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Ch
             [policy for _, _, policy, _ in metrics],
             [now + timedelta(seconds=spec.warm_up_seconds) for _, _, _, spec in metrics],
         )
-        changes.append(Change(Q.insert_verification_metrics, columns_m))
+        changes.append(Change(Q.insert_verifications, (*owner, now, *columns, *columns_m)))
     if plan.requests:
         asked = plan.requests
         columns_a = (
@@ -499,9 +511,7 @@ def _wakes(facts: Facts, plan: Plan, now: datetime) -> list[WorkRequest]:
     return wakes
 
 
-# Events
-#
-# -----------------------------------------------------------------------------------------------------------------------
+# Events -------------------------------------------------------------------------------------------------------------
 
 ROLLOUT_EVENTS = {
     "open": "rollout.opened",

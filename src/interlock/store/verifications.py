@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from interlock.judge.machine import VerificationProgress, judge_verification
 from interlock.model.event import Event, Ref
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState, parse_metric
@@ -126,7 +128,7 @@ async def _measurements(conn: Conn, verification_id: str) -> dict[str, list[Meas
 
 
 async def _write_progress(
-    tx: Tx, metric: DueMetric, rows: Sequence[Mapping[str, Any]], progress: VerificationProgress
+    tx: Tx, metric: DueMetric, rows: Sequence[asyncpg.Record], progress: VerificationProgress
 ) -> None:
     changes = [
         Change(Q.set_metric_state, (row["id"], each.state.value, each.reason, each.next_at))

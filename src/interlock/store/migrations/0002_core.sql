@@ -539,6 +539,7 @@ CREATE TABLE move (
 CREATE UNIQUE INDEX move_one_open ON move (target_id) WHERE closed_at IS NULL;
 CREATE INDEX move_open_of_deployment ON move (deployment_id) WHERE closed_at IS NULL;
 CREATE INDEX move_of_rollout ON move (rollout_id);
+CREATE INDEX move_for_pin ON move (deployment_id, admitted_at) WHERE kind = 'pin';
 CREATE INDEX move_of_target ON move (target_id, admitted_at DESC);
 
 CREATE TABLE job (

@@ -15,10 +15,34 @@ FROM system_environment se JOIN environment e ON e.id = se.environment_id
 WHERE se.system_id IN (SELECT system_id FROM system_deployment WHERE deployment_id = $1) AND e.deleted_at IS NULL
 GROUP BY e.id;
 
--- Attached targets, and those that left while something of theirs still runs or a live rollout counts them.
--- Relies on target's unique key (deployment first), move_open_of_deployment and rollout_one_open.
+-- The newest $2 versions, and those that a target, pin, move or live rollout names. `concerned` are those whose history a round may look at:
+-- those that some target may still take, and those that move. Relies on version_newest and target's unique key (deployment first).
+-- name: load_versions
+WITH attached AS MATERIALIZED (
+    SELECT mark_version_id, current_release_id, good_release_id FROM target WHERE deployment_id = $1 AND state = 'attached'
+), moving AS MATERIALIZED (
+    SELECT DISTINCT version_id AS id FROM move WHERE deployment_id = $1 AND closed_at IS NULL
+), oldest AS MATERIALIZED (
+    SELECT v.created_at, v.id FROM version v
+    WHERE v.id IN (SELECT mark_version_id FROM attached) AND NOT EXISTS (SELECT FROM attached WHERE mark_version_id IS NULL)
+    ORDER BY v.created_at, v.id LIMIT 1
+), named AS (
+    SELECT mark_version_id AS id FROM attached
+    UNION SELECT version_id FROM release WHERE id IN (SELECT current_release_id FROM attached UNION SELECT good_release_id FROM attached)
+    UNION SELECT version_id FROM pin WHERE deployment_id = $1 AND removed_at IS NULL
+    UNION SELECT id FROM moving
+    UNION SELECT version_id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted')
+    UNION (SELECT id FROM version WHERE deployment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2)
+)
+SELECT v.id, v.tag, v.name, v.status, v.created_at, v.metadata, v.message, v.author_id, c.id AS change_id,
+       (SELECT p.id FROM principal p WHERE p.name = v.metadata ->> 'interlock/author') AS named_author_id,
+       coalesce((SELECT (v.created_at, v.id) >= (o.created_at, o.id) FROM oldest o), true) OR v.id IN (SELECT id FROM moving) AS concerned
+FROM named JOIN version v ON v.id = named.id JOIN change c ON c.version_id = v.id AND c.kind = 'version';
+
+-- Attached targets, and those that left and still count: something of theirs runs, a live rollout has them, or one of the versions $2 landed
+-- on them. Relies on target's unique key (deployment first), move_open_of_deployment, rollout_one_open and landed_of_version.
 -- name: load_targets
-SELECT t.id, t.environment_id, t.resource_id, t.state, t.attached_at, t.policy_set_id, t.agent_state, t.config_digest,
+SELECT t.id, t.environment_id, t.resource_id, t.state, t.attached_at, t.detached_at, t.policy_set_id, t.agent_state, t.config_digest,
        t.desired_version_id, t.mark_version_id, t.last_started_at, r.name AS resource_name,
        c.id AS current_id, c.version_id AS current_version_id, c.config_digest AS current_config_digest,
        g.id AS good_id, g.version_id AS good_version_id, g.config_digest AS good_config_digest
@@ -28,24 +52,10 @@ LEFT JOIN release c ON c.id = t.current_release_id
 LEFT JOIN release g ON g.id = t.good_release_id
 WHERE t.deployment_id = $1
   AND (t.state = 'attached'
-       OR EXISTS (SELECT FROM move m WHERE m.target_id = t.id AND m.closed_at IS NULL)
+       OR t.id IN (SELECT target_id FROM move WHERE deployment_id = $1 AND closed_at IS NULL)
+       OR t.id IN (SELECT target_id FROM landed WHERE version_id = ANY ($2::uuid[]))
        OR t.detached_at >= (SELECT min(o.opened_at) FROM rollout o
                             WHERE o.deployment_id = $1 AND o.state IN ('open', 'paused', 'halted')));
-
--- The newest $2 versions, and those that a target, pin, move or live rollout names. Relies on version_newest.
--- name: load_versions
-WITH named AS (
-    SELECT mark_version_id AS id FROM target WHERE deployment_id = $1 AND state = 'attached'
-    UNION SELECT r.version_id FROM target t JOIN release r ON r.id IN (t.current_release_id, t.good_release_id)
-          WHERE t.deployment_id = $1 AND t.state = 'attached'
-    UNION SELECT version_id FROM pin WHERE deployment_id = $1 AND removed_at IS NULL
-    UNION SELECT version_id FROM move WHERE deployment_id = $1 AND closed_at IS NULL
-    UNION SELECT version_id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted')
-    UNION (SELECT id FROM version WHERE deployment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2)
-)
-SELECT v.id, v.tag, v.name, v.status, v.created_at, v.metadata, v.message, v.author_id, c.id AS change_id,
-       (SELECT p.id FROM principal p WHERE p.name = v.metadata ->> 'interlock/author') AS named_author_id
-FROM named JOIN version v ON v.id = named.id JOIN change c ON c.version_id = v.id AND c.kind = 'version';
 
 -- $1 are the policy sets of the targets. Relies on primary keys.
 -- name: load_policies
@@ -64,7 +74,8 @@ SELECT id, change_id, environment_id, kind, version_id, state, opened_at, target
 FROM rollout
 WHERE deployment_id = $1 AND (state IN ('open', 'paused', 'halted') OR version_id = ANY ($2::uuid[]));
 
--- Open moves, and all moves of live rollouts. Relies on move_open_of_deployment and move_of_rollout.
+-- Open moves, all moves of live rollouts, and those for a pin since the oldest pin in force.
+-- Relies on move_open_of_deployment, move_of_rollout and move_for_pin.
 -- name: load_moves
 SELECT m.id, m.target_id, m.environment_id, m.rollout_id, m.change_id, m.kind, m.version_id, m.state, m.decision_id, m.admitted_at,
        m.started_at, m.closed_at, m.reason, m.undoes_move_id,
@@ -73,43 +84,44 @@ SELECT m.id, m.target_id, m.environment_id, m.rollout_id, m.change_id, m.kind, m
 FROM (SELECT * FROM move WHERE deployment_id = $1 AND closed_at IS NULL
       UNION
       SELECT * FROM move WHERE rollout_id IN (SELECT id FROM rollout
-                                              WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted'))) AS m
+                                              WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted'))
+      UNION
+      SELECT * FROM move WHERE deployment_id = $1 AND kind = 'pin'
+          AND admitted_at >= (SELECT min(created_at) FROM pin WHERE deployment_id = $1 AND removed_at IS NULL
+                              AND (expires_at IS NULL OR expires_at > interlock_now()))) AS m
 JOIN release t ON t.id = m.to_release_id
 LEFT JOIN release f ON f.id = m.from_release_id;
 
--- The jobs of open moves, oldest first. Relies on move_open_of_deployment and job_of_move.
--- name: load_jobs
-SELECT j.id, j.move_id, j.status, j.handover, j.created_at, j.completed_at, j.cancel_asked_at IS NOT NULL AS cancel_asked, j.message
+-- The jobs and verifications of open moves, oldest first. Relies on move_open_of_deployment, job_of_move and verification_of_move.
+-- name: load_steps
+SELECT true AS is_job, j.id, j.move_id, j.status AS state, j.handover, NULL::uuid AS job_id, j.created_at AS began_at,
+       j.completed_at AS ended_at, j.cancel_asked_at IS NOT NULL AS cancel_asked, j.message
 FROM move m JOIN job j ON j.move_id = m.id
 WHERE m.deployment_id = $1 AND m.closed_at IS NULL
-ORDER BY j.created_at, j.id;
-
--- The verifications of open moves, oldest first. Relies on verification_of_move.
--- name: load_verifications
-SELECT v.id, v.move_id, v.subject_id AS job_id, v.state, v.ended_at, v.message
+UNION ALL
+SELECT false, v.id, v.move_id, v.state, NULL, v.subject_id, v.started_at, v.ended_at, false, v.message
 FROM move m JOIN verification v ON v.move_id = m.id
 WHERE m.deployment_id = $1 AND m.closed_at IS NULL AND v.subject_kind = 'job'
-ORDER BY v.started_at, v.id;
+ORDER BY began_at, id;
 
--- What attached targets did with the versions $2. Relies on landed_of_version.
+-- What targets did with the versions $1, whether they are still attached or count as having left. Relies on landed_of_version.
 -- name: load_landed
-SELECT l.target_id, l.version_id, l.first_success_at, l.verified_at, l.left_at
-FROM landed l JOIN target t ON t.id = l.target_id
-WHERE l.version_id = ANY ($2::uuid[]) AND t.deployment_id = $1 AND t.state = 'attached';
+SELECT target_id, version_id, first_success_at, verified_at, left_at FROM landed WHERE version_id = ANY ($1::uuid[]);
 
--- The latest word of each person on the versions $2. Relies on approval_of_version.
--- name: load_approvals
+-- The requests about the versions $1, and the latest word of each person on them. Relies on approval_request_of_version and
+-- approval_of_version.
+-- name: load_answers
+SELECT id AS request_id, NULL::uuid AS version_id, NULL::uuid AS environment_id, NULL::uuid AS principal_id, NULL AS name, NULL AS verdict,
+       NULL::timestamptz AS given_at
+FROM approval_request WHERE version_id = ANY ($1::uuid[])
+UNION ALL
 SELECT * FROM (
     SELECT DISTINCT ON (a.version_id, a.environment_id, a.principal_id)
-           a.version_id, a.environment_id, a.principal_id, p.name, a.verdict, a.given_at
+           NULL::uuid, a.version_id, a.environment_id, a.principal_id, p.name, a.verdict, a.given_at
     FROM approval a JOIN principal p ON p.id = a.principal_id
     WHERE a.version_id = ANY ($1::uuid[])
     ORDER BY a.version_id, a.environment_id, a.principal_id, a.given_at DESC, a.id DESC) AS latest
 WHERE verdict IN ('approved', 'rejected');
-
--- Relies on approval_request_of_version.
--- name: load_requests
-SELECT id FROM approval_request WHERE version_id = ANY ($1::uuid[]);
 
 -- Freezes in force that concern the deployment; `environment_ids` is NULL where all environments are meant. Relies on freeze_in_force.
 -- name: load_freezes
@@ -128,24 +140,25 @@ WHERE d.id = $1 AND f.thawed_at IS NULL AND (f.expires_at IS NULL OR f.expires_a
 -- Pins, skips and quarantines in force, each with its columns as JSON. Relies on pin_in_force, skip_in_force, quarantine_in_force.
 -- name: load_overrides
 SELECT 'pin' AS kind, id, version_id, environment_id, target_id, NULL::uuid AS resource_id, NULL AS rule_id, reason, NULL AS config_digest,
-       created_at, expires_at
+       created_at, expires_at, NULL::uuid AS failed_version_id
 FROM pin WHERE deployment_id = $1 AND removed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())
 UNION ALL
-SELECT 'skip', id, version_id, environment_id, NULL, resource_id, rule_id, reason, NULL, created_at, expires_at
+SELECT 'skip', id, version_id, environment_id, NULL, resource_id, rule_id, reason, NULL, created_at, expires_at, NULL
 FROM skip WHERE deployment_id = $1 AND removed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())
 UNION ALL
-SELECT 'quarantine', id, version_id, NULL, target_id, NULL, NULL, '', config_digest, set_at, NULL
-FROM quarantine WHERE deployment_id = $1 AND cleared_at IS NULL;
+SELECT 'quarantine', q.id, q.version_id, NULL, q.target_id, NULL, NULL, '', q.config_digest, q.set_at, NULL,
+       CASE WHEN q.config_digest IS NOT NULL THEN m.version_id END
+FROM quarantine q JOIN move m ON m.id = q.move_id WHERE q.deployment_id = $1 AND q.cleared_at IS NULL;
 
--- The latest decision of each subject over the versions $2. Relies on decision_of_deployment.
--- name: load_decisions
-SELECT DISTINCT ON (subject) subject, id, digest
-FROM decision WHERE deployment_id = $1 AND version_id = ANY ($2::uuid[])
-ORDER BY subject, at DESC, id DESC;
-
--- Relies on target_decision_of_deployment.
--- name: load_target_decisions
-SELECT target_id, digest, since FROM target_decision WHERE deployment_id = $1;
+-- The latest decision of each subject over the versions $2 (`subject` says which), and each target's. Relies on decision_of_deployment and
+-- target_decision_of_deployment.
+-- name: load_decided
+SELECT * FROM (
+    SELECT DISTINCT ON (subject) subject, NULL::uuid AS target_id, id, digest, NULL::timestamptz AS since
+    FROM decision WHERE deployment_id = $1 AND version_id = ANY ($2::uuid[])
+    ORDER BY subject, at DESC, id DESC) AS shared
+UNION ALL
+SELECT NULL, target_id, NULL, digest, since FROM target_decision WHERE deployment_id = $1;
 
 -- The CEL maps of a freeze's selector, only when one has a selector. Relies on target's unique key.
 -- name: load_selector_views

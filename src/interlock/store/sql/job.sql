@@ -15,6 +15,10 @@ WHERE id = $1 AND status = 'pending' AND handover = 'waiting' AND cancel_asked_a
   AND (valid_until IS NULL OR interlock_now() < valid_until) AND EXISTS (SELECT FROM allowed)
 RETURNING id;
 
+-- Relies on job's primary key.
+-- name: is_out_of_time
+SELECT status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL AND valid_until <= interlock_now() FROM job WHERE id = $1;
+
 -- A pull agent's claim: the same conditions, from queued. Relies on primary keys.
 -- name: claim_job
 WITH allowed AS MATERIALIZED (

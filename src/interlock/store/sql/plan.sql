@@ -2,13 +2,12 @@
 
 -- Locks, in the order that holds everywhere: the deployment, the workspace, slot groups by key.
 
--- Relies on deployment's primary key.
--- name: lock_deployment
-SELECT fence, workspace_id, deleted_at FROM deployment WHERE id = $1 FOR UPDATE;
-
--- Relies on workspace's primary key.
--- name: share_rules
-SELECT rules_fence FROM workspace WHERE id = $1 FOR SHARE;
+-- The deployment first, then its workspace's rules: the row marks are taken in this order. Relies on primary keys.
+-- name: lock_fences
+SELECT d.fence, d.deleted_at, w.rules_fence
+FROM deployment d JOIN workspace w ON w.id = d.workspace_id
+WHERE d.id = $1
+FOR UPDATE OF d FOR SHARE OF w;
 
 -- name: ensure_slot_groups
 INSERT INTO slot_group (workspace_id, key) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING;
@@ -57,15 +56,12 @@ WHERE id = ANY ($1::uuid[])
 -- name: mark_verifying
 UPDATE move SET state = 'verifying' WHERE id = ANY ($1::uuid[]) AND closed_at IS NULL;
 
--- NULL leaves a column as it was. Relies on target's primary key.
+-- NULL leaves what a target runs as it was; `desired` is written where it `goes` elsewhere. Relies on target's primary key.
 -- name: set_where_targets_are
-UPDATE target t SET current_release_id = coalesce(n.current, t.current_release_id), good_release_id = coalesce(n.good, t.good_release_id)
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS n(id, current, good) WHERE t.id = n.id;
-
--- Relies on target's primary key.
--- name: set_desired
-UPDATE target t SET desired_version_id = n.version_id
-FROM unnest($1::uuid[], $2::uuid[]) AS n(id, version_id) WHERE t.id = n.id;
+UPDATE target t
+SET current_release_id = coalesce(n.current, t.current_release_id), good_release_id = coalesce(n.good, t.good_release_id),
+    desired_version_id = CASE WHEN n.goes THEN n.desired ELSE t.desired_version_id END
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::boolean[]) AS n(id, current, good, desired, goes) WHERE t.id = n.id;
 
 -- name: upsert_landings
 INSERT INTO landed (target_id, version_id, first_success_at, verified_at, left_at)
@@ -143,13 +139,14 @@ FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS n(id, decision_id, val
 WHERE j.id = n.id AND j.status IN ('pending', 'queued')
   AND (j.decision_id, j.valid_until) IS DISTINCT FROM (n.decision_id, n.valid_until);
 
+-- Verifications with their metrics; the constraint between them is checked at the statement's end.
 -- name: insert_verifications
-INSERT INTO verification (workspace_id, deployment_id, subject_kind, started_at, id, subject_id, move_id)
-SELECT $1, $2, 'job', $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[]) AS n;
-
--- name: insert_verification_metrics
+WITH begun AS (
+    INSERT INTO verification (workspace_id, deployment_id, subject_kind, started_at, id, subject_id, move_id)
+    SELECT $1, $2, 'job', $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[]) AS n
+)
 INSERT INTO verification_metric (id, verification_id, position, name, spec, policy_id, next_at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::jsonb[], $6::uuid[], $7::timestamptz[]);
+SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::int[], $10::text[], $11::jsonb[], $12::uuid[], $13::timestamptz[]);
 
 -- name: insert_requests
 INSERT INTO approval_request (workspace_id, deployment_id, opened_at, id, environment_id, version_id, change_id, minimum, why, shown, shown_digest)
