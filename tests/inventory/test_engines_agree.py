@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from interlock.inventory import engine
@@ -75,6 +75,13 @@ def ask(pg: Any) -> Iterator[Ask]:
 
 @settings(max_examples=250, **OURS)
 @given(selectors, st.lists(resources, min_size=1, max_size=6))
+@example("resource.config.env[0] == 'a'", [{"config": {"env": "a"}}])  # a lone value is no list
+@example("'a' in resource.config.env", [{"config": {"env": "a"}}, {"config": {"env": ["a"]}}])
+@example("dyn(1) in resource.config.env || !(dyn(1) in resource.config.env)", [{"config": {"env": {"a": 1}}}])
+@example("has(resource.config.env.a)", [{"config": {"env": ["a"]}}, {"config": {"env": {"a": None}}}])
+@example("!(resource.metadata.env == 'a')", [{"metadata": {"team": "a"}}, {"metadata": {"env": "b"}}])
+@example("(resource.metadata.env == 'a') == false", [{"metadata": {"team": "a"}}, {"metadata": {"env": "b"}}])
+@example("resource.name < 'a'", [{"name": "B"}, {"name": "b"}])
 def test_generated_sql_agrees_with_the_reference(ask: Ask, text: str, found: list[dict[str, Any]]) -> None:
     selector = parse_selector(text, Scope.RESOURCE)
     fragment = to_sql(selector, first=2)

@@ -60,8 +60,35 @@ def sql(text: str, **options: Any) -> SqlFragment | None:
         ),
         (
             "true in resource.config.a",
-            "(CASE jsonb_typeof((r.config -> $1::text)) WHEN 'array' THEN (r.config -> $1::text) @> 'true'::jsonb END)",
+            f"(CASE jsonb_typeof({A}) WHEN 'object' THEN FALSE WHEN 'array' THEN {A} @> 'true'::jsonb END)",
             ("a",),
+        ),
+        (
+            "!resource.config.a",
+            f"(NOT (CASE {A} WHEN 'true'::jsonb THEN TRUE WHEN 'false'::jsonb THEN FALSE END))",
+            ("a",),
+        ),
+        ("(resource.kind == 'a') == true", "((r.kind = $1::text) = TRUE)", ("a",)),
+        (
+            "has(resource.config.a.b)",
+            "(CASE WHEN jsonb_typeof((r.config -> $2::text)) = 'object' THEN (r.config -> $2::text) ? $1::text END)",
+            ("b", "a"),
+        ),
+        (
+            "resource.kind.lowerAscii() == 'a'",
+            "(translate(r.kind, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') = $1::text)",
+            ("a",),
+        ),
+        (
+            "resource.config.a.startsWith('b')",
+            f"starts_with((CASE WHEN jsonb_typeof({A}) = 'string' THEN {A} #>> '{{}}' END), $2::text)",
+            ("a", "b"),
+        ),
+        ("null in resource.config.a", f"(CASE jsonb_typeof({A}) WHEN 'array' THEN {A} @> 'null'::jsonb END)", ("a",)),
+        (
+            "80 < resource.config.a",
+            f"(CASE WHEN jsonb_typeof({A}) = 'number' THEN ({A})::text::numeric > $2::text::numeric END)",
+            ("a", "80"),
         ),
         (
             "(resource.kind == 'a' ? resource.name : resource.version) == 'a'",
