@@ -26,7 +26,7 @@ def sql(text: str, **options: Any) -> SqlFragment | None:
         ("true", "TRUE", ()),
         ("resource.kind == 'vm'", "(r.kind = $1::text)", ("vm",)),
         ("'vm' != resource.kind", "(r.kind <> $1::text)", ("vm",)),
-        ("resource.metadata.env == 'a'", "(r.metadata @> jsonb_build_object($1::text, $2::text))", ("env", "a")),
+        ("resource.metadata.env == 'a'", "(r.metadata @> $1::text::jsonb)", ('{"env": "a"}',)),
         ("!(resource.metadata.env == 'a')", "(NOT ((r.metadata ->> $1::text) = $2::text))", ("env", "a")),
         ("resource.metadata.env != 'a'", "((r.metadata ->> $1::text) <> $2::text)", ("env", "a")),
         ("resource.metadata['a'] == resource.name", "((r.metadata ->> $1::text) = r.name)", ("a",)),
@@ -41,7 +41,7 @@ def sql(text: str, **options: Any) -> SqlFragment | None:
         ("has(resource.kind)", "TRUE", ()),
         ("resource.name.startsWith('a')", "starts_with(r.name, $1::text)", ("a",)),
         ("resource.name.matches('a$')", "(right(r.name, length($1::text)) = $1::text)", ("a",)),
-        ("resource.config.n == 1", "((r.config -> $1::text) = to_jsonb($2::text::numeric))", ("n", "1")),
+        ("resource.config.n == 1", "((r.config -> $1::text) = $2::text::jsonb)", ("n", "1")),
         ("resource.config['n'] == null", "((r.config -> $1::text) = 'null'::jsonb)", ("n",)),
         (
             "timestamp(resource.createdAt) >= timestamp('2026-01-01T00:00:00Z')",
@@ -84,10 +84,11 @@ def sql(text: str, **options: Any) -> SqlFragment | None:
             f"starts_with((CASE WHEN jsonb_typeof({A}) = 'string' THEN {A} #>> '{{}}' END), $2::text)",
             ("a", "b"),
         ),
+        ("resource.config.a == 'b'", f"({A} = $2::text::jsonb)", ("a", '"b"')),
         ("null in resource.config.a", f"(CASE jsonb_typeof({A}) WHEN 'array' THEN {A} @> 'null'::jsonb END)", ("a",)),
         (
             "80 < resource.config.a",
-            f"(CASE WHEN jsonb_typeof({A}) = 'number' THEN ({A})::text::numeric > $2::text::numeric END)",
+            f"(CASE WHEN jsonb_typeof({A}) = 'number' THEN ({A})::numeric > $2::text::numeric END)",
             ("a", "80"),
         ),
         (
@@ -117,6 +118,7 @@ def test_a_selector_becomes_sql(text: str, where: str, params: tuple[object, ...
         "resource.lockedAt == 'x'",
         "resource.kind == 'a\\x00b'",
         "resource.kind in ['a', 'b\\x00']",
+        "resource.metadata.env == 'a\\x00b'",
         "resource.kind in []",
         "1 in [size(resource.metadata)]",
         "1 in resource.kind.split(',').map(x, size(x))",
@@ -145,8 +147,10 @@ def test_nested_conditions_that_would_fill_a_page_are_left_to_python() -> None:
 
 
 def test_parameters_start_where_the_callers_end() -> None:
-    assert sql("resource.kind == 'vm' && resource.metadata.env == 'vm'", first=4) == SqlFragment(
-        "((r.kind = $4::text) AND (r.metadata @> jsonb_build_object($5::text, $4::text)))", ("vm", "env")
+    assert sql(
+        "resource.kind == 'vm' && resource.metadata.env == 'vm' && resource.name == 'vm'", first=4
+    ) == SqlFragment(
+        "((r.kind = $4::text) AND (r.metadata @> $5::text::jsonb) AND (r.name = $4::text))", ("vm", '{"env": "vm"}')
     )
 
 

@@ -19,6 +19,7 @@ Source: https://www.postgresql.org/docs/15/functions-json.html; libraries.md sec
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -144,6 +145,16 @@ class _Writer:
             self.numbers[key] = f"${self.first + len(self.params) - 1}::{cast}"
         return self.numbers[key]
 
+    def document(self, value: object) -> str:
+        """A constant as jsonb.
+
+        Why: PostgreSQL folds this cast into the plan; `to_jsonb` and the like it would call for every row.
+        """
+        text = json.dumps(value)
+        if "\\u0000" in text:
+            raise _NotTranslatedError
+        return f"{self.param(text, 'text')}::jsonb"
+
     # Conditions.
 
     def truth(self, node: Node, *, loose: bool = False) -> str:
@@ -201,7 +212,7 @@ class _Writer:
         if left.type == right.type == "string":
             if loose and sign == "=" and isinstance(right, Const) and (found := self.label(left)):
                 labels, key = found
-                return f"({labels} @> jsonb_build_object({self.param(key, 'text')}, {self.param(right.value, 'text')}))"
+                return f"({labels} @> {self.document({key: right.value})})"
             return self.equal_texts(sign, left, right)
         if left.type == right.type == "bool":
             return f"({self.truth(left)} {sign} {self.truth(right)})"
@@ -227,7 +238,7 @@ class _Writer:
             return f'({self.text(left)} COLLATE "C" {sign} {self.text(right)})'
         if left.type == "dyn" and isinstance(right, Const) and right.type in {"int", "double"}:
             value = self.json(left)
-            number = f"({value})::text::numeric {sign} {self.number(right)}"
+            number = f"({value})::numeric {sign} {self.param(repr(_exact(right)), 'text')}::numeric"
             return f"(CASE WHEN jsonb_typeof({value}) = 'number' THEN {number} END)"
         raise _NotTranslatedError
 
@@ -308,7 +319,9 @@ class _Writer:
             case Const(type="bool", value=value):
                 return f"'{str(value).lower()}'::jsonb"
             case Const(type="int" | "double") as number:
-                return f"to_jsonb({self.number(number)})"
+                return self.document(_exact(number))
+            case Const(type="string", value=value):
+                return self.document(value)
             case Ident() as one if (column := self.column(one)) and column.kind == "jsonb":
                 return column.sql
             case Select(operand=operand, field=key, test=False, type="dyn"):
@@ -337,13 +350,6 @@ class _Writer:
                     return "NULL::timestamptz"
             case _:
                 raise _NotTranslatedError
-
-    def number(self, node: Const) -> str:
-        """A number that jsonb's decimal arithmetic and CEL's binary one agree on."""
-        value = node.value
-        if not isinstance(value, int | float) or abs(value) > _EXACT_MAX:
-            raise _NotTranslatedError
-        return f"{self.param(repr(value), 'text')}::numeric"
 
     def label(self, node: Node) -> tuple[str, str] | None:
         """Column and key, when the node reads a fixed key of a map of texts."""
@@ -375,3 +381,10 @@ class _Writer:
 
     def untranslated(self) -> str:
         raise _NotTranslatedError
+
+
+def _exact(node: Const) -> int | float:
+    """A number that jsonb's decimal arithmetic and CEL's binary one agree on."""
+    if not isinstance(node.value, int | float) or abs(node.value) > _EXACT_MAX:
+        raise _NotTranslatedError
+    return node.value
