@@ -1,33 +1,42 @@
 """A small fleet in a real database, and a worker that takes its steps one by one.
 
-`a_fleet` writes through the same functions as the API. `Stepper` runs due work in a fixed order until nothing is due, so that a test tells
-a story without timing.
+`a_fleet` writes through the same functions as the API. `Stepper` runs due work in a fixed order until nothing is due,
+so that a test tells a story without timing. `load` and `commit` are the two halves of a round, for what comes between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
+
+import asyncpg
 
 from interlock.access import Role
 from interlock.agents import build_agents
+from interlock.decide import decide
+from interlock.decide.plan import Plan
 from interlock.flow import Flow
 from interlock.metrics import build_metrics
 from interlock.model.event import Actor
 from interlock.model.ids import new_id
 from interlock.outside.http import Http
 from interlock.store.agents import save_agent
+from interlock.store.approvals import answer_unseen
 from interlock.store.deployments import save_deployment
 from interlock.store.environments import save_environment
+from interlock.store.facts import Loaded, load_facts
+from interlock.store.freezes import set_freeze, thaw_freeze
+from interlock.store.plan import Committed, commit_plan
 from interlock.store.policies import PolicyContent, save_policy
 from interlock.store.principals import save_member, save_principal
 from interlock.store.resources import ResourceContent, save_resource
 from interlock.store.systems import link, save_system
 from interlock.store.tx import Store
-from interlock.store.versions import VersionContent, save_version
-from interlock.store.work import Finished, claim_work, find_next_ready_s, finish_work
+from interlock.store.versions import VersionContent, change_version, find_version, lock_version, save_version
+from interlock.store.work import Claim, Finished, claim_work, find_next_ready_s, finish_work
 from interlock.store.workspaces import create_workspace
 from interlock.workers import steps_by_kinds
 
@@ -52,14 +61,82 @@ class Fleet:
     def tx(self, cause: str = "test") -> Any:
         return self.store.tx(actor=Actor("user", self.admin_id), cause=cause, workspace_id=self.workspace_id)
 
-    async def version(self, tag: str, *, status: str = "ready", config: Mapping[str, Any] | None = None) -> str:
+    async def version(
+        self,
+        tag: str,
+        *,
+        status: str = "ready",
+        config: Mapping[str, Any] | None = None,
+        deployment_id: str | None = None,
+    ) -> str:
         content = VersionContent(tag, tag, status, None, {}, config or {}, {})
         async with self.tx() as tx:
             saved = await save_version(
-                tx, self.workspace_id, deployment_id=self.deployment_id, content=content, author_id=self.admin_id
+                tx,
+                self.workspace_id,
+                deployment_id=deployment_id or self.deployment_id,
+                content=content,
+                author_id=self.admin_id,
             )
         self.versions[tag] = saved.id
         return saved.id
+
+    async def deployment(self, name: str, *, selector: str = "true") -> str:
+        """One more deployment in the same system, on the same agent."""
+        deployment_id = new_id()
+        async with self.tx() as tx:
+            await save_deployment(tx, self.workspace_id, **a_deployment(deployment_id, name, selector=selector))
+            await link(tx, self.workspace_id, system_id=self.system_id, child_kind="deployment", child_id=deployment_id)
+        return deployment_id
+
+    async def answer(self, tag: str, environment: str, verdict: str, *, by: str) -> None:
+        """A person's word on a version in an environment."""
+        async with self.tx() as tx:
+            version = await find_version(tx.conn, self.workspace_id, version_id=self.versions[tag])
+            assert version is not None
+            await answer_unseen(
+                tx,
+                self.workspace_id,
+                version=version,
+                environment_ids=(self.environments[environment],),
+                principal_id=by,
+                verdict=verdict,
+                comment=None,
+            )
+
+    async def status(self, tag: str, status: str) -> None:
+        """A version gets another status."""
+        async with self.tx() as tx:
+            before = await lock_version(tx, self.workspace_id, version_id=self.versions[tag])
+            assert before is not None
+            await change_version(tx, self.workspace_id, before=before, after=replace(before, status=status))
+
+    async def freeze(self) -> str:
+        """Freeze the whole workspace."""
+        async with self.tx() as tx:
+            freeze = await set_freeze(tx, self.workspace_id, **a_freeze(self))
+        return freeze.id
+
+    async def thaw(self, freeze_id: str) -> None:
+        async with self.tx() as tx:
+            await thaw_freeze(tx, self.workspace_id, freeze_id=freeze_id, reason="over", author_id=self.admin_id)
+
+    async def jobs(self) -> list[asyncpg.Record]:
+        """All jobs, oldest first."""
+        async with self.store.read() as conn:
+            return await conn.fetch(
+                "SELECT * FROM job WHERE workspace_id = $1 ORDER BY created_at, id", self.workspace_id
+            )
+
+    async def one_job(self) -> asyncpg.Record:
+        (job,) = await self.jobs()
+        return job
+
+    async def is_due(self, kind: str, key: str) -> bool:
+        """Whether a look at a key is asked for, now."""
+        async with self.store.read() as conn:
+            where = "kind = $1 AND key = $2 AND owner IS NULL AND ready_at <= interlock_now()"
+            return bool(await conn.fetchval(f"SELECT EXISTS (SELECT FROM work WHERE {where})", kind, key))
 
     async def policy(self, name: str, rules: Sequence[Mapping[str, Any]], *, selector: str = "true") -> str:
         policy_id = self.policies.setdefault(name, new_id())
@@ -95,6 +172,34 @@ class Fleet:
             return [row["kind"] for row in await conn.fetch("SELECT kind FROM ledger ORDER BY id")]
 
 
+def a_deployment(deployment_id: str, name: str, *, selector: str = "true") -> dict[str, Any]:
+    """What `save_deployment` takes for a plain deployment."""
+    return {
+        "deployment_id": deployment_id,
+        "name": name,
+        "description": None,
+        "resource_selector": selector,
+        "job_agent_selector": "true",
+        "job_agent_config": {},
+        "job_agents": None,
+        "metadata": {},
+        "supersede": "wait",
+    }
+
+
+def a_freeze(fleet: Fleet) -> dict[str, Any]:
+    """What `set_freeze` takes for a freeze of the whole workspace."""
+    return {
+        "scope_kind": "workspace",
+        "scope_id": None,
+        "selector": None,
+        "reason": "incident",
+        "incident_url": None,
+        "expires_at": None,
+        "author_id": fleet.admin_id,
+    }
+
+
 async def a_fleet(
     store: Store,
     hosts: Mapping[str, str],
@@ -114,19 +219,7 @@ async def a_fleet(
         await save_agent(
             tx, workspace_id, agent_id=fleet.agent_id, name="runner", kind=agent_type, config=config, metadata={}
         )
-        await save_deployment(
-            tx,
-            workspace_id,
-            deployment_id=fleet.deployment_id,
-            name="shop-api",
-            description=None,
-            resource_selector="true",
-            job_agent_selector="true",
-            job_agent_config={},
-            job_agents=None,
-            metadata={},
-            supersede="wait",
-        )
+        await save_deployment(tx, workspace_id, **a_deployment(fleet.deployment_id, "shop-api"))
         await link(tx, workspace_id, system_id=fleet.system_id, child_kind="deployment", child_id=fleet.deployment_id)
         for name in sorted(set(hosts.values())):
             fleet.environments[name] = new_id()
@@ -159,15 +252,59 @@ async def a_member(fleet: Fleet, name: str, role: Role = Role.APPROVER) -> str:
     return principal_id
 
 
+APPROVAL = {"anyApproval": {"minApprovals": 1}}
+
+
+async def load(store: Store, deployment_id: str) -> Loaded:
+    """The facts of a deployment, in a snapshot of their own."""
+    async with store.snapshot() as conn:
+        loaded = await load_facts(conn, deployment_id)
+    assert loaded is not None
+    return loaded
+
+
+async def commit(store: Store, loaded: Loaded, plan: Plan | None = None, *, claim: Claim | None = None) -> Committed:
+    """Commit a plan, by default what `decide` says."""
+    plan = plan if plan is not None else decide(loaded.facts, loaded.now)
+    workspace_id = loaded.facts.workspace_id
+    async with store.tx(actor=Actor("system", "worker"), cause="round", workspace_id=workspace_id, claim=claim) as tx:
+        return await commit_plan(tx, loaded, plan)
+
+
+async def until(ask: Callable[[], Awaitable[object]], *, timeout_s: float = 20.0) -> None:
+    """Wait until the answer is yes."""
+    async with asyncio.timeout(timeout_s):
+        while not await ask():  # noqa: ASYNC110 - the answer is in the database
+            await asyncio.sleep(0.02)
+
+
 class Stepper:
     """A worker that takes every due step, in the order of kinds, until nothing is due."""
 
-    def __init__(self, store: Store, tmp_path: Any) -> None:
+    def __init__(self, store: Store, tmp_path: Any, *, agents: Mapping[str, Any] | None = None) -> None:
         self.store = store
         self.http = Http(allow_private_addresses=True)
-        agents = build_agents(exec_root=tmp_path, exec_enabled=True)
-        self.flow = Flow(store, agents, build_metrics(self.http), round_gap_s=0.0)
+        built = {**build_agents(exec_root=tmp_path, exec_enabled=True), **(agents or {})}
+        self.flow = Flow(store, built, build_metrics(self.http), round_gap_s=0.0)
         self.steps = {kind: step for kinds, step in steps_by_kinds(self.flow).items() for kind in kinds}
+
+    async def claim(self, kind: str, *, lease_s: float = 30.0) -> Claim | None:
+        """Take one due key of a kind."""
+        async with self.store.read() as conn:
+            claims = await claim_work(conn, [kind], items_max=1, owner="stepper", lease_s=lease_s)
+        return claims[0] if claims else None
+
+    async def finish(self, claim: Claim, again_at: datetime | None = None) -> None:
+        async with self.store.read() as conn:
+            await finish_work(conn, [Finished(claim, again_at)], owner=claim.owner)
+
+    async def step(self, kind: str) -> bool:
+        """Take one due key of a kind and run it. Says whether there was one."""
+        claim = await self.claim(kind)
+        if claim is None:
+            return False
+        await self.finish(claim, await self.steps[kind](claim))
+        return True
 
     async def run(self, *, kinds: Sequence[str] | None = None, steps_max: int = 500, patience_s: float = 3.0) -> int:
         """Take due steps until none is due within `patience_s`. Gives how many were taken."""

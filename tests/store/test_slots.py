@@ -1,0 +1,139 @@
+"""A limit that deployments share is never exceeded, whoever commits at the same instant, and what is freed is used.
+
+No rule of today claims slots; the plans here get their claims from the test.
+
+Source: core.md section 3 (slot groups are locked and counted again) and law 7.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.store.fleet import Stepper, a_fleet, commit, load, until
+
+from interlock.decide import decide
+from interlock.decide.plan import SlotClaim
+from interlock.model.event import Actor
+from interlock.store.facts import load_facts
+from interlock.store.plan import commit_plan
+from interlock.store.tx import Store
+from interlock.workers import steps_by_kinds
+from interlock.workers.loop import Loop
+
+GROUP, LIMIT = "database migrations", 3
+WORKERS, DEPLOYMENTS = 8, 20
+
+GUARD = f"""
+CREATE FUNCTION refuse_a_fourth() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT sum(weight) FROM slot WHERE workspace_id = NEW.workspace_id AND key = NEW.key) > {LIMIT} THEN
+        RAISE EXCEPTION 'The group % holds too many.', NEW.key;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER never_a_fourth AFTER INSERT ON slot FOR EACH ROW EXECUTE FUNCTION refuse_a_fourth();
+CREATE TABLE seen_held (held bigint);
+CREATE FUNCTION note_held() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO seen_held SELECT sum(weight) FROM slot GROUP BY workspace_id, key;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER held_at_commit AFTER INSERT ON slot DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION note_held();
+"""
+
+
+def with_slots(plan, *, limit=LIMIT, weight=1):
+    """The plan, each of whose new moves wants a place in the one group."""
+    return replace(plan, slots=tuple(SlotClaim(move.id, GROUP, limit, weight) for move in plan.moves))
+
+
+@pytest.fixture
+def stepper(store, tmp_path):
+    return Stepper(store, tmp_path)
+
+
+async def test_a_move_that_finds_its_slot_taken_is_left_out_and_asked_for_again(store, stepper):
+    fleet = await a_fleet(store, {"one": "prod", "two": "prod"})
+    await fleet.version("1.0.0")
+    loaded = await load(store, fleet.deployment_id)
+    committed = await commit(store, loaded, with_slots(decide(loaded.facts, loaded.now), limit=1))
+    assert len(committed.left_out) == 1
+    assert len(await fleet.jobs()) == 1
+    async with store.read() as conn:
+        asked_at = await conn.fetchval("SELECT ready_at FROM work WHERE kind = 'round'")
+    assert asked_at <= loaded.now + timedelta(seconds=1)
+
+
+async def test_a_move_that_ends_frees_its_slot_and_asks_for_the_rounds_of_others(store, stepper):
+    fleet = await a_fleet(store, {"one": "prod"})
+    other = await fleet.deployment("billing")
+    await fleet.version("1.0.0")
+    await fleet.version("2.0.0", deployment_id=other)
+    first = await load(store, fleet.deployment_id)
+    await commit(store, first, with_slots(decide(first.facts, first.now), limit=1))
+    second = await load(store, other)
+    left_out = await commit(store, second, with_slots(decide(second.facts, second.now), limit=1))
+    assert left_out.left_out
+    async with store.read() as conn:
+        await conn.execute("DELETE FROM work WHERE kind = 'round' AND key = $1", other)
+    await stepper.run(kinds=["dispatch", "observe", "round"])  # the first move ends
+    async with store.read() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM slot") == 0
+    await stepper.run(kinds=["wake"])
+    assert await fleet.is_due("round", other)
+
+
+async def test_weights_count(store):
+    fleet = await a_fleet(store, dict.fromkeys(("one", "two", "three"), "prod"))
+    await fleet.version("1.0.0")
+    loaded = await load(store, fleet.deployment_id)
+    committed = await commit(store, loaded, with_slots(decide(loaded.facts, loaded.now), limit=5, weight=2))
+    assert len(committed.left_out) == 1
+    async with store.read() as conn:
+        assert await conn.fetchval("SELECT sum(weight) FROM slot") == 4
+
+
+async def test_eight_workers_and_twenty_deployments_never_hold_four_of_three(store, database_url, tmp_path):
+    """Each worker has connections of its own; a trigger would refuse a fourth holder in whatever order they commit."""
+    fleet = await a_fleet(store, {"one": "prod"}, agent_config={"delaySeconds": 0})
+    async with store.read() as conn:
+        await conn.execute(GUARD)
+    deployments = [fleet.deployment_id, *[await fleet.deployment(f"app-{n}") for n in range(1, DEPLOYMENTS)]]
+    for deployment_id in deployments:
+        await fleet.version("1.0.0", deployment_id=deployment_id)
+    ended: Counter[str] = Counter()
+    stores = [await Store.open(database_url, pool_max=3) for _ in range(WORKERS)]
+    loops = []
+    for own in stores:
+        flow = Stepper(own, tmp_path).flow
+
+        async def round_with_slots(claim, own=own):
+            async with own.snapshot() as conn:
+                loaded = await load_facts(conn, claim.key)
+            plan = with_slots(decide(loaded.facts, loaded.now))
+            worker = Actor("system", "worker")
+            async with own.tx(actor=worker, cause="round", workspace_id=claim.workspace_id, claim=claim) as tx:
+                await commit_plan(tx, loaded, plan)
+
+        loops.append(Loop(own, ["round"], round_with_slots, slots=4, on_end=lambda end: ended.update([end.outcome])))
+        loops += [
+            Loop(own, kinds, step, slots=4) for kinds, step in steps_by_kinds(flow).items() if kinds != ("round",)
+        ]
+    working = [asyncio.create_task(loop.work()) for loop in loops]
+    try:
+        async with store.read() as conn:
+            text = "SELECT count(*) = $1 FROM target WHERE current_release_id IS NOT NULL"
+            await until(lambda: conn.fetchval(text, DEPLOYMENTS), timeout_s=40)
+            assert await conn.fetchval("SELECT count(*) FROM slot") == 0
+            assert await conn.fetchval("SELECT max(held) FROM seen_held") == LIMIT, "they never met: it proves nothing"
+            assert await conn.fetchval("SELECT count(*) FROM job") == DEPLOYMENTS
+    finally:
+        for loop in loops:
+            loop.stop()
+        await asyncio.gather(*working)
+        for own in stores:
+            await own.close()
+    assert ended["failed"] == ended["buried"] == 0, ended
