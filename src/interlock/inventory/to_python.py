@@ -16,6 +16,9 @@ property test holds the two equal.
 
 Views are plain mappings as `scope.py` describes them; `subjects` maps each root to its view.
 
+It is one long file because the text that is written and the small functions that it calls are one agreement: whoever
+changes a helper's idea of an error must see the writer that relies on it.
+
 Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md, sections Logical Operators and Equality;
 libraries.md section 2.
 """
