@@ -37,6 +37,7 @@ from interlock.store.jobs import (
     judge_again,
     offer_job,
     settle_handover,
+    wait_again,
 )
 from interlock.store.plan import commit_plan, lock_deployment
 from interlock.store.targets import (
@@ -197,8 +198,8 @@ class Flow:
             return now + timedelta(seconds=5)
         if job.for_agent().config.get("repeatUncertain") is True:
             async with self._tx(job, "dispatch", claim) as tx:
-                await settle_handover(tx, job, Handover.WAITING, events=[job.event("job.not_started")])
-            return now
+                await wait_again(tx, job)
+            return None
         seen = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The start was not answered and no run was found.")
         await self._record(claim, job, seen, source=agent.kind)
         return None

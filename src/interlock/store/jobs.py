@@ -263,8 +263,16 @@ def _round(job: FlowJob) -> WorkRequest:
     return WorkRequest("round", job.deployment_id, job.workspace_id, None, OWN_FACTS)
 
 
+async def wait_again(tx: Tx, job: FlowJob) -> None:
+    """No run came of a hand-over. A round judges the job again before anybody hands it over: gates may hold by now,
+    and no round looked at them while the outside might have had it.
+    """
+    changes = [Change(Q.wait_again, (job.id,)), touch(job.deployment_id, takes_away=False)]
+    await tx.record(changes, events=[job.event("job.not_started")], wakes=[_round(job)])
+
+
 async def settle_handover(tx: Tx, job: FlowJob, handover: Handover, *, events: Sequence[Event] = ()) -> None:
-    """Say what became of a hand-over: started, uncertain, or waiting again."""
+    """Say what became of a hand-over: started or uncertain."""
     await tx.record([Change(Q.settle_handover, (job.id, handover.value))], events=events)
 
 

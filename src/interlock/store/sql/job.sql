@@ -60,6 +60,12 @@ SET handover = $2, handed_over_at = CASE WHEN $2 = 'started' THEN coalesce(hande
     attempt_until = NULL, updated_at = interlock_now()
 WHERE id = $1;
 
+-- What let it pass may hold by now, so it has run out of time until a round judges it. Relies on job's primary key.
+-- name: wait_again
+UPDATE job
+SET handover = 'waiting', uncertain_since = NULL, attempt_until = NULL, valid_until = interlock_now(), updated_at = interlock_now()
+WHERE id = $1 AND handover = 'uncertain' AND status = 'pending';
+
 -- Relies on job's primary key.
 -- name: lock_job
 SELECT id, status, handover FROM job WHERE id = $1 FOR UPDATE;
