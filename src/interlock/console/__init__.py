@@ -3,4 +3,73 @@
 Pages are read through the store and written through the same doors as the API. They work without script; htmx and
 server-sent events make them live. A held target always says which rule holds, since when, until when, and who can
 act.
+
+    sign_in  workspaces        the way in
+    fleet  deployments         what runs where, and what waits and why
+    approvals  approval        what a person is asked
+    jobs  ledger               what was done, and what happened
+    freezes  freeze  thaw      stopping, and going on
+    refusal                    what did not work
+
+`visit.py` is what every page of a workspace begins with, `rendering.py` how it ends; `holds.py` and `telling.py` put
+verdicts and ledger entries into words; `live.py` keeps an open page true.
 """
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from interlock.console import (
+    approval,
+    approvals,
+    deployments,
+    fleet,
+    freeze,
+    freezes,
+    jobs,
+    ledger,
+    live,
+    sign_in,
+    thaw,
+    workspaces,
+)
+from interlock.console.refusal import HANDLED, refuse
+from interlock.console.static_files import StaticFiles
+from interlock.console.visit import in_workspace
+from interlock.settings import Settings
+from interlock.store.tx import Store
+from interlock.web.raw_path import allow_segments
+
+W = "/w/{workspace:segment}"
+
+
+def build_console(store: Store, settings: Settings) -> Starlette:
+    """The console, to be mounted at `/` beside the API."""
+    allow_segments()
+    console = Starlette(
+        routes=[
+            Route("/", workspaces.go_on),
+            Route("/workspaces", workspaces.show),
+            Route("/sign-in", sign_in.show),
+            Route("/sign-in", sign_in.enter, methods=["POST"]),
+            Route("/sign-out", sign_in.leave, methods=["POST"]),
+            Route(W, in_workspace(fleet.show)),
+            Route(W + "/live", in_workspace(live.follow)),
+            Route(W + "/deployments/{deployment:segment}", in_workspace(deployments.show)),
+            Route(W + "/approvals", in_workspace(approvals.show)),
+            Route(W + "/approvals/{request:segment}", in_workspace(approval.show)),
+            Route(W + "/approvals/{request:segment}", in_workspace(approval.answer), methods=["POST"]),
+            Route(W + "/jobs/{job:segment}", in_workspace(jobs.show)),
+            Route(W + "/ledger", in_workspace(ledger.show)),
+            Route(W + "/freezes", in_workspace(freezes.show)),
+            Route(W + "/freezes/new", in_workspace(freeze.show)),
+            Route(W + "/freezes", in_workspace(freeze.save), methods=["POST"]),
+            Route(W + "/freezes/{freeze:segment}/thaw", in_workspace(thaw.show)),
+            Route(W + "/freezes/{freeze:segment}/thaw", in_workspace(thaw.save), methods=["POST"]),
+            Mount("/static", StaticFiles()),
+        ],
+        exception_handlers={Exception: refuse, **dict.fromkeys(HANDLED, refuse)},
+    )
+    console.state.store = store
+    return console

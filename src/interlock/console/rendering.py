@@ -1,0 +1,99 @@
+"""How does a page become HTML? Jinja2 with escaping on and strict names, few filters, and the headers every page gets.
+
+Nothing is inline: the policy in `HEADERS` allows scripts and styles from this address alone, so a name that carries
+markup stays text even where a template would forget it.
+
+Instants are absolute and marked up as such; also those within sentences that `decide/explain.py` made.
+
+Source: DESIGN.md section 8, "console"; W3C CSP Level 3; HTML Living Standard, "The time element".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse
+
+STATIC = Path(__file__).parent / "static"
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+_INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)")
+_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+
+
+def html(template: str, values: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:
+    """A template as an answer."""
+    text = _ENVIRONMENT.get_template(template).render(values)
+    return HTMLResponse(text, status_code=status, headers=dict(HEADERS))
+
+
+def when(at: datetime) -> Markup:
+    """An instant, absolute, to the second."""
+    utc = at.astimezone(UTC)
+    exact = utc.isoformat().replace("+00:00", "Z")
+    return Markup('<time datetime="{}">{}</time>').format(exact, utc.strftime("%Y-%m-%d %H:%M:%S UTC"))
+
+
+def instants(sentence: str) -> Markup:
+    """A sentence with each instant in it marked up."""
+    text = str(sentence)
+    found = Markup()
+    end = 0
+    for match in _INSTANT.finditer(text):
+        found += escape(text[end : match.start()]) + when(datetime.fromisoformat(match[0]))
+        end = match.end()
+    return found + escape(text[end:])
+
+
+def segment(name: str, identity: str) -> str:
+    """What names a thing in a path: its name where that reads well, else its id."""
+    return name if _PLAIN_SEGMENT.fullmatch(name) else identity
+
+
+def path_to(slug: str, *parts: str) -> str:
+    """A path inside a workspace."""
+    return "/".join(["/w", *(quote(part, safe="") for part in (slug, *parts))])
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """`1 target`, `2 targets`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def asset(name: str) -> str:
+    """The address of a static file, with its content's digest: it may be kept for ever."""
+    return f"/static/{name}?v={_DIGESTS[name]}"
+
+
+_DIGESTS = {
+    file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in STATIC.iterdir() if file.suffix != ".md"
+}
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("interlock.console", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_ENVIRONMENT.filters.update(when=when, instants=instants)
+_ENVIRONMENT.globals.update(asset=asset, plural=plural, segment=segment)
