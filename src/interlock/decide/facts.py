@@ -166,6 +166,11 @@ class Move:
         """Whether it occupies its target."""
         return self.closed_at is None
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was tried yet: its first job still waits, and was never handed over."""
+        return self.started_at is None and len(self.jobs) == 1 and not self.jobs[0].status.terminal
+
 
 @dataclass(frozen=True, slots=True)
 class Landed:

@@ -19,7 +19,7 @@ from datetime import datetime
 from interlock.decide.candidates import DEPLOYABLE, Candidates
 from interlock.decide.facts import Index, Move, Skip, Target, Version
 from interlock.decide.plan import Decision
-from interlock.decide.react import retry_due
+from interlock.decide.react import last_outcome, retry_due
 from interlock.decide.record import Recorder
 from interlock.decide.rules import RULE_BY_KIND, RULES, freeze
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
@@ -159,7 +159,7 @@ class Gates:
             move = open_moves.get(target.id)
             if move is None:
                 asked.by_target[target.id] = self._free(target, asked)
-            elif move.kind != "rollback" and len(move.jobs) == 1 and _withdrawable(move):
+            elif move.kind != "rollback" and move.untouched and _withdrawable(move):
                 asked.by_target[target.id] = self._again(target, move, asked)
             elif self._waits_for_retry(target, move):
                 asked.by_target[target.id] = self._retry(target, move, asked)
@@ -372,6 +372,8 @@ class Gates:
         shared = self.shared(target.environment_id, version, target.policy_set, kind)
         standing, lifted = self._lift(shared, target, version, kind)
         own = (*self.of_target(target, version, kind), *lifted)
+        if own:
+            self.recorder.wake(one.verdict.changes_at for one in own)
         bars = (*standing, *(one for one in own if one.bars and one not in lifted))
         if bars:
             return Held(kind, version, shared.decision, own), bars
@@ -414,7 +416,13 @@ class Gates:
         return Asking(target, free.choice, free.held, move)
 
     def _waits_for_retry(self, target: Target, move: Move) -> bool:
-        if len(move.jobs) > 1 and _withdrawable(move):
+        """Whether a move was tried, and its next attempt is ours to start or to hold back.
+
+        It failed and is tried again, or its hand-over never arrived anywhere.
+        """
+        if move.untouched:
+            return False
+        if _withdrawable(move) or last_outcome(move) is None:
             return True
         return retry_due(self.index, target, move) is not None
 

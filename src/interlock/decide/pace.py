@@ -212,10 +212,12 @@ class Pace:
                     self._end_rollout(rollout, newest)
 
     def _end_rollout(self, rollout: Rollout, newest: Rollout) -> None:
+        """A newer rollout takes over. One that had halted is aborted, so that it is not forgotten that it failed."""
         if rollout.id in self._opened:
             self._opened[rollout.id] = replace(rollout, state="superseded")
         else:
-            self._states.append(RolloutState(rollout.id, "superseded", "newer_version", {"by": newest.id}))
+            state = "aborted" if rollout.state == "halted" else "superseded"
+            self._states.append(RolloutState(rollout.id, state, "newer_version", {"by": newest.id}))
 
     def _age(self, rollout: Rollout) -> tuple[datetime, str]:
         version = self.index.version_by_id.get(rollout.version_id or "")
@@ -526,7 +528,7 @@ class Pace:
             if reason is None and not asking.retrying and self._replaced(asking, move, starting):
                 reason = "newer_version"
             if reason is not None:
-                state = "withdrawn" if len(move.jobs) == 1 and newest.ours else "cancelled"
+                state = "withdrawn" if move.untouched else "cancelled"
                 job_id = newest.id if newest.ours else None
                 ends.append(MoveEnd(move.id, move.target_id, state, reason, self._holding(asking), job_id))
             elif asking.choice is None:

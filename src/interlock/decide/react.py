@@ -125,12 +125,12 @@ class Reactions:
 
     def answer_leaving(self, target: Target, move: Move) -> None:
         """A target that left: what was not handed over is withdrawn, what failed is not tried again."""
-        newest = move.jobs[-1] if move.jobs else None
-        if newest is not None and newest.ours and not newest.cancel_asked:
-            state = "withdrawn" if len(move.jobs) == 1 else "cancelled"
+        newest = move.jobs[-1]
+        state = "withdrawn" if move.untouched else "cancelled"
+        if newest.ours and not newest.cancel_asked:
             self._ends.append(MoveEnd(move.id, target.id, state, "target_detached", {}, newest.id))
-        elif retry_due(self.index, target, move) is not None:
-            self._ends.append(MoveEnd(move.id, target.id, "cancelled", "target_detached", {}))
+        elif last_outcome(move) is None or retry_due(self.index, target, move) is not None:
+            self._ends.append(MoveEnd(move.id, target.id, state, "target_detached", {}))
         else:
             self.answer(target, move)
 
@@ -170,8 +170,12 @@ class Reactions:
         self._verifications.append(NewVerification(begun, move.id, target.id, metrics))
 
     def _begin_early(self, target: Target, move: Move, job: Job) -> None:
-        """Verifications that run beside the job (jobCreated, jobStarted) or only record a failure (jobFailure)."""
-        self._begin(target, move, job, "jobCreated")
+        """Verifications that run beside the job (jobCreated, jobStarted) or only record a failure (jobFailure).
+
+        Why:    a job that may still be withdrawn has nothing to verify, so `jobCreated` is its hand-over.
+        """
+        if job.handover is not Handover.WAITING or job.status.terminal:
+            self._begin(target, move, job, "jobCreated")
         if job.status not in {JobStatus.PENDING, JobStatus.QUEUED}:
             self._begin(target, move, job, "jobStarted")
         if job.status.terminal and job.status is not JobStatus.SUCCESSFUL:

@@ -21,7 +21,7 @@ from interlock.model.ids import derived_id
 
 
 def content_digest(content: object) -> str:
-    """SHA-256 over sorted JSON: tells whether content changed. It is compared here only, so it need not be canonical."""
+    """SHA-256 over sorted JSON: tells whether content changed. Compared here only, it need not be canonical."""
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -108,7 +108,7 @@ KINDS: dict[str, str] = {
     "rollout.halted": "More failed than is allowed; nothing starts until a person acts or a newer rollout comes.",
     "rollout.completed": "Every target of the rollout has landed.",
     "rollout.superseded": "A newer change took over.",
-    "rollout.aborted": "A person gave the rollout up.",
+    "rollout.aborted": "A person gave the rollout up, or a newer one came after it had halted.",
     # Changes, moves and jobs
     "change.created": "Someone wants something different: a version, a config, a rollback, a redeploy or a removal.",
     "move.admitted": "A target may go from its release to another one.",

@@ -200,7 +200,7 @@ def _left(subject: EnvironmentVersion, other: Environment) -> str | None:
     if subject.quarantined_in(other):
         return "rolled back"
     if rollout is not None and rollout.state in {"halted", "aborted"}:
-        return rollout.state
+        return "stopped"
     return None
 
 

@@ -6,7 +6,7 @@ only when they passed.
 ```yaml
 rules:
   - verification:
-      triggerOn: jobSuccess        # default; or jobCreated, jobStarted, jobFailure
+      triggerOn: jobSuccess        # default; or jobCreated (its hand-over), jobStarted, jobFailure
       metrics:
         - name: error-rate
           intervalSeconds: 10

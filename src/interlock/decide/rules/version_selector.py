@@ -80,4 +80,5 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
     }
     if matches(params.selector, seen):
         return passes("version_selected", selector=params.selector.text)
-    return holds(WaitsFor.DENY, "version_not_selected", selector=params.selector.text)
+    who = "whoever may edit the version or the policy"
+    return holds(WaitsFor.DENY, "version_not_selected", who=who, selector=params.selector.text)

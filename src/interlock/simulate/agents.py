@@ -1,0 +1,107 @@
+"""How does the outside behave, at its worst? Job agents and metric providers on a virtual clock, with seeded faults.
+
+A stub answers the start of a job with a list of things that will happen to the world, each after some seconds. Without
+faults a job runs for `run_s` and succeeds, and a verification passes after `verify_s`. A `Behaviour` says otherwise for
+some versions, targets and attempts; `Faults` says how often the road between us is bad.
+
+Source: core.md section 5 (what an unanswered start allows, late and repeated news).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from interlock.decide.facts import Job, Move, Verification
+from interlock.model.job import Handover, JobStatus
+from interlock.simulate.world import World
+
+Action = Callable[[World], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happens to the world after some seconds."""
+
+    after_s: float
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a job goes."""
+
+    status: JobStatus = JobStatus.SUCCESSFUL
+    run_s: float = 5.0
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How jobs and verifications go, by version tag, target name and attempt (from 1)."""
+
+    run: Callable[[str, str, int], Run] = lambda tag, target, attempt: Run()  # noqa: ARG005 - the default looks at nothing
+    verify: Callable[[str, str], str] = lambda tag, target: "passed"  # noqa: ARG005
+    verify_s: float = 10.0
+    cancel_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How often, from 0 to 1: a start goes unanswered, such a start never ran, news comes twice, and out of order."""
+
+    unanswered: float = 0.0
+    never_ran: float = 0.0
+    repeated: float = 0.0
+    disordered: float = 0.0
+
+
+@dataclass(slots=True)
+class StubAgent:
+    """An agent, and the provider that measures what it did."""
+
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    faults: Faults = field(default_factory=Faults)
+    seed: int = 0
+    _chance: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._chance = Random(self.seed)
+
+    def _strikes(self, share: float) -> bool:
+        return share > 0 and self._chance.random() < share
+
+    def start(self, world: World, move: Move, job: Job) -> list[Happening]:
+        """Take a job over. Gives nothing when the world does not allow the hand-over."""
+        unanswered = self._strikes(self.faults.unanswered)
+        handover = Handover.UNCERTAIN if unanswered else Handover.STARTED
+        if not world.hand_over(job.id, handover=handover):
+            return []
+        if unanswered and self._strikes(self.faults.never_ran):
+            return [Happening(60.0, lambda w: w.settle_hand_over(job.id, Handover.WAITING))]
+        found = [Happening(5.0, lambda w: w.settle_hand_over(job.id, Handover.STARTED))] if unanswered else []
+        tag, target = world.version(move.version_id).tag, world.target(move.target_id).name
+        run = self.behaviour.run(tag, target, len(move.jobs))
+        ends_s = run.run_s + (5.0 if unanswered else 0.0)
+        begins = Happening(ends_s / 2, lambda w: w.hear(job.id, JobStatus.IN_PROGRESS))
+        ends = Happening(ends_s, lambda w: w.hear(job.id, run.status, run.message))
+        news = [begins, ends]
+        if self._strikes(self.faults.disordered):
+            news = [ends, Happening(ends_s + 1.0, begins.action)]
+        if self._strikes(self.faults.repeated):
+            news += [Happening(one.after_s + 2.0, one.action) for one in news]
+        return found + news
+
+    def cancel(self, job_id: str) -> list[Happening]:
+        """Stop a run, and say so a little later."""
+        stop = Happening(self.behaviour.cancel_s, lambda w: w.hear(job_id, JobStatus.CANCELLED, "cancelled"))
+        return [stop]
+
+    def measure(self, world: World, move: Move, verification: Verification) -> list[Happening]:
+        """Measure what a move did."""
+        tag, target = world.version(move.version_id).tag, world.target(move.target_id).name
+        state = self.behaviour.verify(tag, target)
+        said = None if state == "passed" else f"{tag} is {state} on {target}"
+        end = Happening(self.behaviour.verify_s, lambda w: w.measured(verification.id, state, said))
+        return [end]

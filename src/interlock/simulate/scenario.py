@@ -1,0 +1,92 @@
+"""How does a story go on by itself? Rounds at wake-ups and on facts, hand-overs, runs, measurements, until it is quiet.
+
+The driver does what the workers do, on a virtual clock: it decides when a fact arrived or the world's `wake_at` comes,
+hands waiting jobs to the agent, and lets happen what the agent said would happen. Things of one instant happen in the
+order in which they were asked for, so a story always goes the same way.
+
+Source: DESIGN.md section 2 (one round, in the order the code reads).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+
+from interlock.decide.plan import Plan
+from interlock.model.errors import Bug
+from interlock.simulate.agents import Action, Happening, StubAgent
+from interlock.simulate.world import World
+
+STEPS_MAX = 10_000
+
+
+@dataclass(slots=True)
+class Scenario:
+    """A world, the agent that works in it, and what is still to happen."""
+
+    world: World
+    agent: StubAgent = field(default_factory=StubAgent)
+    plans: list[Plan] = field(default_factory=list)
+    _due: list[tuple[datetime, int, Action]] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
+
+    def at(self, when: datetime, action: Action) -> None:
+        """Let something happen at an instant."""
+        heapq.heappush(self._due, (when, next(self._numbers), action))
+
+    def run(self, *, until: datetime | None = None) -> None:
+        """Go on until nothing is left to happen, or until an instant.
+
+        Fails: `Bug` when it does not become quiet.
+        """
+        for _ in range(STEPS_MAX):
+            self._decide()
+            next_at = self._next_at()
+            if next_at is None or (until is not None and next_at > until):
+                if until is not None:
+                    self.world.now = max(self.world.now, until)
+                return
+            self.world.now = max(self.world.now, next_at)
+            while self._due and self._due[0][0] <= self.world.now:
+                _, _, action = heapq.heappop(self._due)
+                action(self.world)
+        raise Bug(f"The story did not become quiet in {STEPS_MAX} steps.")
+
+    def _next_at(self) -> datetime | None:
+        due = [self._due[0][0]] if self._due else []
+        wake = [self.world.wake_at] if self.world.wake_at is not None else []
+        return min((*due, *wake), default=None)
+
+    def _decide(self) -> None:
+        """Rounds and hand-overs until neither leads to the other."""
+        for _ in range(STEPS_MAX):
+            plan = self.world.round()
+            self.plans.append(plan)
+            self._follow(plan)
+            started = [self._hand_over(job.id) for _, job in self.world.waiting_jobs()]
+            if not plan.moving and not any(started):
+                return
+        raise Bug(f"Rounds did not end at {self.world.now}.")
+
+    def _hand_over(self, job_id: str) -> bool:
+        move, job = next(one for one in self.world.waiting_jobs() if one[1].id == job_id)
+        happenings = self.agent.start(self.world, move, job)
+        self._expect(happenings)
+        return bool(happenings)
+
+    def _follow(self, plan: Plan) -> None:
+        """What a plan asks of the outside."""
+        moves = {move.id: move for move in self.world.facts.moves}
+        for begun in plan.verifications:
+            move = moves.get(begun.move_id)
+            if move is not None:
+                self._expect(self.agent.measure(self.world, move, begun.verification))
+        for cancel in plan.cancels:
+            self._expect(self.agent.cancel(cancel.job_id))
+
+    def _expect(self, happenings: Iterable[Happening]) -> None:
+        for one in happenings:
+            self.at(self.world.now + timedelta(seconds=one.after_s), one.action)

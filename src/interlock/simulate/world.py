@@ -1,0 +1,544 @@
+"""What would the database hold? One deployment in memory: its facts, and everything that can happen to them.
+
+The only in-memory model of a commit. A round is `decide` and then `applied`; everything else that writes facts (a
+version arrives, a job is handed over, a person approves, a target leaves) is a method here that does what the store
+does, under the store's conditions: a hand-over succeeds only while nothing that can take something away is undecided.
+
+Time stands still between calls, but for a microsecond a fact, so that no two facts are of one instant.
+
+A law proves on real PostgreSQL that this agrees with the store (core.md section 9, law 9).
+
+Source: core.md sections 1 to 5; store/sql/fact.sql, plan.sql and job.sql for what a snapshot holds and a commit writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from interlock.decide import decide
+from interlock.decide.facts import (
+    Approval,
+    Environment,
+    Facts,
+    Freeze,
+    Job,
+    Move,
+    Pin,
+    Rollout,
+    Skip,
+    Target,
+    Verification,
+    Version,
+)
+from interlock.decide.pace import MOVES_MAX
+from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves
+from interlock.decide.rules import parse_rules
+from interlock.model.errors import NotFound, Stale
+from interlock.model.ids import derived_id
+from interlock.model.job import TRANSITIONS, Handover, JobStatus
+from interlock.model.policy import Policy
+
+TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A line of the ledger: what happened to what, when."""
+
+    at: datetime
+    kind: str
+    subject: str
+    words: str = ""
+
+
+@dataclass(slots=True)
+class World:
+    """One deployment. `facts` is what a snapshot taken now would hold, but for what has expired meanwhile."""
+
+    facts: Facts
+    now: datetime
+    ledger: list[Told] = field(default_factory=list)
+    wake_at: datetime | None = None
+    decided: tuple[int, int] = (0, 0)
+    valid_until_by_job: dict[str, datetime | None] = field(default_factory=dict)
+    detached: dict[str, Target] = field(default_factory=dict)
+
+    # Rounds -----------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Facts:
+        """What `load_facts` would give now: what has expired is not loaded, and what only it had kept is not either."""
+        facts = self.facts
+        pins = tuple(one for one in facts.pins if one.expires_at is None or self.now < one.expires_at)
+        return replace(
+            facts,
+            freezes=tuple(one for one in facts.freezes if one.expires_at is None or self.now < one.expires_at),
+            pins=pins,
+            skips=tuple(one for one in facts.skips if one.expires_at is None or self.now < one.expires_at),
+            moves=loaded_moves(facts.moves, facts.rollouts, pins),
+            leaving=counted_leaving(facts.leaving, facts.moves, facts.rollouts, facts.landed_by_target_version),
+        )
+
+    def round(self, *, moves_max: int = MOVES_MAX) -> Plan:
+        """Load, decide, commit."""
+        facts = self.snapshot()
+        plan = decide(facts, self.now, moves_max=moves_max)
+        self.commit(facts, plan)
+        return plan
+
+    def commit(self, facts: Facts, plan: Plan) -> None:
+        """Write a plan that was decided on a snapshot.
+
+        Fails: `Stale` when something that can take something away was written since.
+        """
+        if (facts.fence, facts.rules_fence) != (self.facts.fence, self.facts.rules_fence):
+            raise Stale("Facts that can take something away arrived since the snapshot.")
+        self.facts = applied(self.facts, plan, self.now)
+        self.decided = (facts.fence, facts.rules_fence)
+        self.wake_at = plan.wake_at
+        for order in plan.jobs:
+            self.valid_until_by_job[order.job.id] = order.valid_until
+        for renewal in plan.renewals:
+            self.valid_until_by_job[renewal.job_id] = renewal.valid_until
+        self.ledger.extend(_told(plan, self.now))
+
+    def settle(self, *, rounds_max: int = 20) -> int:
+        """Decide until nothing moves any more. Gives the number of rounds."""
+        for number in range(1, rounds_max + 1):
+            if not self.round().moving:
+                return number
+        raise Stale(f"Still moving after {rounds_max} rounds.")
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass."""
+        self.now += by
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    def target(self, name: str) -> Target:
+        """A target, attached or leaving, by name or id."""
+        for target in (*self.facts.targets.values(), *self.facts.leaving.values()):
+            if name in {target.name, target.id}:
+                return target
+        raise NotFound(f"There is no target {name}.")
+
+    def version(self, tag: str) -> Version:
+        """A version by tag or id."""
+        for version in self.facts.versions:
+            if tag in {version.tag, version.id}:
+                return version
+        raise NotFound(f"There is no version {tag}.")
+
+    def environment(self, name: str) -> Environment:
+        """An environment by name or id."""
+        for environment in self.facts.environments.values():
+            if name in {environment.name, environment.id}:
+                return environment
+        raise NotFound(f"There is no environment {name}.")
+
+    def open_move(self, name: str) -> Move | None:
+        """The open move of a target, if there is one."""
+        target_id = self.target(name).id
+        return next((move for move in self.facts.moves if move.open and move.target_id == target_id), None)
+
+    def rollout(self, tag: str, environment: str) -> Rollout | None:
+        """A version's rollout in an environment."""
+        key = (self.version(tag).change_id, self.environment(environment).id)
+        return next((one for one in self.facts.rollouts if (one.change_id, one.environment_id) == key), None)
+
+    def jobs(self, test: Callable[[Job], bool]) -> tuple[tuple[Move, Job], ...]:
+        """The jobs of open moves that a test picks, with their moves, in order."""
+        found = [(move, job) for move in self.facts.moves if move.open for job in move.jobs if test(job)]
+        return tuple(sorted(found, key=lambda one: (one[1].created_at, one[1].id)))
+
+    def waiting_jobs(self) -> tuple[tuple[Move, Job], ...]:
+        """Jobs that nobody has yet."""
+        return self.jobs(lambda job: job.status is JobStatus.PENDING and job.handover is Handover.WAITING)
+
+    def running_verifications(self) -> tuple[tuple[Move, Verification], ...]:
+        """Verifications of open moves that run."""
+        found = [(move, one) for move in self.facts.moves for one in move.verifications if one.state == "running"]
+        return tuple(sorted(found, key=lambda one: one[1].id))
+
+    # Versions and people ----------------------------------------------------------------------------------------------
+
+    def create_version(
+        self,
+        tag: str,
+        *,
+        status: str = "ready",
+        author_ids: Iterable[str] = (),
+        created_at: datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Version:
+        """CI made a version."""
+        self._tick()
+        version_id = derived_id("version", self.facts.deployment_id, tag)
+        at = created_at or self.now
+        view = {
+            "id": version_id,
+            "name": tag,
+            "tag": tag,
+            "deploymentId": self.facts.deployment_id,
+            "status": status,
+            "createdAt": at.isoformat().replace("+00:00", "Z"),
+            "metadata": dict(metadata or {}),
+            "message": "",
+        }
+        change_id = derived_id("change", version_id)
+        version = Version(version_id, tag, status, at, change_id, frozenset(author_ids), view)
+        self._own(takes_away=False, versions=(version, *self.facts.versions))
+        return version
+
+    def set_version_status(self, tag: str, status: str) -> None:
+        """Somebody edits a version. Ready again after a rejection: it may be taken again where something older runs."""
+        version = self.version(tag)
+        edited = replace(version, status=status, view={**version.view, "status": status})
+        self._tick()
+        versions = tuple(edited if one.id == version.id else one for one in self.facts.versions)
+        self._own(takes_away=status != "ready", versions=versions)
+        if version.status == "rejected" and status == "ready":
+            self._forget_marks(target.id for target in self.facts.targets.values() if target.mark == version.id)
+
+    def say(self, person: str, verdict: str, tag: str, environment: str) -> None:
+        """A person approves, rejects, or withdraws what they said."""
+        self._tick()
+        key = (self.version(tag).id, self.environment(environment).id)
+        principal_id = derived_id("principal", person)
+        words = [
+            one for one in self.facts.approvals_by_version_environment.get(key, ()) if one.principal_id != principal_id
+        ]
+        if verdict in {"approved", "rejected"}:
+            words.append(Approval(principal_id, person, verdict, self.now))
+        approvals = {**self.facts.approvals_by_version_environment, key: tuple(words)}
+        if not words:
+            del approvals[key]
+        self._own(takes_away=verdict != "approved", approvals_by_version_environment=approvals)
+
+    # Rules ------------------------------------------------------------------------------------------------------------
+
+    def set_policies(self, policies: Iterable[Policy], *, by_environment: Mapping[str, Iterable[str]]) -> None:
+        """Policies are written and matched: environment name -> the policies that select its targets."""
+        self._tick()
+        sets: dict[str, tuple[str, ...]] = {}
+        targets = dict(self.facts.targets)
+        names = {environment.id: environment.name for environment in self.facts.environments.values()}
+        for target in self.facts.targets.values():
+            ids = tuple(sorted(by_environment.get(names[target.environment_id], ())))
+            set_id = derived_id("policy-set", *ids)
+            sets[set_id] = ids
+            targets[target.id] = replace(target, policy_set=set_id)
+        for target in self.facts.leaving.values():
+            if target.policy_set is not None:
+                sets.setdefault(target.policy_set, self.facts.policy_sets.get(target.policy_set, ()))
+        self.facts = replace(
+            self.facts,
+            policies={policy.id: policy for policy in policies},
+            policy_sets=sets,
+            targets=targets,
+            rules_fence=self.facts.rules_fence + 1,
+            fence=self.facts.fence + 1,
+            generation=self.facts.generation + 1,
+        )
+
+    def freeze(
+        self,
+        reason: str = "incident",
+        *,
+        environments: Iterable[str] | None = None,
+        targets: Iterable[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> str:
+        """Somebody says stop. Gives the freeze's id."""
+        self._tick()
+        freeze_id = derived_id("freeze", reason, self.now.isoformat())
+        environment_ids = None if environments is None else frozenset(self.environment(e).id for e in environments)
+        target_ids = None if targets is None else frozenset(self.target(name).id for name in targets)
+        scope = "workspace" if environments is None else "environment"
+        frozen = Freeze(freeze_id, scope, reason, self.now, "olga", expires_at, environment_ids, target_ids)
+        self._rules(freezes=(*self.facts.freezes, frozen))
+        return freeze_id
+
+    def thaw(self, freeze_id: str) -> None:
+        """A freeze ends."""
+        self._tick()
+        self._rules(freezes=tuple(one for one in self.facts.freezes if one.id != freeze_id))
+
+    # Overrides --------------------------------------------------------------------------------------------------------
+
+    def pin(
+        self,
+        tag: str,
+        *,
+        environment: str | None = None,
+        target: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> str:
+        """Somebody wants this version here. Gives the pin's id."""
+        self._tick()
+        pin_id = derived_id("pin", tag, self.now.isoformat())
+        environment_id = self.environment(environment).id if environment else None
+        target_id = self.target(target).id if target else None
+        pin = Pin(pin_id, self.version(tag).id, self.now, environment_id, target_id, expires_at)
+        self._own(takes_away=True, pins=(*self.facts.pins, pin))
+        return pin_id
+
+    def remove_pin(self, pin_id: str) -> None:
+        """A pin is removed: what is newer than what runs may be taken again."""
+        self._tick()
+        pin = next(one for one in self.facts.pins if one.id == pin_id)
+        self._own(takes_away=True, pins=tuple(one for one in self.facts.pins if one.id != pin_id))
+        self._forget_marks(
+            target.id
+            for target in self.facts.targets.values()
+            if (pin.target_id in {None, target.id} and pin.environment_id in {None, target.environment_id})
+        )
+
+    def skip(
+        self,
+        rule_id: str,
+        tag: str,
+        *,
+        environment: str | None = None,
+        resource_id: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> str:
+        """A rule is passed by hand for one version. Gives the skip's id."""
+        self._tick()
+        skip_id = derived_id("skip", rule_id, tag, self.now.isoformat())
+        environment_id = self.environment(environment).id if environment else None
+        version_id = self.version(tag).id
+        skip = Skip(skip_id, rule_id, version_id, "by hand", self.now, environment_id, resource_id, expires_at)
+        self._own(takes_away=False, skips=(*self.facts.skips, skip))
+        return skip_id
+
+    def clear_quarantine(self, name: str) -> None:
+        """An operator says that a target may take again what failed on it."""
+        self._tick()
+        target_id = self.target(name).id
+        left = tuple(one for one in self.facts.quarantines if one.target_id != target_id)
+        self._own(takes_away=False, quarantines=left)
+        self._forget_marks((target_id,))
+
+    def set_rollout(self, rollout_id: str, state: str) -> None:
+        """A person pauses, resumes or aborts a rollout. Resumed, it forgives the failures that it saw."""
+        self._tick()
+        failed = {
+            move.target_id for move in self.facts.moves if move.rollout_id == rollout_id and move.state == "failed"
+        }
+
+        def after(rollout: Rollout) -> Rollout:
+            if rollout.id != rollout_id or not rollout.live:
+                return rollout
+            forgiven = len(failed) if state == "open" else rollout.failures_forgiven
+            return replace(rollout, state=state, failures_forgiven=forgiven)
+
+        rollouts = tuple(after(rollout) for rollout in self.facts.rollouts)
+        self._own(takes_away=True, rollouts=rollouts)
+        self.facts = replace(self.facts, moves=loaded_moves(self.facts.moves, rollouts, self.facts.pins))
+
+    # Inventory --------------------------------------------------------------------------------------------------------
+
+    def attach(
+        self, name: str, environment: str, *, policy_set: str | None, config_digest: str | None = "config-1"
+    ) -> Target:
+        """A resource joins an environment, or comes back."""
+        self._tick()
+        environment_id = self.environment(environment).id
+        resource_id = derived_id("resource", name)
+        target_id = derived_id("target", resource_id, environment_id)
+        known = self.detached.pop(target_id, None) or self.facts.leaving.get(target_id)
+        joined = known or Target(target_id, environment_id, resource_id, self.now, policy_set, "one", config_digest)
+        joined = replace(joined, name=name, attached_at=self.now, detached_at=None, policy_set=policy_set)
+        leaving = {key: one for key, one in self.facts.leaving.items() if key != target_id}
+        self._own(takes_away=False, targets={**self.facts.targets, target_id: joined}, leaving=leaving)
+        return joined
+
+    def detach(self, name: str) -> None:
+        """A resource leaves."""
+        self._tick()
+        target = replace(self.target(name), detached_at=self.now)
+        targets = {key: one for key, one in self.facts.targets.items() if key != target.id}
+        self.detached[target.id] = target
+        self._own(takes_away=True, targets=targets, leaving={**self.facts.leaving, target.id: target})
+
+    def edit_target(
+        self,
+        name: str,
+        *,
+        agent: str | None = None,
+        config_digest: str | None = None,
+        policy_set: str | None = None,
+    ) -> None:
+        """Matching found another agent, config or set of policies for a target."""
+        self._tick()
+        target = self.facts.targets[self.target(name).id]
+        edited = replace(
+            target,
+            agent=agent or target.agent,
+            config_digest=config_digest or target.config_digest,
+            policy_set=policy_set or target.policy_set,
+        )
+        self._own(takes_away=True, targets={**self.facts.targets, target.id: edited})
+
+    # Jobs -------------------------------------------------------------------------------------------------------------
+
+    def may_hand_over(self, job_id: str) -> bool:
+        """Whether the decision behind a job still holds."""
+        valid_until = self.valid_until_by_job.get(job_id)
+        undecided = self.decided != (self.facts.fence, self.facts.rules_fence)
+        return not undecided and (valid_until is None or self.now < valid_until)
+
+    def hand_over(self, job_id: str, *, handover: Handover = Handover.STARTED) -> bool:
+        """Give a job to its agent. Says whether that was allowed."""
+        move, job = self._job(job_id)
+        fresh = job.status is JobStatus.PENDING and job.handover is Handover.WAITING and not job.cancel_asked
+        claimed = job.status is JobStatus.QUEUED and not job.cancel_asked
+        if not (fresh or claimed) or not self.may_hand_over(job_id):
+            return False
+        self._tick()
+        self._started(move)
+        status = JobStatus.IN_PROGRESS if claimed else job.status
+        self._set_job(move.id, replace(job, handover=handover, status=status))
+        self._tell("job.handed_over", job_id)
+        return True
+
+    def settle_hand_over(self, job_id: str, handover: Handover) -> None:
+        """It is known now what became of a hand-over."""
+        self._tick()
+        move, job = self._job(job_id)
+        self._set_job(move.id, replace(job, handover=handover))
+
+    def offer(self, job_id: str) -> bool:
+        """Put a pull agent's job where it is asked for."""
+        move, job = self._job(job_id)
+        if job.status is not JobStatus.PENDING or job.handover is not Handover.WAITING or job.cancel_asked:
+            return False
+        self._tick()
+        self._set_job(move.id, replace(job, status=JobStatus.QUEUED))
+        self._own(takes_away=False)
+        return True
+
+    def hear(self, job_id: str, status: JobStatus, message: str | None = None) -> bool:
+        """The outside says how a job goes. Says whether that was news; what comes late changes nothing."""
+        found = next(((move, job) for move in self.facts.moves for job in move.jobs if job.id == job_id), None)
+        if found is None or status not in TRANSITIONS[found[1].status]:
+            return False
+        move, job = found
+        self._tick()
+        if job.handover is Handover.WAITING and status.terminal:
+            self._mark(move)  # it ended before anybody had it: that was its attempt
+        ended_at = self.now if status.terminal else None
+        self._set_job(move.id, replace(job, status=status, completed_at=ended_at, message=message or job.message))
+        self._own(takes_away=status.terminal and status is not JobStatus.SUCCESSFUL)
+        self._tell(f"job.{status.value}", job_id)
+        return True
+
+    def measured(self, verification_id: str, state: str, message: str | None = None) -> bool:
+        """A verification ended. Says whether it still ran."""
+        for move in self.facts.moves:
+            for one in move.verifications:
+                if one.id == verification_id and one.state == "running":
+                    self._tick()
+                    ended = replace(one, state=state, ended_at=self.now, message=message)
+                    rest = tuple(ended if other.id == one.id else other for other in move.verifications)
+                    self._set_move(replace(move, verifications=rest))
+                    self._own(takes_away=state != "passed")
+                    self._tell(f"verification.{state}", verification_id)
+                    return True
+        return False
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self.now += TICK
+
+    def _own(self, *, takes_away: bool, **changed: object) -> None:
+        """An own fact: the generation goes up, and the fence when it can take something away."""
+        generation, fence = self.facts.generation + 1, self.facts.fence + takes_away
+        self.facts = replace(self.facts, generation=generation, fence=fence, **changed)  # type: ignore[arg-type]
+
+    def _rules(self, **changed: object) -> None:
+        """A rule of the workspace."""
+        self.facts = replace(self.facts, rules_fence=self.facts.rules_fence + 1, **changed)  # type: ignore[arg-type]
+
+    def _tell(self, kind: str, subject: str, words: str = "") -> None:
+        self.ledger.append(Told(self.now, kind, subject, words))
+
+    def _job(self, job_id: str) -> tuple[Move, Job]:
+        for move in self.facts.moves:
+            for job in move.jobs:
+                if job.id == job_id:
+                    return move, job
+        raise NotFound(f"There is no job {job_id}.")
+
+    def _set_job(self, move_id: str, job: Job) -> None:
+        move = next(one for one in self.facts.moves if one.id == move_id)
+        self._set_move(replace(move, jobs=tuple(job if one.id == job.id else one for one in move.jobs)))
+
+    def _set_move(self, move: Move) -> None:
+        self.facts = replace(self.facts, moves=tuple(move if one.id == move.id else one for one in self.facts.moves))
+
+    def _started(self, move: Move) -> None:
+        """A move is handed over: the target has been given this version."""
+        if move.state == "admitted":
+            self._set_move(replace(move, state="running", started_at=self.now))
+        self._mark(move)
+
+    def _mark(self, move: Move) -> None:
+        """The mark only goes forward."""
+        for targets in ("targets", "leaving"):
+            known: Mapping[str, Target] = getattr(self.facts, targets)
+            target = known.get(move.target_id)
+            if target is None:
+                continue
+            mark = self.version(target.mark) if target.mark else None
+            version = self.version(move.version_id)
+            newest = version if mark is None or version.age_key > mark.age_key else mark
+            marked = replace(target, mark=newest.id, last_started_at=self.now)
+            changed: dict[str, Mapping[str, Target]] = {targets: {**known, target.id: marked}}
+            self.facts = replace(self.facts, **changed)  # type: ignore[arg-type]
+
+    def _forget_marks(self, target_ids: Iterable[str]) -> None:
+        """Newer versions than what runs may be taken again."""
+        targets = dict(self.facts.targets)
+        for target_id in target_ids:
+            target = targets.get(target_id)
+            if target is not None:
+                targets[target_id] = replace(target, mark=target.current.version_id if target.current else None)
+        self.facts = replace(self.facts, targets=targets)
+
+
+def policy(
+    name: str,
+    rules: Iterable[Mapping[str, object]],
+    *,
+    observe: bool = False,
+    first_stored_at: datetime | None = None,
+) -> Policy:
+    """A policy as the store gives it: rules from the wire, each with an id, its policy and when it was first stored."""
+    policy_id = derived_id("policy", name)
+    parsed = parse_rules(list(rules))
+    numbered = tuple(
+        replace(rule, id=rule.id or f"{policy_id}#{number}", policy_id=policy_id, first_stored_at=first_stored_at)
+        for number, rule in enumerate(parsed)
+    )
+    return Policy(policy_id, name, derived_id("revision", policy_id), numbered, observe)
+
+
+def _told(plan: Plan, now: datetime) -> list[Told]:
+    """The ledger's lines of one round, in the order in which a person would tell it."""
+    lines = [Told(now, f"move.{end.state}", end.move_id, end.reason) for end in plan.ends]
+    lines += [Told(now, "job.withdrawn", job_id) for job_id in plan.withdrawn_jobs]
+    lines += [Told(now, "move.applied", move_id) for move_id in plan.verifying]
+    lines += [Told(now, "quarantine.set", one.move_id) for one in plan.quarantines]
+    lines += [Told(now, "rollback.escalated", one.move_id) for one in plan.escalations]
+    lines += [Told(now, "rollout.opened", rollout.id) for rollout in plan.rollouts]
+    lines += [Told(now, f"rollout.{state.state}", state.rollout_id, state.reason) for state in plan.rollout_states]
+    lines += [Told(now, "approval.requested", request.id) for request in plan.requests]
+    lines += [Told(now, "move.admitted", move.id, move.kind) for move in plan.moves]
+    lines += [Told(now, "job.created", order.job.id) for order in plan.jobs]
+    lines += [Told(now, "verification.started", begun.verification.id) for begun in plan.verifications]
+    lines += [Told(now, "job.cancel_asked", cancel.job_id, cancel.reason) for cancel in plan.cancels]
+    return lines
