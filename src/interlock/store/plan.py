@@ -518,6 +518,7 @@ ROLLOUT_EVENTS = {
     "halted": "rollout.halted",
     "complete": "rollout.completed",
     "superseded": "rollout.superseded",
+    "aborted": "rollout.aborted",
 }
 
 MOVE_EVENTS = {
