@@ -15,7 +15,7 @@ Source: DESIGN.md section 2; core.md sections 2, 3 and 5.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -43,6 +43,7 @@ from interlock.store.plan import commit_plan, lock_deployment
 from interlock.store.targets import (
     Touched,
     find_policies_fence,
+    find_unmatched,
     list_concerned,
     match_targets,
     note_policies_matched,
@@ -68,6 +69,7 @@ NO_SUCH_RUN = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The outside knows n
 ROUND_GAP_MAX_S = 2.0
 ROUNDS_KEPT_MAX = 10_000
 
+DEPLOYMENTS_A_LOOK = 1_000
 DEPLOYMENTS_A_TRANSACTION = 100
 
 
@@ -281,10 +283,12 @@ class Flow:
         async with self.store.read() as conn:
             fence = await find_policies_fence(conn, workspace_id)
             concerned = await list_concerned(conn, workspace_id, kind=kind, object_id=object_id)
-        for begin in range(0, len(concerned), DEPLOYMENTS_A_TRANSACTION):
-            page = concerned[begin : begin + DEPLOYMENTS_A_TRANSACTION]
-            async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
-                await match_targets(tx, workspace_id, touched, only=page)
+        for looked_at in batched(concerned, DEPLOYMENTS_A_LOOK):
+            async with self.store.snapshot() as conn:
+                unmatched = await find_unmatched(conn, workspace_id, touched, only=looked_at)
+            for page in batched(unmatched, DEPLOYMENTS_A_TRANSACTION):
+                async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
+                    await match_targets(tx, workspace_id, touched, only=page)
         if kind == "policy":
             async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
                 await note_policies_matched(tx, workspace_id, fence=fence)
@@ -308,6 +312,12 @@ class Flow:
     async def _record(self, claim: Claim, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
         async with self._tx(job, "observe", claim) as tx:
             return await apply_observation(tx, job, seen, source=source)
+
+
+def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """The ids in pages of at most so many."""
+    for begin in range(0, len(ids), size):
+        yield ids[begin : begin + size]
 
 
 def touched_by(kind: str, object_id: str) -> Touched:

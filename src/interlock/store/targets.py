@@ -1,12 +1,16 @@
 """Which targets are there now? Recomputed for what a write touched, inside its own transaction, and once more after
 its commit.
 
-A release target is a deployment, an environment and a resource: the first two share a system, and both their
-selectors match the resource. With it is worked out what a round will compare and never evaluate: the policies that
-select the target (an interned set), its one agent, its resolved config's digest.
+What should be there is worked out in `wanted.py`; here the difference is written. Only deployments whose targets really
+changed hear of it: their generation goes up, their fence too where something was taken away (a target left, other
+policies, another agent).
 
-Only deployments whose targets really changed hear of it: their generation goes up, their fence too where something
-was taken away (a target left, other policies, another agent).
+Two concurrent writes cannot see each other, and each may leave targets behind that the other's objects no longer make.
+So every inventory write asks for a second look, which locks the deployments before it reads: what it writes was never
+read before somebody else's commit.
+
+A policy that is committed meanwhile must not be missed either: at its end a match shares the workspace's fence of
+policies, and works everything out again if it moved.
 
 Source: core.md section 2, "Resolved before deciding"; reference-behaviour.md 2 [RB].
 """
@@ -14,39 +18,23 @@ Source: core.md section 2, "Resolved before deciding"; reference-behaviour.md 2 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import asyncpg
 
-from interlock.inventory.selector import Scope, Selector, parse_selector
-from interlock.inventory.targets import choose_agent, deep_merge
-from interlock.inventory.to_python import Match, match_outcome, matches, predicate
-from interlock.inventory.views import deployment_view, environment_view, resource_view
-from interlock.model.canonical import digest
 from interlock.model.event import Event, Ref
-from interlock.model.ids import derived_id, new_id
-from interlock.model.inventory import Deployment, Environment, JobAgent, Resource
+from interlock.model.ids import new_id
 from interlock.store.queries import Conn, queries
-from interlock.store.rows import many
 from interlock.store.tx import Change, Tx
+from interlock.store.wanted import Difference, Resolved, Touched, Triple, find_difference
 from interlock.store.work import OWN_FACTS, WorkRequest
+
+__all__ = ["MatchOutcome", "Touched", "find_unmatched", "list_concerned", "match_targets"]
 
 Q = queries("match")
 
 AT_ONCE_MAX = 1_000
-"""Up to so many targets a policy's write matches in its own transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """Ids of what a write touched. `policies`: some policy of the workspace did."""
-
-    resources: tuple[str, ...] = ()
-    environments: tuple[str, ...] = ()
-    deployments: tuple[str, ...] = ()
-    agents: tuple[str, ...] = ()
-    policies: bool = False
+"""With more targets than this a change of an agent reaches them by its second look, not in its own transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,218 +47,49 @@ class MatchOutcome:
     deployments: tuple[str, ...] = ()
 
 
-Triple = tuple[str, str, str]
-"""Deployment, environment, resource."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """What is worked out for a target before any round. `policy_set` None: it cannot be told, which holds."""
-
-    policy_set: str | None
-    agent_state: str
-    agent_id: str | None
-    config_digest: str | None
-
-
-@dataclass(slots=True)
-class Inventory:
-    """Everything one match looks at, with each selector parsed once."""
-
-    deployments: Mapping[str, Deployment]
-    environments: Mapping[str, Environment]
-    agents: tuple[JobAgent, ...]
-    policies: tuple[tuple[str, Selector], ...]
-    sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    configs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    views: dict[str, dict[str, Any]] = field(default_factory=dict)
-    digests: dict[tuple[str, str, int], str] = field(default_factory=dict)
-
-    def resolve(self, deployment_id: str, environment_id: str, resource: Mapping[str, Any]) -> Resolved:
-        """A target's policies, agent and config."""
-        deployment, environment = self.deployments[deployment_id], self.environments[environment_id]
-        subjects = {
-            "resource": resource,
-            "environment": self._view(environment_id, lambda: environment_view(environment)),
-            "deployment": self._view(deployment_id, lambda: deployment_view(deployment)),
-        }
-        choice = choose_agent(deployment, self.agents, resource)
-        if choice.agent is None:
-            return Resolved(self._policy_set(subjects), choice.state, None, None)
-        config_digest = self._config(deployment, choice.agent, choice.config, choice.entry)
-        return Resolved(self._policy_set(subjects), choice.state, choice.agent.id, config_digest)
-
-    def _view(self, key: str, make: Any) -> dict[str, Any]:
-        if key not in self.views:
-            self.views[key] = make()
-        return self.views[key]
-
-    def _policy_set(self, subjects: Mapping[str, Any]) -> str | None:
-        picked = []
-        for policy_id, selector in self.policies:
-            outcome = match_outcome(selector, subjects) if selector.reads_facts else None
-            if outcome is Match.UNKNOWN:
-                return None
-            if outcome is Match.YES or (outcome is None and matches(selector, subjects)):
-                picked.append(policy_id)
-        set_id = derived_id("policy-set", *picked)
-        self.sets[set_id] = tuple(picked)
-        return set_id
-
-    def _config(self, deployment: Deployment, agent: JobAgent, own: Mapping[str, Any], entry: int) -> str:
-        """The digest of what the deployment's version will run with on this agent; its body is kept for interning."""
-        key = (deployment.id, agent.id, entry)
-        if key not in self.digests:
-            merged = deep_merge(agent.config, own)
-            variables: dict[str, Any] = {}
-            told = digest({"jobAgentId": agent.id, "jobAgentConfig": merged, "variables": variables})
-            self.configs[told] = {
-                "jobAgent": {"id": agent.id, "name": agent.name, "type": agent.type},
-                "jobAgentConfig": merged,
-                "variables": variables,
-            }
-            self.digests[key] = told
-        return self.digests[key]
-
-
 async def match_targets(
     tx: Tx, workspace_id: str, touched: Touched, *, only: Sequence[str] | None = None
 ) -> MatchOutcome:
     """Bring the stored targets of what was touched to what they should be. Idempotent.
 
-    Takes: `only` narrows to some deployments, so that a change of many is written 100 deployments a transaction.
+    Takes: `only` are the deployments of a second look: they are locked before anything is read, so that it undoes
+           nothing that was committed meanwhile.
     """
-    fence = await tx.conn.fetchval(Q.find_policies_fence, workspace_id) if touched.policies else None
-    pairs = await _pairs(tx.conn, workspace_id, touched, only)
-    inventory = await _load(tx.conn, workspace_id, pairs)
-    stored = await _stored(tx.conn, workspace_id, touched, only)
-    wanted = await _wanted(tx.conn, workspace_id, touched, pairs, inventory)
-    outcome = await _write(tx, workspace_id, inventory, stored, wanted)
+    if only is not None:
+        await tx.conn.fetch(Q.lock_deployments, sorted(only))
+    elif touched.agents and await tx.conn.fetchval(Q.count_targets_up_to, workspace_id, AT_ONCE_MAX + 1) > AT_ONCE_MAX:
+        return MatchOutcome()
+    difference = await find_difference(tx.conn, workspace_id, touched, only=only)
+    outcome = await _write(tx, workspace_id, difference)
+    if outcome.deployments:
+        fence = await tx.conn.fetchval(Q.share_policies_fence, workspace_id)
+        if fence != difference.policies_fence:
+            again = Touched(policies=True)
+            await _write(
+                tx, workspace_id, await find_difference(tx.conn, workspace_id, again, only=outcome.deployments)
+            )
     if touched.policies and only is None:
-        await tx.record([Change(Q.set_policies_matched, (workspace_id, fence))])
+        await note_policies_matched(tx, workspace_id, fence=difference.policies_fence)
     return outcome
 
 
-async def _pairs(conn: Conn, workspace_id: str, touched: Touched, only: Sequence[str] | None) -> list[tuple[str, str]]:
-    """The deployments and environments that can meet, as far as they are concerned."""
-    everything = bool(touched.resources or touched.agents or touched.policies)
-    deployments = None if everything else list(touched.deployments)
-    environments = None if everything else list(touched.environments)
-    rows = await conn.fetch(Q.list_pairs, workspace_id, deployments, environments)
-    wanted = None if only is None else frozenset(only)
-    return [
-        (row["deployment_id"], row["environment_id"])
-        for row in rows
-        if wanted is None or row["deployment_id"] in wanted
-    ]
+async def find_unmatched(conn: Conn, workspace_id: str, touched: Touched, *, only: Sequence[str]) -> tuple[str, ...]:
+    """Those of some deployments whose stored targets are not what they should be, in id order."""
+    difference = await find_difference(conn, workspace_id, touched, only=only)
+    return tuple(difference.takes_away_by_deployment)
 
 
-async def _load(conn: Conn, workspace_id: str, pairs: Sequence[tuple[str, str]]) -> Inventory:
-    deployments = many(Deployment, await conn.fetch(Q.list_deployments, sorted({one for one, _ in pairs})))
-    environments = many(Environment, await conn.fetch(Q.list_environments, sorted({one for _, one in pairs})))
-    agents = many(JobAgent, await conn.fetch(Q.list_agents, workspace_id))
-    policies = [
-        (row["id"], parse_selector(row["selector"], Scope.POLICY))
-        for row in await conn.fetch(Q.list_policies, workspace_id)
-    ]
-    return Inventory(
-        {one.id: one for one in deployments}, {one.id: one for one in environments}, agents, tuple(policies)
-    )
-
-
-async def _stored(
-    conn: Conn, workspace_id: str, touched: Touched, only: Sequence[str] | None
-) -> dict[Triple, asyncpg.Record]:
-    """The stored targets that the touched objects name, by triple."""
-    narrowed = None if only is None else list(only)
-    groups: list[tuple[list[str] | None, list[str] | None, list[str] | None]] = []
-    if touched.agents or touched.policies:
-        groups.append((narrowed, None, None))
-    else:
-        if touched.resources:
-            groups.append((narrowed, None, list(touched.resources)))
-        if touched.environments:
-            groups.append((narrowed, list(touched.environments), None))
-        if touched.deployments:
-            groups.append((list(touched.deployments), None, None))
-    found: dict[Triple, asyncpg.Record] = {}
-    for group in groups:
-        for row in await conn.fetch(Q.list_stored, workspace_id, *group):
-            found[row["deployment_id"], row["environment_id"], row["resource_id"]] = row
-    return found
-
-
-async def _wanted(
-    conn: Conn,
-    workspace_id: str,
-    touched: Touched,
-    pairs: Sequence[tuple[str, str]],
-    inventory: Inventory,
-) -> dict[Triple, dict[str, Any]]:
-    """The targets that should be there, each with the view of its resource."""
-    some = bool(touched.resources) and not (
-        touched.environments or touched.deployments or touched.agents or touched.policies
-    )
-    if not pairs:
-        return {}
-    text, args = (Q.list_resources_by_id, (list(touched.resources),)) if some else (Q.list_resources, (workspace_id,))
-    views = [resource_view(resource) for resource in many(Resource, await conn.fetch(text, *args))]
-    of_deployment: dict[str, list[dict[str, Any]]] = {}
-    of_environment: dict[str, frozenset[str]] = {}
-    wanted: dict[Triple, dict[str, Any]] = {}
-    for deployment_id, environment_id in pairs:
-        deployment, environment = inventory.deployments.get(deployment_id), inventory.environments.get(environment_id)
-        if deployment is None or environment is None:
-            continue
-        if deployment_id not in of_deployment:
-            of_deployment[deployment_id] = _picked(deployment.resource_selector, views)
-        if environment_id not in of_environment:
-            of_environment[environment_id] = frozenset(
-                view["id"] for view in _picked(environment.resource_selector, views)
-            )
-        inside = of_environment[environment_id]
-        for view in of_deployment[deployment_id]:
-            if view["id"] in inside:
-                wanted[deployment_id, environment_id, view["id"]] = view
-    return wanted
-
-
-def _picked(selector_text: str, views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The resources that a selector matches; a text that does not parse any more matches none."""
-    selector = parse_selector(selector_text, Scope.RESOURCE)
-    one = predicate(selector)
-    return [view for view in views if one({"resource": view})]
-
-
-async def _write(
-    tx: Tx,
-    workspace_id: str,
-    inventory: Inventory,
-    stored: Mapping[Triple, asyncpg.Record],
-    wanted: Mapping[Triple, dict[str, Any]],
-) -> MatchOutcome:
+async def _write(tx: Tx, workspace_id: str, difference: Difference) -> MatchOutcome:
     """The difference, written; nothing at all when there is none."""
-    resolved = {triple: inventory.resolve(triple[0], triple[1], view) for triple, view in wanted.items()}
-    attach = [triple for triple in sorted(wanted) if triple not in stored or stored[triple]["state"] != "attached"]
-    detach = [triple for triple in sorted(stored) if triple not in wanted and stored[triple]["state"] == "attached"]
-    change = [
-        triple
-        for triple in sorted(wanted)
-        if triple in stored and stored[triple]["state"] == "attached" and _differs(stored[triple], resolved[triple])
-    ]
-    takes_away: dict[str, bool] = {triple[0]: False for triple in attach}
-    for triple in change:
-        row, new = stored[triple], resolved[triple]
-        other = (row["policy_set_id"], row["agent_state"]) != (new.policy_set, new.agent_state)
-        takes_away[triple[0]] = takes_away.get(triple[0], False) or other
-    takes_away.update({triple[0]: True for triple in detach})
+    takes_away = difference.takes_away_by_deployment
     if not takes_away:
         return MatchOutcome()
+    attach, detach, change = difference.attach, difference.detach, difference.change
+    stored, resolved = difference.stored, difference.resolved
     concerned = sorted(takes_away)
     await tx.conn.fetch(Q.lock_deployments, concerned)
-    changes = [*_interned(inventory)]
     ids = {triple: (stored[triple]["id"] if triple in stored else new_id()) for triple in attach}
-    await tx.record(changes)
+    await tx.record([*_interned(difference)])
     arrived = await _attach(tx, workspace_id, attach, ids, resolved)
     names, gone = await _names(tx.conn, [*attach, *detach])
     changes = []
@@ -302,22 +121,13 @@ async def _write(
     )
 
 
-def _differs(row: asyncpg.Record, new: Resolved) -> bool:
-    return (row["policy_set_id"], row["agent_state"], row["agent_id"], row["config_digest"]) != (
-        new.policy_set,
-        new.agent_state,
-        new.agent_id,
-        new.config_digest,
-    )
-
-
-def _interned(inventory: Inventory) -> Iterable[Change]:
-    if inventory.sets:
-        ids = sorted(inventory.sets)
-        yield Change(Q.insert_policy_sets, (ids, [f"{{{','.join(inventory.sets[one])}}}" for one in ids]))
-    if inventory.configs:
-        digests = sorted(inventory.configs)
-        yield Change(Q.insert_resolved_configs, (digests, [inventory.configs[one] for one in digests]))
+def _interned(difference: Difference) -> Iterable[Change]:
+    if difference.sets:
+        ids = sorted(difference.sets)
+        yield Change(Q.insert_policy_sets, (ids, [f"{{{','.join(difference.sets[one])}}}" for one in ids]))
+    if difference.configs:
+        digests = sorted(difference.configs)
+        yield Change(Q.insert_resolved_configs, (digests, [difference.configs[one] for one in digests]))
 
 
 async def _attach(

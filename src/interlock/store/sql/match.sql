@@ -1,7 +1,7 @@
 -- What the matching of targets reads and writes.
 
--- Every pair of a live deployment and a live environment that share a system. $2 narrows to deployments, $3 to environments; both NULL: all.
--- Relies on system_of_deployment and system_of_environment.
+-- Every pair of a live deployment and a live environment that share a system and are touched: the deployment is in $2 or the environment in $3
+-- (both NULL: all). $4 narrows to some deployments. Relies on system_of_deployment and system_of_environment.
 -- name: list_pairs
 SELECT DISTINCT sd.deployment_id, se.environment_id
 FROM system_deployment sd
@@ -9,7 +9,8 @@ JOIN system_environment se ON se.system_id = sd.system_id
 JOIN deployment d ON d.id = sd.deployment_id AND d.workspace_id = $1 AND d.deleted_at IS NULL
 JOIN environment e ON e.id = se.environment_id AND e.deleted_at IS NULL
 JOIN system s ON s.id = sd.system_id AND s.deleted_at IS NULL
-WHERE ($2::uuid[] IS NULL AND $3::uuid[] IS NULL) OR sd.deployment_id = ANY ($2::uuid[]) OR se.environment_id = ANY ($3::uuid[]);
+WHERE ($2::uuid[] IS NULL AND $3::uuid[] IS NULL OR sd.deployment_id = ANY ($2::uuid[]) OR se.environment_id = ANY ($3::uuid[]))
+  AND ($4::uuid[] IS NULL OR sd.deployment_id = ANY ($4::uuid[]));
 
 -- Relies on primary keys.
 -- name: list_deployments
@@ -38,18 +39,18 @@ FROM resource r WHERE id = ANY ($1::uuid[]) AND deleted_at IS NULL;
 SELECT r.id, r.workspace_id, r.provider_id, r.identifier, r.name, r.kind, r.version, r.config, r.metadata, r.created_at, r.updated_at
 FROM resource r WHERE r.workspace_id = $1 AND r.deleted_at IS NULL;
 
--- Stored targets of the touched objects that are attached, or may be again. Relies on target's unique key, target_of_environment, target_of_resource.
+-- Stored targets of the touched objects, attached or not: of the deployments $2, environments $3 or resources $4; of all of the workspace when
+-- they are NULL. $5 narrows to some deployments. Relies on target's unique key, target_of_environment and target_of_resource.
 -- name: list_stored
 SELECT t.id, t.deployment_id, t.environment_id, t.resource_id, t.state, t.policy_set_id, t.agent_state, t.agent_id, t.config_digest
 FROM target t
 WHERE t.workspace_id = $1
-  AND ($2::uuid[] IS NULL OR t.deployment_id = ANY ($2::uuid[]))
-  AND ($3::uuid[] IS NULL OR t.environment_id = ANY ($3::uuid[]))
-  AND ($4::uuid[] IS NULL OR t.resource_id = ANY ($4::uuid[]));
+  AND ($2::uuid[] IS NULL OR t.deployment_id = ANY ($2::uuid[]) OR t.environment_id = ANY ($3::uuid[]) OR t.resource_id = ANY ($4::uuid[]))
+  AND ($5::uuid[] IS NULL OR t.deployment_id = ANY ($5::uuid[]));
 
--- Reads the workspace's attached targets; no index has them alone.
--- name: count_targets
-SELECT count(*) FROM target WHERE workspace_id = $1 AND state = 'attached';
+-- Whether a workspace has more targets than a change may reach at once. Reads $2 of them.
+-- name: count_targets_up_to
+SELECT count(*) FROM (SELECT FROM target WHERE workspace_id = $1 AND state = 'attached' LIMIT $2) AS found;
 
 -- In the order in which everybody locks deployments. Relies on deployment's primary key.
 -- name: lock_deployments
@@ -101,6 +102,10 @@ UNION ALL SELECT id, name, deleted_at IS NOT NULL FROM deployment WHERE id = ANY
 -- Relies on workspace's primary key.
 -- name: find_policies_fence
 SELECT policies_fence FROM workspace WHERE id = $1;
+
+-- No policy is committed between this and the end of the transaction. Relies on workspace's primary key.
+-- name: share_policies_fence
+SELECT policies_fence FROM workspace WHERE id = $1 FOR SHARE;
 
 -- Relies on workspace's primary key. It never goes back.
 -- name: set_policies_matched

@@ -1,0 +1,355 @@
+"""Which targets should there be, and what differs from those that are stored? Read, and worked out; nothing is written.
+
+A release target is a deployment, an environment and a resource: the first two share a system, and both their
+selectors match the resource. With it is worked out what a round will compare and never evaluate: the policies that
+select the target (an interned set), its one agent, its resolved config's digest.
+
+Only what was touched is looked at. A changed resource is matched alone, against all selectors; for a changed selector
+PostgreSQL narrows the resources where the selectors translate (`inventory/to_sql.py`), and a sieve keeps what matches;
+a changed policy or agent leaves the targets as they are and resolves them again.
+
+Source: core.md section 2, "Resolved before deciding"; reference-behaviour.md 2 [RB].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from interlock.inventory.selector import Scope, Selector, parse_selector
+from interlock.inventory.targets import AgentChoice, choose_agent, deep_merge, policies_of
+from interlock.inventory.to_python import sieve
+from interlock.inventory.to_sql import to_sql
+from interlock.inventory.views import deployment_view, environment_view, resource_view
+from interlock.model.canonical import digest
+from interlock.model.ids import derived_id
+from interlock.model.inventory import Deployment, Environment, JobAgent, Resource
+from interlock.store.queries import Conn, queries
+from interlock.store.rows import many
+
+Q = queries("match")
+
+PAIRS_IN_SQL_MAX = 20
+"""With more pairs of deployment and environment than this, PostgreSQL is asked for all resources."""
+
+Triple = tuple[str, str, str]
+"""Deployment, environment, resource."""
+
+View = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Ids of what a write touched. `policies`: some policy of the workspace did."""
+
+    resources: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    deployments: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    policies: bool = False
+
+    @property
+    def objects(self) -> bool:
+        """Whether targets may come or go."""
+        return bool(self.resources or self.environments or self.deployments)
+
+    @property
+    def resolution(self) -> bool:
+        """Whether what stays a target may have other policies or another agent."""
+        return bool(self.agents) or self.policies
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What is worked out for a target before any round. `policy_set` None: it cannot be told, which holds."""
+
+    policy_set: str | None
+    agent_state: str
+    agent_id: str | None
+    config_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What must be written, each in order; `resolved` holds the new values of what attaches or changes.
+
+    Takes: `sets` and `configs` are what has to be interned for them. `policies_fence` is that of the policies seen.
+    """
+
+    stored: Mapping[Triple, asyncpg.Record]
+    resolved: Mapping[Triple, Resolved]
+    attach: tuple[Triple, ...]
+    detach: tuple[Triple, ...]
+    change: tuple[Triple, ...]
+    sets: Mapping[str, tuple[str, ...]]
+    configs: Mapping[str, Mapping[str, Any]]
+    policies_fence: int
+
+    @property
+    def takes_away_by_deployment(self) -> dict[str, bool]:
+        """Deployment id -> whether something is taken away: a target left, other policies, another agent's state."""
+        found = dict.fromkeys(sorted({triple[0] for triple in (*self.attach, *self.detach, *self.change)}), False)
+        found.update((triple[0], True) for triple in self.detach)
+        for triple in self.change:
+            row, new = self.stored[triple], self.resolved[triple]
+            if (row["policy_set_id"], row["agent_state"]) != (new.policy_set, new.agent_state):
+                found[triple[0]] = True
+        return found
+
+
+async def find_difference(
+    conn: Conn, workspace_id: str, touched: Touched, *, only: Sequence[str] | None = None
+) -> Difference:
+    """What the stored targets of what was touched lack or have too many of.
+
+    Takes: `only` narrows to some deployments.
+    """
+    fence = int(await conn.fetchval(Q.find_policies_fence, workspace_id) or 0)
+    narrowed = None if only is None else list(only)
+    pairs = await _pairs(conn, workspace_id, touched, narrowed)
+    inventory = await _inventory(conn, workspace_id, pairs)
+    stored = await _stored(conn, workspace_id, touched, narrowed)
+    wanted: dict[tuple[str, str], list[View]] = {}
+    if touched.objects:
+        wanted = _matching(pairs, inventory, await _resources(conn, workspace_id, touched, pairs, inventory))
+    if touched.resolution:
+        for pair, views in (await _standing(conn, stored, inventory)).items():
+            there = {view["id"] for view in wanted.get(pair, ())}
+            wanted.setdefault(pair, []).extend(view for view in views if view["id"] not in there)
+    return _difference(stored, inventory, wanted, fence)
+
+
+# What is touched ------------------------------------------------------------------------------------------------------
+
+
+async def _pairs(conn: Conn, workspace_id: str, touched: Touched, only: list[str] | None) -> list[tuple[str, str]]:
+    """The deployments and environments that can meet, as far as they are concerned."""
+    everything = bool(touched.resources) or touched.resolution
+    deployments = None if everything else list(touched.deployments)
+    environments = None if everything else list(touched.environments)
+    rows = await conn.fetch(Q.list_pairs, workspace_id, deployments, environments, only)
+    return [(row["deployment_id"], row["environment_id"]) for row in rows]
+
+
+async def _stored(
+    conn: Conn, workspace_id: str, touched: Touched, only: list[str] | None
+) -> dict[Triple, asyncpg.Record]:
+    """The stored targets that the touched objects name, by triple."""
+    if touched.resolution:
+        rows = await conn.fetch(Q.list_stored, workspace_id, None, None, None, only)
+    else:
+        groups = (list(touched.deployments), list(touched.environments), list(touched.resources))
+        rows = await conn.fetch(Q.list_stored, workspace_id, *groups, only)
+    return {(row["deployment_id"], row["environment_id"], row["resource_id"]): row for row in rows}
+
+
+@dataclass(slots=True)
+class _Inventory:
+    """Everything one match looks at, and what it interns on the way."""
+
+    deployments: Mapping[str, Deployment]
+    environments: Mapping[str, Environment]
+    agents: tuple[JobAgent, ...]
+    policies: tuple[tuple[str, Selector], ...]
+    sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _set_ids: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _choices: dict[str, AgentChoice] = field(default_factory=dict)
+    _digests: dict[tuple[str, str, int], str] = field(default_factory=dict)
+
+    def resolve(self, deployment_id: str, environment_id: str, resources: Sequence[View]) -> list[Resolved]:
+        """The policies, agent and config of the targets of one pair, in the order of the resources."""
+        deployment, environment = self.deployments[deployment_id], self.environments[environment_id]
+        picked = policies_of(
+            self.policies,
+            resources,
+            environment=environment_view(environment),
+            deployment=deployment_view(deployment),
+        )
+        found = []
+        for policy_ids, view in zip(picked, resources, strict=True):
+            policy_set = None if policy_ids is None else self._policy_set(policy_ids)
+            choice = self._choose(deployment, view)
+            if choice.agent is None:
+                found.append(Resolved(policy_set, choice.state, None, None))
+            else:
+                config_digest = self._config(deployment, choice.agent, choice.config, choice.entry)
+                found.append(Resolved(policy_set, choice.state, choice.agent.id, config_digest))
+        return found
+
+    def _policy_set(self, policy_ids: tuple[str, ...]) -> str:
+        if policy_ids not in self._set_ids:
+            set_id = derived_id("policy-set", *policy_ids)
+            self._set_ids[policy_ids] = set_id
+            self.sets[set_id] = policy_ids
+        return self._set_ids[policy_ids]
+
+    def _choose(self, deployment: Deployment, resource: View) -> AgentChoice:
+        """The agent of a target; asked once a deployment where no selector reads the resource."""
+        if deployment.id in self._choices:
+            return self._choices[deployment.id]
+        choice = choose_agent(deployment, self.agents, resource)
+        if not _chooses_by_resource(deployment):
+            self._choices[deployment.id] = choice
+        return choice
+
+    def _config(self, deployment: Deployment, agent: JobAgent, own: Mapping[str, Any], entry: int) -> str:
+        """The digest of what a version will run with on this agent; its body is kept for interning."""
+        key = (deployment.id, agent.id, entry)
+        if key not in self._digests:
+            merged = deep_merge(agent.config, own)
+            variables: dict[str, Any] = {}
+            told = digest({"jobAgentId": agent.id, "jobAgentConfig": merged, "variables": variables})
+            self.configs[told] = {
+                "jobAgent": {"id": agent.id, "name": agent.name, "type": agent.type},
+                "jobAgentConfig": merged,
+                "variables": variables,
+            }
+            self._digests[key] = told
+        return self._digests[key]
+
+
+def _chooses_by_resource(deployment: Deployment) -> bool:
+    texts = [entry.get("selector") or "" for entry in deployment.job_agents or ()] or [deployment.job_agent_selector]
+    return any("resource" in parse_selector(text, Scope.JOB_AGENT).roots for text in texts)
+
+
+async def _inventory(conn: Conn, workspace_id: str, pairs: Sequence[tuple[str, str]]) -> _Inventory:
+    deployments = many(Deployment, await conn.fetch(Q.list_deployments, sorted({one for one, _ in pairs})))
+    environments = many(Environment, await conn.fetch(Q.list_environments, sorted({one for _, one in pairs})))
+    agents = many(JobAgent, await conn.fetch(Q.list_agents, workspace_id))
+    policies = [
+        (row["id"], parse_selector(row["selector"], Scope.POLICY))
+        for row in await conn.fetch(Q.list_policies, workspace_id)
+    ]
+    return _Inventory(
+        {one.id: one for one in deployments}, {one.id: one for one in environments}, agents, tuple(policies)
+    )
+
+
+# Which resources ------------------------------------------------------------------------------------------------------
+
+
+async def _resources(
+    conn: Conn, workspace_id: str, touched: Touched, pairs: Sequence[tuple[str, str]], inventory: _Inventory
+) -> list[View]:
+    """The resources that may be in a target of what was touched: surely all that are."""
+    if not pairs:
+        return []
+    if touched.resources and not (touched.environments or touched.deployments):
+        rows = await conn.fetch(Q.list_resources_by_id, list(touched.resources))
+    else:
+        narrowed = _narrowed(pairs, inventory) if not touched.resources else None
+        text, params = narrowed or ("", [])
+        rows = await conn.fetch(Q.list_resources.rstrip().rstrip(";") + text, workspace_id, *params)
+    return [resource_view(resource) for resource in many(Resource, rows)]
+
+
+def _narrowed(pairs: Sequence[tuple[str, str]], inventory: _Inventory) -> tuple[str, list[object]] | None:
+    """A condition that every resource of these pairs meets; None when there is no short one."""
+    texts = {
+        (deployment.resource_selector, environment.resource_selector)
+        for deployment, environment in _live(pairs, inventory)
+    }
+    if len(texts) > PAIRS_IN_SQL_MAX:
+        return None
+    wheres: list[str] = []
+    params: list[object] = []
+    for both in sorted(texts):
+        selectors = [parse_selector(text, Scope.RESOURCE) for text in dict.fromkeys(both)]
+        if any(selector.constant is False for selector in selectors):
+            continue
+        parts = []
+        for selector in selectors:
+            fragment = to_sql(selector, first=2 + len(params)) if selector.constant is None else None
+            if fragment is not None:
+                parts.append(f"({fragment.where})")
+                params.extend(fragment.params)
+        if not parts:
+            return None
+        wheres.append(" AND ".join(parts))
+    return (f" AND ({' OR '.join(wheres) or 'false'})", params)
+
+
+def _live(pairs: Iterable[tuple[str, str]], inventory: _Inventory) -> Iterable[tuple[Deployment, Environment]]:
+    for deployment_id, environment_id in pairs:
+        deployment, environment = inventory.deployments.get(deployment_id), inventory.environments.get(environment_id)
+        if deployment is not None and environment is not None:
+            yield deployment, environment
+
+
+def _matching(
+    pairs: Sequence[tuple[str, str]], inventory: _Inventory, resources: Sequence[View]
+) -> dict[tuple[str, str], list[View]]:
+    """The resources of each pair; each selector is asked once."""
+    by_text: dict[str, list[View]] = {}
+    ids_by_text: dict[str, frozenset[str]] = {}
+    wanted: dict[tuple[str, str], list[View]] = {}
+    for deployment, environment in _live(pairs, inventory):
+        mine, theirs = deployment.resource_selector, environment.resource_selector
+        for text in (mine, theirs):
+            if text not in by_text:
+                by_text[text] = sieve(parse_selector(text, Scope.RESOURCE))(resources)
+        if not by_text[mine] or not by_text[theirs]:
+            continue
+        if theirs not in ids_by_text:
+            ids_by_text[theirs] = frozenset(view["id"] for view in by_text[theirs])
+        inside = ids_by_text[theirs]
+        wanted[deployment.id, environment.id] = [view for view in by_text[mine] if view["id"] in inside]
+    return wanted
+
+
+async def _standing(
+    conn: Conn, stored: Mapping[Triple, asyncpg.Record], inventory: _Inventory
+) -> dict[tuple[str, str], list[View]]:
+    """The resources of the targets that are attached."""
+    triples = [triple for triple, row in stored.items() if row["state"] == "attached"]
+    if not triples:
+        return {}
+    rows = await conn.fetch(Q.list_resources_by_id, sorted({triple[2] for triple in triples}))
+    views = {resource.id: resource_view(resource) for resource in many(Resource, rows)}
+    standing: dict[tuple[str, str], list[View]] = {}
+    for deployment_id, environment_id, resource_id in triples:
+        known = deployment_id in inventory.deployments and environment_id in inventory.environments
+        if known and resource_id in views:
+            standing.setdefault((deployment_id, environment_id), []).append(views[resource_id])
+    return standing
+
+
+# The difference -------------------------------------------------------------------------------------------------------
+
+
+def _difference(
+    stored: Mapping[Triple, asyncpg.Record],
+    inventory: _Inventory,
+    wanted: Mapping[tuple[str, str], Sequence[View]],
+    fence: int,
+) -> Difference:
+    resolved: dict[Triple, Resolved] = {}
+    for (deployment_id, environment_id), views in wanted.items():
+        values = inventory.resolve(deployment_id, environment_id, views)
+        for view, value in zip(views, values, strict=True):
+            resolved[deployment_id, environment_id, view["id"]] = value
+    attached = {triple for triple, row in stored.items() if row["state"] == "attached"}
+    return Difference(
+        stored=stored,
+        resolved=resolved,
+        attach=tuple(sorted(resolved.keys() - attached)),
+        detach=tuple(sorted(attached - resolved.keys())),
+        change=tuple(sorted(one for one in resolved.keys() & attached if _differs(stored[one], resolved[one]))),
+        sets=inventory.sets,
+        configs=inventory.configs,
+        policies_fence=fence,
+    )
+
+
+def _differs(row: asyncpg.Record, new: Resolved) -> bool:
+    return (row["policy_set_id"], row["agent_state"], row["agent_id"], row["config_digest"]) != (
+        new.policy_set,
+        new.agent_state,
+        new.agent_id,
+        new.config_digest,
+    )
