@@ -321,8 +321,8 @@ def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 
 
 def touched_by(kind: str, object_id: str) -> Touched:
-    """What a match item's key names: `resource:<id>` and so on."""
-    ids = (object_id,)
+    """What a match item's key names: `environment:<id>`, `resource:<id>,<id>` and so on."""
+    ids = tuple(object_id.split(","))
     return {
         "resource": Touched(resources=ids),
         "environment": Touched(environments=ids),

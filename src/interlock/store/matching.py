@@ -12,14 +12,23 @@ from interlock.store import targets
 from interlock.store.tx import Tx
 from interlock.store.work import WorkRequest
 
+RESOURCES_A_LOOK = 50
+"""As many ids as fit well into one key: PostgreSQL indexes up to 2,700 bytes."""
+
 
 async def match_after(tx: Tx, workspace_id: str, *, touched: targets.Touched) -> None:
     """Match what was touched now, and ask for the second look at each of it."""
     await targets.match_targets(tx, workspace_id, touched)
+    await tx.record(wakes=second_looks(workspace_id, touched))
+
+
+def second_looks(workspace_id: str, touched: targets.Touched) -> list[WorkRequest]:
+    """The looks that a write asks for. Resources that came together are looked at together."""
+    ids = touched.resources
     keys = [
-        *(f"resource:{resource_id}" for resource_id in touched.resources),
+        *(f"resource:{','.join(ids[at : at + RESOURCES_A_LOOK])}" for at in range(0, len(ids), RESOURCES_A_LOOK)),
         *(f"environment:{environment_id}" for environment_id in touched.environments),
         *(f"deployment:{deployment_id}" for deployment_id in touched.deployments),
         *(f"agent:{agent_id}" for agent_id in touched.agents),
     ]
-    await tx.record(wakes=[WorkRequest("match", key, workspace_id=workspace_id) for key in keys])
+    return [WorkRequest("match", key, workspace_id=workspace_id) for key in keys]

@@ -26,11 +26,10 @@ from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.model.inventory import Resource
 from interlock.store import targets
-from interlock.store.matching import match_after
+from interlock.store.matching import match_after, second_looks
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
-from interlock.store.work import WorkRequest
 
 Q = queries("resource")
 
@@ -283,11 +282,11 @@ async def set_resources(
 async def _match_set(tx: Tx, workspace_id: str, *, resource_ids: Sequence[str]) -> None:
     if not resource_ids:
         return
+    touched = targets.Touched(resources=tuple(resource_ids))
     if len(resource_ids) <= MATCHED_AT_ONCE_MAX:
-        await match_after(tx, workspace_id, touched=targets.Touched(resources=tuple(resource_ids)))
-        return
-    keys = (f"resource:{resource_id}" for resource_id in resource_ids)
-    await tx.record(wakes=[WorkRequest("match", key, workspace_id=workspace_id) for key in keys])
+        await match_after(tx, workspace_id, touched=touched)
+    else:
+        await tx.record(wakes=second_looks(workspace_id, touched))
 
 
 async def _replace_variables(tx: Tx, resource_id: str, *, variables: Mapping[str, Any]) -> bool:

@@ -77,7 +77,7 @@ async def delete_system(tx: Tx, workspace_id: str, *, system_id: str) -> None:
     Fails: `NotFound`.
     """
     await _required(tx.conn, workspace_id, system_id)
-    deployment_ids, environment_ids = await load_linked_ids(tx.conn, system_id)
+    deployment_ids, _ = await load_linked_ids(tx.conn, system_id)
     await tx.record(
         changes=[
             Change(Q.delete_system, (system_id,)),
@@ -86,9 +86,7 @@ async def delete_system(tx: Tx, workspace_id: str, *, system_id: str) -> None:
         ],
         events=[Event("system.deleted", Ref("system", system_id), {})],
     )
-    await match_after(
-        tx, workspace_id, touched=targets.Touched(deployments=deployment_ids, environments=environment_ids)
-    )
+    await match_after(tx, workspace_id, touched=targets.Touched(deployments=deployment_ids))
 
 
 async def link(tx: Tx, workspace_id: str, *, system_id: str, child_kind: str, child_id: str) -> None:
@@ -127,10 +125,8 @@ async def _relink(tx: Tx, workspace_id: str, query: str, *, kind: str, system_id
         changes=[Change(query, (system_id, child.id))],
         events=[Event(kind, Ref("system", system_id), {"kind": child.kind, "id": child.id}, refs=(child,))],
     )
-    deployment_ids, environment_ids = await load_linked_ids(tx.conn, system_id)
-    deployments = {child.id} if child.kind == "deployment" else set(deployment_ids)
-    environments = {child.id} if child.kind == "environment" else set(environment_ids)
-    touched = targets.Touched(deployments=tuple(sorted(deployments)), environments=tuple(sorted(environments)))
+    ids = (child.id,)
+    touched = targets.Touched(deployments=ids) if child.kind == "deployment" else targets.Touched(environments=ids)
     await match_after(tx, workspace_id, touched=touched)
 
 
