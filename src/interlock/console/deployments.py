@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from interlock.console.fleet import frozen_ids
-from interlock.console.holds import Hold, gathered, holding, told
+from interlock.console.holds import ASKS_A_PERSON, Hold, gathered, holding, told
 from interlock.console.telling import entries_of
 from interlock.console.visit import Visit, found, number_in_query
 from interlock.decide.rules.gradual_rollout import order_keys
@@ -53,6 +53,11 @@ class Stage:
     lines: Sequence[Line]
     targets: int
     request_id: str | None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing goes on here: what there is may be folded away."""
+        return not self.rollouts and not self.holds and all(line.mark == "pass" for line in self.lines)
 
 
 async def show(visit: Visit) -> Response:
@@ -107,14 +112,14 @@ def _stage(
     live = [each for each in rollouts if each.environment_id == environment.id]
     ordered = _ordered(mine, deployment_id, live)
     holds = gathered(
-        (each.resource, each.wanted_tag, verdict)
+        (each.resource, each.wanted_tag, each.since, verdict)
         for each in ordered
         if each.outcome in {"hold", "unknown"} or each.verdicts
         for verdict in holding(each.verdicts, each.decision_ids, decisions)
     )
     wanted = [each.wanted_version_id for each in mine if each.outcome == "hold" and each.wanted_version_id]
     request_id = next((asked[environment.id, each] for each in wanted if (environment.id, each) in asked), None)
-    needs_person = any(hold.told.mark == "person" for hold in holds)
+    needs_person = any(hold.told.reason == ASKS_A_PERSON for hold in holds)
     return Stage(
         environment=environment,
         running=[each for each in running if each.environment_id == environment.id],

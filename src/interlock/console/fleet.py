@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from starlette.responses import Response
 
-from interlock.console.holds import Told, first_hold
+from interlock.console.holds import ASKS_A_PERSON, Told, first_hold
 from interlock.console.visit import Visit, number_in_query
 from interlock.store import pages, target_states
 from interlock.store.pages import DeploymentRow, FreezeRow, NewestRequestRow, RolloutRow, RunningRow, WaitingRow
@@ -34,6 +35,7 @@ class Going:
     kind: str = "version"
     rollout: RolloutRow | None = None
     waiting: int = 0
+    since: datetime | None = None
     hold: Told | None = None
     request_id: str | None = None
 
@@ -133,6 +135,9 @@ def _cells(
         place = (wait.deployment_id, wait.environment_id)
         one = going(place, "version", wait.version_id, wait.tag)
         one.waiting = wait.targets
+        one.since = wait.since
         one.hold = first_hold(wait.verdicts, wait.decision_ids, decisions)
-        one.request_id = asked.get((place, wait.version_id or "")) if one.hold and one.hold.mark == "person" else None
+        one.request_id = (
+            asked.get((place, wait.version_id or "")) if one.hold and one.hold.reason == ASKS_A_PERSON else None
+        )
     return cells

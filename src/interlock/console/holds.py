@@ -28,6 +28,7 @@ class Told:
 
     title: str
     sentence: str
+    reason: str
     mark: str
     since: datetime | None
     until: datetime | None
@@ -37,10 +38,11 @@ class Told:
 
 @dataclass(slots=True)
 class Hold:
-    """The same hold of one or more targets on their way to a version."""
+    """The same hold of one or more targets on their way to a version. `since`: the first of them is held since then."""
 
     told: Told
     tag: str | None
+    since: datetime | None
     targets: list[str] = field(default_factory=list)
 
 
@@ -52,6 +54,7 @@ def told(verdict: Verdict) -> Told:
     return Told(
         title=title(verdict),
         sentence=text,
+        reason=str(verdict.get("reason")),
         mark=mark_of(verdict),
         since=_instant(verdict.get("since")),
         until=None if until is not None and str(verdict.get("changesAt")) in text else until,
@@ -82,6 +85,10 @@ def holding(
     return [each for number, each in enumerate(bars) if each not in bars[:number]]
 
 
+ASKS_A_PERSON = "approval_missing"
+"""The reason for which there is a request that a person can answer."""
+
+
 def first_hold(
     verdicts: Sequence[Verdict], decision_ids: Sequence[str], decisions: Mapping[str, StoredDecision]
 ) -> Told | None:
@@ -91,20 +98,22 @@ def first_hold(
     return None
 
 
-def gathered(found: Iterable[tuple[str, str | None, Verdict]]) -> list[Hold]:
+def gathered(found: Iterable[tuple[str, str | None, datetime | None, Verdict]]) -> list[Hold]:
     """Holds of many targets, each kind of hold once.
 
-    Takes: (target's name, tag it would go to, verdict).
+    Takes: (target's name, tag it would go to, since when it is held, verdict).
     Gives: in the order they were found. Holds that differ only in numbers of one target (its place in a rollout) count
            as one, told for the target that goes first.
     """
     holds: dict[tuple[object, ...], Hold] = {}
-    for name, tag, verdict in found:
+    for name, tag, held_since, verdict in found:
         key = (tag, verdict.get("rule"), verdict.get("reason"), verdict.get("ruleId"), verdict.get("waitsFor"))
         told_now = told(verdict)
-        hold = holds.setdefault(key, Hold(told_now, tag))
+        since = told_now.since or held_since
+        hold = holds.setdefault(key, Hold(told_now, tag, since))
         if told_now.until and hold.told.until and told_now.until < hold.told.until:
             hold.told = told_now
+        hold.since = min(filter(None, (hold.since, since)), default=None)
         if name not in hold.targets:
             hold.targets.append(name)
     return list(holds.values())

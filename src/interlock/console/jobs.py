@@ -24,7 +24,7 @@ from interlock.store.target_states import MetricState
 
 OUTPUT_LINES_MAX = 200
 MEASUREMENTS_MAX = 60
-WIDTH, HEIGHT, PAD = 240, 48, 5
+WIDTH, HEIGHT, PAD = 240, 48, 8
 
 _COMPARED = re.compile(r"(result(?:\.[A-Za-z_]\w*|\[\"[^\"]+\"\])*)\s*(<=|>=|<|>|==)\s*(-?\d+(?:\.\d+)?)")
 _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\"([^\"]+)\"\]")

@@ -35,7 +35,7 @@ HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
 }
 
-_INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)")
+_MARKED = re.compile(r"`(?P<code>[^`]+)`|\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
 
 
@@ -53,14 +53,22 @@ def when(at: datetime) -> Markup:
 
 
 def instants(sentence: str) -> Markup:
-    """A sentence with each instant in it marked up."""
+    """A sentence with each instant and each piece of code (between backticks) in it marked up."""
     text = str(sentence)
     found = Markup()
     end = 0
-    for match in _INSTANT.finditer(text):
-        found += escape(text[end : match.start()]) + when(datetime.fromisoformat(match[0]))
+    for match in _MARKED.finditer(text):
+        marked = Markup("<code>{}</code>").format(match["code"]) if match["code"] else _instant(match[0])
+        found += escape(text[end : match.start()]) + marked
         end = match.end()
     return found + escape(text[end:])
+
+
+def _instant(text: str) -> Markup:
+    try:
+        return when(datetime.fromisoformat(text))
+    except ValueError:  # it only looks like one: 2026-13-45T…
+        return escape(text)
 
 
 def segment(name: str, identity: str) -> str:

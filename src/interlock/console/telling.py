@@ -38,6 +38,20 @@ HEARD: Mapping[str, str] = {
 }
 """Kinds that are read out where they happen, and how."""
 
+ROUTINE = frozenset(
+    {
+        "change.created",
+        "move.admitted",
+        "move.started",
+        "move.applied",
+        "move.verified",
+        "job.created",
+        "job.status_changed",
+        "verification.started",
+    }
+)
+"""Steps that every healthy move takes: told quietly, so that the rest stands out."""
+
 _MARKS: Mapping[str, str] = {
     "halted": "halted", "failed": "failed", "rejected": "failed", "escalated": "failed", "uncertain": "failed",
     "difference": "failed", "deleted": "failed", "revoked": "failed", "voided": "failed",
@@ -48,7 +62,7 @@ _MARKS: Mapping[str, str] = {
 """What happened -> mark; anything else is merely noted."""
 
 _PLACE = ("deployment", "environment", "target")
-_HIDDEN = {*_PLACE, "version", "from", "to", "message", "kind", "tag", "name"}
+_HIDDEN = {*_PLACE, "version", "from", "to", "message", "kind", "tag", "name", "source", "scopeId"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,7 @@ class Entry:
     kind: str
     meaning: str
     mark: str
+    routine: bool
     title: str
     path: str | None
     place: Sequence[tuple[str, str | None]]
@@ -106,7 +121,8 @@ def _entry(entry: FeedEntry, *, names: Mapping[str, str], at: At) -> Entry:
         kind=entry.kind,
         meaning=KINDS.get(entry.kind, "A kind of event that this version does not know."),
         mark=mark,
-        title=f"{subject.capitalize()} {what.replace('_', ' ')}",
+        routine=entry.kind in ROUTINE and mark != "failed",
+        title=_title(entry),
         path=_path(entry, names=names, at=at),
         place=_place(entry, names=names, at=at),
         says=_says(entry, names=names),
@@ -116,6 +132,13 @@ def _entry(entry: FeedEntry, *, names: Mapping[str, str], at: At) -> Entry:
         subject=f"{entry.subject.kind}:{entry.subject.id}",
         body=orjson.dumps(entry.body, option=orjson.OPT_INDENT_2).decode(),
     )
+
+
+def _title(entry: FeedEntry) -> str:
+    subject, _, what = entry.kind.partition(".")
+    if entry.kind == "job.status_changed":
+        return f"Job {_spaced(str(entry.body.get('to')))}"
+    return f"{subject.capitalize()} {what.replace('_', ' ')}"
 
 
 def _worker(entry: FeedEntry) -> str:
@@ -164,14 +187,16 @@ def _says(entry: FeedEntry, *, names: Mapping[str, str]) -> list[str]:
     refs = {ref.kind: ref.id for ref in reversed(entry.refs)}
     version = body.get("version") or body.get("tag") or names.get(refs.get("version", ""))
     said = [str(version)] if version else []
-    if entry.kind == "job.status_changed" or entry.kind.startswith(("version.status", "freeze.extended")):
+    if entry.kind in {"version.status_changed", "freeze.extended"}:
         said.append(f"{body.get('from') or 'nothing'} → {body.get('to') or 'nothing'}")
-    elif body.get("from") and version:
+    elif body.get("from") and version and entry.kind != "job.status_changed":
         said = [f"{body['from']} → {version}"]
     if body.get("message"):
         said.append(str(body["message"]))
     for key, value in body.items():
-        if key not in _HIDDEN and isinstance(value, str | int | float) and not is_id(str(value)):
+        if isinstance(value, bool):
+            said.append(_spaced(key) if value else f"not {_spaced(key)}")
+        elif key not in _HIDDEN and isinstance(value, str | int | float) and not is_id(str(value)):
             said.append(f"{_spaced(key)} {value}")
     return said[:4]
 

@@ -164,7 +164,7 @@ class TargetRow:
     move_id: str | None
     move_kind: str | None
     move_state: str | None
-    move_open: bool | None
+    move_open: bool
     rollout_id: str | None
     move_reason: str | None
     move_tag: str | None

@@ -111,7 +111,7 @@ ORDER BY o.opened_at, o.id;
 -- Targets of a deployment, at most $2 an environment: first those that move, then those that something holds. The last move by
 -- move_of_target and its last job by job_of_move. Relies on target's unique key (deployment first).
 -- name: list_targets
-SELECT x.*, m.id AS move_id, m.kind AS move_kind, m.state AS move_state, m.closed_at IS NULL AS move_open, m.rollout_id, m.reason AS move_reason,
+SELECT x.*, m.id AS move_id, m.kind AS move_kind, m.state AS move_state, m.id IS NOT NULL AND m.closed_at IS NULL AS move_open, m.rollout_id, m.reason AS move_reason,
        mv.tag AS move_tag, j.id AS job_id, j.status AS job_status
 FROM (SELECT t.id, t.environment_id, t.resource_id, t.attached_at, t.agent_state, r.name AS resource, r.identifier,
              c.version_id AS current_version_id, v.tag AS current_tag, t.good_release_id = t.current_release_id AS current_good,

@@ -1,0 +1,203 @@
+"""Every page: what it shows, what it does not have, how much it asks, and how it fails."""
+
+import re
+
+import pytest
+
+from interlock.model.event import Actor, Event, Ref
+from interlock.model.ids import new_id
+from interlock.store.ledger import sequence_ledger
+from tests.store.fleet import Fleet
+
+OURS = Actor("system", "00000000-0000-0000-0000-000000000000", "tests")
+
+
+def every_page(world):
+    return [
+        world.at(),
+        world.at("deployments", "shop-api"),
+        world.at("approvals"),
+        world.at("approvals", world.request_id),
+        world.at("approvals", world.answered_id),
+        world.at("jobs", world.job_id),
+        world.at("ledger"),
+        world.at("freezes"),
+        world.at("freezes", "new"),
+        "/workspaces",
+    ]
+
+
+async def test_every_page_comes_with_its_headers_and_without_inline_code(visitor, world):
+    otto = await visitor("otto", "operator")
+    for path in every_page(world):
+        answer = await otto.get(path)
+        assert answer.status_code == 200, path
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert not re.search(r"<script(?![^>]* src=)", answer.text), path
+        assert not re.search(r"\s(style|on[a-z]+)=", answer.text), path
+        assert answer.text.count("<h1>") == 1, path
+        assert "<main" in answer.text
+        assert 'class="skip" href="#main"' in answer.text
+
+
+async def test_the_fleet_says_what_runs_where_and_what_waits_and_why(visitor, world):
+    page = (await (await visitor()).get(world.at())).text
+    assert "shop-api" in page
+    assert re.search(r"1\.1\.0</b>\s*<span class=\"times\">on 1 target", page)
+    assert re.search(r"1\.0\.0</b>\s*<span class=\"times\">on 2 targets", page)
+    assert "It has 0 of 1 approvals." in page
+    assert world.at("approvals", world.request_id) in page
+    assert 'hx-sse:connect="' in page
+
+
+async def test_the_deployment_says_who_can_act_since_when_and_in_which_rule(visitor, world):
+    page = (await (await visitor()).get(world.at("deployments", "shop-api"))).text
+    assert "anyApproval (careful)" in page
+    assert "anybody who may approve" in page
+    assert "Since</dt>" in page
+    assert "prod-eu-1" in page
+    assert "waits for 1.1.0" in page
+    assert world.at("approvals", world.request_id) in page
+    assert world.at("jobs", world.job_id) in page
+    assert "<time datetime=" in page
+    by_id = await (await visitor()).get(world.at("deployments", world.deployment_id))
+    assert by_id.status_code == 200
+
+
+async def test_the_request_shows_what_changes_what_it_proved_and_the_way_back(visitor, world):
+    page = (await (await visitor("grace", "approver")).get(world.at("approvals", world.request_id))).text
+    assert "What would change" in page
+    assert re.search(r"1\.0\.0</b>.*→.*1\.1\.0</b>", page, flags=re.DOTALL)
+    assert "2 targets in production: prod-eu-1, prod-us-1" in page
+    assert "1 of 1 target succeeded" in page
+    assert "careful" in page
+    assert "2 targets back to" in page
+    assert re.search(r'name="digest" value="[0-9a-f]{64}"', page)
+
+
+async def test_the_list_of_requests_tells_open_from_answered(visitor, world):
+    page = (await (await visitor()).get(world.at("approvals"))).text
+    waiting, answered = page.split("Answered or overtaken")
+    assert world.request_id in waiting
+    assert world.answered_id in answered
+    assert "staging was fine" in answered
+
+
+async def test_the_job_shows_output_links_measurements_and_why_it_was_allowed(visitor, world):
+    page = (await (await visitor()).get(world.at("jobs", world.job_id))).text
+    assert "pulling\nstarted" in page
+    assert 'href="https://ci.example/1"' in page
+    assert "javascript:" not in page
+    assert '<svg class="spark"' in page
+    assert "result.json.errorRate over 3 measurements: lowest 0.0, highest 0.25" in page
+    assert "0.25" in page
+    assert "Why it was allowed" in page
+    assert "No freeze is in force here." in page
+
+
+async def test_the_ledger_is_filtered_by_kind_and_subject_and_paged(visitor, world, store):
+    vera = await visitor()
+    everything = (await vera.get(world.at("ledger"))).text
+    assert "Rollout completed" in everything
+    approvals = (await vera.get(world.at("ledger") + "?kind=approval")).text
+    assert "Approval given" in approvals
+    assert "Rollout completed" not in approvals
+    of_job = (await vera.get(world.at("ledger") + f"?subject=job:{world.job_id}")).text
+    assert of_job.count('<li class="entry') < everything.count('<li class="entry')
+    assert "Job created" in of_job
+    older = re.search(r'href="([^"]+before=[^"]+)"', everything)
+    if older:
+        assert (await vera.get(older[1].replace("&amp;", "&"))).status_code == 200
+    assert "This is no id" in (await vera.get(world.at("ledger") + "?subject=everything")).text
+
+
+async def test_old_entries_are_a_page_away(visitor, world, store):
+    async with store.tx(actor=OURS, cause="test", workspace_id=world.workspace_id) as tx:
+        await tx.record(events=[Event("resource.changed", Ref("resource", new_id())) for _ in range(120)])
+    async with store.read() as conn:
+        while await sequence_ledger(conn):
+            pass
+    vera = await visitor()
+    first = (await vera.get(world.at("ledger") + "?kind=resource")).text
+    older = re.search(r'href="([^"]+before=[^"]+)"', first)[1].replace("&amp;", "&")
+    second = (await vera.get(older)).text
+    seen = set(re.findall(r'id="entry-(\d+)"', first))
+    assert len(seen) == 100
+    assert not seen & set(re.findall(r'id="entry-(\d+)"', second))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/w/no-such-workspace",
+        "/w/{slug}/nothing",
+        "/w/{slug}/deployments/no-such",
+        "/w/{slug}/deployments/%00",
+        "/w/{slug}/jobs/no-id",
+        "/w/{slug}/jobs/00000000-0000-0000-0000-000000000000",
+        "/w/{slug}/approvals/00000000-0000-0000-0000-000000000000",
+        "/w/{slug}/freezes/00000000-0000-0000-0000-000000000000/thaw",
+        "/static/nothing.js",
+        "/static/../rendering.py",
+    ],
+)
+async def test_what_is_not_there_is_a_page_that_says_so(visitor, world, path):
+    otto = await visitor("otto", "operator")
+    answer = await otto.get(path.format(slug=world.slug))
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "There is nothing here" in answer.text
+
+
+async def test_a_workspace_of_others_does_not_exist(visitor, world):
+    nobody = await visitor("nobody", None)
+    for path in every_page(world)[:-1]:
+        assert (await nobody.get(path)).status_code == 404
+
+
+async def test_paths_of_the_api_stay_the_apis(visitor):
+    answer = await (await visitor()).get("/api/v1/nothing")
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_database_that_is_away_is_told_in_the_same_style(visitor, world, store):
+    vera = await visitor()
+    await store.close()
+    answer = await vera.get(world.at())
+    assert answer.status_code == 503
+    assert "Interlock cannot reach its database" in answer.text
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+async def test_pages_ask_the_same_number_of_questions_for_few_targets_and_many(visitor, world, store):
+    vera = await visitor()
+    pages = [world.at(), world.at("deployments", "shop-api"), world.at("approvals"), world.at("ledger")]
+    before = [await statements(store, vera, path) for path in pages]
+    fleet = Fleet(store, world.workspace_id, world.maker_id, "", "", world.deployment_id)
+    for number in range(25):
+        await fleet.resource(f"prod-{number}", env="production")
+    after = [await statements(store, vera, path) for path in pages]
+    assert after == before
+    assert max(after) <= 26
+
+
+async def statements(store, visitor, path):
+    async with store.counting() as count:
+        assert (await visitor.get(path)).status_code == 200
+    return len(count)
+
+
+async def test_an_empty_workspace_says_the_next_command(visitor, store, world):
+    async with store.tx(actor=OURS, cause="test") as tx:
+        from interlock.store.principals import save_principal
+        from interlock.store.workspaces import create_workspace
+
+        await create_workspace(tx, "Empty", slug="empty", creator_id=await save_principal(tx, "vera"))
+    vera = await visitor()
+    assert "interlock apply -f" in (await vera.get("/w/empty")).text
+    assert "interlock apply -f" in (await vera.get("/w/empty/ledger")).text
+    assert "interlock approve" in (await vera.get("/w/empty/approvals")).text
+    assert "interlock freeze --reason" in (await vera.get("/w/empty/freezes")).text
