@@ -23,7 +23,7 @@ DEPLOYABLE = "ready"
 
 
 class Candidates:
-    """Candidate lists, shared by the targets of one environment, policy set and mark."""
+    """Candidate lists, shared by the targets of one environment, policy set and floor."""
 
     def __init__(self, index: Index, now: datetime) -> None:
         self.index = index
@@ -44,22 +44,22 @@ class Candidates:
 
     def of(self, target: Target) -> tuple[Version, ...]:
         """What a target without a pin may consider, newest first."""
-        listed = self.shared(target.environment_id, target.policy_set, target.mark)
+        listed = self.shared(target.environment_id, target.policy_set, self.index.floor(target))
         quarantined = self.index.quarantined
         if not quarantined:
             return listed
         return tuple(version for version in listed if (target.id, version.id) not in quarantined)
 
-    def shared(self, environment_id: str, policy_set: str | None, mark: str | None) -> tuple[Version, ...]:
+    def shared(self, environment_id: str, policy_set: str | None, floor: str | None) -> tuple[Version, ...]:
         """The list before quarantines."""
-        key = (environment_id, policy_set, mark)
+        key = (environment_id, policy_set, floor)
         if key not in self._lists:
-            self._lists[key] = self._list(environment_id, policy_set, mark)
+            self._lists[key] = self._list(environment_id, policy_set, floor)
         return self._lists[key]
 
-    def _list(self, environment_id: str, policy_set: str | None, mark: str | None) -> tuple[Version, ...]:
+    def _list(self, environment_id: str, policy_set: str | None, floor: str | None) -> tuple[Version, ...]:
         found: list[Version] = []
-        for version in self.index.newer_than(mark):
+        for version in self.index.newer_than(floor):
             if version.status == DEPLOYABLE and self.selected(environment_id, policy_set, version):
                 found.append(version)
                 if len(found) == CANDIDATES_MAX:

@@ -372,6 +372,15 @@ class Index:
             for environment_id, targets in self.targets_by_environment.items()
         }
 
+    def floor(self, target: Target) -> str | None:
+        """The version that a target's candidates must be newer than: its mark, or what it runs.
+
+        Why:    the mark is set back to what runs when a pin is removed; a job in flight then may bring something newer.
+        """
+        if target.current is None or target.mark is None:
+            return target.mark
+        return target.current.version_id if self.is_newer(target.current.version_id, target.mark) else target.mark
+
     def drifts(self, target: Target) -> bool:
         """Whether a target lacks its resolved config, and may take it.
 

@@ -343,7 +343,7 @@ class Gates:
     def forward(self, target: Target, asked: Asked) -> Answer:
         """A version for this target: its pin, or the first candidate whose gates pass; and what was held on the way."""
         if self._plain(target):
-            key = (target.environment_id, target.policy_set, target.mark)
+            key = (target.environment_id, target.policy_set, self.index.floor(target))
             if key not in self._simple:
                 self._simple[key] = self._walk(target, self.candidates.of(target), "forward", asked)
             return self._simple[key]

@@ -193,22 +193,15 @@ class Pace:
             self._config_rollouts[environment_id] = live
 
     def _supersede(self) -> None:
-        """Of the live version rollouts of an environment only the newest version's stays.
-
-        A newer version brings the config along, so its opening ends a halted config rollout too.
-        """
+        """Of the live version rollouts of an environment only the newest version's stays."""
         live: dict[str, list[Rollout]] = {}
         for rollout in (*self.index.facts.rollouts, *self._opened.values()):
-            if rollout.live:
+            if rollout.live and rollout.kind == "version":
                 live.setdefault(rollout.environment_id, []).append(rollout)
         for _, group in sorted(live.items()):
-            versions = [rollout for rollout in group if rollout.kind == "version"]
-            newest = max(versions, key=self._age, default=None)
-            if newest is None:
-                continue
+            newest = max(group, key=self._age)
             for rollout in sorted(group, key=lambda one: one.id):
-                halted_config = rollout.kind == "config" and rollout.state == "halted" and newest.id in self._opened
-                if halted_config or (rollout.kind == "version" and rollout.id != newest.id):
+                if rollout.id != newest.id:
                     self._end_rollout(rollout, newest)
 
     def _end_rollout(self, rollout: Rollout, newest: Rollout) -> None:
@@ -371,7 +364,8 @@ class Pace:
                 walks.setdefault(id(lane), Walk()).position += 1
             asking = choices.get(target.id)
             move = newest.get(target.id)
-            if move is not None:
+            again = asking is not None and self._gives_up(asking) is not None
+            if move is not None and not again:
                 started_at = move.started_at or move.admitted_at
                 proven = move.state in {"succeeded", "failed"}
                 self._step(lanes, walks, started_at, proven=proven or not self._proves(target))
@@ -636,7 +630,7 @@ class Pace:
         done = [
             RolloutState(rollout.id, "complete", "done", {})
             for rollout in sorted(after.facts.rollouts, key=lambda one: one.id)
-            if rollout.state == "open" and not self._goes_on(after, rollout)
+            if rollout.state in ENDING[rollout.kind] and not self._goes_on(after, rollout)
         ]
         return replace(plan, rollout_states=(*plan.rollout_states, *done)) if done else plan
 
@@ -657,7 +651,7 @@ class Pace:
         return any(
             selected[target.policy_set]
             and (target.id, version.id) not in after.quarantined
-            and (target.mark is None or after.is_newer(version.id, target.mark))
+            and version in after.newer_than(after.floor(target))
             for target in targets
         )
 
@@ -750,6 +744,12 @@ class Pace:
             names.add(self._paced[asking.target.id].kind)
         return {"rules": sorted(names)} if names else {}
 
+
+ENDING: Mapping[str, frozenset[str]] = {"version": frozenset({"open"}), "config": frozenset({"open", "halted"})}
+"""Kind of rollout -> the states that end when no target waits for it any more.
+
+A config rollout that halted ends too once nothing lacks its config: a newer version brought it along, or it was undone.
+"""
 
 GIVEN_UP = frozenset({"rejected", "failed"})
 """A version with one of these goes nowhere any more; one that is paused keeps its rollouts."""

@@ -250,13 +250,18 @@ MOVING = (
 
 
 def joined(plans: Iterable[Plan], *, wake_at: datetime | None) -> Plan:
-    """The steps' plans as one, in their order."""
+    """The steps' plans as one, in their order. A rollout that changed twice says the state that it ends in."""
     steps = tuple(plans)
     parts: dict[str, object] = {
         one.name: tuple(item for step in steps for item in getattr(step, one.name))
         for one in fields(Plan)
         if one.name != "wake_at"
     }
+    states: dict[str, RolloutState] = {}
+    for state in (state for step in steps for state in step.rollout_states):
+        before = states.get(state.rollout_id)
+        states[state.rollout_id] = replace(state, values={**before.values, **state.values}) if before else state
+    parts["rollout_states"] = tuple(states.values())
     return Plan(**parts, wake_at=wake_at)  # type: ignore[arg-type]
 
 
@@ -396,5 +401,5 @@ def counted_leaving(
         for target in leaving.values()
         if target.id in busy
         or target.id in history
-        or (opened_at is not None and (target.detached_at is None or target.detached_at >= opened_at))
+        or (opened_at is not None and (target.detached_at is None or target.detached_at > opened_at))
     }

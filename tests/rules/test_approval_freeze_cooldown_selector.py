@@ -1,0 +1,227 @@
+"""What do the four small rules say? anyApproval, freeze, versionCooldown and versionSelector, with dates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from interlock.decide.facts import Freeze, Index
+from interlock.decide.rules import freeze, parse_rules
+from interlock.decide.subjects import EnvironmentVersion, TargetMove
+from interlock.decide.verdict import WaitsFor
+from interlock.model.errors import Invalid
+from interlock.model.ids import derived_id
+from rules.examples import an_empty_subject, at, judged, judged_target
+from worlds import MONDAY, a_fleet, a_version
+
+
+def a_world():
+    world = a_fleet({"staging": ["staging-1"], "production": ["prod-1", "prod-2"]}, runs="v0")
+    world.create_version("v1", author_ids=(derived_id("principal", "ann"),))
+    return world
+
+
+# anyApproval ----------------------------------------------------------------------------------------------------------
+
+ONE = {"anyApproval": {"minApprovals": 1}}
+TWO = {"anyApproval": {"minApprovals": 2}}
+NOT_OWN = {"anyApproval": {"minApprovals": 1, "allowSelfApproval": False}}
+
+# rule, what people said in this order, does it pass, why
+APPROVALS = [
+    ("nobody said anything", ONE, [], False, "approval_missing"),
+    ("one said yes", ONE, [("bob", "approved")], True, "approved"),
+    ("one of two", TWO, [("bob", "approved")], False, "approval_missing"),
+    ("two of two", TWO, [("bob", "approved"), ("eve", "approved")], True, "approved"),
+    ("twice the same person", TWO, [("bob", "approved"), ("bob", "approved")], False, "approval_missing"),
+    ("a veto counts more than any yes", ONE, [("bob", "approved"), ("eve", "rejected")], False, "rejected"),
+    ("the veto is withdrawn", ONE, [("bob", "approved"), ("eve", "rejected"), ("eve", "withdrawn")], True, "approved"),
+    ("the yes is withdrawn", ONE, [("bob", "approved"), ("bob", "withdrawn")], False, "approval_missing"),
+    ("the same person changes their mind", ONE, [("bob", "rejected"), ("bob", "approved")], True, "approved"),
+    ("the author says yes", ONE, [("ann", "approved")], True, "approved"),
+    ("the author may not", NOT_OWN, [("ann", "approved")], False, "approval_missing"),
+    ("somebody else may", NOT_OWN, [("ann", "approved"), ("bob", "approved")], True, "approved"),
+    ("the author may always say no", NOT_OWN, [("ann", "rejected"), ("bob", "approved")], False, "rejected"),
+    ("no approval is needed", {"anyApproval": {"minApprovals": 0}}, [], True, "approval_not_needed"),
+    ("but a veto stands", {"anyApproval": {"minApprovals": 0}}, [("bob", "rejected")], False, "rejected"),
+]
+
+
+@pytest.mark.parametrize(("what", "rule", "said", "passes", "reason"), APPROVALS, ids=[one[0] for one in APPROVALS])
+def test_approval(what, rule, said, passes, reason):
+    world = a_world()
+    for person, verdict in said:
+        world.say(person, verdict, "v1", "production")
+    found = judged(world, rule, "v1", "production")
+    assert (found.passes, found.reason) == (passes, reason)
+    assert passes or (found.waits_for is WaitsFor.PERSON and found.who)
+
+
+def test_an_approval_elsewhere_or_of_another_version_does_not_count():
+    world = a_world()
+    world.say("bob", "approved", "v1", "staging")
+    world.say("bob", "approved", "v0", "production")
+    assert not judged(world, ONE, "v1", "production").passes
+
+
+def test_approved_since_the_last_yes_that_was_needed():
+    world = a_world()
+    world.say("bob", "approved", "v1", "production")
+    first = world.now
+    world.advance(timedelta(minutes=5))
+    world.say("eve", "approved", "v1", "production")
+    assert judged(world, ONE, "v1", "production").since == first
+    assert judged(world, TWO, "v1", "production").since == world.now
+
+
+def test_it_obliges_to_so_many_approvals():
+    (obligation,) = judged(a_world(), TWO, "v1", "production").obligations
+    assert (obligation.kind, obligation.values) == ("approvals", {"minimum": 2})
+
+
+# freeze ---------------------------------------------------------------------------------------------------------------
+
+
+def frozen(world, environment: str = "production"):
+    subject = EnvironmentVersion(
+        Index(world.snapshot()), world.environment(environment), world.version("v1"), "forward"
+    )
+    return freeze.evaluate(subject, world.now)
+
+
+def test_nothing_is_frozen():
+    assert frozen(a_world()).passes
+
+
+def test_a_freeze_without_end_waits_for_a_person():
+    world = a_world()
+    world.freeze("sev-1 in payments")
+    verdict = frozen(world)
+    assert (verdict.reason, verdict.waits_for, verdict.changes_at) == ("frozen", WaitsFor.PERSON, None)
+    assert verdict.values["why"] == "sev-1 in payments"
+    assert verdict.who == "an operator may thaw it"
+
+
+def test_a_freeze_with_an_end_waits_for_it():
+    world = a_world()
+    world.freeze(expires_at=MONDAY + timedelta(hours=2))
+    assert frozen(world).changes_at == MONDAY + timedelta(hours=2)
+    world.now = MONDAY + timedelta(hours=2)
+    assert frozen(world).passes
+
+
+def test_of_several_freezes_it_tells_the_longest_and_wakes_at_the_first_end():
+    world = a_world()
+    world.freeze("short", expires_at=MONDAY + timedelta(hours=1))
+    world.freeze("long", expires_at=MONDAY + timedelta(hours=3))
+    verdict = frozen(world)
+    assert verdict.values["why"] == "long"
+    assert verdict.changes_at == MONDAY + timedelta(hours=1)
+
+
+def test_a_freeze_bites_where_it_is_set():
+    world = a_world()
+    world.freeze(environments=["staging"])
+    assert not frozen(world, "staging").passes
+    assert frozen(world, "production").passes
+
+
+def test_a_freeze_with_a_selector_bites_the_targets_that_it_picks():
+    world = a_world()
+    world.freeze(targets=["prod-1"])
+    assert frozen(world).passes, "the environment as a whole is not frozen"
+    index = Index(world.snapshot())
+    bites = {
+        name: freeze.evaluate(TargetMove(index, world.target(name), world.version("v1"), "forward"), world.now).passes
+        for name in ("prod-1", "prod-2")
+    }
+    assert bites == {"prod-1": False, "prod-2": True}
+
+
+def test_an_expired_freeze_in_the_facts_does_not_bite():
+    world = a_world()
+    old = Freeze("f", "workspace", "old", MONDAY - timedelta(days=2), "olga", MONDAY - timedelta(days=1))
+    world.facts = replace(world.facts, freezes=(old,))
+    subject = EnvironmentVersion(Index(world.facts), world.environment("production"), world.version("v1"), "forward")
+    assert freeze.evaluate(subject, world.now).passes
+
+
+# versionCooldown ------------------------------------------------------------------------------------------------------
+
+HOUR = {"versionCooldown": {"intervalSeconds": 3600}}
+
+
+def test_cools_down_from_the_start_of_the_last_deployment():
+    """Scenario 13: v1 started at 10:30, so v2 of 10:40 goes at 11:30."""
+    world = a_fleet({"production": ["prod-1"]}, runs="v0", now=at("2026-03-09 10:30"))
+    target = replace(world.target("prod-1"), last_started_at=at("2026-03-09 10:30"))
+    world.facts = replace(world.facts, targets={target.id: target})
+    world.create_version("v2", created_at=at("2026-03-09 10:40"))
+    world.now = at("2026-03-09 11:29")
+    verdict = judged_target(world, HOUR, "v2", "prod-1")
+    assert (verdict.reason, verdict.changes_at) == ("cooling_down", at("2026-03-09 11:30"))
+    world.now = at("2026-03-09 11:30")
+    assert judged_target(world, HOUR, "v2", "prod-1").passes
+
+
+def test_a_target_that_runs_nothing_need_not_cool_down():
+    world = a_fleet({"production": ["prod-1"]})
+    world.create_version("v1")
+    assert judged_target(world, HOUR, "v1", "prod-1").passes
+    failed = replace(world.target("prod-1"), last_started_at=world.now)
+    world.facts = replace(world.facts, targets={failed.id: failed})
+    assert judged_target(world, HOUR, "v1", "prod-1").passes, "its first deployment failed"
+
+
+# versionSelector ------------------------------------------------------------------------------------------------------
+
+
+def selecting(text: str) -> dict[str, object]:
+    return {"versionSelector": {"selector": text}}
+
+
+SELECTORS = [
+    ('version.tag.startsWith("v2.") && !version.tag.contains("-rc")', "v2.1", True),
+    ('version.tag.startsWith("v2.") && !version.tag.contains("-rc")', "v2.1-rc1", False),
+    ('version.metadata["tier"] == "gold"', "v2.1", True),
+    ('version.metadata["missing"] == "gold"', "v2.1", False),
+    ('environment.name == "production"', "v2.1", True),
+    ('deployment.name == "shop-api"', "v2.1", True),
+    ("false", "v2.1", False),
+    ("", "v2.1", False),
+]
+
+
+@pytest.mark.parametrize(("selector", "tag", "selected"), SELECTORS)
+def test_selects_versions(selector, tag, selected):
+    world = a_fleet({"production": []})
+    world.facts = replace(world.facts, versions=(a_version(tag, tier="gold"),))
+    if selector:
+        assert judged(world, selecting(selector), tag, "production").passes is selected
+    else:
+        with pytest.raises(Invalid):
+            parse_rules([selecting(selector)])
+
+
+@pytest.mark.parametrize(
+    ("selector", "why"),
+    [
+        ('resource.kind == "Host"', "reads resource.kind"),
+        ('deployment.metadata["team"] == "a"', "reads deployment.metadata"),
+        ("version.tga == 'v1'", "has no field `tga`"),
+        ("version.tag", "must be true or false"),
+        ("version.tag ==", "line 1"),
+    ],
+)
+def test_a_selector_that_cannot_be_meant_is_refused(selector, why):
+    with pytest.raises(Invalid) as refused:
+        parse_rules([selecting(selector)])
+    assert refused.value.fields[0].path == "rules[0].versionSelector.selector"
+    assert why in refused.value.fields[0].message
+
+
+def test_an_empty_subject_has_nothing_to_show():
+    subject = an_empty_subject()
+    assert (subject.approvals, subject.freezes, subject.neighbours) == ((), (), ())
