@@ -1,7 +1,7 @@
 """Does a Terraform apply work, call for call? Create, wait, read back, plan again (empty), update, destroy.
 
-The calls and what must come back are contract.md section c. Where a read differs from what was sent, Terraform would show a
-difference on every plan; so what is read back is compared field by field.
+The calls and what must come back are contract.md section c. Where a read differs from what was sent, Terraform would
+show a difference on every plan; so what is read back is compared field by field.
 """
 
 from __future__ import annotations

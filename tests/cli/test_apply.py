@@ -136,7 +136,8 @@ def test_what_makes_no_sense_is_refused_with_its_line_and_nothing_is_written(app
 
 def test_what_the_server_refuses_names_the_document(apply):
     ran = apply(FLEET.replace("agentType: test-runner", "agentType: exec"), fails=True)
-    assert "fleet.yaml:42: JobAgent runner was refused: " in ran.stderr
+    line = FLEET.splitlines().index("type: JobAgent") + 1
+    assert f"fleet.yaml:{line}: JobAgent runner was refused: " in ran.stderr
 
 
 def test_reads_standard_input(interlock):

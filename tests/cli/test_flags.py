@@ -47,19 +47,22 @@ def test_what_is_no_duration_is_a_usage_error(text):
         parse_duration(text)
 
 
-def test_an_event_is_one_line():
+def test_an_event_is_one_line_with_the_names_first():
     event = {
         "at": "2026-03-09T09:00:00.123456Z",
         "kind": "job.status_changed",
-        "actor": {"kind": "system", "id": "worker-1"},
+        "actor": {"kind": "system", "id": "worker"},
         "subject": {"kind": "job", "id": "8f14e45f-ceea-467f-a8c1-000000000000"},
-        "body": {"from": "pending", "to": "inProgress", "why": None},
+        "body": {"from": "pending", "to": "inProgress", "why": None, "target": "eu-1", "environment": "prod"}
+        | {"deployment": "api", "version": "1.4.0"},
     }
-    assert line(event).split() == [
-        "2026-03-09T09:00:00.123",
-        "job.status_changed",
-        "system:worker-1",
-        "job:8f14e45f",
-        "from=pending",
-        "to=inProgress",
+    said = line(event)
+    assert said.split() == [
+        *("2026-03-09T09:00:00.123", "job.status_changed", "worker", "api/prod/eu-1", "1.4.0"),
+        *("from=pending", "to=inProgress"),
     ]
+
+
+def test_an_event_without_names_shows_its_subject():
+    event = {"at": "2026-03-09T09:00:00Z", "kind": "key.revoked", "subject": {"kind": "key", "id": "8f14"}, "body": {}}
+    assert line(event).split()[-1] == "key:8f14"

@@ -41,6 +41,8 @@ from interlock.api import (
     versions,
     workspaces,
 )
+from interlock.metrics import build_metrics
+from interlock.outside.http import Http
 from interlock.settings import Settings
 from interlock.store.tx import Store
 from interlock.web.bodies import BodyLimit
@@ -83,6 +85,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     )
     app.state.store = store
     app.state.agents = build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
+    app.state.metrics = build_metrics(Http(allow_private_addresses=settings.allow_private_addresses))
     for noun in NOUNS:
         app.include_router(noun.router, prefix="/api")
     app.add_api_route("/api/{rest:path}", _nothing_here, methods=_ALL_METHODS, include_in_schema=False)

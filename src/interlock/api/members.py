@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from interlock.access import Permission, Role
-from interlock.api.paths import W, id_of, noun_router
+from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.ids import is_id
@@ -59,9 +59,8 @@ async def list_members(here: InWorkspace, page: Paging) -> Response:
     """List members with their roles, in the order they joined."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        items = await principals.list_members(conn, here.id)
-    shown = items[page.offset : page.offset + page.limit]
-    return page.answer([render_member(member) for member in shown], len(items))
+        members, total = await principals.list_members(conn, here.id, limit=page.limit, offset=page.offset)
+    return page.answer([render_member(member) for member in members], total)
 
 
 @router.post(W + "/members", status_code=201)
@@ -80,9 +79,8 @@ async def add_member(here: InWorkspace, body: MemberBody) -> Response:
             scope_id=body.scope.id,
             replace=body.replace,
         )
-        members = await principals.list_members(tx.conn, here.id)
-    member = next(member for member in members if member.id == principal_id)
-    return Json(render_member(member), status_code=201)
+        member = await principals.find_member(tx.conn, here.id, principal_id=principal_id)
+    return Json(render_member(found(member, "member")), status_code=201)
 
 
 @router.delete(W + "/members/{principalId:segment}")

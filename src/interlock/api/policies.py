@@ -8,8 +8,10 @@ Source: contract.md section c, ctrlplane_policy; reference-behaviour.md appendix
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
 
@@ -18,7 +20,8 @@ from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_policy
 from interlock.api.selectors import Scope, checked_selector
 from interlock.clock import utc_now
-from interlock.decide.rules import parse_rules
+from interlock.decide.rules import parse_rules, verification
+from interlock.metrics import Metric, check_metric
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, new_id
 from interlock.store import policies
@@ -31,6 +34,7 @@ router = noun_router("policies")
 
 PRIORITY_MAX = 2**31 - 1
 EVERYTHING = "true"
+Metrics = Mapping[str, Metric]
 
 
 class PolicyBody(WireBody):
@@ -56,10 +60,10 @@ async def list_policies(here: InWorkspace, page: Paging) -> Response:
 
 
 @router.post(W + "/policies", status_code=202)
-async def create_policy(here: InWorkspace, body: PolicyBody) -> Response:
+async def create_policy(here: InWorkspace, request: Request, body: PolicyBody) -> Response:
     """Create a policy. Its id is the one that all its rules name, where they agree on a new one."""
     policy_id = await _wanted_id(here, body)
-    return await _save(here, policy_id, body, cause="api: create policy")
+    return await _save(here, policy_id, body, metrics=metrics_of(request), cause="api: create policy")
 
 
 @router.get(W + "/policies/{policyId:segment}")
@@ -72,11 +76,11 @@ async def get_policy(here: InWorkspace, policyId: str) -> Response:
 
 
 @router.put(W + "/policies/{policyId:segment}", status_code=202)
-async def put_policy(here: InWorkspace, policyId: str, body: PolicyBody) -> Response:
+async def put_policy(here: InWorkspace, request: Request, policyId: str, body: PolicyBody) -> Response:
     """Create or replace a policy by id."""
     if not is_id(policyId):
         raise Invalid("A policy's id is a UUID.", field="policyId")
-    return await _save(here, policyId.lower(), body, cause="api: put policy")
+    return await _save(here, policyId.lower(), body, metrics=metrics_of(request), cause="api: put policy")
 
 
 @router.delete(W + "/policies/{policyId:segment}", status_code=202)
@@ -88,9 +92,18 @@ async def delete_policy(here: InWorkspace, policyId: str) -> Response:
     return Json(render_policy(policy, rules=[]), status_code=202)
 
 
-async def _save(here: Here, policy_id: str, body: PolicyBody, *, cause: str) -> Response:
+def metrics_of(request: Request) -> Metrics:
+    """The metric providers that this server knows, by kind."""
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+async def _save(here: Here, policy_id: str, body: PolicyBody, *, metrics: Metrics, cause: str) -> Response:
     rules = body.rules or []
-    parse_rules(rules)
+    for number, rule in enumerate(parse_rules(rules)):
+        if isinstance(rule.params, verification.Params):
+            for place, spec in enumerate(rule.params.metrics):
+                check_metric(spec, metrics, path=f"rules[{number}].verification.metrics[{place}]")
     selector = checked_selector(body.selector, scope=Scope.POLICY, field="selector") or EVERYTHING
     content = policies.PolicyContent(
         name=body.name,

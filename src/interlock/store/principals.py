@@ -157,9 +157,15 @@ async def load_names(conn: Conn, principal_ids: Sequence[str]) -> dict[str, str]
     return {row["id"]: row["name"] for row in rows}
 
 
-async def list_members(conn: Conn, workspace_id: str) -> tuple[Member, ...]:
-    """Every member of a workspace with its bindings, in the order they were added."""
-    return many(Member, await conn.fetch(Q.list_members, workspace_id))
+async def list_members(conn: Conn, workspace_id: str, *, limit: int, offset: int) -> tuple[tuple[Member, ...], int]:
+    """A page of a workspace's members with their bindings, in the order they were added, and how many there are."""
+    total = await conn.fetchval(Q.count_members, workspace_id)
+    return many(Member, await conn.fetch(Q.list_members, workspace_id, None, limit, offset)), total
+
+
+async def find_member(conn: Conn, workspace_id: str, *, principal_id: str) -> Member | None:
+    """One member with its bindings."""
+    return one(Member, await conn.fetchrow(Q.list_members, workspace_id, principal_id, 1, 0))
 
 
 async def list_keys(conn: Conn, principal_id: str) -> tuple[Key, ...]:

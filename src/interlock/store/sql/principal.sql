@@ -98,15 +98,18 @@ DELETE FROM role_binding WHERE workspace_id = $1 AND principal_id = $2;
 -- name: list_members
 SELECT p.id, p.name, p.kind, p.email, m.added_at,
        COALESCE(jsonb_agg(jsonb_build_object('role', b.role, 'scopeKind', b.scope_kind, 'scopeId', b.scope_id)
-                          ORDER BY b.created_at, b.id) FILTER (WHERE b.id IS NOT NULL), '[]'::jsonb) AS bindings,
-       count(*) OVER () AS total
+                          ORDER BY b.created_at, b.id) FILTER (WHERE b.id IS NOT NULL), '[]'::jsonb) AS bindings
 FROM member m
 JOIN principal p ON p.id = m.principal_id
 LEFT JOIN role_binding b ON b.workspace_id = m.workspace_id AND b.principal_id = m.principal_id
-WHERE m.workspace_id = $1
+WHERE m.workspace_id = $1 AND ($2::uuid IS NULL OR p.id = $2)
 GROUP BY p.id, p.name, p.kind, p.email, m.added_at
 ORDER BY m.added_at, p.id
-LIMIT $2 OFFSET $3;
+LIMIT $3 OFFSET $4;
+
+-- By the primary key of member.
+-- name: count_members
+SELECT count(*) FROM member WHERE workspace_id = $1;
 
 -- By the primary key of what it lists.
 -- name: is_member

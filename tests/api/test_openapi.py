@@ -1,0 +1,119 @@
+"""Does the API describe itself, and does the description keep to the contract's paths?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+TIER_1 = """
+GET /v1/workspaces
+GET /v1/workspaces/slug/{workspaceSlug}
+GET /W
+POST /v1/workspaces
+GET /W/systems
+POST /W/systems
+GET /W/systems/{systemId}
+PUT /W/systems/{systemId}
+DELETE /W/systems/{systemId}
+GET /W/systems/{systemId}/deployments/{deploymentId}
+PUT /W/systems/{systemId}/deployments/{deploymentId}
+DELETE /W/systems/{systemId}/deployments/{deploymentId}
+GET /W/systems/{systemId}/environments/{environmentId}
+PUT /W/systems/{systemId}/environments/{environmentId}
+DELETE /W/systems/{systemId}/environments/{environmentId}
+GET /W/environments
+POST /W/environments
+GET /W/environments/{environmentId}
+PUT /W/environments/{environmentId}
+DELETE /W/environments/{environmentId}
+GET /W/environments/name/{name}
+GET /W/deployments
+POST /W/deployments
+GET /W/deployments/{deploymentId}
+PUT /W/deployments/{deploymentId}
+DELETE /W/deployments/{deploymentId}
+GET /W/deployments/name/{name}
+GET /W/deployments/{deploymentId}/versions
+POST /W/deployments/{deploymentId}/versions
+PATCH /W/deploymentversions/{deploymentVersionId}
+PUT /W/deployment-versions/{deploymentVersionId}/user-approval-records
+GET /W/job-agents
+GET /W/job-agents/{jobAgentId}
+PUT /W/job-agents/{jobAgentId}
+DELETE /W/job-agents/{jobAgentId}
+GET /W/job-agents/{jobAgentId}/jobs
+POST /W/job-agents/{jobAgentId}/jobs/{jobId}/claim
+GET /W/jobs
+GET /W/jobs/{jobId}
+GET /W/jobs/{jobId}/with-release
+PUT /W/jobs/{jobId}/status
+GET /W/policies
+POST /W/policies
+GET /W/policies/{policyId}
+PUT /W/policies/{policyId}
+DELETE /W/policies/{policyId}
+PUT /W/resource-providers
+GET /W/resource-providers/name/{name}
+DELETE /W/resource-providers/name/{name}
+GET /W/resource-providers/name/{name}/resources
+PUT /W/resource-providers/{providerId}/set
+GET /W/resources
+POST /W/resources/search
+GET /W/resources/identifier/{identifier}
+PUT /W/resources/identifier/{identifier}
+DELETE /W/resources/identifier/{identifier}
+GET /W/resources/identifier/{identifier}/variables
+PATCH /W/resources/identifier/{identifier}/variables
+GET /W/resources/identifier/{identifier}/deployments
+GET /W/release-targets/{releaseTargetKey}/state
+GET /W/release-targets/{releaseTargetKey}/desired-release
+GET /W/release-targets/{releaseTargetKey}/jobs
+POST /W/release-targets/state
+GET /W/releases/{releaseId}
+"""
+
+
+async def test_it_is_openapi_3_1_with_every_operation_of_the_first_tier(client_of: Any) -> None:
+    answer = await client_of(None).get("/api/openapi.json")
+    assert answer.status_code == 200
+    schema = answer.json()
+    assert schema["openapi"].startswith("3.1")
+    offered = {
+        f"{method.upper()} {path.removeprefix('/api')}"
+        for path, operations in schema["paths"].items()
+        for method in operations
+    }
+    wanted = {line.replace("/W", "/v1/workspaces/{workspaceId}", 1) for line in TIER_1.strip().splitlines()}
+    assert sorted(wanted - offered) == []
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            assert operation["summary"] and "422" not in operation["responses"]
+    assert "HTTPValidationError" not in str(schema)
+
+
+async def test_whoever_watches_needs_no_key(client_of: Any) -> None:
+    client = client_of(None)
+    assert (await client.get("/api/healthz")).json() == {"status": "ok"}
+    assert (await client.get("/api/readyz")).json()["status"] == "ok"
+    version = (await client.get("/api/version")).json()
+    assert set(version) == {"api", "workspaceEngine"}
+
+
+async def test_lists_say_how_many_there_are(api: Any) -> None:
+    for number in range(3):
+        await api.post("/systems", {"name": f"s{number}"})
+        await api.post("/environments", {"name": f"e{number}"})
+        await api.post("/deployments", {"name": f"d{number}", "slug": f"d{number}"})
+    for path, name in (
+        ("/systems", lambda item: item["name"]),
+        ("/environments", lambda item: item["name"]),
+        ("/deployments", lambda item: item["deployment"]["name"]),
+    ):
+        page = (await api.get(path, params={"limit": 2, "offset": 1})).json()
+        assert [name(item)[1:] for item in page["items"]] == ["1", "2"], "in order of creation"
+        assert (page["total"], page["limit"], page["offset"]) == (3, 2, 1)
+        beyond = (await api.get(path, params={"offset": 9})).json()
+        assert (beyond["items"], beyond["total"]) == ([], 3)
+    by_cel = (await api.get("/deployments", params={"cel": "deployment.name == 'd1'"})).json()
+    assert by_cel["total"] == 1 and by_cel["items"][0]["systems"] == []
+    ignored = await api.get("/systems", params={"unknown": "x"})
+    assert ignored.status_code == 200

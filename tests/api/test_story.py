@@ -1,0 +1,290 @@
+"""Does one version go its way when everything is asked over REST? With real workers in this process.
+
+Staging first, production after an approval; a freeze stops what is not handed over; a pull agent lists, claims and
+reports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from interlock.agents import build_agents
+from interlock.metrics import build_metrics
+from interlock.outside.http import Http
+from interlock.workers import run_workers
+
+WAIT_S = 20.0
+
+
+@pytest.fixture
+async def workers(store: Any, settings: Any) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    async with Http() as http:
+        agents = build_agents(exec_root=settings.data / "exec", exec_enabled=False)
+        running = asyncio.create_task(run_workers(store, agents, build_metrics(http), settings, stop))
+        yield
+        stop.set()
+        await running
+
+
+async def until(ask: Callable[[], Awaitable[Any]], what: str) -> Any:
+    """Ask until the answer is true, and give it."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            answer = await ask()
+            if answer:
+                return answer
+            await asyncio.sleep(0.05)
+    raise AssertionError(what)
+
+
+class World:
+    """What the story is about: one system, two environments, one deployment, three hosts."""
+
+    def __init__(self, api: Any) -> None:
+        self.api = api
+        self.ids: dict[str, str] = {}
+
+    async def build(self, *, agent_type: str, config: dict[str, Any], rules: list[dict[str, Any]]) -> World:
+        api, ids = self.api, self.ids
+        ids["agent"] = str(uuid.uuid4())
+        for path, name, body in (
+            ("/systems", "system", {"name": "shop"}),
+            (
+                "/environments",
+                "staging",
+                {"name": "staging", "resourceSelector": "resource.metadata['env'] == 'staging'"},
+            ),
+            (
+                "/environments",
+                "production",
+                {"name": "production", "resourceSelector": "resource.metadata['env'] == 'production'"},
+            ),
+            (
+                "/deployments",
+                "deployment",
+                {
+                    "name": "shop-api",
+                    "slug": "shop-api",
+                    "resourceSelector": "resource.kind == 'Host'",
+                    "jobAgentSelector": f"jobAgent.id == '{ids['agent']}'",
+                },
+            ),
+        ):
+            made = await api.post(path, body)
+            assert made.status_code == 202, made.text
+            ids[name] = made.json()["id"]
+        agent = await api.put(f"/job-agents/{ids['agent']}", {"name": "agent", "type": agent_type, "config": config})
+        assert agent.status_code == 202, agent.text
+        for kind, name in (("environments", "staging"), ("environments", "production"), ("deployments", "deployment")):
+            assert (await api.put(f"/systems/{ids['system']}/{kind}/{ids[name]}")).status_code == 202
+        for host, environment in (("s-1", "staging"), ("p-1", "production"), ("p-2", "production")):
+            body = {"name": host, "kind": "Host", "version": "v1", "metadata": {"env": environment}}
+            assert (await api.put(f"/resources/identifier/{host}", body)).status_code == 202
+        if rules:
+            policy = {"name": "gates", "selector": "environment.name == 'production'", "rules": rules}
+            made = await api.post("/policies", policy)
+            assert made.status_code == 202, made.text
+        return self
+
+    async def version(self, tag: str) -> str:
+        made = await self.api.post(f"/deployments/{self.ids['deployment']}/versions", {"tag": tag, "status": "ready"})
+        assert made.status_code == 200, made.text
+        return str(made.json()["id"])
+
+    async def running(self) -> dict[str, str | None]:
+        """resource -> tag that it runs."""
+        listed = (await self.api.get("/release-targets")).json()
+        return {item["resource"]["name"]: (item.get("current") or {}).get("tag") for item in listed["items"]}
+
+    async def ledger(self, **query: Any) -> list[dict[str, Any]]:
+        answer = await self.api.get("/ledger", params={"limit": 1000, **query})
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["items"])
+
+
+APPROVAL = {"anyApproval": {"minApprovals": 1}}
+AFTER_STAGING = {"environmentProgression": {"dependsOnEnvironmentSelector": "environment.name == 'staging'"}}
+
+
+async def test_the_next_read_sees_the_targets(api: Any) -> None:
+    world = await World(api).build(agent_type="test-runner", config={}, rules=[])
+    assert await world.running() == {"s-1": None, "p-1": None, "p-2": None}
+    await api.delete("/resources/identifier/p-2")
+    assert set(await world.running()) == {"s-1", "p-1"}
+    gone = (await api.get("/release-targets", params={"gone": True})).json()
+    assert [item["state"] for item in gone["items"] if item["resource"]["name"] == "p-2"] == ["removed"]
+    await api.delete(f"/systems/{world.ids['system']}")
+    assert await world.running() == {}
+
+
+async def test_a_version_goes_through_staging_and_an_approval_to_production(
+    api: Any, workers: None, key_of: Any, client_of: Any
+) -> None:
+    config = {"delaySeconds": 0}
+    world = await World(api).build(agent_type="test-runner", config=config, rules=[AFTER_STAGING, APPROVAL])
+    version_id = await world.version("1.0.0")
+
+    async def asked() -> Any:
+        return (await api.get("/approval-requests", params={"status": "open"})).json()["items"]
+
+    request = (await until(asked, "nobody was asked"))[0]
+    assert await world.running() == {"s-1": "1.0.0", "p-1": None, "p-2": None}
+    assert request["environment"]["name"] == "production" and request["version"]["tag"] == "1.0.0"
+    assert request["minimum"] == 1 and request["approvals"] == []
+
+    said = (await api.get(f"/deployments/{world.ids['deployment']}/explain")).json()
+    by_resource = {target["resource"]: target for target in said["targets"]}
+    assert any("0 of 1 approvals" in sentence for sentence in by_resource["p-1"]["sentences"]), said
+    key = (await api.get("/release-targets", params={"environmentId": world.ids["production"]})).json()["items"][0][
+        "key"
+    ]
+    one = (await api.get(f"/release-targets/{key}/explain")).json()
+    assert one["outcome"] == "hold" and "approvals" in one["reason"]
+    state = (await api.get(f"/release-targets/{key}/state")).json()
+    assert "currentRelease" not in state and "latestJob" not in state
+
+    bea = client_of(await key_of("bea", "approver"))
+    path = f"/api/v1/workspaces/{api.workspace}/approval-requests/{request['id']}/approvals"
+    outdated = await bea.post(path, json={"verdict": "approved", "digest": "0" * 64})
+    assert outdated.status_code == 412, outdated.text
+    answered = await bea.post(path, json={"verdict": "approved", "digest": request["digest"], "comment": "fine"})
+    assert answered.status_code == 201, answered.text
+    assert [word["name"] for word in answered.json()["approvals"]] == ["bea"]
+
+    async def everywhere() -> bool:
+        return set((await world.running()).values()) == {"1.0.0"}
+
+    await until(everywhere, "production never got it")
+    state = (await api.get(f"/release-targets/{key}/state")).json()
+    assert state["currentRelease"]["version"]["tag"] == state["desiredRelease"]["version"]["tag"] == "1.0.0"
+    assert state["latestJob"]["job"]["status"] == "successful" and state["latestJob"]["verifications"] == []
+    desired = (await api.get(f"/release-targets/{key}/desired-release")).json()
+    assert desired["desiredRelease"] == state["desiredRelease"]
+    release = await api.get(f"/releases/{state['currentRelease']['id']}")
+    assert release.status_code == 200 and release.json()["releaseTarget"]["environmentId"] == world.ids["production"]
+    states = await api.post(
+        "/release-targets/state", {"deploymentId": world.ids["deployment"], "environmentId": world.ids["production"]}
+    )
+    assert states.json()["total"] == 2 and "latestJob" in states.json()["items"][0]["state"]
+
+    jobs = (await api.get("/jobs")).json()
+    assert jobs["total"] == 3
+    for item in jobs["items"]:
+        assert item["id"] == item["job"]["id"] and item["status"] == "successful" and item["completedAt"]
+        assert item["deployment"]["id"] == world.ids["deployment"]
+        assert item["release"]["version"]["tag"] == "1.0.0" and item["release"]["releaseTarget"]["resourceId"]
+    assert (await api.get("/jobs", params={"offset": 3})).json() == {"items": [], "total": 3, "limit": 50, "offset": 3}
+    job = (await api.get(f"/jobs/{jobs['items'][0]['id']}")).json()
+    context = job["dispatchContext"]
+    assert {"deployment", "environment", "resource", "version", "variables", "jobAgent", "jobAgentConfig"} <= set(
+        context
+    )
+    late = await api.put(f"/jobs/{job['id']}/status", {"status": "failure"})
+    assert late.status_code == 202 and "noted" in late.json()["message"]
+    assert (await api.get(f"/jobs/{job['id']}")).json()["status"] == "successful"
+
+    async def placed() -> Any:
+        return [each for each in await world.ledger(subject=f"job:{job['id']}") if each["kind"] == "job.noted"]
+
+    await until(placed, "the late news is in nobody's history")
+    ledger = await world.ledger()
+    assert [entry["seq"] for entry in ledger] == sorted({entry["seq"] for entry in ledger})
+    actors = {entry["actor"].get("name") for entry in ledger if entry["actor"]["kind"] == "user"}
+    assert actors == {"ada", "bea"}
+    assert "fine" not in str(ledger), "a comment is personal text and stands in its own row"
+    about = await world.ledger(subject=f"version:{version_id}", kind="approval.given")
+    assert len(about) == 1 and about[0]["actor"]["name"] == "bea"
+
+
+async def test_the_contracts_approval_counts_and_is_kept_as_unseen(api: Any, workers: None, store: Any) -> None:
+    world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[APPROVAL])
+    version_id = await world.version("1")
+    body = {"status": "approved", "environmentIds": [world.ids["production"]], "reason": "ok"}
+    path = f"/deployment-versions/{version_id}/user-approval-records"
+    assert (await api.put(path, body)).status_code == 202
+    assert (await api.put(path, body)).status_code == 202
+
+    async def everywhere() -> bool:
+        return set((await world.running()).values()) == {"1"}
+
+    await until(everywhere, "the approval did not count")
+    async with store.read() as conn:
+        rows = await conn.fetch("SELECT verdict, shown_digest, comment FROM approval")
+    assert [tuple(row) for row in rows] == [("approved", None, "ok")]
+    unknown = await api.put(path, {**body, "environmentIds": [str(uuid.uuid4())]})
+    assert unknown.status_code == 404
+
+
+async def test_a_pull_agent_lists_claims_and_reports(api: Any, workers: None) -> None:
+    world = await World(api).build(agent_type="http-pull", config={"pool": "a"}, rules=[])
+    await world.version("1")
+    path = f"/job-agents/{world.ids['agent']}/jobs"
+
+    async def queued() -> Any:
+        page = (await api.get(path, params={"status": "queued"})).json()
+        return page["items"] if page["total"] == 3 else None
+
+    jobs = await until(queued, "nothing was offered")
+    assert all("dispatchContext" not in job for job in jobs)
+    full = (await api.get(path, params={"status": "queued", "includeDispatchContext": "true", "limit": 1})).json()
+    assert full["items"][0]["dispatchContext"]["version"]["tag"] == "1"
+
+    job_id = jobs[0]["id"]
+    stranger = str(uuid.uuid4())
+    assert (await api.post(f"/job-agents/{stranger}/jobs/{job_id}/claim")).status_code == 404
+    answers = await asyncio.gather(*(api.post(f"{path}/{job_id}/claim") for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
+    won = next(answer.json() for answer in answers if answer.status_code == 200)
+    assert (
+        won["status"] == "inProgress" and won["startedAt"] and won["dispatchContext"]["jobAgentConfig"]["pool"] == "a"
+    )
+
+    done = {"status": "successful", "links": {"Run": "https://ci/1"}, "externalId": "run-1"}
+    assert (await api.put(f"/jobs/{job_id}/status", done)).status_code == 202
+    job = (await api.get(f"/jobs/{job_id}")).json()
+    assert job["status"] == "successful" and job["externalId"] == "run-1" and job["completedAt"]
+    assert job["metadata"]["ctrlplane/links"] == '{"Run":"https://ci/1"}'
+    assert (await api.put(f"/jobs/{job_id}/status", {"status": "bogus"})).status_code == 400
+    assert (await api.call("PUT", f"/jobs/{job_id}/status", json="successful")).status_code == 400
+
+
+async def test_a_freeze_holds_what_is_not_handed_over_until_it_is_thawed(api: Any, workers: None) -> None:
+    world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[])
+    scope = {"kind": "environment", "id": world.ids["production"]}
+    made = await api.post("/freezes", {"reason": "audit", "scope": scope})
+    assert made.status_code == 201, made.text
+    freeze = made.json()
+    assert freeze["inForce"] and freeze["createdBy"] == "ada" and freeze["scope"] == scope
+    await world.version("1")
+
+    async def staged() -> bool:
+        return (await world.running())["s-1"] == "1"
+
+    async def held() -> Any:
+        said = (await api.get(f"/deployments/{world.ids['deployment']}/explain")).json()
+        sentences = [text for target in said["targets"] for text in target["sentences"] if target["resource"] == "p-1"]
+        return [text for text in sentences if "audit" in text]
+
+    await until(staged, "staging was frozen too")
+    await until(held, "nothing says that it is frozen")
+    assert (await world.running())["p-1"] is None
+    assert (await api.get("/freezes")).json()["total"] == 1
+
+    extended = await api.post(f"/freezes/{freeze['id']}/extend", {"expiresAt": "2999-01-01T00:00:00Z"})
+    assert extended.status_code == 200 and extended.json()["expiresAt"] == "2999-01-01T00:00:00Z"
+    thawed = await api.post(f"/freezes/{freeze['id']}/thaw", {"reason": "done"})
+    assert thawed.status_code == 200 and not thawed.json()["inForce"]
+    assert (await api.post(f"/freezes/{freeze['id']}/thaw", {})).status_code == 409
+    assert (await api.get("/freezes")).json()["total"] == 0
+    assert (await api.get("/freezes", params={"over": "true"})).json()["items"][0]["thawReason"] == "done"
+
+    async def everywhere() -> bool:
+        return set((await world.running()).values()) == {"1"}
+
+    await until(everywhere, "the thaw woke nobody")
