@@ -259,6 +259,7 @@ class Story:
         self.step(4, f"A new host, {LATE}, joins by its metadata alone.")
         self.interlock("apply", "-f", str(self.folder / "fleet" / "later"))
         self.wait_for(f"{LATE} to serve 1.0.0", lambda: self.serve("1.0.0", (LATE,)))
+        self.wait_for(f"{LATE} to be verified", lambda: self.happened("move.verified", "1.0.0", target=LATE))
         self.start_load(LATE)
 
     # 5
@@ -309,8 +310,8 @@ class Story:
         self.expect(not missing, f"The files describe no port of {missing}.")
 
     def _scaled(self, found: re.Match[str]) -> str:
-        seconds = round(float(found[2]) * self.scale, 2)
-        return f"{found[1]}{int(seconds) if seconds == int(seconds) else seconds}"
+        seconds = float(found[2]) * self.scale
+        return f"{found[1]}{max(1, round(seconds)) if 'Soak' in found[1] else max(0.1, round(seconds, 2)):g}"
 
     def interlock(self, *arguments: str, api_key: str | None = None) -> str:
         """Run the command line as a person would, and give what it printed.
@@ -375,9 +376,9 @@ class Story:
             found = list(client.list_ledger(after=after))
         return [event for event in found if kind is None or event["kind"] == kind]
 
-    def happened(self, kind: str, version: str) -> bool:
+    def happened(self, kind: str, version: str, **more: str) -> bool:
         """Whether this happened to a version in production."""
-        about = {"environment": "production", "version": version}
+        about = {"environment": "production", "version": version, **more}
         return any(about.items() <= event["body"].items() for event in self.events(kind, after=0))
 
     def last_seq(self) -> int:
@@ -386,9 +387,9 @@ class Story:
         return int(found[-1]["seq"]) if found else 0
 
     def rolled_back(self, *, after: int) -> bool:
-        """Whether a rollback was begun and something was verified after it."""
-        kinds = [event["kind"] for event in self.events(after=after)]
-        return "rollback.started" in kinds and "verification.passed" in kinds[kinds.index("rollback.started") :]
+        """Whether a host went back and that was verified."""
+        kinds = [event["kind"] for event in self.events(after=after) if event["body"].get("kind") == "rollback"]
+        return "move.verified" in kinds
 
     def expect_one_by_one(self) -> None:
         """No production host may have been handed a job before the one before it was verified."""

@@ -56,13 +56,17 @@ def _printed(event: Wire, *, output: str) -> str:
 
 
 def line(event: Wire) -> str:
-    """One event on one line: instant, kind, actor, subject, and what the body says."""
+    """One event on one line: instant, kind, who, what it is about (in names where the body has them), and the rest."""
     actor = event.get("actor") or {}
-    who = actor.get("name") or f"{actor.get('kind', '')}:{str(actor.get('id', ''))[:8]}"
+    who = actor.get("name") or actor.get("id") or actor.get("kind", "")
+    body = dict(event.get("body") or {})
+    place = "/".join(str(body.pop(key)) for key in ("deployment", "environment", "target") if key in body)
     subject = event.get("subject") or {}
-    about = f"{subject.get('kind')}:{str(subject.get('id'))[:8]}"
-    body = " ".join(f"{key}={_short(value)}" for key, value in (event.get("body") or {}).items() if value is not None)
-    return f"{event['at'][:23]:<23}  {event['kind']:<24}  {who:<14}  {about:<22}  {body}".rstrip()
+    about = (
+        " ".join(filter(None, [place, str(body.pop("version", ""))])) or f"{subject.get('kind')}:{subject.get('id')}"
+    )
+    rest = " ".join(f"{key}={_short(value)}" for key, value in body.items() if value is not None)
+    return f"{event['at'][:23]}  {event['kind']:<24}  {who[:14]:<14}  {about:<40}  {rest}".rstrip()
 
 
 def _short(value: object) -> str:
