@@ -1,7 +1,8 @@
 """What is a policy, and what is one of its rules once it was read?
 
-A policy selects release targets (CEL over resource, environment, deployment) and carries rules. Its revisions are immutable; its `mode` says
-whether its verdicts start and stop anything (`enforce`) or are only recorded and shown (`observe`).
+A policy selects release targets (CEL over resource, environment, deployment) and carries rules. Its revisions are
+immutable; its `mode` says whether its verdicts start and stop anything (`enforce`) or are only recorded and shown
+(`observe`).
 
 The wire's rule object is `{id?, createdAt?, policyId?, <kind>: {…}}`; `interlock.decide.rules.parse_rules` reads it.
 
@@ -19,8 +20,8 @@ from datetime import datetime
 class Rule:
     """One rule as it was read.
 
-    Takes: `params` is the Params dataclass of the module with this `kind` (the wire's word). `wire` is the rule's object
-           as the client wrote it under that word, from which it can be read again.
+    Takes: `params` is the Params dataclass of the module with this `kind` (the wire's word). `wire` is the rule's
+           object as the client wrote it under that word, from which it can be read again.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """How is a closed JSON object read, so that every wrong field is named with its path?
 
-Rule objects and our own bodies are closed: an unknown key is refused, because a misspelt rule that is dropped in silence is a gate
-that does not stand. All faults of one object are reported together.
+Rule objects and our own bodies are closed: an unknown key is refused, because a misspelt rule that is dropped in
+silence is a gate that does not stand. All faults of one object are reported together.
 
     fields = Fields(body, "rules[0].anyApproval")
     minimum = fields.integer("minApprovals", minimum=0)
@@ -52,7 +52,13 @@ class Fields:
         self.errors.append(FieldError(f"{self.path}.{name}", message))
 
     def integer(
-        self, name: str, *, default: int | None = None, minimum: int = 0, maximum: int = INT32_MAX, required: bool = False
+        self,
+        name: str,
+        *,
+        default: int | None = None,
+        minimum: int = 0,
+        maximum: int = INT32_MAX,
+        required: bool = False,
     ) -> int:
         """A whole number (1.0 counts, true does not). Gives `default` (or 0) when absent."""
         value = self._take(name, required=required)
