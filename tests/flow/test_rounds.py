@@ -1,6 +1,7 @@
 """The loop on the real database, one step at a time."""
 
 import pytest
+
 from tests.store.fleet import Stepper, a_fleet
 
 
