@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.store.fleet import APPROVAL, Stepper, a_fleet, a_member, until
 
 from interlock.agents.exec import ExecAgent
 from interlock.agents.test_runner import TestRunnerAgent
@@ -18,6 +17,7 @@ from interlock.model.errors import AgentUnavailable, Conflict, Unavailable
 from interlock.model.job import AgentClass, JobStatus, Observation
 from interlock.store.jobs import claim_job
 from interlock.store.tx import Change, Store
+from tests.store.fleet import APPROVAL, Stepper, a_fleet, a_member, until
 
 
 @pytest.fixture

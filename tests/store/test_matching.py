@@ -8,7 +8,6 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.store.fleet import Fleet, Stepper, a_deployment, a_fleet, commit, load
 
 from interlock.model.ids import new_id
 from interlock.store.agents import save_agent
@@ -18,6 +17,7 @@ from interlock.store.facts import load_facts
 from interlock.store.resources import ResourceContent, delete_resource, save_resource
 from interlock.store.systems import delete_system, link, unlink
 from interlock.store.tx import Change
+from tests.store.fleet import Fleet, Stepper, a_deployment, a_fleet, commit, load
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
-from tests.store.fleet import APPROVAL, Stepper, a_fleet, a_member, commit, load
 
 from interlock.clock import monotonic_s
 from interlock.decide import decide
@@ -19,6 +18,7 @@ from interlock.store.jobs import apply_observation, find_flow_job
 from interlock.store.targets import Touched, match_targets
 from interlock.store.tx import Change, Store
 from interlock.workers.loop import Loop
+from tests.store.fleet import APPROVAL, Stepper, a_fleet, a_member, commit, load
 
 
 @pytest.fixture

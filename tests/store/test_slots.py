@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.store.fleet import Stepper, a_fleet, commit, load, until
 
 from interlock.decide import decide
 from interlock.decide.plan import SlotClaim
@@ -21,6 +20,7 @@ from interlock.store.plan import commit_plan
 from interlock.store.tx import Store
 from interlock.workers import steps_by_kinds
 from interlock.workers.loop import Loop
+from tests.store.fleet import Stepper, a_fleet, commit, load, until
 
 GROUP, LIMIT = "database migrations", 3
 WORKERS, DEPLOYMENTS = 8, 20
