@@ -59,14 +59,15 @@ Row = asyncpg.Record
 class Loaded:
     """Facts and the instant they are of.
 
-    Takes: `policy_revisions` are the revisions they hold. `news`: something that can take something away was not
-           decided before, so jobs that wait
-           could not be handed over and want another try after this round.
+    Takes: `policy_revisions` are the revisions they hold. `concerned` are the versions whose history they hold. `news`:
+           something that can take something away was not decided before, so jobs that wait could not be handed over
+           and want another try after this round.
     """
 
     facts: Facts
     now: datetime
     policy_revisions: tuple[str, ...]
+    concerned: frozenset[str] = frozenset()
     news: bool = False
 
 
@@ -135,7 +136,7 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     )
     decided = (head["decided_fence"], head["decided_rules_fence"])
     revisions = tuple(sorted(row["revision_id"] for row in policy_rows))
-    return Loaded(facts, head["now"], revisions, news=decided != (facts.fence, facts.rules_fence))
+    return Loaded(facts, head["now"], revisions, frozenset(concerned), news=decided != (facts.fence, facts.rules_fence))
 
 
 def _environment(row: Row) -> Environment:

@@ -54,7 +54,7 @@ WHERE t.deployment_id = $1
   AND (t.state = 'attached'
        OR t.id IN (SELECT target_id FROM move WHERE deployment_id = $1 AND closed_at IS NULL)
        OR t.id IN (SELECT target_id FROM landed WHERE version_id = ANY ($2::uuid[]))
-       OR t.detached_at >= (SELECT min(o.opened_at) FROM rollout o
+       OR t.detached_at > (SELECT min(o.opened_at) FROM rollout o
                             WHERE o.deployment_id = $1 AND o.state IN ('open', 'paused', 'halted')));
 
 -- $1 are the policy sets of the targets. Relies on primary keys.
