@@ -96,7 +96,9 @@ def start_logging() -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: Any = structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer()
+    # A traceback with every local variable takes seconds and shows keys: plain ones only.
+    lines = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = lines if on_terminal else structlog.processors.JSONRenderer()
     finish: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     finish += [] if on_terminal else [structlog.processors.format_exc_info]
     out = logging.StreamHandler(sys.stderr)

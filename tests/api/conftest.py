@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from interlock.access import Role
 from interlock.api import build_api
@@ -23,6 +24,13 @@ from interlock.store.tx import Store
 from interlock.store.workspaces import create_workspace
 
 OURS = Actor("system", "00000000-0000-0000-0000-000000000000", "tests")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> None:
+    """What is logged unconfigured draws every local variable, for seconds; nobody reads it here."""
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.stdlib.add_log_level, plain])
 
 
 class Api:

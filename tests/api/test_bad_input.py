@@ -331,3 +331,39 @@ async def test_a_store_that_cannot_be_reached_is_503(api: Any, store: Any) -> No
     assert int(answer.headers["retry-after"]) >= 1
     assert_refusal(await api.raw.get("/api/readyz"), 503)
     assert (await api.raw.get("/api/healthz")).status_code == 200
+
+
+async def fail_with(store: Any, *, times: int) -> None:
+    """The next so many inserts into `system` end as a lost race does. The sequence keeps count: it rolls back nothing."""
+    async with store.read() as conn:
+        await conn.execute("CREATE SEQUENCE race")
+        await conn.execute(
+            f"""CREATE FUNCTION lose_race() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF nextval('race') <= {times} THEN
+                    RAISE EXCEPTION 'lost' USING ERRCODE = 'deadlock_detected';
+                END IF;
+                RETURN NEW;
+            END $$"""
+        )
+        await conn.execute(
+            "CREATE TRIGGER lose_race BEFORE INSERT ON system FOR EACH ROW EXECUTE FUNCTION lose_race()"
+        )
+
+
+async def test_a_request_that_lost_a_race_is_handled_again(api: Any, store: Any) -> None:
+    await fail_with(store, times=3)
+    made = await api.post("/systems", {"name": "x"})
+    assert made.status_code == 202, made.text
+    listed = (await api.get("/systems")).json()
+    assert [each["id"] for each in listed["items"]] == [made.json()["id"]]
+    async with store.read() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM ledger WHERE kind = 'system.created'") == 1
+
+
+async def test_a_request_that_loses_every_race_is_503_and_says_when_to_come_again(api: Any, store: Any) -> None:
+    await fail_with(store, times=100)
+    answer = await api.post("/systems", {"name": "x"})
+    assert_refusal(answer, 503)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (await api.get("/systems")).json()["total"] == 0

@@ -2,11 +2,16 @@
 
 The limit stands before everything else: a body is counted while it arrives, whatever its Content-Length says.
 
+A request that lost a race in the database (`Stale`: a deadlock, a serialization failure) is handled again with the
+body that was read: its transaction wrote nothing, so the client need not hear of it. After `TRIES_MAX` it does: 503.
+
 Source: DESIGN.md section 8, REST row; STYLE rule 17.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
@@ -18,10 +23,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from interlock.model.errors import Invalid, TooLarge
+from interlock.model.errors import Invalid, Stale, TooLarge
 from interlock.web.errors import error_answer
 
 TEXT_MAX = 20_000
+TRIES_MAX = 5
+AGAIN_AFTER_S = 0.02
+"""Before the second try; doubled before each further one, and spread so that two who met do not meet again."""
 
 T = TypeVar("T")
 Int = Annotated[int, Strict()]
@@ -109,7 +117,13 @@ class JsonRoute(APIRoute):
                 media = request.headers.get("content-type", "").split(";")[0].strip().lower()
                 if media and media != "application/json" and not media.endswith("+json"):
                     raise HTTPException(415)
-            return await handler(JsonRequest(request.scope, request.receive))
+            once_read = JsonRequest(request.scope, request.receive)
+            for tried in range(TRIES_MAX - 1):
+                try:
+                    return await handler(once_read)
+                except Stale:
+                    await asyncio.sleep(AGAIN_AFTER_S * 2**tried * random.uniform(0.5, 1.5))  # noqa: S311 no secret
+            return await handler(once_read)
 
         return read
 

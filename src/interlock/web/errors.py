@@ -52,7 +52,9 @@ def error_answer(error: Exception) -> Json:
         case Refused():
             return refusal(error.status, error.message, code=error.code, details=error.details)
         case Stale():
-            return refusal(409, "Somebody changed this at the same moment. Send the request again.", code="CONFLICT")
+            answer = refusal(503, "Others changed the same things at the same moment, again and again.", code="BUSY")
+            answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+            return answer
         case Unavailable():
             answer = refusal(503, error.message, code="UNAVAILABLE")
             answer.headers["Retry-After"] = str(max(1, round(error.retry_after_s or RETRY_AFTER_S)))
@@ -81,7 +83,9 @@ def install_error_answers(app: FastAPI) -> None:
 
 async def _ours(request: Request, error: Exception) -> Json:
     answer = error_answer(error)
-    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if isinstance(error, Stale):
+        _log.warning("request_stale", method=request.method, path=request.url.path, error=str(error))
+    elif answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("request_failed", method=request.method, path=request.url.path, error=str(error), exc_info=error)
     return answer
 
