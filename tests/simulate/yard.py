@@ -34,10 +34,13 @@ from interlock.model.job import AgentClass, JobStatus, Observation
 from interlock.store.agents import save_agent
 from interlock.store.deployments import touch
 from interlock.store.facts import Loaded
+from interlock.store.health import Counts
 from interlock.store.jobs import apply_observation, find_flow_job
 from interlock.store.tx import Store
+from interlock.store.wake import list_all_deployments
 from interlock.store.work import PEOPLE, Claim, Finished, WorkRequest, claim_work, fail_work, finish_work, release_work
 from interlock.workers import steps_by_kinds
+from interlock.workers.sweep import sweep_deployment
 from tests.store.fleet import Fleet, a_fleet, a_member, commit, load
 from worlds import METRIC, RULE_MAKERS, Pick
 
@@ -514,6 +517,17 @@ class Yard:
             row = await conn.fetchrow(MUST_NOT_BE, self.fleet.environments["production"])
         if row is not None:
             raise Broken(f"{row['what']}: {row['which']}")
+        if self.chance.random() < 0.2:
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """No wake-up is lost."""
+        async with self.store.read() as conn:
+            deployments = await list_all_deployments(conn)
+        for deployment in deployments:
+            lost = await sweep_deployment(self.store, deployment, counts=Counts())
+            if lost is not None:
+                raise Broken(f"a wake-up of {deployment.id} was lost: {lost}")
 
     async def come_to_rest(self, *, steps_max: int = 3000) -> None:
         """Everything that happens by itself happens, until only people could do something.

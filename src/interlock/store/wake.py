@@ -39,12 +39,11 @@ async def request_rounds(tx: Tx, topic: str, *, workspace_id: str | None) -> int
 
 @dataclass(frozen=True, slots=True)
 class SweptDeployment:
-    """A deployment as the sweep finds it."""
+    """A deployment as the sweep finds it. `wake_at` is when its last round wanted the next one."""
 
     id: str
     workspace_id: str
     wake_at: datetime | None
-    decided: bool
 
 
 async def list_all_deployments(conn: Conn) -> tuple[SweptDeployment, ...]:
@@ -52,6 +51,6 @@ async def list_all_deployments(conn: Conn) -> tuple[SweptDeployment, ...]:
     return tuple(SweptDeployment(**row) for row in await conn.fetch(Q.list_all_deployments))
 
 
-async def is_round_asked(conn: Conn, deployment_id: str) -> bool:
-    """Whether a round of it is due already."""
-    return bool(await conn.fetchval(Q.is_round_asked, deployment_id))
+async def is_round_asked(conn: Conn, deployment: SweptDeployment) -> bool:
+    """Whether somebody will look at it by himself."""
+    return bool(await conn.fetchval(Q.is_round_asked, deployment.id, deployment.workspace_id))

@@ -1,8 +1,9 @@
 """Is it true that nothing polls? The sweep decides every deployment about once an hour without committing, and counts
 what should not be there.
 
-A plan that would move something although no fact arrived and its `wake_at` has not passed means that a wake-up was
-lost: a fault of ours. It is counted (an alert), told in the ledger, and the deployment gets its round.
+A deployment for which nobody will look, and whose plan would move something, or which has not decided a fact, or whose
+`wake_at` has passed, has lost a wake-up: a fault of ours. It is counted (an alert), told in the ledger, and the
+deployment gets its round.
 
 Source: core.md section 3.
 """
@@ -42,26 +43,35 @@ async def keep_sweeping(store: Store, *, every_s: float, counts: Counts) -> None
             log.warning("sweep_postponed", error=str(error))
 
 
-async def sweep_deployment(store: Store, deployment: SweptDeployment, *, counts: Counts) -> bool:
-    """Look at one deployment. Says whether something would move that nobody had asked for."""
+async def sweep_deployment(store: Store, deployment: SweptDeployment, *, counts: Counts) -> str | None:
+    """Look at one deployment.
+
+    Gives: why it needed a look that nobody had asked for, or None.
+    """
     async with store.snapshot() as conn:
-        if await is_round_asked(conn, deployment.id):
-            return False
+        if await is_round_asked(conn, deployment):
+            return None
         loaded = await load_facts(conn, deployment.id)
-    if loaded is None or loaded.news or (deployment.wake_at is not None and deployment.wake_at <= loaded.now):
-        return False
+    if loaded is None:
+        return None
     plan = decide(loaded.facts, loaded.now)
-    if not plan.moving:
-        return False
+    if plan.moving:
+        why = "it would move something"
+    elif loaded.news:
+        why = "a fact that can take something away is undecided"
+    elif deployment.wake_at is not None and deployment.wake_at < loaded.now:
+        why = "the instant at which it wanted its next round has passed"
+    else:
+        return None
     async with store.read() as conn:
-        if await is_round_asked(conn, deployment.id):
-            return False  # a fact arrived while we looked
+        if await is_round_asked(conn, deployment):
+            return None  # a fact arrived while we looked
     counts.add(SWEEP_DIFFERENCES)
-    log.error("sweep_difference", deployment=deployment.id, moves=len(plan.moves), ends=len(plan.ends))
+    log.error("sweep_difference", deployment=deployment.id, why=why, moves=len(plan.moves), ends=len(plan.ends))
     async with store.tx(actor=SWEEPER, cause="sweep", workspace_id=deployment.workspace_id) as tx:
-        body = {"moves": len(plan.moves), "ends": len(plan.ends)}
+        body = {"why": why, "moves": len(plan.moves), "ends": len(plan.ends)}
         event = Event("sweep.difference", Ref("deployment", deployment.id), body)
         await tx.record(
             events=[event], wakes=[WorkRequest("round", deployment.id, deployment.workspace_id, None, SWEEP)]
         )
-    return True
+    return why

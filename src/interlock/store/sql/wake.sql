@@ -7,10 +7,14 @@ SELECT d.id, EXISTS (SELECT FROM job j WHERE j.workspace_id = d.workspace_id AND
 FROM deployment d WHERE d.workspace_id = $1 AND d.deleted_at IS NULL
 ORDER BY waits DESC, d.id;
 
--- Deployments that a sweep has not looked at since $1. Relies on nothing: it runs once an hour.
+-- All live deployments. Relies on nothing: it runs once an hour.
 -- name: list_all_deployments
-SELECT id, workspace_id, wake_at, decided_fence = fence AS decided FROM deployment WHERE deleted_at IS NULL ORDER BY id;
+SELECT id, workspace_id, wake_at FROM deployment WHERE deleted_at IS NULL ORDER BY id;
 
--- What a round would find undone: a work item of the deployment tells that one is asked for already. Relies on work's primary key.
+-- Whether somebody will look by himself: a round is due, runs, waits for its back-off or lies buried, where people see it; or a fact of many or
+-- a match of its workspace ($2) is still on its way. Relies on work's primary key.
 -- name: is_round_asked
-SELECT EXISTS (SELECT FROM work WHERE kind = 'round' AND key = $1 AND buried_at IS NULL AND ready_at <= interlock_now() + interval '1 second');
+SELECT EXISTS (SELECT FROM work WHERE kind = 'round' AND key = $1
+               AND (buried_at IS NOT NULL OR owner IS NOT NULL OR backoff_until > interlock_now()
+                    OR ready_at <= interlock_now() + interval '1 second'))
+    OR EXISTS (SELECT FROM work WHERE kind IN ('wake', 'match') AND workspace_id = $2);
