@@ -334,7 +334,7 @@ async def test_a_store_that_cannot_be_reached_is_503(api: Any, store: Any) -> No
 
 
 async def fail_with(store: Any, *, times: int) -> None:
-    """The next so many inserts into `system` end as a lost race does. The sequence keeps count: it rolls back nothing."""
+    """The next so many inserts into `system` end as a lost race does; a sequence counts, for it never rolls back."""
     async with store.read() as conn:
         await conn.execute("CREATE SEQUENCE race")
         await conn.execute(
@@ -346,9 +346,7 @@ async def fail_with(store: Any, *, times: int) -> None:
                 RETURN NEW;
             END $$"""
         )
-        await conn.execute(
-            "CREATE TRIGGER lose_race BEFORE INSERT ON system FOR EACH ROW EXECUTE FUNCTION lose_race()"
-        )
+        await conn.execute("CREATE TRIGGER lose_race BEFORE INSERT ON system FOR EACH ROW EXECUTE FUNCTION lose_race()")
 
 
 async def test_a_request_that_lost_a_race_is_handled_again(api: Any, store: Any) -> None:

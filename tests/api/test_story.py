@@ -288,3 +288,37 @@ async def test_a_freeze_holds_what_is_not_handed_over_until_it_is_thawed(api: An
         return set((await world.running()).values()) == {"1"}
 
     await until(everywhere, "the thaw woke nobody")
+
+
+ONE_BY_ONE = {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 0, "maxInFlight": 1, "maxFailures": 0}}
+ROLLBACK = {"rollback": {"onJobStatuses": ["failure"], "onVerificationFailure": True}}
+
+
+async def test_an_explanation_says_what_failed_when_why_and_where_it_went_back_to(api: Any, workers: None) -> None:
+    config = {"delaySeconds": 0}
+    world = await World(api).build(agent_type="test-runner", config=config, rules=[ONE_BY_ONE, ROLLBACK])
+    await world.version("1.0.0")
+
+    async def everywhere() -> bool:
+        return set((await world.running()).values()) == {"1.0.0"}
+
+    await until(everywhere, "1.0.0 never landed")
+    bad = {"tag": "1.1.0", "status": "ready", "jobAgentConfig": {"status": "failure", "message": "port 80 is taken"}}
+    assert (await api.post(f"/deployments/{world.ids['deployment']}/versions", bad)).status_code == 200
+
+    async def said() -> Any:
+        answer = (await api.get(f"/deployments/{world.ids['deployment']}/explain")).json()
+        text = " ".join(sentence for target in answer["targets"] for sentence in target["sentences"])
+        return answer if "rolled back to 1.0.0 at" in text else None
+
+    answer = await until(said, "nothing says what failed")
+    told = [target for target in answer["targets"] if any("1.1.0 failed at" in one for one in target["sentences"])]
+    hit = next(target for target in told if target["environment"] == "production")
+    sentence = next(one for one in hit["sentences"] if one.startswith("1.1.0 failed at 2"))
+    assert ": port 80 is taken; rolled back to 1.0.0 at 2" in sentence and sentence.endswith("Z.")
+    assert any(
+        one.startswith("The rollout of 1.1.0 in production halted at 2") and "1 of its targets failed" in one
+        for one in answer["sentences"]
+    ), answer["sentences"]
+    key = hit["key"]
+    assert sentence in (await api.get(f"/release-targets/{key}/explain")).json()["sentences"]

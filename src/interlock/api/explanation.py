@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from interlock.decide.explain import sentence, title
+from interlock.decide.explain import EndedMove, failures, sentence, title
 from interlock.store.target_states import LiveRollout, Release, StoredDecision, TargetState
 from interlock.web.answers import instant
 
 Verdict = Mapping[str, Any]
+
+WAYS_ON = "Nothing starts in it until an operator resumes or aborts it, or a newer version's rollout opens."
 
 NO_TARGETS = (
     "It has no targets: no resource is matched both by its selector and by that of an environment that shares a system "
@@ -31,12 +33,14 @@ def explain_target(
     decisions: Mapping[str, StoredDecision],
     tags: Mapping[str, str],
     releases: Mapping[str, Release],
+    ended: Sequence[EndedMove],
 ) -> list[str]:
     """What there is to say about a target, most telling first.
 
-    Takes: `tags` maps version id to tag, `releases` holds the target's current one.
+    Takes: `tags` maps version id to tag, `releases` holds the target's current one, `ended` its newest moves that are
+           over, newest first.
     """
-    said = [_standing(target, tags=tags, releases=releases)]
+    said = [_standing(target, tags=tags, releases=releases), *failures(ended)]
     for tag, verdict in holding(target, decisions=decisions, tags=tags):
         about = f"{tag}: " if tag else ""
         said.append(f"{about}{title(verdict)}: {sentence(verdict)}")
@@ -102,8 +106,16 @@ def _standing(target: TargetState, *, tags: Mapping[str, str], releases: Mapping
 
 def _rollout(rollout: LiveRollout) -> str:
     what = f"of {rollout.tag}" if rollout.kind == "version" else f"({rollout.kind})"
-    why = f": {rollout.reason}" if rollout.reason else ""
-    return f"The rollout {what} in {rollout.environment} is {rollout.state} since {instant(rollout.state_at)}{why}."
+    about = f"The rollout {what} in {rollout.environment}"
+    match rollout.state:
+        case "halted":
+            count = f"{rollout.failures} of its targets failed, more than is allowed"
+            return f"{about} halted at {instant(rollout.state_at)}: {count}. {WAYS_ON}"
+        case "paused":
+            why = f": {rollout.reason.rstrip('.')}" if rollout.reason else ""
+            return f"{about} was paused at {instant(rollout.state_at)}{why}. {WAYS_ON}"
+        case _:
+            return f"{about} is open since {instant(rollout.opened_at)}."
 
 
 def _at(at: datetime | None) -> str:

@@ -19,6 +19,7 @@ from interlock.api.explanation import explain_deployment, explain_target, first_
 from interlock.api.jobs import render_job, render_with_release
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_version
+from interlock.decide.explain import EndedMove
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, parse_target_key
 from interlock.model.version import Version
@@ -153,11 +154,12 @@ async def get_target_explanation(here: InWorkspace, releaseTargetKey: str) -> Re
     async with here.read() as conn:
         target = await _known(conn, here, releaseTargetKey)
         around = await load_around(conn, here.id, targets=[target])
+        ended = await target_states.load_ended_moves(conn, [target.id])
     decisions = [around.decisions[each] for each in target.decision_ids if each in around.decisions]
     return Json(
         {
             **render_target(target, around),
-            "sentences": _sentences(target, around),
+            "sentences": _sentences(target, around, ended=ended.get(target.id, ())),
             "verdicts": target.verdicts,
             "decisions": [_render_decision(decision) for decision in decisions],
         }
@@ -174,6 +176,7 @@ async def get_deployment_explanation(here: InWorkspace, deploymentId: str) -> Re
             conn, here.id, deployment_id=deployment.id, limit=EXPLAINED_MAX
         )
         around = await load_around(conn, here.id, targets=targets)
+        ended = await target_states.load_ended_moves(conn, [target.id for target in targets])
         rollouts = await target_states.list_live_rollouts(conn, deployment.id)
         pulse = found(await target_states.find_pulse(conn, deployment.id), "deployment")
         _, frozen = await freezes.list_freezes(conn, here.id, limit=1)
@@ -183,7 +186,7 @@ async def get_deployment_explanation(here: InWorkspace, deploymentId: str) -> Re
             environment=target.environment,
             resource=target.resource,
             outcome=target.outcome,
-            sentences=_sentences(target, around),
+            sentences=_sentences(target, around, ended=ended.get(target.id, ())),
         )
         for target in targets
     ]
@@ -371,8 +374,8 @@ def _triple(target: TargetState) -> dict[str, Any]:
     }
 
 
-def _sentences(target: TargetState, around: Around) -> list[str]:
-    return explain_target(target, decisions=around.decisions, tags=around.tags, releases=around.releases)
+def _sentences(target: TargetState, around: Around, *, ended: Sequence[EndedMove]) -> list[str]:
+    return explain_target(target, decisions=around.decisions, tags=around.tags, releases=around.releases, ended=ended)
 
 
 def _render_decision(decision: StoredDecision) -> Wire:

@@ -9,6 +9,8 @@ Source: DESIGN.md section 4 ("Reasons carry instants and numbers"); core.md law 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from interlock.decide import gates, pace
 from interlock.decide.rules import RULES
@@ -16,6 +18,7 @@ from interlock.decide.rules import RULES
 OWN = {
     "quarantined": "{version} failed here and is in quarantine for this target.",
     "config_quarantined": "Its new config failed here and is in quarantine for this target.",
+    "config_attempts_used": "Its new config was tried here and is not taken again by itself.",
     "attempts_used": "{version} was tried here and is not taken again by itself; nothing newer is admitted.",
     "not_proven": "What it runs, {version}, was never proven here.",
     "job_failed": "The job ended {status}.",
@@ -82,3 +85,72 @@ def sentences(verdicts: Sequence[Mapping[str, object]]) -> list[dict[str, object
     """The verdicts with their sentences: what holds first, in the order of the stages."""
     ordered = sorted(verdicts, key=lambda one: one.get("outcome") == "pass")
     return [{**verdict, "title": title(verdict), "sentence": sentence(verdict)} for verdict in ordered]
+
+
+QUOTED_MAX = 300
+"""Characters of a message from outside that a sentence carries; the job's own page has all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedMove:
+    """A move that is over, with what ended it: the last verification that did not pass, the last job that ran."""
+
+    id: str
+    target_id: str
+    kind: str
+    tag: str
+    state: str
+    closed_at: datetime
+    undoes_move_id: str | None
+    measured_state: str | None
+    measured_message: str | None
+    measured_at: datetime | None
+    job_status: str | None
+    job_message: str | None
+    job_ended_at: datetime | None
+    jobs: int
+
+
+def failures(moves: Sequence[EndedMove]) -> list[str]:
+    """What went wrong on a target since it last went well: each failed version with when and why, and where it led.
+
+    Takes: the newest ended moves of one target, newest first. One that succeeded, unless it is a rollback, ends what
+           is told.
+    """
+    told: list[EndedMove] = []
+    for move in moves:
+        if move.state == "succeeded" and move.kind != "rollback":
+            break
+        told.append(move)
+    answers = {move.undoes_move_id: move for move in told if move.undoes_move_id is not None}
+    return [_failure(move, answers.get(move.id)) for move in reversed(told) if move.state in {"failed", "cancelled"}]
+
+
+def _failure(move: EndedMove, answer: EndedMove | None) -> str:
+    """As in "1.1.0 failed its verification at …: error-rate: 1 of 2 measurements failed; rolled back to 1.0.0 at …"."""
+    about = f"The rollback to {move.tag}" if move.kind == "rollback" else move.tag
+    if move.measured_at is not None:
+        word = "failed its verification" if move.measured_state == "failed" else "could not be verified"
+        said = f"{about} {word} at {_at(move.measured_at)}{_quoted(move.measured_message)}"
+    elif move.state == "cancelled":
+        said = f"{about} was cancelled at {_at(move.closed_at)}{_quoted(move.job_message)}"
+    else:
+        tries = f" after {move.jobs} attempts" if move.jobs > 1 else ""
+        status = f" (job {move.job_status})" if move.job_status not in {None, "failure"} else ""
+        at = _at(move.job_ended_at or move.closed_at)
+        said = f"{about} failed{tries} at {at}{status}{_quoted(move.job_message)}"
+    if answer is not None and answer.state == "succeeded":
+        said += f"; rolled back to {answer.tag} at {_at(answer.closed_at)}"
+    return f"{said}."
+
+
+def _quoted(message: str | None) -> str:
+    """A message on one line, with its end where all of it is too long: what went wrong is said last."""
+    text = " ".join((message or "").split()).rstrip(".")
+    if len(text) > QUOTED_MAX:
+        text = f"…{text[-QUOTED_MAX:]}"
+    return f": {text}" if text else ""
+
+
+def _at(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from interlock.decide.explain import EndedMove
 from interlock.model.ids import TargetKey
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
@@ -101,6 +102,8 @@ class LiveRollout:
     reason: str | None
     opened_at: datetime
     state_at: datetime
+    failures: int
+    """Targets whose newest move in it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,14 @@ async def load_decisions(conn: Conn, decision_ids: Sequence[str]) -> dict[str, S
     """decision id -> decision."""
     rows = many(StoredDecision, await conn.fetch(Q.list_decisions, sorted(set(decision_ids))))
     return {decision.id: decision for decision in rows}
+
+
+async def load_ended_moves(conn: Conn, target_ids: Sequence[str]) -> dict[str, tuple[EndedMove, ...]]:
+    """target id -> its newest moves that ended, newest first; at most four each."""
+    found: dict[str, tuple[EndedMove, ...]] = {}
+    for move in many(EndedMove, await conn.fetch(Q.list_ended_moves, list(target_ids))):
+        found[move.target_id] = (*found.get(move.target_id, ()), move)
+    return found
 
 
 async def list_live_rollouts(conn: Conn, deployment_id: str) -> tuple[LiveRollout, ...]:

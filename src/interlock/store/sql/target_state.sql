@@ -45,9 +45,31 @@ SELECT d.id, d.kind, d.environment_id, d.version_id, v.tag, d.outcome, d.verdict
 FROM decision d LEFT JOIN version v ON v.id = d.version_id
 WHERE d.id = ANY($1::uuid[]);
 
--- Rollouts that still govern their environment. By rollout_one_open.
+-- The newest moves of each target that ended, at most four, newest first, with what ended each: the last verification that did not
+-- pass, else the last job that ran. By move_of_target, verification_of_move and job_of_move.
+-- name: list_ended_moves
+SELECT m.id, m.target_id, m.kind, v.tag, m.state, m.closed_at, m.undoes_move_id,
+       x.state AS measured_state, x.message AS measured_message, x.ended_at AS measured_at,
+       j.status AS job_status, j.message AS job_message, j.completed_at AS job_ended_at, COALESCE(j.jobs, 0) AS jobs
+FROM unnest($1::uuid[]) AS wanted (id)
+CROSS JOIN LATERAL (SELECT * FROM move
+                    WHERE target_id = wanted.id AND state IN ('succeeded', 'failed', 'cancelled')
+                    ORDER BY admitted_at DESC, id DESC LIMIT 4) m
+JOIN version v ON v.id = m.version_id
+LEFT JOIN LATERAL (SELECT state, message, ended_at FROM verification
+                   WHERE move_id = m.id AND state IN ('failed', 'inconclusive')
+                   ORDER BY ended_at DESC LIMIT 1) x ON m.state = 'failed'
+LEFT JOIN LATERAL (SELECT status, message, completed_at, count(*) OVER () AS jobs FROM job
+                   WHERE move_id = m.id AND status <> 'skipped'
+                   ORDER BY created_at DESC, id DESC LIMIT 1) j ON true
+ORDER BY m.target_id, m.admitted_at DESC, m.id DESC;
+
+-- Rollouts that still govern their environment. By rollout_one_open; the newest moves in each by move_of_rollout.
 -- name: list_live_rollouts
-SELECT o.id, o.environment_id, e.name AS environment, o.kind, o.version_id, v.tag, o.state, o.reason, o.opened_at, o.state_at
+SELECT o.id, o.environment_id, e.name AS environment, o.kind, o.version_id, v.tag, o.state, o.reason, o.opened_at, o.state_at,
+       (SELECT count(*) FILTER (WHERE newest.state = 'failed')
+        FROM (SELECT DISTINCT ON (m.target_id) m.state FROM move m
+              WHERE m.rollout_id = o.id ORDER BY m.target_id, m.admitted_at DESC, m.id DESC) newest) AS failures
 FROM rollout o
 JOIN environment e ON e.id = o.environment_id
 LEFT JOIN version v ON v.id = o.version_id
