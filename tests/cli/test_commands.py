@@ -86,10 +86,20 @@ def test_a_key_is_printed_alone_and_opens_what_its_role_allows(fleet, server_url
 def test_the_ledger_is_one_line_an_event_and_can_be_narrowed(fleet):
     events = [json.loads(line) for line in fleet("ledger", "-o", "json").output.splitlines()]
     assert [event["seq"] for event in events] == sorted(event["seq"] for event in events)
-    assert len(fleet("ledger", "--last", "2").output.splitlines()) == 2
+    assert len(fleet("ledger", "--last", "2").stdout.splitlines()) == 2
     subject = next(event["subject"] for event in events if event["kind"] == "deployment.created")
     narrowed = fleet("ledger", "--subject", f"deployment:{subject['id']}", "-o", "json").output.splitlines()
     assert 0 < len(narrowed) < len(events)
+    assert fleet("ledger", "--subject", "deployment:api", "-o", "json").output.splitlines() == narrowed
+    assert "no deployment" in fleet("ledger", "--subject", "deployment:none", fails=True).stderr
+
+
+def test_the_ledger_tells_names_and_leaves_routine_steps_out_until_asked(fleet):
+    told = fleet("ledger")
+    assert "admin" in told.stdout
+    assert "system.linked" not in told.stdout
+    assert "routine steps are left out" in told.stderr
+    assert "default: environment staging" in fleet("ledger", "--all").stdout
 
 
 def test_without_a_workspace_the_only_one_is_taken(fleet, monkeypatch):

@@ -68,17 +68,25 @@ class Commands(click.Group):
 
 
 def sentence(error: InterlockError) -> str:
-    """An error as a person reads it; refused fields follow, one to a line."""
+    """An error as a person reads it; refused fields follow, one to a line, but for what the sentence says already."""
     if not isinstance(error, Invalid):
         return error.message
-    named = [f"  {field.path}: {field.message}" for field in error.fields if field.message != error.message]
+    named = [f"  {field.path}: {field.message}" for field in error.fields if field.message not in error.message]
     return "\n".join([error.message, *named])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="interlock")
 def cli() -> None:
-    """Decide which version may go where, and when; and see that it did."""
+    r"""Decide which version may go where, and when; and see that it did.
+
+    \b
+    interlock up                                      start everything on this machine
+    interlock apply -f fleet/                         say what there is
+    interlock version upsert -d shop-api -t 1.4.0     say that a version exists
+    interlock explain shop-api                        why it waits, and who can act
+    interlock freeze --reason "checkout is down"      stop every hand-over, now
+    """
 
 
 def main() -> None:

@@ -70,7 +70,15 @@ class Known:
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @connected
 def apply(client: Client, sources: tuple[str, ...], *, dry_run: bool) -> None:
-    """Create or change what YAML files describe."""
+    r"""Create or change what YAML files describe.
+
+    Everything is checked before anything is written. A second time changes nothing; what a file no longer names stays,
+    but for the resources in a provider's list.
+
+    \b
+    interlock apply -f examples/quickstart/
+    interlock apply -f fleet.yaml --dry-run
+    """
     documents = read_documents(sources)
     check_meaning(documents)
     steps = plan_steps(client, documents)

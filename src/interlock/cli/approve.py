@@ -22,11 +22,18 @@ from interlock.model.errors import Conflict, NotFound
 @click.command()
 @click.argument("request", required=False, metavar="[ID | DEPLOYMENT/ENVIRONMENT]")
 @click.option("--reject", is_flag=True, help="Say no.")
-@click.option("--comment", help="Why. Everybody who reads the ledger sees it.")
+@click.option("--comment", help="Why. Everybody who sees the approval sees it.")
 @output_option
 @connected
 def approve(client: Client, request: str | None, *, reject: bool, comment: str | None, output: str) -> None:
-    """Answer a request for approval, or list them."""
+    r"""Answer a request for approval, or list them.
+
+    Without an argument it lists the open requests. An answer counts for exactly what the request shows now.
+
+    \b
+    interlock approve shop-api/production
+    interlock approve shop-api/production --reject --comment "error rate in staging"
+    """
     found = list(client.list_approval_requests())
     if request is None:
         rows = [

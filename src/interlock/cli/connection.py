@@ -76,9 +76,14 @@ def _only_workspace(client: Client) -> str:
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the three flags and, as its first argument, the client they make."""
 
-    @click.option("--url", envvar="INTERLOCK_URL", help=f"The server.  [default: {DEFAULT_URL}]")
-    @click.option("--api-key", envvar="INTERLOCK_API_KEY", help="The key.")
-    @click.option("-w", "--workspace", envvar="INTERLOCK_WORKSPACE", help="Slug or id.")
+    @click.option("--url", envvar="INTERLOCK_URL", help=f"The server.  [env: INTERLOCK_URL; default: {DEFAULT_URL}]")
+    @click.option("--api-key", envvar="INTERLOCK_API_KEY", help="The key.  [env: INTERLOCK_API_KEY]")
+    @click.option(
+        "-w",
+        "--workspace",
+        envvar="INTERLOCK_WORKSPACE",
+        help="Slug or id.  [env: INTERLOCK_WORKSPACE; default: the only one]",
+    )
     @functools.wraps(command)
     def with_client(*args: Any, url: str | None, api_key: str | None, workspace: str | None, **kwargs: Any) -> Any:
         with connect(url=url, api_key=api_key, workspace=workspace) as client:

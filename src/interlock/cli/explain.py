@@ -26,7 +26,14 @@ from interlock.model.ids import parse_target_key
 @output_option
 @connected
 def explain(client: Client, subject: str, *, output: str) -> None:
-    """Say why a deployment or target waits."""
+    r"""Say why a deployment or target waits.
+
+    For each target: what runs, what it waits for, which rule says so, since when, until when, and who can act.
+
+    \b
+    interlock explain shop-api
+    interlock explain shop-api/production/prod-eu-1
+    """
     key = _target_key(client, subject)
     said = client.explain_target(key) if key else client.explain_deployment(deployment_id(client, subject))
     click.echo(json.dumps(said, indent=2, ensure_ascii=False) if output == "json" else "\n".join(_lines(said)))

@@ -39,7 +39,14 @@ def freeze(
     system: str | None,
     incident_url: str | None,
 ) -> None:
-    """Stop every hand-over, from now on."""
+    r"""Stop every hand-over, from now on.
+
+    What an agent already has runs to its end; rollbacks stay possible. `interlock thaw` lists and ends freezes.
+
+    \b
+    interlock freeze --reason "checkout is down"
+    interlock freeze --reason audit --for 2h --environment production
+    """
     if sum(each is not None for each in (environment, deployment, system)) > 1:
         raise click.UsageError("Give one of --environment, --deployment and --system.")
     body: Wire = {"reason": reason}

@@ -16,7 +16,10 @@ from interlock.model.errors import Conflict, NotFound
 @output_option
 @connected
 def thaw(client: Client, freeze_id: str | None, *, reason: str, output: str) -> None:
-    """End a freeze."""
+    """End a freeze.
+
+    Without an argument it lists the freezes in force; the beginning of an id is enough to name one.
+    """
     found = list(client.list_freezes())
     if freeze_id is None:
         rows = [

@@ -34,7 +34,11 @@ STOP_WORKER_S = 20.0
 @click.option("--port", type=click.IntRange(0, 65535), help="0 takes a free one.  [env: INTERLOCK_PORT; default: 8080]")
 @attached
 def up(*, host: str | None, port: int | None, data: Path | None, database_url: str | None) -> None:
-    """Run API, console and a worker on this machine."""
+    """Run API, console and a worker on this machine.
+
+    Without --database-url it starts a PostgreSQL of its own in the data directory. The first start makes an admin's API
+    key and prints it once. Ctrl-C finishes the step in hand and stops everything; the next start goes on from there.
+    """
     from interlock.app import load_settings
 
     raise SystemExit(run_up(load_settings(**given(host=host, port=port, data=data, database_url=database_url))))

@@ -11,6 +11,7 @@ retried here: only the caller knows whether asking twice is harmless.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -106,7 +107,8 @@ class Calls:
         except httpx.TimeoutException as cause:
             raise Unavailable(f"{self.url} did not answer within {self._timeout_s:g} s.") from cause
         except httpx.HTTPError as cause:
-            raise Unavailable(f"{self.url} cannot be reached: {cause}") from cause
+            said = re.sub(r"^\[Errno -?\d+\] ", "", str(cause)) or type(cause).__name__
+            raise Unavailable(f"{self.url} cannot be reached: {said}. Is Interlock running there?") from cause
         if answer.is_success:
             return _decoded(answer) if answer.content else None
         raise _error(answer, url=self.url)

@@ -12,7 +12,7 @@ Source: HTML Living Standard, section 9.2 "Server-sent events"; core.md section 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -22,7 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from interlock.model.errors import StoreUnavailable
 from interlock.model.event import Ref
 from interlock.store.ledger import FeedEntry, find_last_seq, read_feed
-from interlock.store.principals import load_names
+from interlock.store.pages import load_names
 from interlock.store.queries import Conn
 from interlock.store.tx import FEED_TOPIC
 from interlock.web.answers import instant, present
@@ -111,26 +111,30 @@ def _event(entry: Wire) -> bytes:
 
 
 async def render_entries(conn: Conn, entries: Sequence[FeedEntry]) -> list[Wire]:
-    """Entries on the wire, with the names of the people who acted."""
-    people = {entry.actor.id for entry in entries if entry.actor.kind in {"user", "service"}}
-    names = await load_names(conn, sorted(people)) if people else {}
-    return [_rendered(entry, name=names.get(entry.actor.id)) for entry in entries]
+    """Entries on the wire, with the names that the people who acted and the things they are about have today."""
+    ids = {ref.id for entry in entries for ref in entry.refs} | {entry.actor.id for entry in entries}
+    names = await load_names(conn, sorted(ids))
+    return [_rendered(entry, names=names) for entry in entries]
 
 
-def _rendered(entry: FeedEntry, *, name: str | None) -> Wire:
+def _rendered(entry: FeedEntry, *, names: Mapping[str, str]) -> Wire:
     return present(
         seq=entry.seq,
         id=entry.event_id,
         kind=entry.kind,
         schemaVersion=entry.schema_version,
         at=instant(entry.at),
-        actor=present(kind=entry.actor.kind, id=entry.actor.id, name=name or entry.actor.name),
+        actor=present(kind=entry.actor.kind, id=entry.actor.id, name=names.get(entry.actor.id) or entry.actor.name),
         cause=entry.cause,
-        subject={"kind": entry.subject.kind, "id": entry.subject.id},
-        refs=[{"kind": ref.kind, "id": ref.id} for ref in entry.refs[1:]],
+        subject=_named(entry.subject, names),
+        refs=[_named(ref, names) for ref in entry.refs[1:]],
         decisionId=entry.decision_id,
         chain=entry.chain,
         traceId=entry.trace_id,
         body=entry.body,
         digest=entry.digest,
     )
+
+
+def _named(ref: Ref, names: Mapping[str, str]) -> Wire:
+    return present(kind=ref.kind, id=ref.id, name=names.get(ref.id))
