@@ -377,9 +377,10 @@ class Index:
 
         Why:    the mark is set back to what runs when a pin is removed; a job in flight then may bring something newer.
         """
-        if target.current is None or target.mark is None:
-            return target.mark
-        return target.current.version_id if self.is_newer(target.current.version_id, target.mark) else target.mark
+        current, mark = target.current, target.mark
+        if current is None or mark is None or current.version_id == mark:
+            return mark
+        return current.version_id if self.is_newer(current.version_id, mark) else mark
 
     def drifts(self, target: Target) -> bool:
         """Whether a target lacks its resolved config, and may take it.
@@ -425,6 +426,15 @@ class Index:
     def live_rollout_by_environment_kind(self) -> dict[tuple[str, str], Rollout]:
         """(environment id, kind) -> the one rollout that is open, paused or halted."""
         return {(rollout.environment_id, rollout.kind): rollout for rollout in self.facts.rollouts if rollout.live}
+
+    @cached_property
+    def tried_configs(self) -> frozenset[tuple[str, str | None]]:
+        """(target id, config digest) that a live rollout brought there in vain: that was its attempt."""
+        return frozenset(
+            (move.target_id, move.to_release.config_digest)
+            for move in self.facts.moves
+            if move.kind == "config" and move.state in {"failed", "cancelled"}
+        )
 
     @cached_property
     def _used_by_target_version(self) -> dict[tuple[str, str], datetime]:

@@ -150,6 +150,9 @@ class Gates:
         self._skipping_resources = frozenset(
             one.resource_id for one in index.facts.skips if one.resource_id is not None
         )
+        self._all_plain = index.facts.policies_matched and not (
+            self._target_freezes or self._skipping_resources or index.facts.pins or index.quarantined
+        )
 
     def ask(self) -> Asked:
         """Every attached target's answer."""
@@ -319,14 +322,10 @@ class Gates:
     def _plain(self, target: Target) -> bool:
         """Whether nothing but its group distinguishes this target, so that one answer serves all of them."""
         return (
-            target.agent == "one"
+            self._all_plain
+            and target.agent == "one"
             and target.policy_set is not None
-            and self.index.facts.policies_matched
-            and not self._target_freezes
-            and not self._skipping_resources
-            and not self.index.facts.pins
             and not self._rules_of_target(target.policy_set)
-            and not self.index.quarantined
         )
 
     def _free(self, target: Target, asked: Asked) -> Asking:
@@ -394,6 +393,8 @@ class Gates:
     def _config(self, target: Target) -> Choice | Held | None:
         """The same version with another resolved config, if that is what the target lacks."""
         if not self.index.drifts(target) or target.current is None:
+            return None
+        if (target.id, target.config_digest) in self.index.tried_configs:
             return None
         version = self.index.version_by_id.get(target.current.version_id)
         if version is None:

@@ -38,10 +38,10 @@ from interlock.decide.plan import (
     applied,
 )
 from interlock.decide.react import GATING, failures_allowed, failures_of, last_outcome
-from interlock.decide.record import Recorder
+from interlock.decide.record import Content, Recorder
 from interlock.decide.rules import gradual_rollout, verification
 from interlock.decide.rules.gradual_rollout import Params, offset, order_keys
-from interlock.decide.verdict import Judged, Stage, Verdict, WaitsFor, holds, instant
+from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant, worst
 from interlock.model.ids import TargetKey, derived_id
 from interlock.model.job import Handover, JobStatus
 
@@ -81,11 +81,13 @@ class Lane:
 class Walk:
     """Where a lane stands while the targets of one rollout are walked in order.
 
-    `previous` is the last target that started: when, its position, and whether it is proven.
+    `previous` is the last target that started: when, its position, and whether it is proven. `waiting` says that one
+    before waits for its time already.
     """
 
     position: int = -1
     previous: tuple[datetime, int, bool] | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +366,7 @@ class Pace:
                 walks.setdefault(id(lane), Walk()).position += 1
             asking = choices.get(target.id)
             move = newest.get(target.id)
-            again = asking is not None and self._gives_up(asking) is not None
+            again = asking is not None and (move is None or not move.open or self._gives_up(asking) is not None)
             if move is not None and not again:
                 started_at = move.started_at or move.admitted_at
                 proven = move.state in {"succeeded", "failed"}
@@ -416,7 +418,11 @@ class Pace:
         *,
         has_place: bool,
     ) -> Judged | None:
-        """Why the target at the walk's position must wait in this lane, if it must."""
+        """Why the target at the walk's position must wait in this lane, if it must.
+
+        Why:    the next one due is told the exact instant; those behind it the one that the schedule names, which stays
+                the same while others start a little late. So a start rewrites a row or two, and not all of them.
+        """
         params = lane.params
         if walk.previous is not None and not walk.previous[2]:
             return self._waits(lane, shared, "rollout_verifying")
@@ -425,19 +431,16 @@ class Pace:
             return self._waits(lane, shared, "rollout_in_flight", in_flight=taken, max_in_flight=params.max_in_flight)
         mine = offset(params, walk.position, targets_at_open=rollout.targets_at_open)
         due_at = rollout.opened_at + mine
-        if walk.previous is not None:
+        if walk.waiting and self.now >= due_at:
+            return self._waits(lane, shared, "rollout_after_previous")
+        if walk.previous is not None and not walk.waiting:
             started_at, place, _ = walk.previous
             due_at = max(due_at, started_at + mine - offset(params, place, targets_at_open=rollout.targets_at_open))
         if self.now >= due_at:
             return None
-        verdict = holds(
-            WaitsFor.WAIT,
-            "rollout_due_later",
-            changes_at=due_at,
-            position=walk.position + 1,
-            targets=lane.targets,
-            due_at=due_at,
-        )
+        walk.waiting = True
+        values = {"position": walk.position + 1, "targets": lane.targets, "due_at": instant(due_at)}
+        verdict = Verdict(Outcome.HOLD, "rollout_due_later", values, waits_for=WaitsFor.WAIT, changes_at=due_at)
         return _of_lane(lane, verdict)
 
     def _waits(self, lane: Lane, shared: dict[tuple[str, str, str], Judged], reason: str, **values: object) -> Judged:
@@ -663,36 +666,49 @@ class Pace:
         ending = {end.move_id for end in plan.ends}
         full = Judged("round", holds(WaitsFor.WAIT, "round_full", moves_max=self.moves_max), Stage.READINESS)
         words: dict[str, Judged] = {}
+        said: dict[tuple[object, ...], Content] = {}
         for target_id, asking in asked.by_target.items():
-            choice = asking.choice
-            held = tuple(one.decision for one in asking.held)
-            own = tuple(judged for one in asking.held for judged in one.judged)
+            if asking.choice is None and not asking.held and asking.move is None:
+                judged = self._settled(asking.target, words)
+                self.recorder.row(target_id, self.recorder.content("settled", judged=judged))
+                continue
             move = starting.get(target_id)
             if move is None and asking.move is not None and asking.move.id not in ending:
                 move = asking.move
             paced = full if target_id in self._left_over else self._paced.get(target_id)
-            if paced is not None:
-                own = (paced, *own)
-            if choice is not None:
-                own = (*own, *choice.judged)
-                held = (choice.decision, *held)
-            if move is not None:
-                kind, version_id, outcome = move.kind, move.version_id, "moving"
-            elif choice is not None:
-                kind, version_id, outcome = choice.kind, choice.version.id, "hold"
-            elif asking.held:
-                first = asking.held[0]
-                unknown = any(one.outcome == "unknown" for one in held) or any(
-                    one.verdict.outcome == "unknown" and not one.observed for one in own
-                )
-                kind, version_id, outcome = first.kind, first.version.id, "unknown" if unknown else "hold"
-            else:
-                judged = self._settled(asking.target, words)
-                self.recorder.row(target_id, outcome="settled", judged=judged)
-                continue
-            self.recorder.row(target_id, outcome=outcome, kind=kind, version_id=version_id, judged=own, decisions=held)
+            kind, version_id = (move.kind, move.version_id) if move is not None else (None, None)
+            key = (id(asking.choice), id(asking.held), id(paced), kind, version_id)
+            content = said.get(key)
+            if content is None:
+                content = said[key] = self._said(asking, move, paced)
+            self.recorder.row(target_id, content)
         for target, occupying in asked.occupied:
-            self.recorder.row(target.id, outcome="moving", kind=occupying.kind, version_id=occupying.version_id)
+            content = self.recorder.content("moving", kind=occupying.kind, version_id=occupying.version_id)
+            self.recorder.row(target.id, content)
+
+    def _said(self, asking: Asking, move: Move | None, paced: Judged | None) -> Content:
+        """What a target's row says: where it goes, what holds it, and the trees that this rests on."""
+        choice = asking.choice
+        held = tuple(one.decision for one in asking.held)
+        own = tuple(judged for one in asking.held for judged in one.judged)
+        if paced is not None:
+            own = (paced, *own)
+        if choice is not None:
+            own = (*own, *choice.judged)
+            held = (choice.decision, *held)
+        if move is not None:
+            return self.recorder.content(
+                "moving", kind=move.kind, version_id=move.version_id, judged=own, decisions=held
+            )
+        goes = choice or asking.held[0]
+        unknown = choice is None and (any(one.outcome == "unknown" for one in held) or worst(own) is Outcome.UNKNOWN)
+        return self.recorder.content(
+            "unknown" if unknown else "hold",
+            kind=goes.kind,
+            version_id=goes.version.id,
+            judged=own,
+            decisions=held,
+        )
 
     def _settled(self, target: Target, shared: dict[str, Judged]) -> tuple[Judged, ...]:
         """What there is to say about a target that goes nowhere: what happened to it, and who can act."""
@@ -724,6 +740,8 @@ class Pace:
                 return "quarantined", clears, self._tag(mark)
             return "attempts_used", anybody, self._tag(mark)
         if current is not None and target.config_digest not in {None, current.config_digest}:
+            if (target.id, target.config_digest) in index.tried_configs:
+                return "config_attempts_used", anybody, self._tag(current.version_id)
             return "config_quarantined", clears, self._tag(current.version_id)
         return None
 

@@ -25,6 +25,39 @@ def content_digest(content: object) -> str:
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+class Content:
+    """What the rows of many targets say. It keeps its verdicts alive, so that their identity may stand for them."""
+
+    __slots__ = ("_decision_ids", "_judged", "_kind", "_outcome", "_verdicts", "_version_id", "digest", "wake_at")
+
+    def __init__(
+        self,
+        outcome: str,
+        kind: str | None,
+        version_id: str | None,
+        judged: tuple[Judged, ...],
+        decision_ids: tuple[str, ...],
+    ) -> None:
+        self._outcome, self._kind, self._version_id = outcome, kind, version_id
+        self._judged, self._decision_ids = judged, decision_ids
+        self._verdicts: tuple[Mapping[str, object], ...] = tuple(map(verdict_json, judged))
+        self.digest = content_digest([outcome, kind, version_id, self._verdicts, decision_ids])
+        self.wake_at = earliest(one.verdict.changes_at for one in judged)
+
+    def of(self, target_id: str) -> TargetDecision:
+        """The row of one target."""
+        return TargetDecision(
+            target_id,
+            self._kind,
+            self._version_id,
+            self._outcome,
+            self._verdicts,
+            self._decision_ids,
+            self.digest,
+            self.wake_at,
+        )
+
+
 class Recorder:
     """The decisions of one round."""
 
@@ -33,7 +66,7 @@ class Recorder:
         self._now = now
         self._by_subject: dict[str, Decision] = {}
         self._rows: list[TargetDecision] = []
-        self._digests: dict[tuple[object, ...], str] = {}
+        self._contents: dict[tuple[object, ...], Content] = {}
         self.instants: set[datetime] = set()
 
     def decide(
@@ -70,37 +103,28 @@ class Recorder:
         """Instants at which something may change by time alone."""
         self.instants.update(one for one in instants if one is not None and one > self._now)
 
-    def row(
+    def content(
         self,
-        target_id: str,
-        *,
         outcome: str,
+        *,
         kind: str | None = None,
         version_id: str | None = None,
         judged: tuple[Judged, ...] = (),
         decisions: tuple[Decision, ...] = (),
-    ) -> None:
+    ) -> Content:
+        """What rows may say; the same verdicts and trees give the same content."""
+        key = (outcome, kind, version_id, tuple(map(id, judged)), tuple(one.id for one in decisions))
+        found = self._contents.get(key)
+        if found is None:
+            found = self._contents[key] = Content(outcome, kind, version_id, judged, key[4])
+            self.wake((found.wake_at,))
+        return found
+
+    def row(self, target_id: str, content: Content) -> None:
         """Write a target's short row, if its content changed."""
-        key = (outcome, kind, version_id, tuple(id(one) for one in judged), tuple(one.id for one in decisions))
-        verdicts: tuple[Mapping[str, object], ...] | None = None
-        digest = self._digests.get(key)
-        if digest is None:
-            verdicts = tuple(verdict_json(one) for one in judged)
-            digest = content_digest([outcome, kind, version_id, verdicts, key[4]])
-            self._digests[key] = digest
-        wake_at = earliest(one.verdict.changes_at for one in judged) if judged else None
-        if wake_at is not None and wake_at > self._now:
-            self.instants.add(wake_at)
         known = self._facts.decided_by_target.get(target_id)
-        if known is not None and known.digest == digest:
-            return
-        if verdicts is None:
-            verdicts = tuple(verdict_json(one) for one in judged)
-        self._rows.append(
-            TargetDecision(
-                target_id, kind, version_id, outcome, verdicts, tuple(one.id for one in decisions), digest, wake_at
-            )
-        )
+        if known is None or known.digest != content.digest:
+            self._rows.append(content.of(target_id))
 
     def decisions(self) -> tuple[Decision, ...]:
         """The trees that must be written: new ones, and those whose content changed."""

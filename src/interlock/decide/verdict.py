@@ -176,7 +176,7 @@ def earliest(instants: Iterable[datetime | None]) -> datetime | None:
 
 def instant(at: datetime) -> str:
     """RFC 3339 in UTC, as it stands in stored verdicts."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()[:-6] + "Z"
 
 
 def plain(values: Mapping[str, object]) -> dict[str, object]:
@@ -197,22 +197,29 @@ def verdict_json(judged: Judged) -> dict[str, object]:
     verdict = judged.verdict
     body: dict[str, object] = {
         "rule": judged.kind,
-        "outcome": verdict.outcome.value,
+        "outcome": str(verdict.outcome),
         "reason": verdict.reason,
         "values": dict(verdict.values),
-        "stage": judged.stage.value,
+        "stage": str(judged.stage),
     }
-    optional: dict[str, object] = {
-        "ruleId": ",".join(judged.rule_ids) or None,
-        "policyId": judged.policy_id or None,
-        "policy": judged.policy_name or None,
-        "observed": True if judged.observed else None,
-        "waitsFor": verdict.waits_for.value if verdict.waits_for else None,
-        "since": instant(verdict.since) if verdict.since else None,
-        "changesAt": instant(verdict.changes_at) if verdict.changes_at else None,
-        "waitsOn": list(verdict.waits_on) or None,
-        "who": verdict.who,
-        "obligations": [{"kind": one.kind, **one.values} for one in verdict.obligations] or None,
-    }
-    body.update({key: value for key, value in optional.items() if value is not None})
+    if judged.rule_ids:
+        body["ruleId"] = ",".join(judged.rule_ids)
+    if judged.policy_id:
+        body["policyId"] = judged.policy_id
+    if judged.policy_name:
+        body["policy"] = judged.policy_name
+    if judged.observed:
+        body["observed"] = True
+    if verdict.waits_for is not None:
+        body["waitsFor"] = str(verdict.waits_for)
+    if verdict.since is not None:
+        body["since"] = instant(verdict.since)
+    if verdict.changes_at is not None:
+        body["changesAt"] = instant(verdict.changes_at)
+    if verdict.waits_on:
+        body["waitsOn"] = list(verdict.waits_on)
+    if verdict.who is not None:
+        body["who"] = verdict.who
+    if verdict.obligations:
+        body["obligations"] = [{"kind": one.kind, **one.values} for one in verdict.obligations]
     return body

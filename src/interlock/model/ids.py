@@ -9,6 +9,7 @@ Source: contract.md section e, "Identifiers and URLs".
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from interlock.model.errors import Invalid
 
 NIL = "00000000-0000-0000-0000-000000000000"
+_OID = uuid.NAMESPACE_OID.bytes
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
@@ -32,10 +34,15 @@ def is_id(text: str) -> bool:
 def derived_id(*parts: str) -> str:
     """A name-based id: the same parts give the same id, so that a plan decided twice names the same rows.
 
-    Why:    `decide` is pure and may not draw random ids.
+    Why:    `decide` is pure and may not draw random ids. A round names thousands, so it is written out here, five times
+            as fast as `uuid.uuid5`.
     Source: RFC 9562 section 5.5 (UUIDv5), OID namespace.
     """
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join(parts)))
+    found = bytearray(hashlib.sha1(_OID + "\x1f".join(parts).encode(), usedforsecurity=False).digest()[:16])
+    found[6] = found[6] & 0x0F | 0x50
+    found[8] = found[8] & 0x3F | 0x80
+    text = found.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class TargetKey(NamedTuple):

@@ -43,6 +43,7 @@ needs = frozenset({"targets", "rollouts", "moves"})
 
 REASONS = {
     "rollout_due_later": "Its place in the rollout is {position} of {targets}; it is due at {due_at}.",
+    "rollout_after_previous": "It is due, and starts after the targets before it, which wait for theirs.",
     "rollout_in_flight": "{in_flight} of at most {max_in_flight} targets are in flight.",
     "rollout_verifying": "The target before it is not proven yet.",
     "rollout_halted": "The rollout halted: {failures} of its targets failed, at most {max_failures} may.",
