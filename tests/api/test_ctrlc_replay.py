@@ -224,3 +224,25 @@ async def test_search(api: Any) -> None:
     assert await found({"kinds": ["X"], "versions": ["v2"]}) == ([], 0)
     assert (await found({"identifiers": ["B3", "a_1"], "sortBy": "createdAt"}))[1] == 2
     assert (await api.post("/resources/search", {"limit": 0})).status_code == 400
+
+
+async def test_pages_by_selector_are_the_same_whether_postgresql_or_python_chooses(api: Any, store: Any) -> None:
+    for number in range(7):
+        env = "prod" if number % 2 else "dev"
+        body = {"name": f"r{number}", "kind": "X", "version": "v", "metadata": {"env": env, "n": str(number)}}
+        await api.put(f"/resources/identifier/r{number}", body)
+
+    async def page(cel: str, **more: int) -> tuple[list[str], int]:
+        answer = (await api.get("/resources", params={"cel": cel, **more})).json()
+        return [item["name"] for item in answer["items"]], answer["total"]
+
+    in_sql, in_python = "resource.metadata['env'] == 'prod'", "resource.metadata['env'].matches('^pr.d$')"
+    assert await page(in_sql) == await page(in_python) == (["r1", "r3", "r5"], 3)
+    assert await page(in_sql, limit=1, offset=1) == await page(in_python, limit=1, offset=1) == (["r3"], 3)
+    assert await page(in_sql, offset=9) == await page(in_python, offset=9) == ([], 3)
+    both = "resource.metadata['env'] == 'prod' && resource.kind in ['X', 'Y'] && resource.metadata['n'] != '3'"
+    assert await page(both) == (["r1", "r5"], 2)
+    assert (await page("true"))[1] == 7 and await page("false") == ([], 0)
+    async with store.counting() as statements:
+        await page(in_sql, limit=1)
+    assert any("LIMIT $2 OFFSET $3" in text and "metadata @>" in text for text in statements.texts), statements.texts

@@ -34,9 +34,9 @@ MEASURED = {"measured_state": "failed", "measured_at": T0 + timedelta(minutes=5)
 def test_a_failed_verification_says_when_why_and_where_it_went_back_to() -> None:
     bad = ended("bad", "failed", 6, measured_message="error-rate: 1 of 2 measurements failed, 0 tolerated.", **MEASURED)
     back = ended("back", "succeeded", 9, kind="rollback", tag="1.0.0", undoes_move_id="bad")
+    why = "error-rate: 1 of 2 measurements failed, 0 tolerated"
     assert failures([back, bad, GOOD]) == [
-        "1.1.0 failed its verification at 2026-03-09T09:05:00Z: error-rate: 1 of 2 measurements failed, 0 tolerated; "
-        "rolled back to 1.0.0 at 2026-03-09T09:09:00Z."
+        f"1.1.0 failed its verification at 2026-03-09T09:05:00Z: {why}; rolled back to 1.0.0 at 2026-03-09T09:09:00Z."
     ]
 
 

@@ -11,13 +11,13 @@ SELECT id, content_digest FROM resource WHERE workspace_id = $1 AND identifier =
 
 -- By resource_kind, as list_resources.
 -- name: count_resources
-SELECT count(*) FROM resource WHERE workspace_id = $1 AND deleted_at IS NULL;
+SELECT count(*) FROM resource r WHERE r.workspace_id = $1 AND r.deleted_at IS NULL AND (TRUE /* selector */);
 
--- In order of creation.
+-- In order of creation. A translated selector takes its place; then by resource_metadata or resource_kind, as it says.
 -- name: list_resources
-SELECT id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, created_at, updated_at
-FROM resource WHERE workspace_id = $1 AND deleted_at IS NULL
-ORDER BY created_at, identifier COLLATE "C" LIMIT $2 OFFSET $3;
+SELECT r.id, r.workspace_id, r.provider_id, r.identifier, r.name, r.kind, r.version, r.config, r.metadata, r.created_at, r.updated_at
+FROM resource r WHERE r.workspace_id = $1 AND r.deleted_at IS NULL AND (TRUE /* selector */)
+ORDER BY r.created_at, r.identifier COLLATE "C" LIMIT $2 OFFSET $3;
 
 -- By resource_of_provider: in the order last set.
 -- name: list_resources_of_provider
