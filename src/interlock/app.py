@@ -222,14 +222,11 @@ async def create_key(settings: Settings, *, user: str, workspace: str, role: str
 def build_app(store: Store, settings: Settings) -> Any:
     """Everything that is served at one address: /api, the console at /, /metrics."""
     from interlock.api import build_api
+    from interlock.console import build_console
     from interlock.web.metrics import metrics_route
 
     app = build_api(store, settings)
     app.router.routes.append(metrics_route(store))
-    try:
-        from interlock.console import build_console
-    except ImportError:
-        return app
     app.mount("/", build_console(store, settings))
     return app
 

@@ -1,4 +1,4 @@
-"""Does the console work for people? In the distribution's Chromium: with a keyboard, without script, live, for everybody.
+"""Does the console work for people? In the distribution's Chromium: for everybody, by keyboard, without script, live.
 
 Without Chromium these tests skip and say how to get it; under CI=true that is a failure.
 """
@@ -47,7 +47,7 @@ async def address(app: Any) -> AsyncIterator[str]:
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
@@ -256,6 +256,16 @@ async def test_a_page_keeps_the_focus_when_it_renews_itself(open_page, world, st
     await freeze(store, world, "incident 42")
     await page.wait_for_selector(".banner >> text=incident 42")
     assert await focused(page) == "shop-api"
+
+
+async def test_what_a_person_unfolded_stays_open_when_the_page_renews_itself(open_page, world, store):
+    page = await open_page("vera", "viewer")
+    await page.goto(world.at("ledger"))
+    await page.click("#page summary >> nth=0")
+    entry = await page.get_attribute("li:has(details[open])", "id")
+    await freeze(store, world, "incident 42")
+    await page.wait_for_selector(".banner >> text=incident 42")
+    assert await page.get_attribute("li:has(details[open])", "id") == entry
 
 
 async def test_a_form_does_not_change_under_a_persons_hands(open_page, world, store):

@@ -3,7 +3,10 @@
 import re
 
 import pytest
+from starlette.routing import Route
 
+from interlock.console.visit import in_workspace, see_other
+from interlock.model.errors import Stale
 from tests.console.conftest import hidden_fields
 from tests.store.fleet import Fleet
 
@@ -221,3 +224,23 @@ async def test_a_form_sent_after_the_session_ended_says_to_sign_in(stranger, wor
 async def test_pages_that_only_show_take_no_form(visitor, world):
     otto = await visitor("otto", "admin")
     assert (await otto.client.post(world.at("ledger"), data={"csrf": await otto.csrf()})).status_code == 405
+
+
+async def test_what_lost_a_race_is_tried_again_and_then_told(app, visitor, world):
+    tries = []
+
+    async def race(visit):
+        tries.append(visit)
+        if len(tries) < 3 or "for-ever" in visit.request.url.path:
+            raise Stale("somebody was faster")
+        return see_other("/")
+
+    console = app.routes[-1].app
+    for path in ("race", "for-ever"):
+        console.router.routes.insert(0, Route("/w/{workspace:segment}/" + path, in_workspace(race)))
+    vera = await visitor()
+    assert (await vera.get(world.at("race"))).status_code == 303
+    assert len(tries) == 3
+    answer = await vera.get(world.at("for-ever"))
+    assert answer.status_code == 409
+    assert "Look at it again" in answer.text

@@ -90,7 +90,7 @@ async def test_the_stream_begins_where_the_browser_left_off(visitor, world, stor
 
 
 async def test_a_stranger_follows_nothing(stranger, world):
-    assert (await stranger.get(world.at("live"))).status_code == 303
+    assert (await stranger.get(world.at("live"))).status_code == 401
 
 
 async def test_a_database_that_goes_away_ends_the_stream_quietly(store, world):

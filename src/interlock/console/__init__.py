@@ -55,7 +55,7 @@ def build_console(store: Store, settings: Settings) -> Starlette:
             Route("/sign-in", sign_in.enter, methods=["POST"]),
             Route("/sign-out", sign_in.leave, methods=["POST"]),
             Route(W, in_workspace(fleet.show)),
-            Route(W + "/live", in_workspace(live.follow)),
+            Route(W + "/live", in_workspace(live.follow, followed=True)),
             Route(W + "/deployments/{deployment:segment}", in_workspace(deployments.show)),
             Route(W + "/approvals", in_workspace(approvals.show)),
             Route(W + "/approvals/{request:segment}", in_workspace(approval.show)),

@@ -57,7 +57,7 @@ def told(verdict: Verdict) -> Told:
         reason=str(verdict.get("reason")),
         mark=mark_of(verdict),
         since=_instant(verdict.get("since")),
-        until=None if until is not None and str(verdict.get("changesAt")) in text else until,
+        until=None if verdict.get("reason") == "frozen" or str(verdict.get("changesAt")) in text else until,
         who=str(verdict["who"]) if verdict.get("who") else None,
         observed=bool(verdict.get("observed")),
     )

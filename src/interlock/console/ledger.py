@@ -17,7 +17,7 @@ from interlock.store import pages
 from interlock.store.ledger import LAST, read_feed_back
 from interlock.web.paging import LIMIT_DEFAULT
 
-ENTRIES_MAX = LIMIT_DEFAULT * 2
+ENTRIES_MAX = LIMIT_DEFAULT
 
 
 async def show(visit: Visit) -> Response:

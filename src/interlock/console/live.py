@@ -28,7 +28,7 @@ from interlock.web.sign_in import Here
 
 GAP_S = 0.4
 COMMENT_EVERY_S = 15.0
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 3.0
 STREAM_S = 600.0
 ENTRIES_MAX = 500
 ABOUT_MAX = 50

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,5 +104,5 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-_ENVIRONMENT.filters.update(when=when, instants=instants)
+_ENVIRONMENT.filters.update(when=when, instants=instants, shell=shlex.quote)
 _ENVIRONMENT.globals.update(asset=asset, plural=plural, segment=segment)

@@ -1,13 +1,15 @@
 """What does every page of a workspace need? Somebody who signed in, the workspace as they see it, and the frame.
 
 A visitor is sent to sign in and comes back. Every form that writes carries the session's CSRF token; what a visitor
-may do is asked of `access`, here to offer it and again where it is written.
+may do is asked of `access`, here to offer it and again where it is written. What lost a race in the database is tried
+again, as in the API.
 
 Source: DESIGN.md section 3, `web/` and `access/`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,12 +20,13 @@ from starlette.responses import RedirectResponse, Response
 
 from interlock.access import WORKSPACE, Permission, Place, allowed
 from interlock.console.rendering import HEADERS, html, path_to
-from interlock.model.errors import Invalid, NotFound, Unauthorized
+from interlock.model.errors import Invalid, NotFound, Stale, Unauthorized
 from interlock.model.ids import is_id
 from interlock.store import pages
 from interlock.store.principals import Session
 from interlock.store.queries import Conn
 from interlock.store.tx import Store
+from interlock.web.bodies import AGAIN_AFTER_S, TRIES_MAX
 from interlock.web.session import find_signed_in_session, require_csrf
 from interlock.web.sign_in import Here, find_here
 
@@ -107,9 +110,10 @@ def see_other(path: str) -> Response:
     return RedirectResponse(path, status_code=303, headers={"Cache-Control": "no-store"})
 
 
-def in_workspace(page: Callable[[Visit], Awaitable[Response]]) -> Endpoint:
+def in_workspace(page: Callable[[Visit], Awaitable[Response]], *, followed: bool = False) -> Endpoint:
     """The endpoint of a page of a workspace: finds who visits, or sends them to sign in.
 
+    Takes: `followed` is asked by a script, which must hear 401 instead of being sent on.
     Fails: `Unauthorized` for a form without a session; `Forbidden` for one without its token; `NotFound` for a
            workspace that the visitor is no member of.
     """
@@ -118,15 +122,21 @@ def in_workspace(page: Callable[[Visit], Awaitable[Response]]) -> Endpoint:
         store: Store = request.app.state.store
         session = await find_signed_in_session(store, request)
         if session is None:
-            if request.method in {"GET", "HEAD"}:
+            if request.method in {"GET", "HEAD"} and not followed:
                 return see_other(sign_in_path(request))
-            raise Unauthorized("Your session is over. Sign in, and send the form again.")
+            raise Unauthorized("Your session is over. Sign in, and do it again.")
         here = await find_here(store, session.caller, workspace=request.path_params["workspace"])
         request.state.slug = here.workspace.slug
         here.require(Permission.READ)
         if request.method not in {"GET", "HEAD"}:
             await require_csrf(request, session)
-        return await page(Visit(request, session, here))
+        visit = Visit(request, session, here)
+        for tried in range(TRIES_MAX - 1):
+            try:
+                return await page(visit)
+            except Stale:
+                await asyncio.sleep(AGAIN_AFTER_S * 2**tried)
+        return await page(visit)
 
     endpoint.__doc__ = page.__doc__
     return endpoint
