@@ -24,8 +24,6 @@ class Settings(BaseSettings):
     postgres_bin: Path | None = None
     """The directory of the PostgreSQL to run, in place of the one that comes with Interlock."""
 
-    public_url: str | None = None
-
     bootstrap_api_key: str | None = None
     bootstrap_workspace: str | None = None
 
@@ -44,6 +42,5 @@ class Settings(BaseSettings):
     work_attempts_max: int = 12
     round_gap_s: float = 0.05
     sweep_every_s: float = 3600.0
-    observe_every_s: float = 5.0
     blob_days: int = 90
     measurement_days: int = 30
