@@ -99,7 +99,10 @@ async def entries_of(conn: Conn, entries: Sequence[FeedEntry], *, at: At) -> lis
 def heard(entry: FeedEntry) -> str | None:
     """What is read out of this entry; None for one that nobody needs to hear."""
     pattern = HEARD.get(entry.kind)
-    return pattern.format_map(_Words(entry.body)) if pattern else None
+    if pattern is None:
+        return None
+    where = entry.body.get("deployment")
+    return f"{where}: {pattern.format_map(_Words(entry.body))}" if where else pattern.format_map(_Words(entry.body))
 
 
 class _Words(dict[str, object]):

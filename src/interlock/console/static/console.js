@@ -2,6 +2,8 @@
 (() => {
   "use strict";
 
+  const READ_OUT_MS = 8000;
+
   // Instants are shown in UTC; hovering tells the reader's own time.
   const ownTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
   const tellOwnTimes = (root) => {
@@ -23,6 +25,14 @@
         if (stale) stale.hidden = false;
       });
     }
+    // What was read out is not left lying on the page, unless it is that nothing is live.
+    let clearing;
+    new MutationObserver(() => {
+      clearTimeout(clearing);
+      clearing = setTimeout(() => {
+        if (!document.documentElement.dataset.away) heard().textContent = "";
+      }, READ_OUT_MS);
+    }).observe(heard(), { childList: true, characterData: true, subtree: true });
     // The page must never look live when it is not.
     source.addEventListener("htmx:sse:error", () => {
       document.documentElement.dataset.away = "yes";
