@@ -1,6 +1,7 @@
 """What does a test of the API get? The real app in this process over a real database, and clients with keys.
 
 app      the app on the test's own database
+workers  real workers in this process; `pulled` a world whose jobs wait to be claimed
 admin    a client whose key belongs to the admin of the workspace `shop`
 api      the same, with paths that begin inside that workspace
 counted  how many rows every table has: equal before and after a refused request
@@ -15,6 +16,7 @@ import httpx
 import pytest
 import structlog
 
+from api.story import World, until, working
 from interlock.access import Role
 from interlock.api import build_api
 from interlock.model.event import Actor
@@ -130,3 +132,23 @@ def counted(store: Store) -> Any:
             return {row[0]: await conn.fetchval(f'SELECT count(*) FROM "{row[0]}"') for row in tables}
 
     return count
+
+
+@pytest.fixture
+async def workers(store: Store, settings: Settings) -> AsyncIterator[None]:
+    async with working(store, settings):
+        yield
+
+
+@pytest.fixture
+async def pulled(api: Api, workers: None) -> World:
+    """The story's world with a pull agent, and a version whose three jobs wait to be claimed."""
+    world = await World(api).build(agent_type="http-pull", config={"pool": "a"}, rules=[])
+    await world.version("1")
+    path = f"/job-agents/{world.ids['agent']}/jobs?status=queued"
+
+    async def queued() -> bool:
+        return bool((await api.get(path)).json()["total"] == 3)
+
+    await until(queued, "nothing was offered")
+    return world

@@ -20,7 +20,7 @@ from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.model.job import JobStatus, Observation
-from interlock.store import agents, jobs
+from interlock.store import agents, deployments, jobs
 from interlock.store.jobs import JobRow
 from interlock.web.answers import Json, accepted, instant, present
 from interlock.web.bodies import Text, TextMap, WireBody
@@ -107,6 +107,7 @@ async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Respons
         output=body.output,
     )
     async with here.tx(Permission.JOB_REPORT, cause="api: put job status", place=place) as tx:
+        await deployments.lock_deployment(tx, row.deployment_id)
         job = found(await jobs.find_flow_job(tx.conn, row.id), "job")
         status = await jobs.apply_observation(tx, job, seen, source="api")
     if status is seen.status:
@@ -198,6 +199,8 @@ def _full_context(job: JobRow, here: Here) -> dict[str, Any]:
     context = dict(job.context)
     if isinstance(resource := context.get("resource"), Mapping):
         context["resource"] = {**resource, "workspaceId": here.id}
+    if isinstance(agent := context.get("jobAgent"), Mapping):
+        context["jobAgent"] = {"config": context.get("jobAgentConfig") or {}, "metadata": {}, **agent}
     context["release"] = {
         **(context.get("release") or {}),
         "id": job.release_id,

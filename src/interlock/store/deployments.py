@@ -30,6 +30,11 @@ def touch(deployment_id: str, *, takes_away: bool) -> Change:
     return Change(Q.touch_taking_away if takes_away else Q.touch, (deployment_id,))
 
 
+async def lock_deployment(tx: Tx, deployment_id: str) -> None:
+    """Hold a deployment until the transaction ends: before anything of it is locked (core.md 3)."""
+    await tx.conn.fetchval(Q.lock_deployment, deployment_id)
+
+
 async def find_deployment(conn: Conn, workspace_id: str, *, deployment_id: str) -> Deployment | None:
     """A deployment by id."""
     return one(Deployment, await conn.fetchrow(Q.find_deployment, workspace_id, deployment_id))

@@ -21,7 +21,7 @@ import asyncpg
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.job import TRANSITIONS, AgentJob, Authorization, Handover, JobStatus, Observation
-from interlock.store.deployments import touch
+from interlock.store.deployments import lock_deployment, touch
 from interlock.store.queries import Conn, queries
 from interlock.store.tx import Change, Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
@@ -244,6 +244,8 @@ async def claim_job(tx: Tx, *, workspace_id: str, agent_id: str, job_id: str) ->
     job = await find_flow_job(tx.conn, job_id)
     if row is None or job is None or row.agent_id != agent_id:
         raise NotFound("This agent has no such job.")
+    # Two claims would share the deployment's lock, and each wait for the other to let it write there.
+    await lock_deployment(tx, job.deployment_id)
     if await tx.conn.fetchrow(Q.claim_job, job_id, agent_id) is None:
         raise Conflict("The job is not to be had now: it is not queued, or what let it pass is being decided again.")
     await _note_start(tx, job)

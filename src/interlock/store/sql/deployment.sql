@@ -68,6 +68,10 @@ DELETE FROM system_deployment WHERE deployment_id = $1;
 -- name: list_system_ids
 SELECT system_id FROM system_deployment WHERE deployment_id = $1 ORDER BY system_id;
 
+-- Everybody locks a deployment before what is its own, and rounds do too. By the primary key.
+-- name: lock_deployment
+SELECT id FROM deployment WHERE id = $1 FOR NO KEY UPDATE;
+
 -- An own fact was written: the next round must see it (core.md 2).
 -- name: touch
 UPDATE deployment SET generation = generation + 1 WHERE id = $1;
