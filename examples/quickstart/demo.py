@@ -186,13 +186,16 @@ class Story:
     hosts: dict[str, int] = field(default_factory=dict)
     loads: list[subprocess.Popen[bytes]] = field(default_factory=list)
     approver_key: str = ""
-    seen_seq: int = 0
+    seen: list[Wire] = field(default_factory=list)
+    told_seq: int = 0
     began_s: float = field(default_factory=time.monotonic)
     api_key: str = field(default_factory=lambda: f"{os.urandom(8).hex()}.{os.urandom(32).hex()}")
     server: Server = field(init=False)
+    client: Client = field(init=False)
 
     def __post_init__(self) -> None:
         self.server = Server(self.folder, api_key=self.api_key)
+        self.client = Client(self.server.url, api_key=self.api_key, workspace=WORKSPACE, timeout_s=10)
 
     def play(self) -> None:
         """All of it. The server must be up."""
@@ -213,6 +216,8 @@ class Story:
         again = self.interlock("apply", "-f", str(self.folder / "fleet"))
         changed = [line for line in again.splitlines() if not line.startswith("unchanged")]
         self.expect(not changed, f"A second apply changed something: {changed}")
+        self.say("  Applied once more: nothing changed.")
+        self.tell_progress()
 
     # 2
 
@@ -269,6 +274,7 @@ class Story:
         self.step(5, "The ledger of it all, and what the processes say.")
         for line in self.interlock("ledger").splitlines():
             self.say(f"  {line}")
+        self.say("  (Without the steps that every healthy move takes: `interlock ledger --all` shows those too.)")
         expected = dict.fromkeys((*PRODUCTION, LATE), "1.0.0") | dict.fromkeys(STAGING, "1.1.0")
         found = {host: self.ask(host).get("version") for host in expected}
         for host, version in found.items():
@@ -341,10 +347,6 @@ class Story:
                 raise StoryFailed(f"`interlock {' '.join(arguments)}` failed: {ran.stderr.strip()}")
             time.sleep(POLL_S)
 
-    def client(self) -> Client:
-        """For looking on."""
-        return Client(self.server.url, api_key=self.api_key, workspace=WORKSPACE, timeout_s=10)
-
     def create_version(self, tag: str, **metadata: str) -> None:
         """What CI does at the end of a build."""
         pairs = [option for key, value in metadata.items() for option in ("-m", f"{key}={value}")]
@@ -367,14 +369,12 @@ class Story:
 
     def requests(self) -> list[Wire]:
         """The open requests for approval."""
-        with self.client() as client:
-            return list(client.list_approval_requests())
+        return list(self.client.list_approval_requests())
 
     def events(self, kind: str | None = None, *, after: int) -> list[Wire]:
-        """The ledger after a place, or what is of one kind in it."""
-        with self.client() as client:
-            found = list(client.list_ledger(after=after))
-        return [event for event in found if kind is None or event["kind"] == kind]
+        """The ledger after a place, or what is of one kind in it; only what is new is asked for."""
+        self.seen.extend(self.client.list_ledger(after=self.last_seq()))
+        return [event for event in self.seen if event["seq"] > after and kind in {None, event["kind"]}]
 
     def happened(self, kind: str, version: str, **more: str) -> bool:
         """Whether this happened to a version in production."""
@@ -382,9 +382,8 @@ class Story:
         return any(about.items() <= event["body"].items() for event in self.events(kind, after=0))
 
     def last_seq(self) -> int:
-        """The place of the last event."""
-        found = self.events(after=0)
-        return int(found[-1]["seq"]) if found else 0
+        """The place of the last event that was seen."""
+        return int(self.seen[-1]["seq"]) if self.seen else 0
 
     def rolled_back(self, *, after: int) -> bool:
         """Whether a host went back and that was verified."""
@@ -435,13 +434,14 @@ class Story:
 
     def tell_progress(self) -> None:
         """Say what happened since the last look."""
-        for event in self.events(after=self.seen_seq):
-            self.seen_seq = event["seq"]
+        for event in self.events(after=self.told_seq):
+            self.told_seq = event["seq"]
             if line := told(event):
                 self.say(f"  {time.monotonic() - self.began_s:5.1f} s  {line}")
 
     def close(self) -> None:
         """End everything that was started."""
+        self.client.calls.close()
         for load in self.loads:
             end(load.pid)
         self.server.stop()
@@ -474,6 +474,8 @@ class _Words(dict[str, object]):
 
 def told(event: Wire) -> str | None:
     """An event as a line of progress; None for one that is not told."""
+    if event["body"].get("to") == "inProgress":
+        return None
     pattern = TOLD.get(event["kind"])
     words = _Words({**event["body"], "actor": event["actor"].get("name", event["actor"]["kind"])})
     return pattern.format_map(words) if pattern else None
