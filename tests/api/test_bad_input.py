@@ -161,6 +161,7 @@ async def test_a_malformed_id(refused: Any) -> None:
         "/freezes",
         "/approval-requests",
         "/jobs",
+        "/rollouts",
     ):
         await refused("GET", f"{path}/{NO_ID}", status=404)
         await refused("GET", f"{path}/%00", status=404)
@@ -308,6 +309,12 @@ async def test_our_own_bodies_are_closed(refused: Any) -> None:
     unknown = {"kind": "deployment", "id": str(uuid.uuid4())}
     await refused("POST", "/freezes", {"reason": "r", "scope": unknown}, status=404)
     await refused("POST", "/keys", {"user": "u", "role": "king"}, field="role")
+    for path in ("rollouts", "quarantines"):
+        step = "resume" if path == "rollouts" else "clear"
+        await refused("POST", f"/{path}/{uuid.uuid4()}/{step}", {"reason": "r"}, status=404)
+        await refused("POST", f"/{path}/{NO_ID}/{step}", {"reason": "r"}, status=404)
+        await refused("POST", f"/{path}/{uuid.uuid4()}/{step}", {"reason": " "}, field="reason")
+        await refused("POST", f"/{path}/{uuid.uuid4()}/{step}", {}, field="reason")
 
 
 async def test_an_exec_agent_is_refused_while_it_is_off(refused: Any) -> None:

@@ -226,3 +226,88 @@ async def test_an_explanation_says_what_failed_when_why_and_where_it_went_back_t
     ), answer["sentences"]
     key = hit["key"]
     assert sentence in (await api.get(f"/release-targets/{key}/explain")).json()["sentences"]
+
+
+async def test_after_a_halt_a_person_resumes_aborts_and_clears(
+    api: Any, workers: None, client_of: Any, key_of: Any
+) -> None:
+    config = {"delaySeconds": 0}
+    world = await World(api).build(agent_type="test-runner", config=config, rules=[ONE_BY_ONE, ROLLBACK])
+    await world.version("1.0.0")
+
+    async def everywhere() -> bool:
+        return set((await world.running()).values()) == {"1.0.0"}
+
+    await until(everywhere, "1.0.0 never landed")
+    bad = {"tag": "1.1.0", "status": "ready", "jobAgentConfig": {"status": "failure", "message": "port 80 is taken"}}
+    made = await api.post(f"/deployments/{world.ids['deployment']}/versions", bad)
+
+    async def rollout() -> Any:
+        page = (await api.get("/rollouts", params={"deploymentId": "shop-api", "state": "live"})).json()
+        return next((each for each in page["items"] if each["environment"]["name"] == "production"), None)
+
+    async def halted() -> Any:
+        now = await rollout()
+        back = await everywhere() and (await api.get("/quarantines")).json()["items"]
+        return now if now and now["state"] == "halted" and back else None
+
+    async def jobs_of_bad() -> int:
+        items = (await api.get("/jobs", params={"limit": 1000})).json()["items"]
+        here = [each for each in items if each["environment"]["name"] == "production"]
+        return sum(1 for each in here if each["release"]["version"]["tag"] == "1.1.0")
+
+    one = await until(halted, "the rollout did not halt")
+    assert (one["failures"], one["failuresForgiven"], one["version"]["tag"]) == (1, 0, "1.1.0")
+    assert await jobs_of_bad() == 1
+    path = f"/rollouts/{one['id']}"
+    assert (await api.get(path)).json() == one
+    assert (await api.post(f"{path}/pause", {"reason": "r"})).status_code == 409
+
+    developer = client_of(await key_of("dev", "developer"))
+    base = f"/api/v1/workspaces/{api.workspace}"
+    assert (await developer.post(f"{base}{path}/resume", json={"reason": "r"})).status_code == 403
+    olga = client_of(await key_of("olga", "operator"))
+    resumed = await olga.post(f"{base}{path}/resume", json={"reason": "the port is free now"})
+    assert resumed.status_code == 200, resumed.text
+    assert (resumed.json()["state"], resumed.json()["failuresForgiven"]) == ("open", 1)
+    assert resumed.json()["reason"] == "the port is free now"
+
+    async def next_one() -> bool:
+        now = await rollout()
+        return bool(await jobs_of_bad() == 2 and now and now["state"] == "halted")
+
+    await until(next_one, "the next target was not tried, or a second failure did not halt it again")
+
+    async def cleared_all() -> bool:
+        return len((await api.get("/quarantines")).json()["items"]) >= 2 and await everywhere()
+
+    await until(cleared_all, "the second target was not rolled back")
+    aborted = await olga.post(f"{base}{path}/abort", json={"reason": "given up"})
+    assert aborted.status_code == 200 and aborted.json()["state"] == "aborted"
+    assert (await olga.post(f"{base}{path}/resume", json={"reason": "r"})).status_code == 409
+
+    quarantine = next(
+        each for each in (await api.get("/quarantines")).json()["items"] if each["environment"]["name"] == "production"
+    )
+    assert quarantine["version"] == {"id": made.json()["id"], "tag": "1.1.0"}
+    clear = f"{base}/quarantines/{quarantine['id']}/clear"
+    assert (await developer.post(clear, json={"reason": "r"})).status_code == 403
+    cleared = await olga.post(clear, json={"reason": "fixed"})
+    assert cleared.status_code == 200 and cleared.json()["clearedAt"]
+    assert (await olga.post(clear, json={"reason": "fixed"})).status_code == 409
+    in_force = (await api.get("/quarantines")).json()["items"]
+    assert quarantine["id"] not in {each["id"] for each in in_force}
+
+    async def told() -> Any:
+        kinds = [entry["kind"] for entry in await world.ledger() if entry["actor"].get("name") == "olga"]
+        return kinds if len(kinds) == 3 else None
+
+    assert await until(told, "the ledger misses a step") == ["rollout.resumed", "rollout.aborted", "quarantine.cleared"]
+    assert "the port is free" not in str(await world.ledger()), "a reason is personal text and stands in its own row"
+
+    assert (await api.post(f"/deployments/{world.ids['deployment']}/versions", {"tag": "1.2.0"})).status_code == 200
+
+    async def onward() -> bool:
+        return set((await world.running()).values()) == {"1.2.0"}
+
+    await until(onward, "a newer version does not go out")

@@ -446,6 +446,8 @@ CREATE TABLE quarantine (                       -- what a target must not take a
     move_id       uuid NOT NULL,
     set_at        timestamptz NOT NULL DEFAULT interlock_now(),
     cleared_at    timestamptz,
+    cleared_by    uuid,
+    clear_reason  text,
     CHECK ((version_id IS NULL) <> (config_digest IS NULL))
 );
 CREATE INDEX quarantine_in_force ON quarantine (deployment_id) WHERE cleared_at IS NULL;

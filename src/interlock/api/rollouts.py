@@ -1,0 +1,168 @@
+"""REST for rollouts and quarantines: see where a change stands, and open the way after a halt.
+
+Whoever pauses, resumes, aborts or clears says why; everybody who looks at it reads the reason.
+
+Source: core.md section 4; DESIGN.md section 1, step 6. These paths are ours, not the public contract's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Query
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.deployments import place_of
+from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import Wire
+from interlock.store import deployments, rollouts
+from interlock.store.rollouts import Steering, StoredQuarantine, StoredRollout
+from interlock.web.answers import Json, instant, present
+from interlock.web.bodies import ClosedBody, Name
+from interlock.web.paging import Paging
+from interlock.web.sign_in import Here, InWorkspace
+
+router = noun_router("rollouts")
+
+LIVE = ("open", "paused", "halted")
+State = Literal["live", "open", "paused", "halted", "complete", "superseded", "aborted"]
+
+
+class ReasonBody(ClosedBody):
+    """Why a person does it."""
+
+    reason: Name
+
+
+@router.get(W + "/rollouts")
+async def list_rollouts(
+    here: InWorkspace,
+    page: Paging,
+    deploymentId: Annotated[str | None, Query(description="Id or name.")] = None,
+    state: Annotated[State | None, Query(description="`live`: open, paused or halted.")] = None,
+) -> Response:
+    """List rollouts, newest first."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        narrow = None
+        if deploymentId:
+            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+        states = None if state is None else LIVE if state == "live" else (state,)
+        items, total = await rollouts.list_rollouts(
+            conn, here.id, deployment_id=narrow, states=states, limit=page.limit, offset=page.offset
+        )
+        if not items and page.offset:
+            _, total = await rollouts.list_rollouts(conn, here.id, deployment_id=narrow, states=states, limit=1)
+    return page.answer([render_rollout(rollout) for rollout in items], total)
+
+
+@router.get(W + "/rollouts/{rolloutId:segment}")
+async def get_rollout(here: InWorkspace, rolloutId: str) -> Response:
+    """Get a rollout."""
+    return Json(render_rollout(await _known(here, rolloutId)))
+
+
+@router.post(W + "/rollouts/{rolloutId:segment}/pause")
+async def pause_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
+    """Pause an open rollout: what is handed over goes on, nothing else starts."""
+    return await _steer(here, rolloutId, "pause", body)
+
+
+@router.post(W + "/rollouts/{rolloutId:segment}/resume")
+async def resume_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
+    """Resume a paused or halted rollout; the failures that it saw are forgiven."""
+    return await _steer(here, rolloutId, "resume", body)
+
+
+@router.post(W + "/rollouts/{rolloutId:segment}/abort")
+async def abort_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
+    """Give a rollout up: it starts nothing any more. What it moved stays where it is."""
+    return await _steer(here, rolloutId, "abort", body)
+
+
+@router.get(W + "/quarantines")
+async def list_quarantines(
+    here: InWorkspace,
+    page: Paging,
+    deploymentId: Annotated[str | None, Query(description="Id or name.")] = None,
+    cleared: Annotated[bool, Query(description="Those that were cleared as well.")] = False,
+) -> Response:
+    """List what targets do not take again by themselves, newest first."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        narrow = None
+        if deploymentId:
+            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+        items, total = await rollouts.list_quarantines(
+            conn, here.id, deployment_id=narrow, cleared_too=cleared, limit=page.limit, offset=page.offset
+        )
+        if not items and page.offset:
+            _, total = await rollouts.list_quarantines(
+                conn, here.id, deployment_id=narrow, cleared_too=cleared, limit=1
+            )
+    return page.answer([render_quarantine(quarantine) for quarantine in items], total)
+
+
+@router.post(W + "/quarantines/{quarantineId:segment}/clear")
+async def clear_quarantine(here: InWorkspace, quarantineId: str, body: ReasonBody) -> Response:
+    """Let a target take again what failed on it."""
+    here.require(Permission.READ)
+    quarantine_id = id_of(quarantineId, "quarantine")
+    async with here.read() as conn:
+        known = found(await rollouts.find_quarantine(conn, here.id, quarantine_id=quarantine_id), "quarantine")
+    place = await place_of(here, known.deployment_id, environment_id=known.environment_id)
+    async with here.tx(Permission.STEER, cause="api: clear quarantine", place=place) as tx:
+        cleared = await rollouts.clear_quarantine(
+            tx, here.id, quarantine_id=quarantine_id, principal_id=here.caller.id, reason=body.reason
+        )
+    return Json(render_quarantine(cleared))
+
+
+async def _steer(here: Here, text: str, step: Steering, body: ReasonBody) -> Response:
+    known = await _known(here, text)
+    place = await place_of(here, known.deployment_id, environment_id=known.environment_id)
+    async with here.tx(Permission.STEER, cause=f"api: {step} rollout", place=place) as tx:
+        after = await rollouts.steer_rollout(tx, here.id, rollout_id=known.id, step=step, reason=body.reason)
+    return Json(render_rollout(after))
+
+
+async def _known(here: Here, text: str) -> StoredRollout:
+    here.require(Permission.READ)
+    rollout_id = id_of(text, "rollout")
+    async with here.read() as conn:
+        return found(await rollouts.find_rollout(conn, here.id, rollout_id=rollout_id), "rollout")
+
+
+def render_rollout(rollout: StoredRollout) -> Wire:
+    """A rollout on the wire. `failures` counts targets that failed in it, `failuresForgiven` those before a resume."""
+    return present(
+        id=rollout.id,
+        deployment={"id": rollout.deployment_id, "name": rollout.deployment},
+        environment={"id": rollout.environment_id, "name": rollout.environment},
+        version=present(id=rollout.version_id, tag=rollout.tag) or None,
+        changeId=rollout.change_id,
+        kind=rollout.kind,
+        state=rollout.state,
+        reason=rollout.reason,
+        openedAt=instant(rollout.opened_at),
+        stateAt=instant(rollout.state_at),
+        targetsAtOpen=rollout.targets_at_open,
+        failures=rollout.failures,
+        failuresForgiven=rollout.failures_forgiven,
+    )
+
+
+def render_quarantine(quarantine: StoredQuarantine) -> Wire:
+    """A quarantine on the wire: of a version, or of a config."""
+    return present(
+        id=quarantine.id,
+        deployment={"id": quarantine.deployment_id, "name": quarantine.deployment},
+        environment={"id": quarantine.environment_id, "name": quarantine.environment},
+        targetId=quarantine.target_id,
+        resource=quarantine.resource,
+        version=present(id=quarantine.version_id, tag=quarantine.tag) or None,
+        configDigest=quarantine.config_digest,
+        setAt=instant(quarantine.set_at),
+        clearedAt=instant(quarantine.cleared_at) if quarantine.cleared_at else None,
+    )

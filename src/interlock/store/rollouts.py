@@ -1,0 +1,206 @@
+"""Which rollouts and quarantines are there, and how does a person steer them? Pause, resume, abort; clear.
+
+After a halt the way forward is a person's: resuming forgives the failures that were seen, aborting ends the rollout
+for good. A cleared quarantine lets a target take again what failed on it, and everything newer than what it runs.
+
+Each is a fact of the deployment and asks for its round. All of them bump the fence: a round that decided over the
+state before may not commit over it. What a person wrote stands in the row, never in the ledger.
+
+Source: core.md section 4, "A rollout opens", "Rollback"; DESIGN.md section 1, step 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import asyncpg
+
+from interlock.model.errors import Conflict, NotFound
+from interlock.model.event import Event, Ref
+from interlock.store.deployments import lock_deployment, touch
+from interlock.store.queries import Conn, queries
+from interlock.store.tx import Change, Tx
+from interlock.store.work import WorkRequest
+
+Q = queries("rollout")
+
+PEOPLE = 10
+
+Steering = Literal["pause", "resume", "abort"]
+
+_STEPS = {
+    "pause": ("paused", frozenset({"open"}), "rollout.paused"),
+    "resume": ("open", frozenset({"paused", "halted"}), "rollout.resumed"),
+    "abort": ("aborted", frozenset({"open", "paused", "halted"}), "rollout.aborted"),
+}
+"""word -> the state it leads to, those it starts from, and its event. A halted rollout is not paused: the halt also
+holds the environments after it, and must not be forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRollout:
+    """One change in one environment, with the names that people know it by. `failures`: targets that failed in it."""
+
+    id: str
+    deployment_id: str
+    deployment: str
+    environment_id: str
+    environment: str
+    change_id: str
+    kind: str
+    version_id: str | None
+    tag: str | None
+    state: str
+    reason: str | None
+    opened_at: datetime
+    state_at: datetime
+    targets_at_open: int
+    failures_forgiven: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredQuarantine:
+    """A version, or else a config digest, that one target does not take again by itself."""
+
+    id: str
+    deployment_id: str
+    deployment: str
+    target_id: str
+    environment_id: str
+    environment: str
+    resource: str
+    version_id: str | None
+    tag: str | None
+    config_digest: str | None
+    move_id: str
+    set_at: datetime
+    cleared_at: datetime | None
+
+
+async def list_rollouts(
+    conn: Conn,
+    workspace_id: str,
+    *,
+    deployment_id: str | None = None,
+    states: tuple[str, ...] | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> tuple[tuple[StoredRollout, ...], int]:
+    """A page of rollouts, newest first, and how many there are (0 past the last page)."""
+    wanted = list(states) if states else None
+    rows = await conn.fetch(Q.list_rollouts, workspace_id, None, deployment_id, wanted, limit, offset)
+    return tuple(StoredRollout(**_less_total(row)) for row in rows), rows[0]["total"] if rows else 0
+
+
+async def find_rollout(conn: Conn, workspace_id: str, *, rollout_id: str) -> StoredRollout | None:
+    """A rollout by id."""
+    row = await conn.fetchrow(Q.list_rollouts, workspace_id, rollout_id, None, None, 1, 0)
+    return None if row is None else StoredRollout(**_less_total(row))
+
+
+async def steer_rollout(tx: Tx, workspace_id: str, *, rollout_id: str, step: Steering, reason: str) -> StoredRollout:
+    """Pause, resume or abort a rollout.
+
+    Fails: `NotFound`; `Conflict` when it is in no state that this can start from.
+    """
+    before = await _locked(tx, workspace_id, rollout_id)
+    state, starts_from, kind = _STEPS[step]
+    if before.state not in starts_from:
+        raise Conflict(f"The rollout is {before.state}: there is nothing to {step}.", code="ROLLOUT_STATE")
+    forgiven = before.failures if step == "resume" else before.failures_forgiven
+    place = {"deployment": before.deployment, "environment": before.environment}
+    body: dict[str, object] = {**place, **({"version": before.tag} if before.tag else {}), "from": before.state}
+    refs = [Ref("deployment", before.deployment_id), Ref("environment", before.environment_id)]
+    if before.version_id is not None:
+        refs.append(Ref("version", before.version_id))
+    await tx.record(
+        changes=[
+            touch(before.deployment_id, takes_away=True),
+            Change(Q.set_state, (rollout_id, state, reason, forgiven, before.state), rows=1),
+        ],
+        events=[Event(kind, Ref("rollout", rollout_id), body, refs=tuple(refs), chain=before.change_id)],
+        wakes=[WorkRequest("round", before.deployment_id, workspace_id=workspace_id, priority=PEOPLE)],
+    )
+    after = await find_rollout(tx.conn, workspace_id, rollout_id=rollout_id)
+    assert after is not None, "just written in this transaction"
+    return after
+
+
+async def list_quarantines(
+    conn: Conn,
+    workspace_id: str,
+    *,
+    deployment_id: str | None = None,
+    cleared_too: bool = False,
+    limit: int = 50,
+    offset: int = 0,
+) -> tuple[tuple[StoredQuarantine, ...], int]:
+    """A page of the quarantines in force, newest first, and how many there are (0 past the last page)."""
+    rows = await conn.fetch(Q.list_quarantines, workspace_id, None, deployment_id, cleared_too, limit, offset)
+    return tuple(StoredQuarantine(**_less_total(row)) for row in rows), rows[0]["total"] if rows else 0
+
+
+async def find_quarantine(conn: Conn, workspace_id: str, *, quarantine_id: str) -> StoredQuarantine | None:
+    """A quarantine by id, in force or cleared."""
+    row = await conn.fetchrow(Q.list_quarantines, workspace_id, quarantine_id, None, True, 1, 0)
+    return None if row is None else StoredQuarantine(**_less_total(row))
+
+
+async def clear_quarantine(
+    tx: Tx, workspace_id: str, *, quarantine_id: str, principal_id: str, reason: str
+) -> StoredQuarantine:
+    """Let a target take again what failed on it.
+
+    Fails: `NotFound`; `Conflict` when it is cleared already.
+    """
+    known = await find_quarantine(tx.conn, workspace_id, quarantine_id=quarantine_id)
+    if known is None:
+        raise NotFound("There is no such quarantine.")
+    await lock_deployment(tx, known.deployment_id)
+    before = await find_quarantine(tx.conn, workspace_id, quarantine_id=quarantine_id)
+    if before is None or before.cleared_at is not None:
+        raise Conflict("This quarantine is cleared already.", code="QUARANTINE_CLEARED")
+    body: dict[str, object] = {
+        "target": before.resource,
+        "environment": before.environment,
+        "deployment": before.deployment,
+        **({"version": before.tag} if before.tag else {"config": before.config_digest}),
+    }
+    refs = [
+        Ref("target", before.target_id),
+        Ref("environment", before.environment_id),
+        Ref("deployment", before.deployment_id),
+        Ref("move", before.move_id),
+    ]
+    if before.version_id is not None:
+        refs.append(Ref("version", before.version_id))
+    await tx.record(
+        changes=[
+            touch(before.deployment_id, takes_away=True),
+            Change(Q.clear_quarantine, (quarantine_id, principal_id, reason), rows=1),
+            Change(Q.forget_mark, (before.target_id,), rows=1),
+        ],
+        events=[Event("quarantine.cleared", Ref("quarantine", quarantine_id), body, refs=tuple(refs))],
+        wakes=[WorkRequest("round", before.deployment_id, workspace_id=workspace_id, priority=PEOPLE)],
+    )
+    after = await find_quarantine(tx.conn, workspace_id, quarantine_id=quarantine_id)
+    assert after is not None, "just written in this transaction"
+    return after
+
+
+async def _locked(tx: Tx, workspace_id: str, rollout_id: str) -> StoredRollout:
+    """A rollout as it is while its deployment is held."""
+    known = await find_rollout(tx.conn, workspace_id, rollout_id=rollout_id)
+    if known is not None:
+        await lock_deployment(tx, known.deployment_id)
+        known = await find_rollout(tx.conn, workspace_id, rollout_id=rollout_id)
+    if known is None:
+        raise NotFound("There is no such rollout.")
+    return known
+
+
+def _less_total(row: asyncpg.Record) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "total"}

@@ -1,0 +1,47 @@
+-- Rollouts and quarantines as people read and steer them. Rounds read them in fact.sql.
+
+-- By rollout_of_deployment where it narrows, else rollout's primary key; the newest move of each target in it by move_of_rollout.
+-- name: list_rollouts
+SELECT o.id, o.deployment_id, d.name AS deployment, o.environment_id, e.name AS environment, o.change_id, o.kind, o.version_id, v.tag,
+       o.state, o.reason, o.opened_at, o.state_at, o.targets_at_open, o.failures_forgiven,
+       (SELECT count(*) FILTER (WHERE newest.state = 'failed')
+        FROM (SELECT DISTINCT ON (m.target_id) m.state FROM move m
+              WHERE m.rollout_id = o.id ORDER BY m.target_id, m.admitted_at DESC, m.id DESC) newest) AS failures,
+       count(*) OVER () AS total
+FROM rollout o
+JOIN deployment d ON d.id = o.deployment_id
+JOIN environment e ON e.id = o.environment_id
+LEFT JOIN version v ON v.id = o.version_id
+WHERE o.workspace_id = $1
+  AND ($2::uuid IS NULL OR o.id = $2)
+  AND ($3::uuid IS NULL OR o.deployment_id = $3)
+  AND ($4::text[] IS NULL OR o.state = ANY ($4))
+ORDER BY o.opened_at DESC, o.id LIMIT $5 OFFSET $6;
+
+-- By the primary key.
+-- name: set_state
+UPDATE rollout SET state = $2, reason = $3, failures_forgiven = $4, state_at = interlock_now() WHERE id = $1 AND state = $5;
+
+-- By quarantine_in_force where it narrows, else the primary key.
+-- name: list_quarantines
+SELECT q.id, q.deployment_id, d.name AS deployment, q.target_id, t.environment_id, e.name AS environment, r.name AS resource,
+       q.version_id, v.tag, q.config_digest, q.move_id, q.set_at, q.cleared_at, count(*) OVER () AS total
+FROM quarantine q
+JOIN deployment d ON d.id = q.deployment_id
+JOIN target t ON t.id = q.target_id
+JOIN environment e ON e.id = t.environment_id
+JOIN resource r ON r.id = t.resource_id
+LEFT JOIN version v ON v.id = q.version_id
+WHERE q.workspace_id = $1
+  AND ($2::uuid IS NULL OR q.id = $2)
+  AND ($3::uuid IS NULL OR q.deployment_id = $3)
+  AND (q.cleared_at IS NULL OR $4)
+ORDER BY q.set_at DESC, q.id LIMIT $5 OFFSET $6;
+
+-- By the primary key.
+-- name: clear_quarantine
+UPDATE quarantine SET cleared_at = interlock_now(), cleared_by = $2, clear_reason = $3 WHERE id = $1 AND cleared_at IS NULL;
+
+-- What the target left is a candidate again: everything newer than what it runs. By the primary key.
+-- name: forget_mark
+UPDATE target SET mark_version_id = (SELECT x.version_id FROM release x WHERE x.id = target.current_release_id) WHERE id = $1;
