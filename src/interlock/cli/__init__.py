@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "get": ("interlock.cli.get:get", "List resources, targets, jobs or versions."),
     "explain": ("interlock.cli.explain:explain", "Say why a deployment or target waits."),
     "approve": ("interlock.cli.approve:approve", "Answer a request for approval, or list them."),
+    "rollout": ("interlock.cli.rollout:rollout", "List, pause, resume or abort rollouts."),
     "freeze": ("interlock.cli.freeze:freeze", "Stop every hand-over, from now on."),
     "thaw": ("interlock.cli.thaw:thaw", "End a freeze."),
     "ledger": ("interlock.cli.ledger:ledger", "Show what happened, in order."),

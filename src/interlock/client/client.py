@@ -182,6 +182,16 @@ class Client:
         """End a freeze."""
         return self._write("POST", self._in("freezes", freeze_id, "thaw"), {"reason": reason})
 
+    # Rollouts ---------------------------------------------------------------------------------------------------------
+
+    def list_rollouts(self, *, state: str | None = "live") -> Iterator[Wire]:
+        """Rollouts, newest first; `live` are those that are open, paused or halted."""
+        return self.calls.items(self._in("rollouts"), query={"state": state})
+
+    def steer_rollout(self, rollout_id: str, *, step: str, reason: str) -> Wire:
+        """`pause`, `resume` or `abort` a rollout."""
+        return self._write("POST", self._in("rollouts", rollout_id, step), {"reason": reason})
+
     # Versions and approvals -------------------------------------------------------------------------------------------
 
     def list_versions(self, deployment_id: str, *, items_max: int | None = None) -> Iterator[Wire]:

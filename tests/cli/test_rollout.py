@@ -1,0 +1,31 @@
+"""`interlock rollout` against a real server: a rollout that nobody claims stays open until a person ends it."""
+
+from __future__ import annotations
+
+import time
+
+from cli.test_commands import FLEET
+
+WAIT_S = 20.0
+
+
+def test_a_rollout_is_listed_paused_resumed_and_aborted(interlock):
+    interlock("apply", "-f", "-", stdin=FLEET.replace("test-runner", "http-pull"))
+    interlock("version", "upsert", "-d", "api", "-t", "1.0.0")
+    until = time.monotonic() + WAIT_S
+    while "api/staging" not in (listed := interlock("rollout", "list").stdout):
+        assert time.monotonic() < until, "no rollout opened"
+        time.sleep(0.1)
+    assert "1.0.0" in listed and "open" in listed
+    short = listed.splitlines()[1].split()[0]
+
+    assert interlock("rollout", "pause", "api/staging", "--reason", "we look").output == "paused api/staging 1.0.0\n"
+    assert "paused" in interlock("rollout", "list").stdout
+    assert "we look" in interlock("explain", "api").stdout
+    assert "nothing to pause" in interlock("rollout", "pause", short, "--reason", "r", fails=True).stderr
+    assert interlock("rollout", "resume", short, "--reason", "fine").output == "resumed api/staging 1.0.0\n"
+    assert interlock("rollout", "abort", short, "--reason", "no").output == "aborted api/staging 1.0.0\n"
+    assert (
+        "No open, paused or halted rollout" in interlock("rollout", "abort", short, "--reason", "r", fails=True).stderr
+    )
+    assert interlock("rollout", "abort", short, fails=True).exit_code == 2
