@@ -15,8 +15,8 @@ Source: DESIGN.md section 2; core.md sections 2, 3 and 5.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -187,7 +187,7 @@ class Flow:
 
     async def _find_run(self, claim: Claim, job: FlowJob, agent: Agent) -> datetime | None:
         """A start went unanswered: look for the run until it may be said that there is none."""
-        async with asyncio.timeout(AGENT_CALL_S):
+        async with answering(job):
             seen = await agent.find(job.for_agent())
         if seen is not None:
             return await self._started(claim, job, agent, seen)
@@ -221,7 +221,7 @@ class Flow:
             return await self._follow_cancel(claim, job, agent)
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
-        async with asyncio.timeout(AGENT_CALL_S):
+        async with answering(job):
             seen = await agent.observe(job.for_agent())
         return await self._seen(claim, job, agent, seen or NO_SUCH_RUN)
 
@@ -239,7 +239,7 @@ class Flow:
             return over_at  # whoever claimed it reads the cancel in the job, and reports its end
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
-        async with asyncio.timeout(AGENT_CALL_S):
+        async with answering(job):
             seen = await agent.cancel(job.for_agent())
         return await self._seen(claim, job, agent, seen or NO_SUCH_RUN)
 
@@ -312,6 +312,16 @@ class Flow:
     async def _record(self, claim: Claim, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
         async with self._tx(job, "observe", claim) as tx:
             return await apply_observation(tx, job, seen, source=source)
+
+
+@asynccontextmanager
+async def answering(job: FlowJob) -> AsyncIterator[None]:
+    """One call of a job's agent. One that hangs is as one that is away: asked again later, for as long as it takes."""
+    try:
+        async with asyncio.timeout(AGENT_CALL_S):
+            yield
+    except TimeoutError as late:
+        raise AgentUnavailable(f"{job.agent_name} did not answer within {AGENT_CALL_S:g} s.") from late
 
 
 def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
