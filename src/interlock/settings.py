@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     """Whether HTTP metrics may call loopback and private addresses."""
 
     body_bytes_max: int = 4 * 1024 * 1024
+    set_bytes_max: int = 64 * 1024 * 1024
+    """The largest body of a resource provider's `set`, which sends everything that it offers: about 400,000 hosts."""
     pool_max: int = 10
     worker_slots: int = 16
 

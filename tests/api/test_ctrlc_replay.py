@@ -246,3 +246,14 @@ async def test_pages_by_selector_are_the_same_whether_postgresql_or_python_choos
     async with store.counting() as statements:
         await page(in_sql, limit=1)
     assert any("LIMIT $2 OFFSET $3" in text and "metadata @>" in text for text in statements.texts), statements.texts
+
+
+async def test_a_set_may_be_larger_than_other_bodies(api: Any) -> None:
+    provider_id = (await api.put("/resource-providers", {"name": "large"})).json()["id"]
+    hosts = [
+        {"name": f"h{number}", "identifier": f"h{number}", "kind": "Host", "version": "v", "metadata": {"x": "y" * 500}}
+        for number in range(600)
+    ]
+    assert (await api.put(f"/resource-providers/{provider_id}/set", {"resources": hosts})).status_code == 202
+    assert (await api.get("/resources", params={"limit": 1})).json()["total"] == 600
+    assert (await api.post("/systems", {"name": "x", "metadata": {"x": "y" * 300_000}})).status_code == 413

@@ -94,7 +94,9 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     install_error_answers(app)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     app.add_middleware(SignIn, store=store, protected="/api/v1/")
-    app.add_middleware(BodyLimit, bytes_max=settings.body_bytes_max)
+    app.add_middleware(
+        BodyLimit, bytes_max=settings.body_bytes_max, bytes_max_by_ending={"/set": settings.set_bytes_max}
+    )
     app.add_middleware(RawPath)
     return app
 

@@ -102,11 +102,17 @@ async def list_states(here: InWorkspace, page: Paging, body: StatesBody) -> Resp
             offset=page.offset,
         )
         around = await load_around(conn, here.id, targets=items)
-        rendered = []
-        for target in items:
-            latest, _ = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
-            state = {**_releases(target, around), **({"latestJob": render_job(latest[0])} if latest else {})}
-            rendered.append({"releaseTarget": _triple(target), "state": state})
+        latest = await jobs.load_latest_jobs(conn, here.id, target_ids=[target.id for target in items])
+    rendered = [
+        {
+            "releaseTarget": _triple(target),
+            "state": {
+                **_releases(target, around),
+                **({"latestJob": render_job(latest[target.id])} if target.id in latest else {}),
+            },
+        }
+        for target in items
+    ]
     return page.answer(rendered, total)
 
 

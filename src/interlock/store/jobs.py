@@ -170,6 +170,12 @@ async def list_jobs(
     return tuple(map(_job_row, rows)), rows[0]["total"] if rows else 0
 
 
+async def load_latest_jobs(conn: Conn, workspace_id: str, *, target_ids: Sequence[str]) -> dict[str, JobRow]:
+    """target id -> its newest job, for those that have one."""
+    rows = await conn.fetch(Q.list_latest_jobs, workspace_id, list(target_ids))
+    return {row["target_id"]: _job_row(row) for row in rows}
+
+
 async def find_job(conn: Conn, workspace_id: str, *, job_id: str) -> JobRow | None:
     """One job, with its captured output."""
     row = await conn.fetchrow(Q.find_job, workspace_id, job_id)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -63,19 +63,25 @@ class ClosedBody(BaseModel):
 
 
 class BodyLimit:
-    """ASGI middleware: refuses a body over `bytes_max` with 413, and reads no further."""
+    """ASGI middleware: refuses a body over `bytes_max` with 413, and reads no further.
 
-    def __init__(self, app: ASGIApp, *, bytes_max: int) -> None:
+    Takes: `bytes_max_by_ending` are other limits for paths that end so.
+    """
+
+    def __init__(self, app: ASGIApp, *, bytes_max: int, bytes_max_by_ending: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.bytes_max = bytes_max
+        self.bytes_max_by_ending = dict(bytes_max_by_ending or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        refused = TooLarge(f"The body is larger than {self.bytes_max:,} bytes, the most that is read.")
-        if announced.isdigit() and int(announced) > self.bytes_max:
+        others = (limit for ending, limit in self.bytes_max_by_ending.items() if scope["path"].endswith(ending))
+        bytes_max = next(others, self.bytes_max)
+        refused = TooLarge(f"The body is larger than {bytes_max:,} bytes, the most that is read here.")
+        if announced.isdigit() and int(announced) > bytes_max:
             await error_answer(refused)(scope, receive, send)
             return
         seen = 0
@@ -85,7 +91,7 @@ class BodyLimit:
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
-                if seen > self.bytes_max:
+                if seen > bytes_max:
                     raise HTTPException(413, refused.message)
             return message
 

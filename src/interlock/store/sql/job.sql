@@ -123,6 +123,15 @@ SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id
 FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.id = $2;
 
+-- The newest job of each of these targets. Relies on job_of_target.
+-- name: list_latest_jobs
+SELECT DISTINCT ON (j.target_id) j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
+       j.completed_at, j.attempt, j.retry_of, j.move_id, j.deployment_id, j.decision_id, m.kind AS move_kind, m.environment_id, t.resource_id,
+       r.snapshot, 1::bigint AS total
+FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
+WHERE j.workspace_id = $1 AND j.target_id = ANY ($2::uuid[])
+ORDER BY j.target_id, j.created_at DESC, j.id DESC;
+
 -- A pull agent's list: oldest first, so that none starves. Relies on job_of_agent.
 -- name: list_agent_jobs
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
