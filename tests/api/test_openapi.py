@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
+
+import jsonschema_rs
+import schemathesis
 
 TIER_1 = """
 GET /v1/workspaces
@@ -70,6 +75,26 @@ GET /W/release-targets/{releaseTargetKey}/jobs
 POST /W/release-targets/state
 GET /W/releases/{releaseId}
 """
+"""The contract's operations that are served: its first tier, and what comes with it."""
+
+OURS = """
+GET /W/approval-requests
+POST /W/approval-requests/{requestId}/approvals
+GET /W/deployments/{deploymentId}/explain
+GET /W/release-targets/{releaseTargetKey}/explain
+GET /W/freezes
+POST /W/freezes
+GET /W/ledger
+GET /W/members
+POST /W/keys
+GET /W/rollouts
+POST /W/rollouts/{rolloutId}/pause
+POST /W/rollouts/{rolloutId}/resume
+POST /W/rollouts/{rolloutId}/abort
+GET /W/quarantines
+POST /W/quarantines/{quarantineId}/clear
+"""
+"""Interlock's own operations that the story needs."""
 
 
 async def test_it_is_openapi_3_1_with_every_operation_of_the_first_tier(client_of: Any) -> None:
@@ -82,7 +107,7 @@ async def test_it_is_openapi_3_1_with_every_operation_of_the_first_tier(client_o
         for path, operations in schema["paths"].items()
         for method in operations
     }
-    wanted = {line.replace("/W", "/v1/workspaces/{workspaceId}", 1) for line in TIER_1.strip().splitlines()}
+    wanted = {line.replace("/W", "/v1/workspaces/{workspaceId}", 1) for line in (TIER_1 + OURS).split("\n") if line}
     assert sorted(wanted - offered) == []
     for operations in schema["paths"].values():
         for operation in operations.values():
@@ -117,3 +142,21 @@ async def test_lists_say_how_many_there_are(api: Any) -> None:
     assert by_cel["total"] == 1 and by_cel["items"][0]["systems"] == []
     ignored = await api.get("/systems", params={"unknown": "x"})
     assert ignored.status_code == 200
+
+
+async def test_the_description_is_valid_openapi_3_1(client_of: Any) -> None:
+    schema = (await client_of(None).get("/api/openapi.json")).json()
+    schemathesis.openapi.from_dict(schema).validate()
+    for each in schema["components"]["schemas"].values():
+        jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **each})
+    text = json.dumps(schema)
+    named = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', text))
+    assert named <= set(schema["components"]["schemas"])
+    operations = [(path, each) for path, item in schema["paths"].items() for each in item.values()]
+    ids = [each["operationId"] for _, each in operations]
+    assert len(ids) == len(set(ids))
+    for path, each in operations:
+        declared = {one["name"] for one in each.get("parameters", ()) if one["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", path)), path
+        assert all(code == "default" or 200 <= int(code) < 300 for code in each["responses"]), path
+        assert path.startswith("/api/v1/") or each["security"] == [], path
