@@ -81,7 +81,12 @@ async def run_workers(
         asyncio.create_task(keep_sequencing(store), name="sequence"),
         asyncio.create_task(keep_sweeping(store, every_s=settings.sweep_every_s, counts=counts), name="sweep"),
         asyncio.create_task(
-            keep_retention(store, blob_days=settings.blob_days, measurement_days=settings.measurement_days),
+            keep_retention(
+                store,
+                blob_days=settings.blob_days,
+                measurement_days=settings.measurement_days,
+                exec_root=settings.data.absolute() / "exec",
+            ),
             name="retention",
         ),
     ]
