@@ -1,6 +1,5 @@
 """What is deleted, and when? Blobs after 90 days without use, measurements, captured output and folders of the exec
-agent after 30, a batch at a
-time.
+agent after 30, a batch at a time.
 
 The ledger, decisions and verdicts stay.
 
