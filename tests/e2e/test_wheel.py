@@ -35,13 +35,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def elsewhere(wheel: Path) -> Iterator[Path]:
     """An environment with nothing but the wheel and what it asks for, in a folder that PostgreSQL's user can reach."""
     folder = Path("/var/tmp") / f"interlock-wheel-{os.getpid()}"
-    folder.mkdir(mode=0o755)
-    uv = str(Path(sys.executable).with_name("uv"))
     try:
-        run([uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")], cwd=folder)
-        pins = ["--constraint", str(unhashed(folder))]
-        python = str(folder / "venv" / "bin" / "python")
-        run([uv, "pip", "install", "--quiet", "--python", python, *pins, str(wheel)], cwd=folder)
+        folder.mkdir(mode=0o755)
+        install(folder, wheel)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -103,6 +99,22 @@ def wait_for_address(file: Path, up: subprocess.Popen[bytes], said: Callable[[],
             return str(json.loads(file.read_text())["url"])
         time.sleep(0.1)
     pytest.fail(f"interlock up did not listen within 60 s:\n{said()}")
+
+
+def install(folder: Path, wheel: Path) -> None:
+    """The wheel and its pinned dependencies into a new environment: by uv, which is fast, else by pip.
+
+    uv does not read pip's configuration; where only that names an index, pip is the one that can install.
+    """
+    uv = str(Path(sys.executable).with_name("uv"))
+    python = str(folder / "venv" / "bin" / "python")
+    wanted = ["--constraint", str(unhashed(folder)), str(wheel)]
+    run([uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")], cwd=folder)
+    by_uv = [uv, "pip", "install", "--quiet", "--python", python, *wanted]
+    done = subprocess.run(by_uv, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+        run([*pip, "install", "--quiet", *wanted], cwd=folder)
 
 
 def unhashed(folder: Path) -> Path:

@@ -55,5 +55,26 @@ def test_every_decision_record_says_what_was_decided_and_why() -> None:
     assert not wrong, "\n".join(["", *wrong])
 
 
+def test_every_decision_record_is_in_the_list() -> None:
+    listed = (TOP / "docs" / "decisions" / "README.md").read_text()
+    records = sorted((TOP / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [page.name for page in records if f"({page.name})" not in listed] == []
+
+
+def test_the_operators_guide_names_every_setting_with_its_default() -> None:
+    from interlock.settings import Settings
+
+    rows = [
+        line for line in (TOP / "docs" / "guides" / "operating.md").read_text().splitlines() if line.startswith("| `")
+    ]
+    wrong = []
+    for name, field in Settings.model_fields.items():
+        row = next((line for line in rows if f"`INTERLOCK_{name.upper()}`" in line), "")
+        shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+        if not row or (not isinstance(field.default, bool | None) and shown not in row):
+            wrong.append(f"INTERLOCK_{name.upper()}: {shown}")
+    assert not wrong, "\n".join(["", *wrong])
+
+
 def without_code(page: Path) -> str:
     return re.sub(r"(?s)```.*?```|`[^`\n]*`", "", page.read_text())
