@@ -829,3 +829,65 @@ def test_an_unknown_mark_lets_nothing_older_pass():
     target = replace(world.target("prod-1"), mark="a version that is gone", current=None)
     world.facts = replace(world.facts, targets={target.id: target})
     assert not world.round().moves
+
+
+def test_at_most_fifty_candidates_are_looked_at():
+    world = production(
+        {"versionSelector": {"selector": "true"}}, {"anyApproval": {"minApprovals": 1}}, hosts=["prod-1"]
+    )
+    for number in range(60):
+        world.create_version(f"v{number}")
+    assert len(world.round().decisions) == 50
+
+
+def test_a_target_in_an_environment_that_is_gone_goes_nowhere():
+    world = production(hosts=["prod-1"])
+    world.create_version("v1")
+    lost = replace(world.target("prod-1"), environment_id="gone")
+    world.facts = replace(world.facts, targets={lost.id: lost})
+    plan = world.round()
+    assert not plan.moves
+    assert [row.outcome for row in plan.target_decisions] == ["settled"]
+
+
+def test_a_pin_to_a_version_that_is_not_loaded_moves_nothing():
+    world = production(hosts=["prod-1"], runs="v1")
+    world.pin("v1")
+    world.facts = replace(world.facts, pins=tuple(replace(pin, version_id="gone") for pin in world.facts.pins))
+    assert not world.round().moves
+
+
+def test_config_of_a_version_that_is_not_loaded_does_not_move():
+    world = production(hosts=["prod-1"], runs="v1")
+    world.edit_target("prod-1", config_digest="config-2")
+    world.facts = replace(world.facts, versions=())
+    assert not world.round().moves
+
+
+def test_a_config_that_failed_had_its_attempt():
+    tolerant = {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 0, "maxFailures": 5}}
+    world = production(tolerant, hosts=["prod-1"], runs="v1")
+    world.edit_target("prod-1", config_digest="config-2")
+    go(world)
+    fail(world, "prod-1")
+    assert not moving(world)
+    assert words(world)["prod-1"] == ["config_attempts_used"]
+    world.edit_target("prod-1", config_digest="config-3")
+    world.settle()
+    assert moving(world) == {"prod-1": "config v1 admitted"}
+
+
+def test_those_behind_the_next_one_are_told_the_schedule_and_what_is_overdue_waits_its_turn():
+    world = production({"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 60}}, runs="v0")
+    world.create_version("v1")
+    go(world)
+    opened_at = world.rollout("v1", "production").opened_at
+    assert sorted(positions(world).values()) == [2, 3, 4]
+    world.set_rollout(world.rollout("v1", "production").id, "paused")
+    world.now = opened_at + timedelta(seconds=150)
+    world.set_rollout(world.rollout("v1", "production").id, "open")
+    go(world)
+    assert sorted(positions(world).values()) == [3, 4], "one of the two that are overdue started"
+    world.now = opened_at + timedelta(seconds=190)
+    said = [word for one in words(world).values() for word in one]
+    assert said == ["rollout_due_later", "rollout_after_previous"]

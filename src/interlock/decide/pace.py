@@ -668,13 +668,13 @@ class Pace:
         words: dict[str, Judged] = {}
         said: dict[tuple[object, ...], Content] = {}
         for target_id, asking in asked.by_target.items():
-            if asking.choice is None and not asking.held and asking.move is None:
-                judged = self._settled(asking.target, words)
-                self.recorder.row(target_id, self.recorder.content("settled", judged=judged))
-                continue
             move = starting.get(target_id)
             if move is None and asking.move is not None and asking.move.id not in ending:
                 move = asking.move
+            if asking.choice is None and not asking.held and move is None:
+                judged = self._settled(asking.target, words)
+                self.recorder.row(target_id, self.recorder.content("settled", judged=judged))
+                continue
             paced = full if target_id in self._left_over else self._paced.get(target_id)
             kind, version_id = (move.kind, move.version_id) if move is not None else (None, None)
             key = (id(asking.choice), id(asking.held), id(paced), kind, version_id)
