@@ -20,8 +20,8 @@ from datetime import datetime
 
 import asyncpg
 import orjson
-import rfc8785
 
+from interlock.model.canonical import canonical
 from interlock.model.errors import Bug
 from interlock.model.event import Actor, Event, Ref
 from interlock.store.queries import Conn, queries
@@ -87,8 +87,8 @@ def ledger_row(event: Event) -> LedgerRow:
     Fails: `Bug` when the body is no JSON (NaN, an integer over 2^53, an object that is no plain value).
     """
     try:
-        body = rfc8785.dumps(dict(event.body))  # type: ignore[arg-type]
-    except (rfc8785.CanonicalizationError, TypeError, ValueError) as cause:
+        body = canonical(dict(event.body))
+    except Bug as cause:
         raise Bug(f"The body of {event.kind} cannot be written as canonical JSON: {cause}") from cause
     return LedgerRow(event, body, hashlib.sha256(body).digest())
 
