@@ -37,7 +37,7 @@ from pydantic import ValidationError
 from interlock.access import Role
 from interlock.agents import Agent, build_agents
 from interlock.metrics import build_metrics
-from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, StoreUnavailable
+from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
 from interlock.model.event import Actor
 from interlock.outside.http import Http
 from interlock.settings import Settings
@@ -341,28 +341,37 @@ def run_worker(settings: Settings, *, parent: int | None = None) -> int:
     async def main(stop: asyncio.Event) -> None:
         from interlock.workers import run_workers
 
-        beside = [] if parent is None else [asyncio.create_task(_stop_when_orphaned(parent, stop))]
         counts = Counts()
         async with (
             database(settings, own=False) as url,
             open_store(settings, url, application="interlock worker") as store,
             Http(allow_private_addresses=settings.allow_private_addresses) as http,
         ):
-            beside.append(asyncio.create_task(_flush(counts, store)))
-            await run_workers(store, agents(settings), build_metrics(http), settings, stop, counts=counts)
-        for task in beside:
-            task.cancel()
+            beside = [asyncio.create_task(_keep_flushing(counts, store))]
+            if parent is not None:
+                beside.append(asyncio.create_task(_stop_when_orphaned(parent, stop)))
+            try:
+                await run_workers(store, agents(settings), build_metrics(http), settings, stop, counts=counts)
+            finally:
+                for task in beside:
+                    task.cancel()
+            await _flush(counts, store)
 
     return run(main)
 
 
-async def _flush(counts: Counts, store: Store) -> None:
-    """Tell the database now and then what this process counted. A database that is away is told later."""
+async def _keep_flushing(counts: Counts, store: Store) -> None:
+    """Tell the database now and then what this process counted."""
     while True:
         await asyncio.sleep(FLUSH_EVERY_S)
-        with contextlib.suppress(StoreUnavailable):
-            async with store.read() as conn:
-                await counts.flush(conn)
+        await _flush(counts, store)
+
+
+async def _flush(counts: Counts, store: Store) -> None:
+    """Tell it now. A database that is away or busy is told the next time."""
+    with contextlib.suppress(StoreUnavailable, Stale):
+        async with store.read() as conn:
+            await counts.flush(conn)
 
 
 def _end_with(parent: int) -> None:
