@@ -191,11 +191,17 @@ class Story:
     began_s: float = field(default_factory=time.monotonic)
     api_key: str = field(default_factory=lambda: f"{os.urandom(8).hex()}.{os.urandom(32).hex()}")
     server: Server = field(init=False)
-    client: Client = field(init=False)
+    looking_on: Client | None = None
 
     def __post_init__(self) -> None:
         self.server = Server(self.folder, api_key=self.api_key)
-        self.client = Client(self.server.url, api_key=self.api_key, workspace=WORKSPACE, timeout_s=10)
+
+    @property
+    def client(self) -> Client:
+        """For looking on: made once, because making one costs more than asking it."""
+        if self.looking_on is None:
+            self.looking_on = Client(self.server.url, api_key=self.api_key, workspace=WORKSPACE, timeout_s=10)
+        return self.looking_on
 
     def play(self) -> None:
         """All of it. The server must be up."""
@@ -372,8 +378,19 @@ class Story:
         return list(self.client.list_approval_requests())
 
     def events(self, kind: str | None = None, *, after: int) -> list[Wire]:
-        """The ledger after a place, or what is of one kind in it; only what is new is asked for."""
-        self.seen.extend(self.client.list_ledger(after=self.last_seq()))
+        """The ledger after a place, or what is of one kind in it; only what is new is asked for.
+
+        An Interlock that is away is asked again.
+        """
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.seen.extend(self.client.list_ledger(after=self.last_seq()))
+                break
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
         return [event for event in self.seen if event["seq"] > after and kind in {None, event["kind"]}]
 
     def happened(self, kind: str, version: str, **more: str) -> bool:
