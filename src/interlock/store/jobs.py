@@ -233,6 +233,7 @@ async def _note_start(tx: Tx, job: FlowJob) -> None:
 
 async def offer_job(tx: Tx, job: FlowJob) -> bool:
     """Put a pull agent's job where it is asked for. Says whether it still waited."""
+    await lock_deployment(tx, job.deployment_id)
     if await tx.conn.fetchrow(Q.offer_job, job.id) is None:
         return False
     event = job.event("job.status_changed", **{"from": "pending", "to": "queued", "source": "dispatch"})
@@ -281,14 +282,18 @@ async def wait_again(tx: Tx, job: FlowJob) -> None:
 
 async def settle_handover(tx: Tx, job: FlowJob, handover: Handover, *, events: Sequence[Event] = ()) -> None:
     """Say what became of a hand-over: started or uncertain."""
+    await lock_deployment(tx, job.deployment_id)
     await tx.record([Change(Q.settle_handover, (job.id, handover.value))], events=events)
 
 
 async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
     """Make what the outside said a fact. Gives the status that the job has afterwards.
 
-    Why:    every road of news (agent, claim, PUT, webhook) ends here, so that terminal is final on all of them.
+    Why:    every road of news (agent, claim, PUT, webhook) ends here, so that terminal is final on all of them. The
+            deployment is held first, in the order of rounds; news that changes no status does not wait for it.
     """
+    if seen.status not in (None, job.status):
+        await lock_deployment(tx, job.deployment_id)
     row = await tx.conn.fetchrow(Q.lock_job, job.id)
     if row is None:
         raise NotFound("There is no such job.")
@@ -325,6 +330,7 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
 
 async def ask_cancel(tx: Tx, job: FlowJob, *, reason: str) -> bool:
     """Ask for a job's end. Its target stays occupied until the outside confirms. Says whether it was new."""
+    await lock_deployment(tx, job.deployment_id)
     if await tx.conn.fetchrow(Q.ask_cancel, job.id, reason) is None:
         return False
     wakes = [WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS), _round(job)]
