@@ -101,6 +101,13 @@ class Up:
             time.sleep(0.05)
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for this signal (proc(5), SigCgt)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 @pytest.fixture
 def up(data_dir: Path) -> Iterator[Up]:
     made = Up(data_dir)
@@ -160,13 +167,14 @@ def test_a_second_signal_ends_it_at_once(up):
     up.start()
     up.wait(up.workers)
     (worker,) = up.workers()
+    up.wait(lambda: catches(worker, signal.SIGTERM))  # before that it would simply die of one
     os.kill(worker, signal.SIGSTOP)  # it cannot finish its step in hand
     up.signal(signal.SIGINT)
     time.sleep(1.0)
     assert up.process is not None
     assert up.process.poll() is None
     up.signal(signal.SIGINT)
-    assert up.ended(within_s=5) == 128 + signal.SIGINT
+    assert up.ended(within_s=5) == 128 + signal.SIGINT, up.said()
     deadline = time.monotonic() + 5
     while up.workers() and time.monotonic() < deadline:
         time.sleep(0.02)
