@@ -42,7 +42,7 @@ def _is_plain(value: Any) -> bool:
     if kind is str or kind is bool or value is None:
         return True
     if kind is int:
-        return -INTEGER_MAX <= value <= INTEGER_MAX
+        return bool(-INTEGER_MAX <= value <= INTEGER_MAX)
     if kind is dict:
         return all(type(key) is str and key.isascii() for key in value) and all(map(_is_plain, value.values()))
     return kind in {list, tuple} and all(map(_is_plain, value))

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from interlock.decide.codec import encode
 from interlock.decide.facts import Facts
 from interlock.store.queries import Conn, queries
-from interlock.store.tx import Change, Tx
+from interlock.store.tx import Change
 
 Q = queries("blob")
 
@@ -23,14 +24,29 @@ COMPRESSION = 1
 """The fastest level: facts are repetitive, and a round waits for this."""
 
 
-async def store_facts(tx: Tx, facts: Facts) -> dict[str, str]:
-    """Store the shards of a round's facts that are not stored yet. Gives shard name -> digest as hex."""
-    bodies = dict(encode(facts))
-    digests = {name: hashlib.sha256(body).digest() for name, body in bodies.items()}
-    rows = {digest: zlib.compress(bodies[name], COMPRESSION) for name, digest in digests.items()}
-    ordered = sorted(rows)
-    await tx.record([Change(Q.store_blobs, (ordered, [rows[digest] for digest in ordered]))])
-    return {name: digest.hex() for name, digest in digests.items()}
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The shards of some facts, ready to be stored: shard name -> digest as hex, and the bytes by digest."""
+
+    digests: Mapping[str, str]
+    bodies: Mapping[bytes, bytes]
+
+
+def packed(facts: Facts) -> Packed:
+    """The facts as they are stored. Nothing but work, so it may be done in a thread."""
+    digests: dict[str, str] = {}
+    bodies: dict[bytes, bytes] = {}
+    for name, body in encode(facts):
+        digest = hashlib.sha256(body).digest()
+        digests[name] = digest.hex()
+        bodies[digest] = zlib.compress(body, COMPRESSION)
+    return Packed(digests, bodies)
+
+
+def store_blobs(shards: Packed) -> Change:
+    """The change that stores what is not stored yet."""
+    ordered = sorted(shards.bodies)
+    return Change(Q.store_blobs, (ordered, [shards.bodies[digest] for digest in ordered]))
 
 
 async def load_blobs(conn: Conn, digests: Mapping[str, str]) -> dict[str, bytes]:

@@ -19,31 +19,33 @@ Source: core.md section 3.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import metadata
 from typing import Any
 
-import asyncpg
 import orjson
 
 from interlock.decide import ENGINE_VERSION
 from interlock.decide.facts import Facts, Move
 from interlock.decide.plan import MoveEnd, NewRequest, Plan, RolloutState, TargetChange
-from interlock.inventory.targets import deep_merge
 from interlock.model.canonical import digest
 from interlock.model.errors import Stale
 from interlock.model.event import Event, Ref
 from interlock.model.ids import derived_id, new_id
 from interlock.model.verification import render_metric
-from interlock.store.blobs import store_facts
+from interlock.store.blobs import Packed, packed, store_blobs
 from interlock.store.facts import Loaded
 from interlock.store.queries import Conn, queries
+from interlock.store.releases import freeze_releases
 from interlock.store.tx import Change, Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
 
 Q = queries("plan")
+
+TZDATA_VERSION = metadata.version("tzdata")
 
 SLOT_AGAIN_S = 1.0
 """When a round whose move found its slot taken looks again, if no freed slot asks for it before."""
@@ -158,40 +160,49 @@ def without_moves(plan: Plan, refused: Iterable[str]) -> Plan:
 
 
 async def _write(tx: Tx, loaded: Loaded, plan: Plan) -> None:
-    """All rows of a plan, in the order that the constraints need, with their events and wake-ups."""
+    """All rows of a plan, in the order that the constraints need, with their events and wake-ups.
+
+    The facts are packed in a thread meanwhile: this one waits for PostgreSQL most of the time.
+    """
     facts, now = loaded.facts, loaded.now
     owner = (facts.workspace_id, facts.deployment_id)
-    round_id = await _write_round(tx, loaded, plan)
-    changes = [*_states(plan, owner, now), *_decisions(plan, owner, round_id, now)]
-    if plan.moves:
-        changes.extend(await _releases(tx, facts, plan, now))
-        changes.append(_moves(plan, owner, now))
-    if plan.slots:
-        slots = plan.slots
-        columns = ([one.key for one in slots], [one.move_id for one in slots], [one.weight for one in slots])
-        changes.append(Change(Q.take_slots, (facts.workspace_id, *columns)))
-    changes.extend(_jobs(plan, owner, now))
-    changes.extend(_verifications(plan, owner, now))
-    await tx.record(changes, events=events_of(facts, plan), wakes=_wakes(facts, plan, now))
-
-
-async def _write_round(tx: Tx, loaded: Loaded, plan: Plan) -> str:
-    """The round's row, with the facts it knew in the blob store."""
     round_id = new_id()
-    if plan.moving or plan.decisions:
-        digests = await store_facts(tx, loaded.facts)
-        row = (
-            round_id,
-            loaded.facts.workspace_id,
-            loaded.facts.deployment_id,
-            loaded.now,
-            digests,
-            ENGINE_VERSION,
-            metadata.version("tzdata"),
-            list(loaded.policy_revisions),
-        )
-        await tx.record([Change(Q.insert_round, row)])
-    return round_id
+    packing = asyncio.ensure_future(asyncio.to_thread(packed, facts)) if plan.moving or plan.decisions else None
+    try:
+        await tx.record([*_states(plan, owner, now), *_decisions(plan, owner, round_id, now)])
+        if plan.moves:
+            await tx.record(await freeze_releases(tx.conn, facts, plan.moves, now))
+            await tx.record([_moves(plan, owner, now)])
+        changes = [*_slots(facts, plan), *_jobs(plan, owner, now), *_verifications(plan, owner, now)]
+        await tx.record(changes, events=events_of(facts, plan), wakes=_wakes(facts, plan, now))
+        if packing is not None:
+            await tx.record(_round(loaded, round_id, await packing))
+    finally:
+        if packing is not None:
+            packing.cancel()
+
+
+def _round(loaded: Loaded, round_id: str, facts: Packed) -> list[Change]:
+    """The round's row, with the facts that it knew in the blob store."""
+    row = (
+        round_id,
+        loaded.facts.workspace_id,
+        loaded.facts.deployment_id,
+        loaded.now,
+        dict(facts.digests),
+        ENGINE_VERSION,
+        TZDATA_VERSION,
+        list(loaded.policy_revisions),
+    )
+    return [store_blobs(facts), Change(Q.insert_round, row)]
+
+
+def _slots(facts: Facts, plan: Plan) -> list[Change]:
+    if not plan.slots:
+        return []
+    slots = plan.slots
+    columns = ([one.key for one in slots], [one.move_id for one in slots], [one.weight for one in slots])
+    return [Change(Q.take_slots, (facts.workspace_id, *columns))]
 
 
 def _states(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
@@ -327,90 +338,6 @@ def _decisions(plan: Plan, owner: tuple[str, str], round_id: str, now: datetime)
 def _json(verdicts: Sequence[Mapping[str, object]]) -> str:
     """JSON as text: the driver takes a list of lists for an array of two dimensions."""
     return orjson.dumps(verdicts).decode()
-
-
-async def _releases(tx: Tx, facts: Facts, plan: Plan, now: datetime) -> list[Change]:
-    """Freeze what the new moves bring. A rollback brings a release that was frozen before."""
-    new = [move for move in plan.moves if move.kind != "rollback"]
-    if not new:
-        return []
-    keys = (
-        [move.target_id for move in new],
-        [move.version_id for move in new],
-        [move.to_release.config_digest for move in new],
-    )
-    parts = {row["target_id"]: row for row in await tx.conn.fetch(Q.read_release_parts, *keys)}
-    if len(parts) != len(new):
-        raise Stale("Something that a release freezes is gone.")
-    snapshots = [frozen_release(parts[move.target_id], move, now) for move in new]
-    columns = (
-        [move.to_release.id for move in new],
-        [move.target_id for move in new],
-        [move.version_id for move in new],
-        [move.to_release.config_digest for move in new],
-        snapshots,
-        [digest(snapshot) for snapshot in snapshots],
-    )
-    return [Change(Q.insert_releases, (facts.workspace_id, *columns, now))]
-
-
-def frozen_release(row: asyncpg.Record, move: Move, now: datetime) -> dict[str, object]:
-    """What a target will run, in the wire's form: the dispatch context without the job.
-
-    Source: reference-behaviour.md 5.2.
-    """
-    config: Mapping[str, Any] = row["config"]
-    version = {
-        "id": row["version_id"],
-        "tag": row["tag"],
-        "name": row["version_name"],
-        "status": row["version_status"],
-        "config": row["version_config"],
-        "jobAgentConfig": row["version_agent_config"],
-        "metadata": row["version_metadata"],
-        "deploymentId": row["deployment_id"],
-        "createdAt": _text(row["version_created_at"]),
-        **({"message": row["version_message"]} if row["version_message"] else {}),
-    }
-    return {
-        "deployment": {
-            "id": row["deployment_id"],
-            "name": row["deployment_name"],
-            "slug": row["deployment_name"],
-            "metadata": row["deployment_metadata"],
-            "resourceSelector": row["deployment_selector"],
-            "jobAgentSelector": row["job_agent_selector"],
-            "jobAgentConfig": row["job_agent_config"],
-            **({"description": row["deployment_description"]} if row["deployment_description"] else {}),
-        },
-        "environment": {
-            "id": row["environment_id"],
-            "name": row["environment_name"],
-            "metadata": row["environment_metadata"],
-            "createdAt": _text(row["environment_created_at"]),
-            **({"description": row["environment_description"]} if row["environment_description"] else {}),
-        },
-        "resource": {
-            "id": row["resource_id"],
-            "identifier": row["identifier"],
-            "name": row["resource_name"],
-            "kind": row["resource_kind"],
-            "version": row["resource_version"],
-            "config": row["resource_config"],
-            "metadata": row["resource_metadata"],
-            "createdAt": _text(row["resource_created_at"]),
-            **({"providerId": row["provider_id"]} if row["provider_id"] else {}),
-        },
-        "version": version,
-        "variables": config["variables"],
-        "jobAgent": config["jobAgent"],
-        "jobAgentConfig": deep_merge(config["jobAgentConfig"], row["version_agent_config"]),
-        "release": {"id": move.to_release.id, "createdAt": _text(now)},
-    }
-
-
-def _text(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
 
 
 def _moves(plan: Plan, owner: tuple[str, str], now: datetime) -> Change:

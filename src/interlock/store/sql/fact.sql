@@ -1,4 +1,6 @@
 -- What one round loads: one query a fact kind, all in one snapshot. $1 is the deployment unless said otherwise.
+--
+-- Where there are many rows ids come as text: the driver reads text faster than our codec makes it.
 
 -- Relies on the primary keys of deployment and workspace.
 -- name: load_deployment
@@ -42,10 +44,10 @@ FROM named JOIN version v ON v.id = named.id JOIN change c ON c.version_id = v.i
 -- Attached targets, and those that left and still count: something of theirs runs, a live rollout has them, or one of the versions $2 landed
 -- on them. Relies on target's unique key (deployment first), move_open_of_deployment, rollout_one_open and landed_of_version.
 -- name: load_targets
-SELECT t.id, t.environment_id, t.resource_id, t.state, t.attached_at, t.detached_at, t.policy_set_id, t.agent_state, t.config_digest,
-       t.desired_version_id, t.mark_version_id, t.last_started_at, r.name AS resource_name,
-       c.id AS current_id, c.version_id AS current_version_id, c.config_digest AS current_config_digest,
-       g.id AS good_id, g.version_id AS good_version_id, g.config_digest AS good_config_digest
+SELECT t.id::text, t.environment_id::text, t.resource_id::text, t.state, t.attached_at, t.detached_at, t.policy_set_id::text, t.agent_state,
+       t.config_digest, t.desired_version_id::text, t.mark_version_id::text, t.last_started_at, r.name AS resource_name,
+       c.id::text AS current_id, c.version_id::text AS current_version_id, c.config_digest AS current_config_digest,
+       g.id::text AS good_id, g.version_id::text AS good_version_id, g.config_digest AS good_config_digest
 FROM target t
 JOIN resource r ON r.id = t.resource_id
 LEFT JOIN release c ON c.id = t.current_release_id
@@ -77,10 +79,10 @@ WHERE deployment_id = $1 AND (state IN ('open', 'paused', 'halted') OR version_i
 -- Open moves, all moves of live rollouts, and those for a pin since the oldest pin in force.
 -- Relies on move_open_of_deployment, move_of_rollout and move_for_pin.
 -- name: load_moves
-SELECT m.id, m.target_id, m.environment_id, m.rollout_id, m.change_id, m.kind, m.version_id, m.state, m.decision_id, m.admitted_at,
-       m.started_at, m.closed_at, m.reason, m.undoes_move_id,
-       t.id AS to_id, t.version_id AS to_version_id, t.config_digest AS to_config_digest,
-       f.id AS from_id, f.version_id AS from_version_id, f.config_digest AS from_config_digest
+SELECT m.id::text, m.target_id::text, m.environment_id::text, m.rollout_id::text, m.change_id::text, m.kind, m.version_id::text, m.state,
+       m.decision_id::text, m.admitted_at, m.started_at, m.closed_at, m.reason, m.undoes_move_id::text,
+       t.id::text AS to_id, t.version_id::text AS to_version_id, t.config_digest AS to_config_digest,
+       f.id::text AS from_id, f.version_id::text AS from_version_id, f.config_digest AS from_config_digest
 FROM (SELECT * FROM move WHERE deployment_id = $1 AND closed_at IS NULL
       UNION
       SELECT * FROM move WHERE rollout_id IN (SELECT id FROM rollout
@@ -94,19 +96,19 @@ LEFT JOIN release f ON f.id = m.from_release_id;
 
 -- The jobs and verifications of open moves, oldest first. Relies on move_open_of_deployment, job_of_move and verification_of_move.
 -- name: load_steps
-SELECT true AS is_job, j.id, j.move_id, j.status AS state, j.handover, NULL::uuid AS job_id, j.created_at AS began_at,
+SELECT true AS is_job, j.id::text, j.move_id::text, j.status AS state, j.handover, NULL AS job_id, j.created_at AS began_at,
        j.completed_at AS ended_at, j.cancel_asked_at IS NOT NULL AS cancel_asked, j.message
 FROM move m JOIN job j ON j.move_id = m.id
 WHERE m.deployment_id = $1 AND m.closed_at IS NULL
 UNION ALL
-SELECT false, v.id, v.move_id, v.state, NULL, v.subject_id, v.started_at, v.ended_at, false, v.message
+SELECT false, v.id::text, v.move_id::text, v.state, NULL, v.subject_id::text, v.started_at, v.ended_at, false, v.message
 FROM move m JOIN verification v ON v.move_id = m.id
 WHERE m.deployment_id = $1 AND m.closed_at IS NULL AND v.subject_kind = 'job'
 ORDER BY began_at, id;
 
 -- What targets did with the versions $1, whether they are still attached or count as having left. Relies on landed_of_version.
 -- name: load_landed
-SELECT target_id, version_id, first_success_at, verified_at, left_at FROM landed WHERE version_id = ANY ($1::uuid[]);
+SELECT target_id::text, version_id::text, first_success_at, verified_at, left_at FROM landed WHERE version_id = ANY ($1::uuid[]);
 
 -- The requests about the versions $1, and the latest word of each person on them. Relies on approval_request_of_version and
 -- approval_of_version.
@@ -154,11 +156,11 @@ FROM quarantine q JOIN move m ON m.id = q.move_id WHERE q.deployment_id = $1 AND
 -- target_decision_of_deployment.
 -- name: load_decided
 SELECT * FROM (
-    SELECT DISTINCT ON (subject) subject, NULL::uuid AS target_id, id, digest, NULL::timestamptz AS since
+    SELECT DISTINCT ON (subject) subject, NULL AS target_id, id::text, digest, NULL::timestamptz AS since
     FROM decision WHERE deployment_id = $1 AND version_id = ANY ($2::uuid[])
     ORDER BY subject, at DESC, id DESC) AS shared
 UNION ALL
-SELECT NULL, target_id, NULL, digest, since FROM target_decision WHERE deployment_id = $1;
+SELECT NULL, target_id::text, NULL, digest, since FROM target_decision WHERE deployment_id = $1;
 
 -- The CEL maps of a freeze's selector, only when one has a selector. Relies on target's unique key.
 -- name: load_selector_views

@@ -95,29 +95,6 @@ ON CONFLICT (target_id) DO UPDATE
 SET since = excluded.since, kind = excluded.kind, version_id = excluded.version_id, outcome = excluded.outcome, verdicts = excluded.verdicts,
     decision_ids = excluded.decision_ids, digest = excluded.digest, wake_at = excluded.wake_at;
 
--- What a release freezes: one row a new move. Relies on primary keys and resolved_config's.
--- name: read_release_parts
-SELECT n.target_id, d.id AS deployment_id, d.name AS deployment_name, d.description AS deployment_description, d.metadata AS deployment_metadata,
-       d.resource_selector AS deployment_selector, d.job_agent_selector, d.job_agent_config,
-       e.id AS environment_id, e.name AS environment_name, e.description AS environment_description, e.metadata AS environment_metadata,
-       e.created_at AS environment_created_at,
-       r.id AS resource_id, r.identifier, r.name AS resource_name, r.kind AS resource_kind, r.version AS resource_version,
-       r.config AS resource_config, r.metadata AS resource_metadata, r.provider_id, r.created_at AS resource_created_at,
-       v.id AS version_id, v.tag, v.name AS version_name, v.status AS version_status, v.message AS version_message, v.config AS version_config,
-       v.job_agent_config AS version_agent_config, v.metadata AS version_metadata, v.created_at AS version_created_at,
-       c.body AS config
-FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n(target_id, version_id, config_digest)
-JOIN target t ON t.id = n.target_id
-JOIN deployment d ON d.id = t.deployment_id
-JOIN environment e ON e.id = t.environment_id
-JOIN resource r ON r.id = t.resource_id
-JOIN version v ON v.id = n.version_id
-JOIN resolved_config c ON c.digest = n.config_digest;
-
--- name: insert_releases
-INSERT INTO release (workspace_id, id, target_id, version_id, config_digest, snapshot, snapshot_digest, created_at)
-SELECT $1, n.*, $8 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::jsonb[], $7::text[]) AS n;
-
 -- name: insert_moves
 INSERT INTO move (workspace_id, deployment_id, admitted_at, id, environment_id, target_id, rollout_id, change_id, kind, version_id,
                   from_release_id, to_release_id, undoes_move_id, decision_id)
