@@ -145,7 +145,8 @@ async def save_version(
 async def change_version(tx: Tx, workspace_id: str, *, before: Version, after: Version) -> Version:
     """Write what differs between two states of a version; nothing when nothing does.
 
-    A changed version may no longer be one that a target may take, so the change can take something away.
+    A changed version may no longer be one that a target may take, so the change can take something away. One that was
+    rejected and is ready again may be taken once more by targets that left it (core.md 4).
 
     Fails: `Conflict` when another version of the deployment has the new tag.
     """
@@ -170,8 +171,11 @@ async def change_version(tx: Tx, workspace_id: str, *, before: Version, after: V
         events.append(Event("version.status_changed", ref, body, refs=refs, chain=chain))
     if replace(after, status=before.status) != before:
         events.append(Event("version.changed", ref, {"tag": after.tag}, refs=refs, chain=chain))
+    changes = [Change(Q.update_version, row), touch(before.deployment_id, takes_away=True)]
+    if (before.status, after.status) == ("rejected", "ready"):
+        changes.append(Change(Q.forget_marks, (before.deployment_id, before.id)))
     await tx.record(
-        changes=[Change(Q.update_version, row), touch(before.deployment_id, takes_away=True)],
+        changes=changes,
         events=events,
         wakes=[WorkRequest("round", before.deployment_id, workspace_id=workspace_id, priority=10)],
     )

@@ -56,3 +56,8 @@ VALUES ($1, $2, $3, 'version', $4, $5, $6);
 -- By change_of_version.
 -- name: find_change
 SELECT id FROM change WHERE version_id = $1 AND kind = 'version';
+
+-- Targets that left the version may consider it again: everything newer than what they run. By the unique key of target.
+-- name: forget_marks
+UPDATE target SET mark_version_id = (SELECT x.version_id FROM release x WHERE x.id = target.current_release_id)
+WHERE deployment_id = $1 AND mark_version_id = $2;
