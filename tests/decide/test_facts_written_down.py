@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 import rfc8785
@@ -66,6 +68,12 @@ def test_numbers_that_canonical_json_has_no_form_for_are_kept():
     read = decode(dict(encode(facts)))
     assert read == in_order(facts)
     assert decide(read, world.now) == decide(facts, world.now)
+
+
+def test_a_read_only_mapping_is_written_as_what_it_maps():
+    facts = a_world().snapshot()
+    shut = replace(facts, versions=tuple(replace(one, view=MappingProxyType(dict(one.view))) for one in facts.versions))
+    assert dict(encode(shut)) == dict(encode(facts))
 
 
 def test_what_is_no_fact_is_refused():

@@ -891,3 +891,14 @@ def test_those_behind_the_next_one_are_told_the_schedule_and_what_is_overdue_wai
     world.now = opened_at + timedelta(seconds=190)
     said = [word for one in words(world).values() for word in one]
     assert said == ["rollout_due_later", "rollout_after_previous"]
+
+
+def test_a_move_of_a_target_that_is_not_loaded_is_left_alone():
+    world = production(hosts=["prod-1", "prod-2"])
+    world.create_version("v1")
+    go(world)
+    finish(world, "prod-1")
+    rest = {key: one for key, one in world.facts.targets.items() if one.name != "prod-1"}
+    world.facts = replace(world.facts, targets=rest)
+    plan = decide(world.facts, world.now)
+    assert not plan.ends

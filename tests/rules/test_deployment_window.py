@@ -11,7 +11,7 @@ import pytest
 
 from interlock.decide.rules import deployment_window, parse_rules
 from interlock.decide.verdict import WaitsFor
-from interlock.model.errors import Invalid
+from interlock.model.errors import Bug, Invalid
 from interlock.model.policy import Rule
 from rules.examples import an_empty_subject, at
 
@@ -145,6 +145,17 @@ def test_a_dtstart_in_utc_is_converted_to_the_zone_of_the_rule():
     window = a_window("DTSTART:20260301T080000Z\nRRULE:FREQ=DAILY", 60, BERLIN)
     assert asked(at("2026-03-09 08:30"), window).passes
     assert asked(at("2026-04-09 07:30"), window).passes, "09:00 local, in summer too"
+
+
+def test_a_dtstart_may_name_the_zone_of_the_rule():
+    window = a_window("DTSTART;TZID=Europe/Berlin:20260301T090000\nRRULE:FREQ=DAILY", 60, BERLIN)
+    assert asked(at("2026-03-09 08:30"), window).passes
+
+
+def test_a_window_that_was_never_checked_is_a_bug():
+    params = deployment_window.Params("RDATE:20260101T090000", None, timedelta(hours=1), "UTC", allow=True)
+    with pytest.raises(Bug):
+        deployment_window.outlook(((params, at("2026-01-01 00:00")),), at("2026-03-09 09:00"))
 
 
 def test_a_date_may_start_it():

@@ -99,6 +99,10 @@ class Start:
     rollout: Rollout | None
 
 
+Wanting = dict[str, tuple[Asking, Choice]]
+"""Target id -> a target that wants to start in a rollout, and what it goes for."""
+
+
 class Pace:
     """Turns answers into starts."""
 
@@ -116,7 +120,7 @@ class Pace:
         self._starts: list[Start] = []
         self._left_over: set[str] = set()
         self._paced: dict[str, Judged] = {}
-        self._falls_back: dict[str, Choice] = {}
+        self._falls_back: dict[str, Choice | None] = {}
         self._config_rollouts: dict[str, Rollout] = {}
         self._lanes: dict[str, dict[str | None, tuple[Lane, ...]]] = {}
 
@@ -218,30 +222,25 @@ class Pace:
         version = self.index.version_by_id.get(rollout.version_id or "")
         return version.age_key if version else (rollout.opened_at, rollout.id)
 
-    def _rollout_for(self, environment_id: str, choice: Choice) -> Rollout | None:
-        """The rollout that a choice belongs to, as it stands after the openings of this round."""
-        if not PACED[choice.kind]:
-            return None
+    def _paced_by(self, environment_id: str, choice: Choice) -> Rollout:
+        """The rollout that paces a choice, as it stands after the openings of this round."""
         if choice.kind == "config":
-            return self._config_rollouts.get(environment_id)
-        change_id = choice.version.change_id
-        opened = self._opened.get(derived_id("rollout", change_id, environment_id))
-        return opened or self.index.rollout_by_change_environment.get((change_id, environment_id))
+            return self._config_rollouts[environment_id]
+        opened = self._opened.get(derived_id("rollout", choice.version.change_id, environment_id))
+        return opened or self.index.rollout_by_change_environment[(choice.version.change_id, environment_id)]
 
-    def _by_rollout(self, asked: Asked) -> list[tuple[Rollout, dict[str, Asking]]]:
+    def _by_rollout(self, asked: Asked) -> list[tuple[Rollout, Wanting]]:
         """The rollouts with the targets that want to start: by environment, newest version first, config last."""
-        found: dict[str, tuple[Rollout, dict[str, Asking]]] = {}
-        known: dict[tuple[str, str, str], Rollout | None] = {}
+        found: dict[tuple[str, str, str], tuple[Rollout, Wanting]] = {}
         for asking in asked.by_target.values():
             choice = asking.choice
             if choice is None or asking.retrying or not PACED[choice.kind]:
                 continue
-            key = (asking.target.environment_id, choice.version.change_id, choice.kind)
-            if key not in known:
-                known[key] = self._rollout_for(asking.target.environment_id, choice)
-            rollout = known[key]
-            if rollout is not None:
-                found.setdefault(rollout.id, (rollout, {}))[1][asking.target.id] = asking
+            change_id = choice.version.change_id if choice.kind == "forward" else ""
+            key = (choice.kind, asking.target.environment_id, change_id)
+            if key not in found:
+                found[key] = (self._paced_by(asking.target.environment_id, choice), {})
+            found[key][1][asking.target.id] = (asking, choice)
         newest_first = sorted(found.values(), key=lambda one: self._age(one[0]), reverse=True)
         return sorted(newest_first, key=lambda one: (one[0].environment_id, one[0].kind == "config"))
 
@@ -257,9 +256,10 @@ class Pace:
         if choice.kind == move.kind and choice.version.id == move.version_id:
             if target.config_digest != move.to_release.config_digest:
                 return "config_changed"
-            rollout = self._rollout_for(target.environment_id, choice)
-            return None if rollout is None or self._blocked(rollout) is None else "held"
-        if self._may_fall_back(asking) and self._fall_back(asking) == move.version_id:
+            blocked = PACED[choice.kind] and self._blocked(self._paced_by(target.environment_id, choice)) is not None
+            return "held" if blocked else None
+        older = self._fall_back(asking)
+        if older is not None and older.version.id == move.version_id:
             return None
         if choice.kind == "pin":
             return "pinned"
@@ -312,18 +312,18 @@ class Pace:
                 self._lanes[environment_id] = by_set
         return self._lanes
 
-    def _admit_rollout(self, rollout: Rollout, choices: Mapping[str, Asking]) -> None:
+    def _admit_rollout(self, rollout: Rollout, choices: Wanting) -> None:
         """Admit what may start now; hold the rest, each with what it waits for."""
         blocked = self._blocked(rollout)
         order, held = (tuple(choices), dict.fromkeys(choices, blocked)) if blocked else self._walk(rollout, choices)
         for target_id in order:
-            asking = choices[target_id]
+            asking, choice = choices[target_id]
             hold = held.get(target_id)
-            if hold is not None:
+            if hold is None:
+                self._starts.append(Start(asking.target, choice, rollout))
+            else:
                 self._paced[target_id] = hold
-                self._fall_back_of(asking)
-            elif asking.choice is not None:
-                self._starts.append(Start(asking.target, asking.choice, rollout))
+                self._start_fall_back(asking)
 
     def _blocked(self, rollout: Rollout) -> Judged | None:
         """Why a rollout starts nothing at all."""
@@ -346,7 +346,7 @@ class Pace:
             )
         return Judged(gradual_rollout.kind, verdict, Stage.READINESS) if verdict else None
 
-    def _walk(self, rollout: Rollout, choices: Mapping[str, Asking]) -> tuple[tuple[str, ...], dict[str, Judged]]:
+    def _walk(self, rollout: Rollout, choices: Wanting) -> tuple[tuple[str, ...], dict[str, Judged]]:
         """The order of the targets, and target id -> why it must wait for its place. Absent: it may start."""
         lanes_by_set = self._lanes.get(rollout.environment_id)
         if lanes_by_set is None:
@@ -364,7 +364,7 @@ class Pace:
             lanes = lanes_by_set.get(target.policy_set, ())
             for lane in lanes:
                 walks.setdefault(id(lane), Walk()).position += 1
-            asking = choices.get(target.id)
+            asking, _ = choices.get(target.id, (None, None))
             move = newest.get(target.id)
             again = asking is not None and (move is None or not move.open or self._gives_up(asking) is not None)
             if move is not None and not again:
@@ -478,33 +478,26 @@ class Pace:
 
     # Falling back -----------------------------------------------------------------------------------------------------
 
-    def _may_fall_back(self, asking: Asking) -> bool:
-        """Whether a target may take an older version while it waits for its place: it runs nothing yet."""
-        return asking.target.current is None and asking.choice is not None and asking.choice.kind == "forward"
-
-    def _fall_back(self, asking: Asking) -> str | None:
-        """The version that a target that runs nothing takes while it waits: the newest that is good beside it."""
+    def _fall_back(self, asking: Asking) -> Choice | None:
+        """What a target that runs nothing yet takes while it waits for its place: the newest that is good beside it."""
         target, choice = asking.target, asking.choice
-        if choice is None:
+        if target.current is not None or choice is None or choice.kind != "forward":
             return None
         if target.id not in self._falls_back:
             beside = self.index.good_versions_by_environment.get(target.environment_id, frozenset())
-            for version in self.index.newest_first:
-                if version.id in beside and version.age_key < choice.version.age_key:
-                    older = self.gates.choose(target, version)
-                    if older is not None:
-                        self._falls_back[target.id] = older
-                        break
-        found = self._falls_back.get(target.id)
-        return found.version.id if found else None
+            older = (
+                self.gates.choose(target, version)
+                for version in self.index.newest_first
+                if version.id in beside and version.age_key < choice.version.age_key
+            )
+            self._falls_back[target.id] = next(filter(None, older), None)
+        return self._falls_back[target.id]
 
-    def _fall_back_of(self, asking: Asking) -> None:
+    def _start_fall_back(self, asking: Asking) -> None:
         """Start what a target falls back to, unless it is on its way already."""
-        if not self._may_fall_back(asking) or self._fall_back(asking) is None:
-            return
-        older = self._falls_back[asking.target.id]
-        if asking.move is None or asking.move.version_id != older.version.id:
-            rollout = self._rollout_for(asking.target.environment_id, older)
+        older, environment_id = self._fall_back(asking), asking.target.environment_id
+        if older is not None and (asking.move is None or asking.move.version_id != older.version.id):
+            rollout = self.index.rollout_by_change_environment.get((older.version.change_id, environment_id))
             self._starts.append(Start(asking.target, older, rollout))
 
     # Starting ---------------------------------------------------------------------------------------------------------
@@ -532,13 +525,17 @@ class Pace:
                 if newest.ours:
                     withdrawn.append(newest.id)
             elif newest.ours:
-                choice = self._falls_back.get(asking.target.id, asking.choice)
-                choice = asking.choice if asking.retrying else choice
+                choice = asking.choice if asking.retrying else self._kept(asking, asking.choice, move)
                 if choice.decision.id != move.decision_id or choice.valid_until is not None:
                     renewals.append(JobRenewal(newest.id, choice.decision.id, choice.valid_until))
             else:
                 retries.append(self._retry(move, asking.choice))
         return ends, withdrawn, renewals, retries
+
+    def _kept(self, asking: Asking, choice: Choice, move: Move) -> Choice:
+        """The choice that a move which stays follows: its own, or the one that its target falls back to."""
+        older = None if choice.version.id == move.version_id else self._fall_back(asking)
+        return older or choice
 
     def _replaced(self, asking: Asking, move: Move, starting: set[str]) -> bool:
         """Whether a target that falls back got its place after all."""
