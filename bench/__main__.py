@@ -1,10 +1,7 @@
-"""Run the benchmarks: all of them, or those named. Each says what it measures, how, and against which budget.
+"""`make bench`: every benchmark, and a table against the budgets of DESIGN section 9.
 
-    make bench                    all
-    make bench ARGS="round work"  some
-
-Nothing here is asserted: a figure over its budget is a finding, and is said in the notes of the change. Compare two
-states of the code in one session on one quiet machine, as a ratio.
+Names after `make bench ARGS=` run only those: `make bench ARGS="round latency"`. Figures are of this machine, as it is
+now; what else runs on it is in them.
 """
 
 from __future__ import annotations
@@ -15,23 +12,33 @@ import sys
 import time
 
 from bench import decide, latency, selectors, work
-from bench import round as round_
+from bench import round as rounds
+from bench.ground import Finding
 
-BENCHMARKS = {"decide": decide, "round": round_, "latency": latency, "selectors": selectors, "work": work}
+BENCHMARKS = {"decide": decide, "round": rounds, "latency": latency, "selectors": selectors, "work": work}
 
 
 def main(names: list[str]) -> int:
-    """Run what is named, or all. Gives 2 for an unknown name."""
+    """Run them one by one; give 0 whatever they find: a machine's figure is no test."""
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        print(f"There is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}.", file=sys.stderr)
+        print(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}.", file=sys.stderr)
         return 2
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{machine}, Python {platform.python_version()}")
+    findings: list[Finding] = []
     for name in names or BENCHMARKS:
-        print(f"\n--- {name}")
-        began_s = time.perf_counter()
-        BENCHMARKS[name].main()
-        print(f"    ({time.perf_counter() - began_s:.0f} s)")
+        began = time.perf_counter()
+        print(f"\n--- {name}: {(BENCHMARKS[name].__doc__ or '').partition(chr(10))[0]}")
+        found = BENCHMARKS[name].main()
+        if isinstance(found, list):
+            findings += found
+        print(f"    ({time.perf_counter() - began:.0f} s)")
+    print("\n--- against DESIGN section 9")
+    for one in findings:
+        budget = "" if one.budget is None else f"budget {one.budget:g}{one.unit and ' ' + one.unit}"
+        verdict = "" if one.budget is None else "ok" if one.met else "MISSED"
+        print(f"{one.figure:>12,.1f} {one.unit:<3} {budget:<16} {verdict:<7} {one.what}")
     return 0
 
 

@@ -39,6 +39,30 @@ GATES = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One figure and its budget in DESIGN section 9; None where there is none."""
+
+    what: str
+    figure: float
+    budget: float | None
+    unit: str
+    more_is_better: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether it is within its budget."""
+        if self.budget is None:
+            return True
+        return self.figure >= self.budget if self.more_is_better else self.figure <= self.budget
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which a share of the values lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
 @contextlib.asynccontextmanager
 async def a_database() -> AsyncIterator[str]:
     """The address of a fresh, migrated database on a server of its own."""

@@ -1,7 +1,8 @@
-"""How many work items a second? Asked for, claimed 50 at a time, finished in batches: the table alone, and the whole
-loop.
+"""How many work items a second does one worker process take, run and write back?
 
-The database is on the same machine with fsync on.
+The step does nothing, so this is the price of the table: asked for 1,000 at a time, claimed as many as there are free
+slots, written back many in one statement. One process, PostgreSQL with fsync on, and beside it the same with four
+processes' worth of loops in one event loop.
 """
 
 from __future__ import annotations
@@ -9,71 +10,53 @@ from __future__ import annotations
 import asyncio
 import time
 
-from bench.ground import a_store
+from bench.ground import Finding, a_database
 
 from interlock.store.tx import Store
-from interlock.store.work import Claim, Finished, WorkRequest, claim_work, finish_work, request_work
+from interlock.store.work import Claim, WorkRequest, request_work
 from interlock.workers.loop import Loop
 
 ITEMS = 20_000
-BATCH = 50
 
 
-async def ask(store: Store) -> float:
-    """Ask for all items, 1,000 a statement. Gives seconds."""
-    began_s = time.perf_counter()
-    async with store.read() as conn:
-        for begin in range(0, ITEMS, 1000):
-            await request_work(conn, [WorkRequest("bench", f"{number:06d}") for number in range(begin, begin + 1000)])
-    return time.perf_counter() - began_s
+async def measure_work(loops: int) -> float:
+    """Items a second."""
+    async with a_database() as url:
+        stores = [await Store.open(url) for _ in range(loops)]
+        done = asyncio.Event()
+        seen = 0
+
+        async def nothing(_: Claim) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == ITEMS:
+                done.set()
+
+        for at in range(0, ITEMS, 1_000):
+            async with stores[0].read() as conn:
+                await request_work(conn, [WorkRequest("bench", str(number)) for number in range(at, at + 1_000)])
+        working = [Loop(store, ["bench"], nothing, slots=64) for store in stores]
+        began = time.perf_counter()
+        tasks = [asyncio.create_task(loop.work()) for loop in working]
+        await done.wait()
+        took_s = time.perf_counter() - began
+        for loop in working:
+            loop.stop()
+        await asyncio.gather(*tasks)
+        for store in stores:
+            await store.close()
+    return ITEMS / took_s
 
 
-async def by_table(store: Store) -> float:
-    """Claim and finish everything on one connection. Gives seconds."""
-    began_s = time.perf_counter()
-    async with store.read() as conn:
-        while claims := await claim_work(conn, ["bench"], items_max=BATCH, owner="bench", lease_s=30.0):
-            await finish_work(conn, [Finished(claim) for claim in claims], owner="bench")
-    return time.perf_counter() - began_s
-
-
-async def by_loop(store: Store) -> float:
-    """The worker's loop with 64 slots and steps that do nothing. Gives seconds."""
-    done = 0
-    over = asyncio.Event()
-
-    async def step(_claim: Claim) -> None:
-        nonlocal done
-        done += 1
-        if done == ITEMS:
-            over.set()
-
-    loop = Loop(store, ["bench"], step, slots=64)
-    began_s = time.perf_counter()
-    working = asyncio.create_task(loop.work())
-    await over.wait()
-    took_s = time.perf_counter() - began_s
-    loop.stop()
-    await working
-    return took_s
-
-
-async def measure() -> dict[str, float]:
-    """What -> items a second."""
-    async with a_store() as store:
-        asked_s = await ask(store)
-        table_s = await by_table(store)
-        await ask(store)
-        loop_s = await by_loop(store)
-    return {"asked for": ITEMS / asked_s, "claimed and finished": ITEMS / table_s, "through the loop": ITEMS / loop_s}
-
-
-def main() -> int:
-    """Print the table."""
-    print(f"work items a second, {ITEMS:,} items, {BATCH} a claim")
-    for what, rate in asyncio.run(measure()).items():
-        print(f"{rate:>10,.0f}  {what}")
-    return 0
+def main() -> list[Finding]:
+    """Print the figures."""
+    print(f"Work items taken, run and written back, of {ITEMS:,} that are due; a second.")
+    found = []
+    for loops in (1, 4):
+        rate = asyncio.run(measure_work(loops))
+        print(f"    {loops} loop{'s' if loops > 1 else ' '}   {rate:>9,.0f}")
+        found.append(Finding(f"work items a second, {loops} loop(s)", rate, None, "/s", more_is_better=True))
+    return found
 
 
 if __name__ == "__main__":

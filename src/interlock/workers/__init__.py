@@ -15,6 +15,7 @@ Source: DESIGN.md section 5; core.md sections 3 and 8.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
@@ -48,6 +49,14 @@ def steps_by_kinds(flow: Flow) -> Mapping[tuple[str, ...], Step]:
     }
 
 
+def collect_less() -> None:
+    """Look for cycles of garbage less often: a round over 10,000 targets makes a million objects, in no cycle, and a
+    fifth of its time went into looking (measured).
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
 async def run_workers(
     store: Store,
     agents: Mapping[str, Agent],
@@ -58,6 +67,7 @@ async def run_workers(
     counts: Counts | None = None,
 ) -> None:
     """Work until `stop` is set; then finish the steps in hand."""
+    collect_less()
     counts = counts or Counts()
     flow = Flow(store, agents, metrics, round_gap_s=settings.round_gap_s)
 
@@ -106,4 +116,4 @@ async def run_workers(
                 raise result
 
 
-__all__ = ["run_workers", "steps_by_kinds"]
+__all__ = ["collect_less", "run_workers", "steps_by_kinds"]
