@@ -15,7 +15,7 @@ from interlock.agents.exec import ExecAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.model.errors import AgentUnavailable, Conflict, Unavailable
 from interlock.model.job import AgentClass, JobStatus, Observation
-from interlock.store.jobs import claim_job
+from interlock.store.jobs import ask_cancel, claim_job, find_flow_job
 from interlock.store.tx import Change, Store
 from tests.store.fleet import APPROVAL, Stepper, a_fleet, a_member, until
 
@@ -58,6 +58,16 @@ async def a_waiting_job(store, stepper, **kwargs):
     job = await fleet.one_job()
     assert (job["status"], job["handover"]) == ("pending", "waiting")
     return fleet
+
+
+async def test_a_job_that_is_cancelled_before_anybody_had_it_does_not_come_again(store, stepper):
+    fleet = await a_waiting_job(store, stepper)
+    async with store.read() as conn:
+        job = await find_flow_job(conn, (await fleet.one_job())["id"])
+    async with fleet.tx() as tx:
+        assert await ask_cancel(tx, job, reason="not today")
+    await stepper.run()
+    assert (await fleet.one_job())["status"] == "cancelled", "its only attempt; a newer version, or a person, goes on"
 
 
 # Undecided facts ------------------------------------------------------------------------------------------------------

@@ -324,6 +324,9 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
     told = {"from": before.value, "to": wanted.value, "source": source}
     takes_away = wanted.terminal and wanted is not JobStatus.SUCCESSFUL
     changes = [Change(Q.set_job_status, row_args), touch(job.deployment_id, takes_away=takes_away)]
+    if wanted.terminal and row["handover"] == Handover.WAITING:
+        # It ended before anybody had it (no such agent, cancelled): that was its attempt, or a round starts it again.
+        changes.append(Change(Q.mark_target, (job.target_id, job.version_id)))
     await tx.record(changes, events=[job.event("job.status_changed", **told)], wakes=[_round(job)])
     return wanted
 
