@@ -13,7 +13,8 @@ from random import Random
 from interlock.decide import decide
 from interlock.decide.codec import decode, encode, in_order
 from interlock.decide.explain import SENTENCES, sentences
-from interlock.decide.facts import Facts, Index
+from interlock.decide.facts import Facts
+from interlock.decide.index import Index
 from interlock.decide.plan import MOVING, Plan, applied
 from interlock.decide.rules import RULES
 from interlock.model.job import Handover

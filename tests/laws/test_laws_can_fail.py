@@ -9,8 +9,9 @@ import pytest
 
 from interlock.decide import codec, explain
 from interlock.decide.candidates import Candidates
-from interlock.decide.facts import Index, ReleaseRef
+from interlock.decide.facts import ReleaseRef
 from interlock.decide.gates import Gates
+from interlock.decide.index import Index
 from interlock.decide.pace import Pace
 from interlock.decide.plan import RolloutState, TargetChange, applied
 from interlock.decide.react import Reactions

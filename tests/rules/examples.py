@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from interlock.decide.facts import Facts, Index
+from interlock.decide.facts import Facts
+from interlock.decide.index import Index
 from interlock.decide.rules import RULE_BY_KIND, parse_rules
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
 from interlock.decide.verdict import Verdict

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from interlock.decide.facts import Freeze, Index
+from interlock.decide.facts import Freeze
+from interlock.decide.index import Index
 from interlock.decide.rules import freeze, parse_rules
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
 from interlock.decide.verdict import WaitsFor

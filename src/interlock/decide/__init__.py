@@ -18,8 +18,9 @@ from datetime import datetime
 
 from interlock.decide import react
 from interlock.decide.candidates import Candidates
-from interlock.decide.facts import Facts, Index
+from interlock.decide.facts import Facts
 from interlock.decide.gates import Asked, Gates
+from interlock.decide.index import Index
 from interlock.decide.pace import MOVES_MAX, Pace
 from interlock.decide.plan import Plan, applied, joined
 from interlock.decide.record import Recorder

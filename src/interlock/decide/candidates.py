@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from interlock.decide.facts import Index, Pin, Target, Version
+from interlock.decide.facts import Pin, Target, Version
+from interlock.decide.index import Index
 from interlock.decide.rules import version_selector
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import guarded

@@ -12,15 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from interlock.decide import gates, pace
+from interlock.decide import gates, rows
 from interlock.decide.rules import RULES
 
 OWN = {
-    "quarantined": "{version} failed here and is in quarantine for this target.",
-    "config_quarantined": "Its new config failed here and is in quarantine for this target.",
-    "config_attempts_used": "Its new config was tried here and is not taken again by itself.",
-    "attempts_used": "{version} was tried here and is not taken again by itself; nothing newer is admitted.",
-    "not_proven": "What it runs, {version}, was never proven here.",
     "job_failed": "The job ended {status}.",
     "newer_version": "A newer version goes first.",
     "pinned": "A pin goes first.",
@@ -30,12 +25,12 @@ OWN = {
     "target_detached": "Its target left the inventory.",
     "slot_taken": "Another move took the last place in {key}.",
 }
-"""Outcomes and the reasons for which moves end, which no rule owns."""
+"""The reasons for which moves end, which no rule owns."""
 
 SENTENCES: Mapping[str, str] = {
     **{code: text for rule in RULES for code, text in rule.REASONS.items()},
     **gates.REASONS,
-    **pace.REASONS,
+    **rows.REASONS,
     **OWN,
 }
 """Reason code -> sentence with named values."""

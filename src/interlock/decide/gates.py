@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from interlock.decide.candidates import DEPLOYABLE, Candidates
-from interlock.decide.facts import Index, Move, Skip, Target, Version
+from interlock.decide.facts import Move, Skip, Target, Version
+from interlock.decide.index import Index
 from interlock.decide.plan import Decision
 from interlock.decide.react import last_outcome, retry_due
 from interlock.decide.record import Recorder

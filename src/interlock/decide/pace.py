@@ -23,8 +23,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from interlock.decide.facts import Index, Job, Move, ReleaseRef, Rollout, Target, Version
+from interlock.decide.facts import Job, Move, ReleaseRef, Rollout, Target, Version
 from interlock.decide.gates import Asked, Asking, Choice, Gates
+from interlock.decide.index import Index
 from interlock.decide.package import shown
 from interlock.decide.plan import (
     JobCancel,
@@ -38,10 +39,11 @@ from interlock.decide.plan import (
     applied,
 )
 from interlock.decide.react import GATING, failures_allowed, failures_of, last_outcome
-from interlock.decide.record import Content, Recorder
+from interlock.decide.record import Recorder
+from interlock.decide.rows import Rows
 from interlock.decide.rules import gradual_rollout, verification
 from interlock.decide.rules.gradual_rollout import Params, offset, order_keys
-from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant, worst
+from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant
 from interlock.model.ids import TargetKey, derived_id
 from interlock.model.job import Handover, JobStatus
 
@@ -57,10 +59,6 @@ PACED: Mapping[str, bool] = {
     "force": False,
 }
 """Kind of move -> whether it waits for its place in a rollout. (Limits shared by deployments are counted at commit.)"""
-
-REASONS = {
-    "round_full": "The round started {moves_max} moves already; the next one follows at once.",
-}
 
 OPERATOR = "an operator may resume, promote or abort the rollout; a newer version ends it"
 
@@ -151,7 +149,9 @@ class Pace:
         plan = self._completed(plan)
         if self._left_over:
             self.recorder.wake((self.now + timedelta(milliseconds=1),))
-        self._write_rows(asked, plan)
+        Rows(self.index, self.recorder, self.gates.candidates).write(
+            asked, plan, paced=self._paced, left_over=self._left_over, moves_max=self.moves_max
+        )
         return plan
 
     # Opening ----------------------------------------------------------------------------------------------------------
@@ -654,97 +654,6 @@ class Pace:
             and version in after.newer_than(after.floor(target))
             for target in targets
         )
-
-    # Words ------------------------------------------------------------------------------------------------------------
-
-    def _write_rows(self, asked: Asked, plan: Plan) -> None:
-        """The short row of every target: where it goes and the first thing that holds it."""
-        starting = {move.target_id: move for move in plan.moves}
-        ending = {end.move_id for end in plan.ends}
-        full = Judged("round", holds(WaitsFor.WAIT, "round_full", moves_max=self.moves_max), Stage.READINESS)
-        words: dict[str, Judged] = {}
-        said: dict[tuple[object, ...], Content] = {}
-        for target_id, asking in asked.by_target.items():
-            move = starting.get(target_id)
-            if move is None and asking.move is not None and asking.move.id not in ending:
-                move = asking.move
-            if asking.choice is None and not asking.held and move is None:
-                judged = self._settled(asking.target, words)
-                self.recorder.row(target_id, self.recorder.content("settled", judged=judged))
-                continue
-            paced = full if target_id in self._left_over else self._paced.get(target_id)
-            kind, version_id = (move.kind, move.version_id) if move is not None else (None, None)
-            key = (id(asking.choice), id(asking.held), id(paced), kind, version_id)
-            content = said.get(key)
-            if content is None:
-                content = said[key] = self._said(asking, move, paced)
-            self.recorder.row(target_id, content)
-        for target, occupying in asked.occupied:
-            content = self.recorder.content("moving", kind=occupying.kind, version_id=occupying.version_id)
-            self.recorder.row(target.id, content)
-
-    def _said(self, asking: Asking, move: Move | None, paced: Judged | None) -> Content:
-        """What a target's row says: where it goes, what holds it, and the trees that this rests on."""
-        choice = asking.choice
-        held = tuple(one.decision for one in asking.held)
-        own = tuple(judged for one in asking.held for judged in one.judged)
-        if paced is not None:
-            own = (paced, *own)
-        if choice is not None:
-            own = (*own, *choice.judged)
-            held = (choice.decision, *held)
-        if move is not None:
-            return self.recorder.content(
-                "moving", kind=move.kind, version_id=move.version_id, judged=own, decisions=held
-            )
-        goes = choice or asking.held[0]
-        unknown = choice is None and (any(one.outcome == "unknown" for one in held) or worst(own) is Outcome.UNKNOWN)
-        return self.recorder.content(
-            "unknown" if unknown else "hold",
-            kind=goes.kind,
-            version_id=goes.version.id,
-            judged=own,
-            decisions=held,
-        )
-
-    def _settled(self, target: Target, shared: dict[str, Judged]) -> tuple[Judged, ...]:
-        """What there is to say about a target that goes nowhere: what happened to it, and who can act."""
-        said = self._outcome_of(target)
-        if said is None:
-            return ()
-        reason, who, tag = said
-        key = f"{reason}:{tag}"
-        if key not in shared:
-            shared[key] = Judged("outcome", holds(WaitsFor.PERSON, reason, who=who, version=tag), Stage.READINESS)
-        return (shared[key],)
-
-    def _outcome_of(self, target: Target) -> tuple[str, str, str] | None:
-        """Reason, who can act and the version it is about; None where all is well."""
-        index, current, good, mark = self.index, target.current, target.good, target.mark
-        quarantines = index.quarantines_by_target.get(target.id, ())
-        anybody = "a newer version, a redeploy or a person"
-        clears = "a newer version; or an operator may clear the quarantine"
-        pin = self.gates.candidates.pin_of(target)
-        if pin is not None and (current is None or current.version_id != pin.version_id):
-            return "attempts_used", "a new pin, or a redeploy", self._tag(pin.version_id)
-        if current is not None and (good is None or good.id != current.id):
-            bad = any(one.version_id == current.version_id for one in quarantines)
-            bad = bad or any(one.config_digest == current.config_digest for one in quarantines)
-            reason = ("rollback_escalated" if good else "no_good_release") if bad else "not_proven"
-            return reason, anybody, self._tag(current.version_id)
-        if pin is None and mark is not None and (current is None or index.is_newer(mark, current.version_id)):
-            if any(one.version_id == mark for one in quarantines):
-                return "quarantined", clears, self._tag(mark)
-            return "attempts_used", anybody, self._tag(mark)
-        if current is not None and target.config_digest not in {None, current.config_digest}:
-            if (target.id, target.config_digest) in index.tried_configs:
-                return "config_attempts_used", anybody, self._tag(current.version_id)
-            return "config_quarantined", clears, self._tag(current.version_id)
-        return None
-
-    def _tag(self, version_id: str) -> str:
-        version = self.index.version_by_id.get(version_id)
-        return version.tag if version else version_id
 
     def _holding(self, asking: Asking) -> dict[str, object]:
         """Which rules took a waiting job back, for the ledger."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from interlock.decide.facts import Index, Target, Version
+from interlock.decide.facts import Target, Version
+from interlock.decide.index import Index
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Judged, instant
 

@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from interlock.decide.facts import Index, Job, Landed, Move, Quarantine, ReleaseRef, Target, Verification
+from interlock.decide.facts import Job, Landed, Move, Quarantine, ReleaseRef, Target, Verification
+from interlock.decide.index import Index
 from interlock.decide.plan import (
     Escalation,
     Landing,

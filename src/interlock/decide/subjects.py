@@ -17,13 +17,13 @@ from interlock.decide.facts import (
     Approval,
     Environment,
     Freeze,
-    Index,
     Landed,
     ReleaseRef,
     Rollout,
     Target,
     Version,
 )
+from interlock.decide.index import Index
 
 
 @dataclass(frozen=True, slots=True)
