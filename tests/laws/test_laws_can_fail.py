@@ -17,6 +17,7 @@ from interlock.decide.plan import RolloutState, TargetChange, applied
 from interlock.decide.react import Reactions
 from interlock.decide.record import Recorder
 from interlock.decide.rules import any_approval
+from interlock.decide.schedule import Schedule
 from interlock.decide.verdict import WaitsFor, holds, passes
 from interlock.model.job import JobStatus
 from interlock.simulate import world as world_module
@@ -85,7 +86,7 @@ def complete_again_and_again(patch):
 
 
 def count_no_place(patch):
-    patch.setattr(Pace, "_count_in_flight", lambda self, given_up: self._all_lanes())
+    patch.setattr(Schedule, "count_in_flight", lambda self, given_up, *, unpaced: self._all_lanes())
 
 
 def lose_a_sentence(patch):

@@ -2,8 +2,7 @@
 
     open       the first round in which a target passes all gates opens its version's rollout there; an older one is
                superseded
-    pace       due times, verified-between, in-flight limits, halts: gradual_rollout's arithmetic over the order of
-               targets
+    pace       which targets of a rollout may start now: `schedule` walks them in order
     fall back  a target that runs nothing yet, and is only paced, takes the newest version that is good beside it
     start      at most `moves_max` moves with their first jobs, and retries that are due; a waiting job that nothing
                admits any more is withdrawn
@@ -11,8 +10,8 @@
 
 A *pace's* hold does not let an older candidate try: the target waits for its slot.
 
-The file is long because these steps share one state, the places that are taken while targets are walked in order: what
-is withdrawn frees a place that another target takes in the same round.
+The file is long because these steps share one state, what starts and what is given up: a job that is withdrawn frees a
+place that another target takes in the same round.
 
 Source: core.md section 4 ("A rollout opens", order, times, verified between, halt).
 """
@@ -20,6 +19,7 @@ Source: core.md section 4 ("A rollout opens", order, times, verified between, ha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -38,13 +38,12 @@ from interlock.decide.plan import (
     RolloutState,
     applied,
 )
-from interlock.decide.react import GATING, failures_allowed, failures_of, last_outcome
+from interlock.decide.react import last_outcome
 from interlock.decide.record import Recorder
 from interlock.decide.rows import Rows
-from interlock.decide.rules import gradual_rollout, verification
-from interlock.decide.rules.gradual_rollout import Params, offset, order_keys
-from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant
-from interlock.model.ids import TargetKey, derived_id
+from interlock.decide.schedule import Schedule
+from interlock.decide.verdict import Judged, instant
+from interlock.model.ids import derived_id
 from interlock.model.job import Handover, JobStatus
 
 MOVES_MAX = 2000
@@ -59,33 +58,6 @@ PACED: Mapping[str, bool] = {
     "force": False,
 }
 """Kind of move -> whether it waits for its place in a rollout. (Limits shared by deployments are counted at commit.)"""
-
-OPERATOR = "an operator may resume, promote or abort the rollout; a newer version ends it"
-
-
-@dataclass(slots=True)
-class Lane:
-    """One gradualRollout rule in one environment, and how many of its targets are in flight."""
-
-    rule_id: str
-    policy_id: str
-    policy_name: str
-    params: Params
-    targets: int = 0
-    in_flight: int = 0
-
-
-@dataclass(slots=True)
-class Walk:
-    """Where a lane stands while the targets of one rollout are walked in order.
-
-    `previous` is the last target that started: when, its position, and whether it is proven. `waiting` says that one
-    before waits for its time already.
-    """
-
-    position: int = -1
-    previous: tuple[datetime, int, bool] | None = None
-    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +92,7 @@ class Pace:
         self._paced: dict[str, Judged] = {}
         self._falls_back: dict[str, Choice | None] = {}
         self._config_rollouts: dict[str, Rollout] = {}
-        self._lanes: dict[str, dict[str | None, tuple[Lane, ...]]] = {}
+        self.schedule = Schedule(index, now)
 
     def admit(self, asked: Asked) -> Plan:
         """Everything that starts, ends or is asked for in this round after the reactions."""
@@ -129,9 +101,9 @@ class Pace:
         self._supersede()
         given_up = {one.target.id for one in asked.by_target.values() if self._gives_up(one) is not None}
         self._start_unpaced(asked, given_up)
-        self._count_in_flight(given_up)
+        self.schedule.count_in_flight(given_up, unpaced={start.target.id for start in self._starts})
         for rollout, choices in self._by_rollout(asked):
-            self._admit_rollout(rollout, choices)
+            self._admit_rollout(rollout, choices, given_up)
         ends, withdrawn_jobs, renewals, retries = self._settle_ours(asked)
         moves, jobs = self._start(asked, frozenset(end.target_id for end in ends))
         plan = Plan(
@@ -256,7 +228,9 @@ class Pace:
         if choice.kind == move.kind and choice.version.id == move.version_id:
             if target.config_digest != move.to_release.config_digest:
                 return "config_changed"
-            blocked = PACED[choice.kind] and self._blocked(self._paced_by(target.environment_id, choice)) is not None
+            blocked = (
+                PACED[choice.kind] and self.schedule.blocked(self._paced_by(target.environment_id, choice)) is not None
+            )
             return "held" if blocked else None
         older = self._fall_back(asking)
         if older is not None and older.version.id == move.version_id:
@@ -274,48 +248,14 @@ class Pace:
             if asking.move is None or target_id in given_up:
                 self._starts.append(Start(asking.target, choice, None))
 
-    def _count_in_flight(self, given_up: set[str]) -> None:
-        """How many places are taken in each lane before this round's targets are walked.
-
-        Counted are all open moves but those that end in this round, and what starts without waiting for a place.
-        """
-        unpaced = {start.target.id for start in self._starts}
-        open_moves = self.index.open_move_by_target
-        for environment_id, lanes_by_set in self._all_lanes().items():
-            for target in self.index.targets_by_environment.get(environment_id, ()):
-                occupied = target.id in open_moves and target.id not in given_up
-                for lane in lanes_by_set.get(target.policy_set, ()):
-                    lane.targets += 1
-                    lane.in_flight += occupied or target.id in unpaced
-            for target in self.index.leaving_by_environment.get(environment_id, ()):
-                for lane in lanes_by_set.get(target.policy_set, ()):
-                    lane.in_flight += target.id in open_moves
-
-    def _all_lanes(self) -> dict[str, dict[str | None, tuple[Lane, ...]]]:
-        """Environment -> policy set -> the lanes that pace its targets; one `Lane` a rule, whatever the sets."""
-        for environment_id in sorted(self.index.facts.environments):
-            lanes: dict[tuple[str, str], Lane] = {}
-            by_set: dict[str | None, tuple[Lane, ...]] = {}
-            here = (
-                *self.index.targets_by_environment.get(environment_id, ()),
-                *self.index.leaving_by_environment.get(environment_id, ()),
-            )
-            for policy_set in {target.policy_set for target in here}:
-                mine = []
-                for policy in self.index.policies_of(policy_set):
-                    for rule in policy.rules:
-                        if isinstance(rule.params, Params) and not policy.observe:
-                            lane = Lane(rule.id, policy.id, policy.name, rule.params)
-                            mine.append(lanes.setdefault((policy.id, rule.id), lane))
-                by_set[policy_set] = tuple(mine)
-            if lanes:
-                self._lanes[environment_id] = by_set
-        return self._lanes
-
-    def _admit_rollout(self, rollout: Rollout, choices: Wanting) -> None:
+    def _admit_rollout(self, rollout: Rollout, choices: Wanting, given_up: AbstractSet[str]) -> None:
         """Admit what may start now; hold the rest, each with what it waits for."""
-        blocked = self._blocked(rollout)
-        order, held = (tuple(choices), dict.fromkeys(choices, blocked)) if blocked else self._walk(rollout, choices)
+        blocked = self.schedule.blocked(rollout)
+        if blocked is not None:
+            order, held = tuple(choices), dict.fromkeys(choices, blocked)
+        else:
+            moves = {target_id: asking.move for target_id, (asking, _) in choices.items()}
+            order, held = self.schedule.walk(rollout, moves, given_up)
         for target_id in order:
             asking, choice = choices[target_id]
             hold = held.get(target_id)
@@ -324,157 +264,6 @@ class Pace:
             else:
                 self._paced[target_id] = hold
                 self._start_fall_back(asking)
-
-    def _blocked(self, rollout: Rollout) -> Judged | None:
-        """Why a rollout starts nothing at all."""
-        failures = failures_of(self.index, rollout.id) - rollout.failures_forgiven
-        allowed = failures_allowed(self.index, rollout.environment_id)
-        waits_on = (f"rollout:{rollout.id}",)
-        verdict = None
-        if rollout.state == "paused":
-            verdict = holds(WaitsFor.PERSON, "rollout_paused", waits_on=waits_on, who=OPERATOR)
-        elif rollout.state == "aborted":
-            verdict = holds(WaitsFor.DENY, "rollout_aborted", waits_on=waits_on, who="a newer version, or a pin")
-        elif rollout.state == "halted" or failures > allowed:
-            verdict = holds(
-                WaitsFor.PERSON,
-                "rollout_halted",
-                waits_on=waits_on,
-                who=OPERATOR,
-                failures=failures,
-                max_failures=allowed,
-            )
-        return Judged(gradual_rollout.kind, verdict, Stage.READINESS) if verdict else None
-
-    def _walk(self, rollout: Rollout, choices: Wanting) -> tuple[tuple[str, ...], dict[str, Judged]]:
-        """The order of the targets, and target id -> why it must wait for its place. Absent: it may start."""
-        lanes_by_set = self._lanes.get(rollout.environment_id)
-        if lanes_by_set is None:
-            return tuple(choices), {}
-        newest = {
-            move.target_id: move
-            for move in self.index.moves_by_rollout.get(rollout.id, ())
-            if move.state not in {"withdrawn", "cancelled"}
-        }
-        walks: dict[int, Walk] = {}
-        order: list[str] = []
-        held: dict[str, Judged] = {}
-        shared: dict[tuple[str, str, str], Judged] = {}
-        for target in self._order(rollout):
-            lanes = lanes_by_set.get(target.policy_set, ())
-            for lane in lanes:
-                walks.setdefault(id(lane), Walk()).position += 1
-            asking, _ = choices.get(target.id, (None, None))
-            move = newest.get(target.id)
-            again = asking is not None and (move is None or not move.open or self._gives_up(asking) is not None)
-            if move is not None and not again:
-                started_at = move.started_at or move.admitted_at
-                proven = move.state in {"succeeded", "failed"}
-                self._step(lanes, walks, started_at, proven=proven or not self._proves(target))
-            elif asking is not None:
-                hold = self._place(rollout, asking, lanes, walks, shared)
-                if hold is not None:
-                    held[target.id] = hold
-                else:
-                    self._take(asking, lanes)
-                    self._step(lanes, walks, self.now, proven=not self._proves(target))
-            if asking is not None:
-                order.append(target.id)
-        return tuple(order), held
-
-    def _step(self, lanes: tuple[Lane, ...], walks: Mapping[int, Walk], started_at: datetime, *, proven: bool) -> None:
-        for lane in lanes:
-            walk = walks[id(lane)]
-            walk.previous = (started_at, walk.position, proven or lane.params.overlap)
-
-    def _take(self, asking: Asking, lanes: tuple[Lane, ...]) -> None:
-        """Take a place; a fall-back that still waits has one already."""
-        if asking.move is None or self._gives_up(asking) is not None:
-            for lane in lanes:
-                lane.in_flight += 1
-
-    def _place(
-        self,
-        rollout: Rollout,
-        asking: Asking,
-        lanes: tuple[Lane, ...],
-        walks: Mapping[int, Walk],
-        shared: dict[tuple[str, str, str], Judged],
-    ) -> Judged | None:
-        """Why a target must wait for its place, if it must."""
-        has_place = asking.move is not None and self._gives_up(asking) is None
-        for lane in lanes:
-            hold = self._check(lane, walks[id(lane)], rollout, shared, has_place=has_place)
-            if hold is not None:
-                return hold
-        return None
-
-    def _check(
-        self,
-        lane: Lane,
-        walk: Walk,
-        rollout: Rollout,
-        shared: dict[tuple[str, str, str], Judged],
-        *,
-        has_place: bool,
-    ) -> Judged | None:
-        """Why the target at the walk's position must wait in this lane, if it must.
-
-        Why:    the next one due is told the exact instant; those behind it the one that the schedule names, which stays
-                the same while others start a little late. So a start rewrites a row or two, and not all of them.
-        """
-        params = lane.params
-        if walk.previous is not None and not walk.previous[2]:
-            return self._waits(lane, shared, "rollout_verifying")
-        taken = lane.in_flight - has_place
-        if params.max_in_flight is not None and taken >= params.max_in_flight:
-            return self._waits(lane, shared, "rollout_in_flight", in_flight=taken, max_in_flight=params.max_in_flight)
-        mine = offset(params, walk.position, targets_at_open=rollout.targets_at_open)
-        due_at = rollout.opened_at + mine
-        if walk.waiting and self.now >= due_at:
-            return self._waits(lane, shared, "rollout_after_previous")
-        if walk.previous is not None and not walk.waiting:
-            started_at, place, _ = walk.previous
-            due_at = max(due_at, started_at + mine - offset(params, place, targets_at_open=rollout.targets_at_open))
-        if self.now >= due_at:
-            return None
-        walk.waiting = True
-        values = {"position": walk.position + 1, "targets": lane.targets, "due_at": instant(due_at)}
-        verdict = Verdict(Outcome.HOLD, "rollout_due_later", values, waits_for=WaitsFor.WAIT, changes_at=due_at)
-        return _of_lane(lane, verdict)
-
-    def _waits(self, lane: Lane, shared: dict[tuple[str, str, str], Judged], reason: str, **values: object) -> Judged:
-        """A hold that many targets share, made once."""
-        key = (lane.policy_id, lane.rule_id, f"{reason}{values}")
-        if key not in shared:
-            waits_on = (f"moves:{self.index.facts.deployment_id}",)
-            verdict = replace(holds(WaitsFor.WAIT, reason, waits_on=waits_on), values=values)
-            shared[key] = _of_lane(lane, verdict)
-        return shared[key]
-
-    def _order(self, rollout: Rollout) -> tuple[Target, ...]:
-        """The environment's targets in the rollout's order.
-
-        Those that joined later stand behind; those that left keep their number.
-        """
-        facts = self.index.facts
-        members = (
-            *self.index.targets_by_environment.get(rollout.environment_id, ()),
-            *self.index.leaving_by_environment.get(rollout.environment_id, ()),
-        )
-        names = [str(TargetKey(one.resource_id, one.environment_id, facts.deployment_id)) for one in members]
-        keys = order_keys(names, rollout.version_id or rollout.change_id)
-        opened_at = rollout.opened_at
-        places = sorted(
-            (max(target.attached_at, opened_at), key, target.id, number)
-            for number, (target, key) in enumerate(zip(members, keys, strict=True))
-        )
-        return tuple(members[number] for _, _, _, number in places)
-
-    def _proves(self, target: Target) -> bool:
-        """Whether a target's move must pass a verification."""
-        rules = self.index.enforced_rules(target.policy_set, verification.kind)
-        return any(isinstance(rule.params, verification.Params) and rule.params.trigger in GATING for rule in rules)
 
     # Falling back -----------------------------------------------------------------------------------------------------
 
@@ -677,11 +466,6 @@ A config rollout that halted ends too once nothing lacks its config: a newer ver
 
 GIVEN_UP = frozenset({"rejected", "failed"})
 """A version with one of these goes nowhere any more; one that is paused keeps its rollouts."""
-
-
-def _of_lane(lane: Lane, verdict: Verdict) -> Judged:
-    ids = (lane.rule_id,) if lane.rule_id else ()
-    return Judged(gradual_rollout.kind, verdict, Stage.READINESS, ids, lane.policy_id, lane.policy_name)
 
 
 def _cancellable(job: Job) -> bool:

@@ -1,0 +1,262 @@
+"""In which order do a rollout's targets go, and which of them may start now?
+
+    order    targets that were attached at the opening by the rule's key, later ones behind; who left keeps a number
+    lane     one gradualRollout rule in one environment: how many of its targets are in flight, and where it stands
+    walk     the targets in order: each has started, may start now, or is told what its place waits for
+    blocked  a rollout that was paused, halted or aborted starts nothing at all
+
+Positions are computed, never stored: the same facts give the same places.
+
+Source: core.md section 4 ("A rollout opens", order, times, verified between, halt).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from interlock.decide.facts import Move, Rollout, Target
+from interlock.decide.index import Index
+from interlock.decide.react import GATING, failures_allowed, failures_of
+from interlock.decide.rules import gradual_rollout, verification
+from interlock.decide.rules.gradual_rollout import Params, offset, order_keys
+from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant
+from interlock.model.ids import TargetKey
+
+OPERATOR = "an operator may resume, promote or abort the rollout; a newer version ends it"
+
+
+@dataclass(slots=True)
+class Lane:
+    """One gradualRollout rule in one environment, and how many of its targets are in flight."""
+
+    rule_id: str
+    policy_id: str
+    policy_name: str
+    params: Params
+    targets: int = 0
+    in_flight: int = 0
+
+
+@dataclass(slots=True)
+class Walk:
+    """Where a lane stands while the targets of one rollout are walked in order.
+
+    `previous` is the last target that started: when, its position, and whether it is proven. `waiting` says that one
+    before waits for its time already.
+    """
+
+    position: int = -1
+    previous: tuple[datetime, int, bool] | None = None
+    waiting: bool = False
+
+
+class Schedule:
+    """The places of one round."""
+
+    def __init__(self, index: Index, now: datetime) -> None:
+        self.index = index
+        self.now = now
+        self._lanes: dict[str, dict[str | None, tuple[Lane, ...]]] = {}
+
+    def count_in_flight(self, given_up: AbstractSet[str], *, unpaced: AbstractSet[str]) -> None:
+        """How many places are taken in each lane before this round's targets are walked.
+
+        Counted are all open moves but those that end in this round (`given_up`, target ids), and what starts without
+        waiting for a place (`unpaced`).
+        """
+        open_moves = self.index.open_move_by_target
+        for environment_id, lanes_by_set in self._all_lanes().items():
+            for target in self.index.targets_by_environment.get(environment_id, ()):
+                occupied = target.id in open_moves and target.id not in given_up
+                for lane in lanes_by_set.get(target.policy_set, ()):
+                    lane.targets += 1
+                    lane.in_flight += occupied or target.id in unpaced
+            for target in self.index.leaving_by_environment.get(environment_id, ()):
+                for lane in lanes_by_set.get(target.policy_set, ()):
+                    lane.in_flight += target.id in open_moves
+
+    def _all_lanes(self) -> dict[str, dict[str | None, tuple[Lane, ...]]]:
+        """Environment -> policy set -> the lanes that pace its targets; one `Lane` a rule, whatever the sets."""
+        for environment_id in sorted(self.index.facts.environments):
+            lanes: dict[tuple[str, str], Lane] = {}
+            by_set: dict[str | None, tuple[Lane, ...]] = {}
+            here = (
+                *self.index.targets_by_environment.get(environment_id, ()),
+                *self.index.leaving_by_environment.get(environment_id, ()),
+            )
+            for policy_set in {target.policy_set for target in here}:
+                mine = []
+                for policy in self.index.policies_of(policy_set):
+                    for rule in policy.rules:
+                        if isinstance(rule.params, Params) and not policy.observe:
+                            lane = Lane(rule.id, policy.id, policy.name, rule.params)
+                            mine.append(lanes.setdefault((policy.id, rule.id), lane))
+                by_set[policy_set] = tuple(mine)
+            if lanes:
+                self._lanes[environment_id] = by_set
+        return self._lanes
+
+    def blocked(self, rollout: Rollout) -> Judged | None:
+        """Why a rollout starts nothing at all."""
+        failures = failures_of(self.index, rollout.id) - rollout.failures_forgiven
+        allowed = failures_allowed(self.index, rollout.environment_id)
+        waits_on = (f"rollout:{rollout.id}",)
+        verdict = None
+        if rollout.state == "paused":
+            verdict = holds(WaitsFor.PERSON, "rollout_paused", waits_on=waits_on, who=OPERATOR)
+        elif rollout.state == "aborted":
+            verdict = holds(WaitsFor.DENY, "rollout_aborted", waits_on=waits_on, who="a newer version, or a pin")
+        elif rollout.state == "halted" or failures > allowed:
+            verdict = holds(
+                WaitsFor.PERSON,
+                "rollout_halted",
+                waits_on=waits_on,
+                who=OPERATOR,
+                failures=failures,
+                max_failures=allowed,
+            )
+        return Judged(gradual_rollout.kind, verdict, Stage.READINESS) if verdict else None
+
+    def walk(
+        self, rollout: Rollout, wanting: Mapping[str, Move | None], given_up: AbstractSet[str]
+    ) -> tuple[tuple[str, ...], dict[str, Judged]]:
+        """The order of the targets that want to start, and target id -> why it must wait. Absent: it may start.
+
+        Takes: `wanting`: target id -> its move that still waits to be handed over, if it has one; `given_up` are the
+               targets whose move ends in this round.
+        """
+        lanes_by_set = self._lanes.get(rollout.environment_id)
+        if lanes_by_set is None:
+            return tuple(wanting), {}
+        newest = {
+            move.target_id: move
+            for move in self.index.moves_by_rollout.get(rollout.id, ())
+            if move.state not in {"withdrawn", "cancelled"}
+        }
+        walks: dict[int, Walk] = {}
+        order: list[str] = []
+        held: dict[str, Judged] = {}
+        shared: dict[tuple[str, str, str], Judged] = {}
+        for target in self._order(rollout):
+            lanes = lanes_by_set.get(target.policy_set, ())
+            for lane in lanes:
+                walks.setdefault(id(lane), Walk()).position += 1
+            asks = target.id in wanting
+            move = newest.get(target.id)
+            again = asks and (move is None or not move.open or target.id in given_up)
+            if move is not None and not again:
+                started_at = move.started_at or move.admitted_at
+                proven = move.state in {"succeeded", "failed"}
+                self._step(lanes, walks, started_at, proven=proven or not self._proves(target))
+            elif asks:
+                has_place = wanting[target.id] is not None and target.id not in given_up
+                hold = self._place(rollout, lanes, walks, shared, has_place=has_place)
+                if hold is not None:
+                    held[target.id] = hold
+                else:
+                    if not has_place:
+                        self._take(lanes)
+                    self._step(lanes, walks, self.now, proven=not self._proves(target))
+            if asks:
+                order.append(target.id)
+        return tuple(order), held
+
+    def _step(self, lanes: tuple[Lane, ...], walks: Mapping[int, Walk], started_at: datetime, *, proven: bool) -> None:
+        for lane in lanes:
+            walk = walks[id(lane)]
+            walk.previous = (started_at, walk.position, proven or lane.params.overlap)
+
+    def _take(self, lanes: tuple[Lane, ...]) -> None:
+        for lane in lanes:
+            lane.in_flight += 1
+
+    def _place(
+        self,
+        rollout: Rollout,
+        lanes: tuple[Lane, ...],
+        walks: Mapping[int, Walk],
+        shared: dict[tuple[str, str, str], Judged],
+        *,
+        has_place: bool,
+    ) -> Judged | None:
+        """Why a target must wait for its place, if it must. A fall-back that still waits has one already."""
+        for lane in lanes:
+            hold = self._check(lane, walks[id(lane)], rollout, shared, has_place=has_place)
+            if hold is not None:
+                return hold
+        return None
+
+    def _check(
+        self,
+        lane: Lane,
+        walk: Walk,
+        rollout: Rollout,
+        shared: dict[tuple[str, str, str], Judged],
+        *,
+        has_place: bool,
+    ) -> Judged | None:
+        """Why the target at the walk's position must wait in this lane, if it must.
+
+        Why:    the next one due is told the exact instant; those behind it the one that the schedule names, which stays
+                the same while others start a little late. So a start rewrites a row or two, and not all of them.
+        """
+        params = lane.params
+        if walk.previous is not None and not walk.previous[2]:
+            return self._waits(lane, shared, "rollout_verifying")
+        taken = lane.in_flight - has_place
+        if params.max_in_flight is not None and taken >= params.max_in_flight:
+            return self._waits(lane, shared, "rollout_in_flight", in_flight=taken, max_in_flight=params.max_in_flight)
+        mine = offset(params, walk.position, targets_at_open=rollout.targets_at_open)
+        due_at = rollout.opened_at + mine
+        if walk.waiting and self.now >= due_at:
+            return self._waits(lane, shared, "rollout_after_previous")
+        if walk.previous is not None and not walk.waiting:
+            started_at, place, _ = walk.previous
+            due_at = max(due_at, started_at + mine - offset(params, place, targets_at_open=rollout.targets_at_open))
+        if self.now >= due_at:
+            return None
+        walk.waiting = True
+        values = {"position": walk.position + 1, "targets": lane.targets, "due_at": instant(due_at)}
+        verdict = Verdict(Outcome.HOLD, "rollout_due_later", values, waits_for=WaitsFor.WAIT, changes_at=due_at)
+        return _of_lane(lane, verdict)
+
+    def _waits(self, lane: Lane, shared: dict[tuple[str, str, str], Judged], reason: str, **values: object) -> Judged:
+        """A hold that many targets share, made once."""
+        key = (lane.policy_id, lane.rule_id, f"{reason}{values}")
+        if key not in shared:
+            waits_on = (f"moves:{self.index.facts.deployment_id}",)
+            verdict = replace(holds(WaitsFor.WAIT, reason, waits_on=waits_on), values=values)
+            shared[key] = _of_lane(lane, verdict)
+        return shared[key]
+
+    def _order(self, rollout: Rollout) -> tuple[Target, ...]:
+        """The environment's targets in the rollout's order.
+
+        Those that joined later stand behind; those that left keep their number.
+        """
+        facts = self.index.facts
+        members = (
+            *self.index.targets_by_environment.get(rollout.environment_id, ()),
+            *self.index.leaving_by_environment.get(rollout.environment_id, ()),
+        )
+        names = [str(TargetKey(one.resource_id, one.environment_id, facts.deployment_id)) for one in members]
+        keys = order_keys(names, rollout.version_id or rollout.change_id)
+        opened_at = rollout.opened_at
+        places = sorted(
+            (max(target.attached_at, opened_at), key, target.id, number)
+            for number, (target, key) in enumerate(zip(members, keys, strict=True))
+        )
+        return tuple(members[number] for _, _, _, number in places)
+
+    def _proves(self, target: Target) -> bool:
+        """Whether a target's move must pass a verification."""
+        rules = self.index.enforced_rules(target.policy_set, verification.kind)
+        return any(isinstance(rule.params, verification.Params) and rule.params.trigger in GATING for rule in rules)
+
+
+def _of_lane(lane: Lane, verdict: Verdict) -> Judged:
+    ids = (lane.rule_id,) if lane.rule_id else ()
+    return Judged(gradual_rollout.kind, verdict, Stage.READINESS, ids, lane.policy_id, lane.policy_name)
