@@ -82,6 +82,40 @@ def test_it_obliges_to_so_many_approvals():
     assert (obligation.kind, obligation.values) == ("approvals", {"minimum": 2})
 
 
+LEADS = {"anyApproval": {"minApprovals": 1, "approverGroup": "leads"}}
+
+
+def test_only_the_yes_of_the_group_counts_and_the_no_of_anybody():
+    world = a_world()
+    world.say("bob", "approved", "v1", "production", groups=["developers"])
+    held = judged(world, LEADS, "v1", "production")
+    assert (held.reason, held.values["given"], held.who) == ("approval_missing", 0, "members of leads")
+    assert held.obligations[0].values == {"minimum": 1, "group": "leads"}
+    assert "group:leads" in held.waits_on
+    world.say("eve", "approved", "v1", "production", groups=["leads", "developers"])
+    assert judged(world, LEADS, "v1", "production").values["by"] == ["eve"]
+    world.say("bob", "rejected", "v1", "production")
+    assert judged(world, LEADS, "v1", "production").reason == "rejected"
+
+
+def test_a_yes_runs_out_and_says_when():
+    rule = {"anyApproval": {"minApprovals": 2, "expiresAfterHours": 24}}
+    world = a_world()
+    world.say("bob", "approved", "v1", "production")
+    first = world.now
+    assert judged(world, rule, "v1", "production").changes_at == first + timedelta(hours=24)
+    world.advance(timedelta(hours=20))
+    world.say("eve", "approved", "v1", "production")
+    assert judged(world, rule, "v1", "production").changes_at == first + timedelta(hours=24)
+    world.now = first + timedelta(hours=24, seconds=-1)
+    assert judged(world, rule, "v1", "production").passes
+    world.now = first + timedelta(hours=24)
+    gone = judged(world, rule, "v1", "production")
+    assert (gone.reason, gone.values["by"]) == ("approval_missing", ["eve"])
+    world.say("bob", "approved", "v1", "production")
+    assert judged(world, rule, "v1", "production").passes
+
+
 # freeze ---------------------------------------------------------------------------------------------------------------
 
 

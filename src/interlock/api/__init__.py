@@ -29,6 +29,7 @@ from interlock.api import (
     deployments,
     environments,
     freezes,
+    groups,
     health,
     jobs,
     ledger,
@@ -68,6 +69,7 @@ NOUNS = (
     rollouts,
     freezes,
     members,
+    groups,
     ledger,
 )
 """Every file of this package that has a router; a path that two of them match belongs to the first."""

@@ -127,7 +127,12 @@ async def answer_request(here: InWorkspace, requestId: str, body: AnswerBody) ->
 
 def render_request(request: ApprovalRequest) -> Wire:
     """A request on the wire, with the latest word of each person."""
-    return {
+    return present(
+        group=request.group,
+        authorExcluded=True if request.authors_excluded else None,
+        expiresAfterHours=None if request.lasts_s is None else request.lasts_s / 3600,
+        configDigests=None if request.config_digests is None else list(request.config_digests),
+    ) | {
         "id": request.id,
         "status": request.status,
         "deployment": {"id": request.deployment_id, "name": request.deployment},

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "freeze": ("interlock.cli.freeze:freeze", "Stop every hand-over, from now on."),
     "thaw": ("interlock.cli.thaw:thaw", "End a freeze."),
     "ledger": ("interlock.cli.ledger:ledger", "Show what happened, in order."),
+    "group": ("interlock.cli.group:group", "List groups of people, or say who is in one."),
     "keys": ("interlock.cli.keys:keys", "Make API keys for people and machines."),
     "api": ("interlock.cli.api:api", "Run API and console on a shared database."),
     "worker": ("interlock.cli.worker:worker", "Run a worker on a shared database."),

@@ -286,6 +286,18 @@ class Client:
 
     # People -----------------------------------------------------------------------------------------------------------
 
+    def list_groups(self) -> Iterator[Wire]:
+        """The groups of people, by name."""
+        return self.calls.items(self._in("groups"))
+
+    def put_group(self, name: str, members: Sequence[str]) -> Wire:
+        """Make a group, or say anew who is in it."""
+        return self._write("PUT", self._in("groups", name), {"members": list(members)})
+
+    def delete_group(self, name: str) -> Wire:
+        """End a group."""
+        return self._write("DELETE", self._in("groups", name))
+
     def create_key(self, *, user: str, role: str, name: str = "") -> Wire:
         """Make a key for a user of this workspace, who is created when new: `key` is shown this once."""
         return self._write("POST", self._in("keys"), {"user": user, "role": role, "name": name})

@@ -182,12 +182,18 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """The latest word of one person on one version in one environment: approved or rejected."""
+    """The latest word of one person on one version in one environment: approved or rejected.
+
+    Takes: `groups` are the names of the groups that the person is in now. `config_digests` are the resolved configs
+           that the word was given for, where a change of config was asked about; None: the version itself.
+    """
 
     principal_id: str
     name: str
     verdict: str
     given_at: datetime
+    groups: frozenset[str] = frozenset()
+    config_digests: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,14 @@ ASKED: Mapping[str, frozenset[str]] = {
 }
 """Kind of move -> the gates it asks. Paces are in `pace.PACED`."""
 
+
+def asks(kind: str, rule: Rule) -> bool:
+    """Whether a kind of move asks a gate: by the table, and by what the rule itself applies to."""
+    if kind == "config":
+        return rule.kind in ASKED[kind] or (rule.kind in ASKED["forward"] and rule.applies_to != "version")
+    return rule.kind in ASKED[kind] and rule.applies_to != "config"
+
+
 STATUS_ASKED = frozenset({"pin", "retry"})
 """Kinds of move that ask for the version's status here; for `forward` a version that is not ready is no candidate."""
 
@@ -120,11 +128,12 @@ class Asking:
 class Asked:
     """The answers of one round.
 
-    `judgements`: (environment, policy set) -> the newest version that only a person holds, and what is missing.
+    `judgements`: (environment, policy set, kind of move) -> the newest version that only a person holds, and what is
+    missing.
     """
 
     by_target: dict[str, Asking] = field(default_factory=dict)
-    judgements: dict[tuple[str, str], tuple[Version, tuple[Judged, ...]]] = field(default_factory=dict)
+    judgements: dict[tuple[str, str, str], tuple[Version, tuple[Judged, ...]]] = field(default_factory=dict)
     occupied: list[tuple[Target, Move]] = field(default_factory=list)
 
 
@@ -197,7 +206,7 @@ class Gates:
         joint: dict[tuple[str, bool], list[tuple[Rule, Policy]]] = {}
         for policy in self.index.policies_of(policy_set):
             for rule in policy.rules:
-                if rule.kind not in asked or SCOPES[rule.kind] != "EnvironmentVersion":
+                if not asks(kind, rule) or SCOPES[rule.kind] != "EnvironmentVersion":
                     continue
                 module = RULE_BY_KIND[rule.kind]
                 if getattr(module, "joint", False):
@@ -303,7 +312,7 @@ class Gates:
         if self._target_freezes and freeze.kind in ASKED[kind]:
             found.append(Judged(freeze.kind, guarded(freeze.evaluate, subject, self.now), freeze.stage))
         for rule, policy in rules:
-            if rule.kind in ASKED[kind]:
+            if asks(kind, rule):
                 module = RULE_BY_KIND[rule.kind]
                 verdict = guarded(module.evaluate, subject, rule.params, self.now)
                 one = Judged(rule.kind, verdict, module.stage, (rule.id,), policy.id, policy.name, policy.observe)
@@ -333,7 +342,7 @@ class Gates:
         """A target that nothing occupies goes for a version, else for its config, else nowhere."""
         choice, held = self.forward(target, asked)
         if choice is None:
-            config = self._config(target)
+            config = self._config(target, asked)
             if isinstance(config, Choice):
                 choice = config
             elif config is not None:
@@ -364,7 +373,7 @@ class Gates:
             if isinstance(answer, Choice):
                 return answer, tuple(held)
             held.append(answer)
-            self._note_judgement(target, version, bars, asked)
+            self._note_judgement(answer, target, bars, asked)
         return None, tuple(held)
 
     def _judged(self, target: Target, version: Version, kind: str) -> tuple[Choice | Held, tuple[Judged, ...]]:
@@ -379,19 +388,20 @@ class Gates:
             return Held(kind, version, shared.decision, own), bars
         return Choice(kind, version, shared.decision, own), ()
 
-    def _note_judgement(self, target: Target, version: Version, bars: tuple[Judged, ...], asked: Asked) -> None:
+    def _note_judgement(self, held: Held, target: Target, bars: tuple[Judged, ...], asked: Asked) -> None:
         """Remember that only a person holds this version here: the newest such version of an environment."""
+        version = held.version
         if any(one.stage is not Stage.JUDGEMENT and one.kind not in ASKED_AHEAD for one in bars):
             return
         missing = tuple(one for one in bars if one.verdict.reason == "approval_missing")
         if not missing or any(one.verdict.reason == "rejected" for one in bars):
             return
-        key = (target.environment_id, target.policy_set or "")
+        key = (target.environment_id, target.policy_set or "", "config" if held.kind == "config" else "version")
         known = asked.judgements.get(key)
         if known is None or known[0].age_key < version.age_key:
             asked.judgements[key] = (version, missing)
 
-    def _config(self, target: Target) -> Choice | Held | None:
+    def _config(self, target: Target, asked: Asked) -> Choice | Held | None:
         """The same version with another resolved config, if that is what the target lacks."""
         if not self.index.drifts(target) or target.current is None:
             return None
@@ -400,7 +410,9 @@ class Gates:
         version = self.index.version_by_id.get(target.current.version_id)
         if version is None:
             return None
-        answer, _ = self._judged(target, version, "config")
+        answer, bars = self._judged(target, version, "config")
+        if isinstance(answer, Held):
+            self._note_judgement(answer, target, bars, asked)
         return answer
 
     def choose(self, target: Target, version: Version) -> Choice | None:

@@ -120,6 +120,16 @@ class Index:
         taken = (current.version_id, None) if quarantine.version_id else (None, current.config_digest)
         return proven and taken == (quarantine.version_id, quarantine.config_digest)
 
+    @cached_property
+    def lacking_by_environment_version(self) -> dict[tuple[str, str], frozenset[str]]:
+        """(environment id, version id) -> the resolved configs that targets lack which run that version there."""
+        found: dict[tuple[str, str], set[str]] = {}
+        for target in self.facts.targets.values():
+            if target.current is not None and target.config_digest is not None and self.drifts(target):
+                key = (target.environment_id, target.current.version_id)
+                found.setdefault(key, set()).add(target.config_digest)
+        return {key: frozenset(digests) for key, digests in found.items()}
+
     # Rollouts and moves -----------------------------------------------------------------------------------------------
 
     @cached_property

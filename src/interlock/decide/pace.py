@@ -42,6 +42,7 @@ from interlock.decide.react import last_outcome
 from interlock.decide.record import Recorder
 from interlock.decide.rows import Rows
 from interlock.decide.schedule import Schedule
+from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Judged, instant
 from interlock.model.ids import derived_id
 from interlock.model.job import Handover, JobStatus
@@ -392,24 +393,52 @@ class Pace:
         return choice is not None and self.index.is_newer(choice.version.id, move.version_id)
 
     def _requests(self, asked: Asked) -> list[NewRequest]:
-        """The people to ask: once per change, environment and minimum."""
+        """The people to ask: once per change, environment, group and minimum."""
         requests: dict[str, NewRequest] = {}
-        for (environment_id, _), (version, missing) in sorted(asked.judgements.items(), key=lambda one: one[0]):
-            minimum = max(int(str(one.verdict.values["minimum"])) for one in missing)
-            request_id = derived_id("approval-request", version.change_id, environment_id, str(minimum))
-            if request_id in self.index.facts.requests or request_id in requests:
-                continue
-            names = sorted({one.policy_name for one in missing if one.policy_name})
-            requests[request_id] = NewRequest(
-                id=request_id,
-                change_id=version.change_id,
-                environment_id=environment_id,
-                version_id=version.id,
-                minimum=minimum,
-                why=f"policy {', '.join(names)} asks for {minimum} approval{'s' if minimum > 1 else ''}",
-                shown=shown(self.index, environment_id, version, missing),
-            )
+        for (environment_id, _, kind), (version, missing) in sorted(asked.judgements.items(), key=lambda one: one[0]):
+            subject = EnvironmentVersion(self.index, self.index.facts.environments[environment_id], version, kind)
+            configs = tuple(sorted(subject.lacking_configs)) if kind == "config" else None
+            for group in sorted({str(one.verdict.values.get("group", "")) for one in missing}):
+                of_group = tuple(one for one in missing if one.verdict.values.get("group", "") == group)
+                request = self._request(environment_id, version, of_group, group, configs)
+                if request.id not in self.index.facts.requests:
+                    requests.setdefault(request.id, request)
         return list(requests.values())
+
+    def _request(
+        self,
+        environment_id: str,
+        version: Version,
+        missing: tuple[Judged, ...],
+        group: str,
+        configs: tuple[str, ...] | None,
+    ) -> NewRequest:
+        """What one group of people is asked."""
+        minimum = max(int(str(one.verdict.values["minimum"])) for one in missing)
+        names = sorted({one.policy_name for one in missing if one.policy_name})
+        lives = [float(str(one.verdict.values["lasts_s"])) for one in missing if "lasts_s" in one.verdict.values]
+        of_whom = f" of the group {group}" if group else ""
+        about = "" if configs is None else " for a change of config"
+        return NewRequest(
+            id=derived_id(
+                "approval-request",
+                version.change_id,
+                environment_id,
+                str(minimum),
+                *([group] if group or configs is not None else []),
+                *(configs or ()),
+            ),
+            change_id=version.change_id,
+            environment_id=environment_id,
+            version_id=version.id,
+            minimum=minimum,
+            why=f"policy {', '.join(names)} asks for {minimum} approval{'s' if minimum > 1 else ''}{of_whom}{about}",
+            shown=shown(self.index, environment_id, version, missing, configs=configs),
+            group=group or None,
+            authors_excluded=any(bool(one.verdict.values.get("author_excluded")) for one in missing),
+            lasts_s=min(lives, default=None),
+            config_digests=configs,
+        )
 
     # Completing -------------------------------------------------------------------------------------------------------
 

@@ -20,10 +20,22 @@ from interlock.decide.verdict import Judged, instant
 TARGETS_SHOWN_MAX = 100
 
 
-def shown(index: Index, environment_id: str, version: Version, missing: Sequence[Judged]) -> Mapping[str, object]:
-    """The package for one version into one environment, as plain JSON in a stable order."""
+def shown(
+    index: Index,
+    environment_id: str,
+    version: Version,
+    missing: Sequence[Judged],
+    *,
+    configs: tuple[str, ...] | None = None,
+) -> Mapping[str, object]:
+    """The package for one version into one environment, as plain JSON in a stable order.
+
+    Takes: `configs` are the resolved configs that targets would take, where only their config is to change.
+    """
     environment = index.facts.environments[environment_id]
     targets = index.targets_by_environment.get(environment_id, ())
+    if configs is not None:
+        targets = tuple(one for one in targets if one.config_digest in configs and index.drifts(one))
     subject = EnvironmentVersion(index, environment, version, "forward")
     return {
         "deployment": index.facts.deployment_name,
@@ -39,10 +51,12 @@ def shown(index: Index, environment_id: str, version: Version, missing: Sequence
                 "ruleId": ",".join(one.rule_ids),
                 "policy": one.policy_name,
                 "minimum": one.verdict.values.get("minimum"),
+                **({"group": one.verdict.values["group"]} if "group" in one.verdict.values else {}),
             }
             for one in missing
         ],
         "rollback": _back(index, targets),
+        **({"configs": list(configs)} if configs is not None else {}),
     }
 
 

@@ -123,7 +123,11 @@ class NewVerification:
 
 @dataclass(frozen=True, slots=True)
 class NewRequest:
-    """A person is asked. `shown` is what is put before them, plain JSON."""
+    """A person is asked. `shown` is what is put before them, plain JSON.
+
+    Takes: `group`: only its members' words count. `lasts_s`: a yes counts so long. `config_digests`: the resolved
+           configs that are asked about, where a change of config is.
+    """
 
     id: str
     change_id: str
@@ -132,6 +136,10 @@ class NewRequest:
     minimum: int
     why: str
     shown: Mapping[str, object]
+    group: str | None = None
+    authors_excluded: bool = False
+    lasts_s: float | None = None
+    config_digests: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,9 +48,22 @@ class EnvironmentVersion:
 
     @property
     def approvals(self) -> tuple[Approval, ...]:
-        """The latest word of each person, oldest first. Reads `approvals_by_version_environment`."""
-        found = self.index.facts.approvals_by_version_environment.get((self.version.id, self.environment.id), ())
+        """The latest word of each person, oldest first, on the version; for a change of config, on those configs.
+
+        Reads `approvals_by_version_environment`; for a change of config `targets` and `quarantines` as well.
+        """
+        words = self.index.facts.approvals_by_version_environment.get((self.version.id, self.environment.id), ())
+        if self.kind == "config":
+            lacking = self.lacking_configs
+            found = [word for word in words if word.config_digests is not None and word.config_digests >= lacking]
+        else:
+            found = [word for word in words if word.config_digests is None]
         return tuple(sorted(found, key=lambda one: (one.given_at, one.principal_id)))
+
+    @property
+    def lacking_configs(self) -> frozenset[str]:
+        """The resolved configs that targets lack which run this version here. Reads `targets`, `quarantines`."""
+        return self.index.lacking_by_environment_version.get((self.environment.id, self.version.id), frozenset())
 
     @property
     def freezes(self) -> tuple[Freeze, ...]:
@@ -90,7 +103,7 @@ class EnvironmentVersion:
     def rejections_in(self, environment: Environment) -> tuple[Approval, ...]:
         """Who says no to this version there. Reads `approvals_by_version_environment`."""
         words = self.index.facts.approvals_by_version_environment.get((self.version.id, environment.id), ())
-        return tuple(word for word in words if word.verdict == "rejected")
+        return tuple(word for word in words if word.verdict == "rejected" and word.config_digests is None)
 
     def rollout_in(self, environment: Environment) -> Rollout | None:
         """This version's rollout there, if one was ever opened. Reads `rollouts`."""

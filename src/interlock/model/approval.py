@@ -42,7 +42,9 @@ class ApprovalRequest:
 
     Takes: `status` is open, approved (enough people said yes), rejected (somebody says no) or superseded (a newer
            request stands for the same deployment and environment, or the version is no longer ready). `words` are
-           `{principalId, name, verdict, comment, shownDigest, givenAt}`, oldest first.
+           `{principalId, name, verdict, comment, shownDigest, givenAt}`, oldest first. `group`: only its members'
+           yes counts; `lasts_s`: a yes counts so long; `config_digests`: the resolved configs that are asked about,
+           None for the version itself.
     """
 
     id: str
@@ -55,7 +57,10 @@ class ApprovalRequest:
     version: str
     change_id: str
     minimum: int
-    group_id: str | None
+    group: str | None
+    authors_excluded: bool
+    lasts_s: float | None
+    config_digests: Sequence[str] | None
     why: str
     shown: Mapping[str, Any]
     shown_digest: str

@@ -98,6 +98,9 @@ KINDS: dict[str, str] = {
     "member.added": "A principal has a role in a workspace.",
     "member.changed": "A member has another role.",
     "member.removed": "A principal is no longer a member.",
+    "group.created": "People who are asked together have a name.",
+    "group.changed": "Somebody joined or left a group.",
+    "group.deleted": "A group is gone; a rule that names it waits.",
     # Targets and rollouts
     "target.attached": "A deployment, an environment and a resource met: there is something to release to.",
     "target.detached": "A target no longer matches; what runs there is left alone.",

@@ -21,7 +21,8 @@ class Rule:
     """One rule as it was read.
 
     Takes: `params` is the Params dataclass of the module with this `kind` (the wire's word). `wire` is the rule's
-           object as the client wrote it under that word, from which it can be read again.
+           object as the client wrote it under that word, from which it can be read again. `applies_to` are the kinds
+           of move that a gate is asked about beyond the table of core.md 4: `version`, `config` or `both`.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Rule:
     policy_id: str = ""
     first_stored_at: datetime | None = None
     wire: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    applies_to: str = "version"
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,16 +201,28 @@ class World:
         if version.status == "rejected" and status == "ready":
             self._forget_marks(target.id for target in self.facts.targets.values() if target.mark == version.id)
 
-    def say(self, person: str, verdict: str, tag: str, environment: str) -> None:
-        """A person approves, rejects, or withdraws what they said."""
+    def say(
+        self,
+        person: str,
+        verdict: str,
+        tag: str,
+        environment: str,
+        *,
+        groups: Iterable[str] = (),
+        config_digests: Iterable[str] | None = None,
+    ) -> None:
+        """A person, who is in some groups, approves, rejects, or withdraws what they said."""
+        about = None if config_digests is None else frozenset(config_digests)
         self._tick()
         key = (self.version(tag).id, self.environment(environment).id)
         principal_id = derived_id("principal", person)
         words = [
-            one for one in self.facts.approvals_by_version_environment.get(key, ()) if one.principal_id != principal_id
+            one
+            for one in self.facts.approvals_by_version_environment.get(key, ())
+            if (one.principal_id, one.config_digests) != (principal_id, about)
         ]
         if verdict in {"approved", "rejected"}:
-            words.append(Approval(principal_id, person, verdict, self.now))
+            words.append(Approval(principal_id, person, verdict, self.now, frozenset(groups), about))
         approvals = {**self.facts.approvals_by_version_environment, key: tuple(words)}
         if not words:
             del approvals[key]

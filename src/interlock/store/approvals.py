@@ -130,11 +130,16 @@ async def _say(
     digest: str | None,
     comment: str | None,
 ) -> None:
-    before = await tx.conn.fetchrow(Q.find_word, version_id, environment_id, principal_id)
+    before = await tx.conn.fetchrow(Q.find_word, version_id, environment_id, principal_id, request_id)
     standing = before["verdict"] if before else None
     if verdict == "withdrawn" and standing not in {"approved", "rejected"}:
         raise Conflict("You have given no answer that could be withdrawn.", code="NOTHING_TO_WITHDRAW")
-    if before is not None and standing == verdict and digest in {None, before["shown_digest"]}:
+    if (
+        before is not None
+        and standing == verdict
+        and digest in {None, before["shown_digest"]}
+        and not before["ran_out"]
+    ):
         return
     approval_id = new_id()
     row = (

@@ -273,7 +273,17 @@ def _approvals(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Approval, ...
     return {
         key: tuple(
             sorted(
-                (Approval(row["principal_id"], row["name"], row["verdict"], row["given_at"]) for row in group),
+                (
+                    Approval(
+                        row["principal_id"],
+                        row["name"],
+                        row["verdict"],
+                        row["given_at"],
+                        frozenset(row["groups"]),
+                        None if row["config_digests"] is None else frozenset(row["config_digests"]),
+                    )
+                    for row in group
+                ),
                 key=lambda one: (one.given_at, one.principal_id),
             )
         )

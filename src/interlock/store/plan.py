@@ -414,6 +414,10 @@ def _verifications(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Ch
             [one.why for one in asked],
             [dict(one.shown) for one in asked],
             [digest(dict(one.shown)) for one in asked],
+            [one.group for one in asked],
+            [one.authors_excluded for one in asked],
+            [one.lasts_s for one in asked],
+            [None if one.config_digests is None else f"{{{','.join(one.config_digests)}}}" for one in asked],
         )
         changes.append(Change(Q.insert_requests, (*owner, now, *columns_a)))
     return changes
@@ -573,6 +577,8 @@ def _request_event(tell: _Telling, asked: NewRequest) -> Event:
         "environment": environment.name,
         "version": tell.tags.get(asked.version_id, asked.version_id),
         "minimum": asked.minimum,
+        **({"group": asked.group} if asked.group else {}),
+        **({"configs": len(asked.config_digests)} if asked.config_digests is not None else {}),
     }
     refs = (
         Ref("deployment", tell.facts.deployment_id),

@@ -49,6 +49,12 @@ KINDS = tuple(rule.kind for rule in RULES if hasattr(rule, "parse"))
 """The kinds that a policy may carry."""
 
 ENVELOPE = frozenset({"id", "createdAt", "policyId"})
+
+ALWAYS_ASKED = frozenset({"freeze", "deploymentWindow"})
+"""Gates that a change of config is asked about in any case; every other one takes `appliesTo`."""
+
+APPLIES_TO = ("version", "config", "both")
+"""What a gate's `appliesTo` may say: it is asked about new versions (default), changes of config, or both."""
 RULES_MAX = 50
 
 
@@ -92,7 +98,11 @@ def _parse_rule(body: object, where: str) -> Rule:
         found = " and ".join(given) if given else "none"
         raise refusal([FieldError(where, f"must have exactly one rule kind, it has {found}")])
     kind = given[0]
+    module = RULE_BY_KIND[kind]
     fields = Fields(body[kind], f"{where}.{kind}")
-    params = RULE_BY_KIND[kind].parse(fields)
+    applies_to = "version"
+    if module.shape == "gate" and kind not in ALWAYS_ASKED:
+        applies_to = fields.choice("appliesTo", allowed=APPLIES_TO, default="version")
+    params = module.parse(fields)
     fields.done()
-    return Rule(id=str(body.get("id") or ""), kind=kind, params=params, wire=body[kind])
+    return Rule(id=str(body.get("id") or ""), kind=kind, params=params, wire=body[kind], applies_to=applies_to)

@@ -8,13 +8,23 @@ rules:
   - anyApproval:
       minApprovals: 1
       allowSelfApproval: false   # ours; default true
+      approverGroup: sre-leads   # ours; only its members' yes counts (default: anybody who may approve)
+      expiresAfterHours: 72      # ours; a yes counts so long (default: for ever)
+      appliesTo: both            # ours; version (default), config, or both
 ```
 
 **Passes** when `minApprovals` people said yes and nobody says no. **Holds** for a person otherwise. With
 `allowSelfApproval: false` the word of the version's author does not count: the user whose key created it, and whoever
-`metadata["interlock/author"]` names. **Wakes**: an approval, a rejection, a withdrawal. **Meets others**: nobody is
-asked before everything else that could hold has passed. What already runs is not asked again when this rule is added
-later. Several of these rules share the yeses: the largest minimum wins.
+`metadata["interlock/author"]` names. With `approverGroup` only a yes of somebody who is in that group *now* counts; a
+no of anybody who may approve is a veto. A yes that ran out may be given again.
+
+A change of config is asked about only with `appliesTo: config` or `both`; that yes is for the configs it was given for,
+and a later change asks again.
+
+**Wakes**: an approval, a rejection, a withdrawal, a member who joins or leaves the group, the end of a yes. **Meets
+others**: nobody is asked before everything else that could hold has passed. What already runs is not asked again when
+this rule is added later or a yes runs out. Several of these rules share the yeses; each group is asked once, with the
+largest minimum.
 
 Source: core.md section 4, "Approval answers a request"; reference-behaviour.md 4.1.
 """
@@ -22,44 +32,52 @@ Source: core.md section 4, "Approval answers a request"; reference-behaviour.md 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from interlock.decide.facts import Approval
 from interlock.decide.subjects import EnvironmentVersion
-from interlock.decide.verdict import Obligation, Stage, Verdict, WaitsFor, holds, passes
+from interlock.decide.verdict import Obligation, Stage, Verdict, WaitsFor, earliest, holds, passes
 from interlock.model.wire import Fields
 
 kind = "anyApproval"
 shape = "gate"
 stage = Stage.JUDGEMENT
-needs = frozenset({"approvals_by_version_environment", "versions"})
+needs = frozenset({"approvals_by_version_environment", "versions", "targets", "quarantines"})
 
 REASONS = {
     "approved": "Approved by {by}.",
     "approval_not_needed": "The rule asks for no approval.",
-    "approval_missing": "It has {given} of {minimum} approvals.",
+    "approval_missing": "It has {given} of {minimum} approvals{of_group}.",
     "rejected": "Rejected by {by}.",
 }
+
+GROUP_NAME_MAX = 200
+HOURS_MAX = 8_760
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """`minimum` distinct people; whether the author's own yes counts."""
+    """`minimum` distinct people; whether the author's own yes counts; of which group ("" for any); how long."""
 
     minimum: int
     allow_self: bool
+    group: str = ""
+    lasts: timedelta | None = None
 
 
 def parse(fields: Fields) -> Params:
     """Read the rule's object. Faults are left in `fields`."""
+    hours = fields.number("expiresAfterHours", default=None, minimum=1 / 60, maximum=HOURS_MAX)
     return Params(
         minimum=fields.integer("minApprovals", required=True, maximum=1000),
         allow_self=fields.boolean("allowSelfApproval", default=True),
+        group=fields.text("approverGroup", maximum=GROUP_NAME_MAX).strip(),
+        lasts=None if hours is None else timedelta(hours=hours),
     )
 
 
 def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verdict:
     """Whether enough people said yes and nobody says no."""
-    del now
     words = subject.approvals
     waits_on = (f"approval:{subject.key}",)
     vetoes = [word for word in words if word.verdict == "rejected"]
@@ -74,17 +92,39 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
         )
     if params.minimum <= 0:
         return passes("approval_not_needed", since=subject.version.created_at)
-    authors = frozenset[str]() if params.allow_self else subject.version.author_ids
-    yeses = [word for word in words if word.verdict == "approved" and word.principal_id not in authors]
+    yeses = [word for word in words if _counts(word, subject, params, now)]
+    by = [word.name for word in yeses]
+    ends_at = None if params.lasts is None else earliest(word.given_at + params.lasts for word in yeses)
     if len(yeses) >= params.minimum:
-        return passes("approved", since=yeses[params.minimum - 1].given_at, by=[word.name for word in yeses])
+        return passes("approved", since=yeses[params.minimum - 1].given_at, changes_at=ends_at, by=by)
+    of_group = {"group": params.group} if params.group else {}
     return holds(
         WaitsFor.PERSON,
         "approval_missing",
-        waits_on=waits_on,
-        who="anybody who may approve" if params.allow_self else "anybody who may approve, but not the version's author",
-        obligations=(Obligation("approvals", {"minimum": params.minimum}),),
+        changes_at=ends_at,
+        waits_on=(*waits_on, f"group:{params.group}") if params.group else waits_on,
+        who=_who(params),
+        obligations=(Obligation("approvals", {"minimum": params.minimum, **of_group}),),
         given=len(yeses),
         minimum=params.minimum,
-        by=[word.name for word in yeses],
+        by=by,
+        of_group=f" of the group {params.group}" if params.group else "",
+        author_excluded=None if params.allow_self else True,
+        lasts_s=None if params.lasts is None else params.lasts.total_seconds(),
+        group=params.group or None,
     )
+
+
+def _counts(word: Approval, subject: EnvironmentVersion, params: Params, now: datetime) -> bool:
+    """Whether a word is a yes that this rule counts."""
+    return (
+        word.verdict == "approved"
+        and (params.allow_self or word.principal_id not in subject.version.author_ids)
+        and (not params.group or params.group in word.groups)
+        and (params.lasts is None or now < word.given_at + params.lasts)
+    )
+
+
+def _who(params: Params) -> str:
+    who = f"members of {params.group}" if params.group else "anybody who may approve"
+    return who if params.allow_self else f"{who}, but not the version's author"

@@ -110,19 +110,23 @@ ORDER BY began_at, id;
 -- name: load_landed
 SELECT target_id::text, version_id::text, first_success_at, verified_at, left_at FROM landed WHERE version_id = ANY ($1::uuid[]);
 
--- The requests about the versions $1, and the latest word of each person on them. Relies on approval_request_of_version and
--- approval_of_version.
+-- The requests about the versions $1, and the latest word of each person on them, with the groups that the person is in. Relies on
+-- approval_request_of_version, approval_of_version and group_member_of_principal.
 -- name: load_answers
 SELECT id AS request_id, NULL::uuid AS version_id, NULL::uuid AS environment_id, NULL::uuid AS principal_id, NULL AS name, NULL AS verdict,
-       NULL::timestamptz AS given_at
+       NULL::timestamptz AS given_at, NULL::text[] AS groups, NULL::text[] AS config_digests
 FROM approval_request WHERE version_id = ANY ($1::uuid[])
 UNION ALL
-SELECT * FROM (
-    SELECT DISTINCT ON (a.version_id, a.environment_id, a.principal_id)
-           NULL::uuid, a.version_id, a.environment_id, a.principal_id, p.name, a.verdict, a.given_at
-    FROM approval a JOIN principal p ON p.id = a.principal_id
+SELECT NULL::uuid, latest.version_id, latest.environment_id, latest.principal_id, latest.name, latest.verdict, latest.given_at,
+       ARRAY(SELECT g.name FROM group_member m JOIN principal_group g ON g.id = m.group_id
+             WHERE m.principal_id = latest.principal_id AND g.workspace_id = latest.workspace_id ORDER BY g.name COLLATE "C"),
+       latest.config_digests
+FROM (
+    SELECT DISTINCT ON (a.version_id, a.environment_id, a.principal_id, q.config_digests)
+           a.workspace_id, a.version_id, a.environment_id, a.principal_id, p.name, a.verdict, a.given_at, q.config_digests
+    FROM approval a JOIN principal p ON p.id = a.principal_id LEFT JOIN approval_request q ON q.id = a.request_id
     WHERE a.version_id = ANY ($1::uuid[])
-    ORDER BY a.version_id, a.environment_id, a.principal_id, a.given_at DESC, a.id DESC) AS latest
+    ORDER BY a.version_id, a.environment_id, a.principal_id, q.config_digests, a.given_at DESC, a.id DESC) AS latest
 WHERE verdict IN ('approved', 'rejected');
 
 -- Freezes in force that concern the deployment; `environment_ids` is NULL where all environments are meant. Relies on freeze_in_force.

@@ -126,8 +126,13 @@ INSERT INTO verification_metric (id, verification_id, position, name, spec, poli
 SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::int[], $10::text[], $11::jsonb[], $12::uuid[], $13::timestamptz[]);
 
 -- name: insert_requests
-INSERT INTO approval_request (workspace_id, deployment_id, opened_at, id, environment_id, version_id, change_id, minimum, why, shown, shown_digest)
-SELECT $1, $2, $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::text[], $10::jsonb[], $11::text[]) AS n;
+INSERT INTO approval_request (workspace_id, deployment_id, opened_at, id, environment_id, version_id, change_id, minimum, why, shown, shown_digest,
+                              approver_group, authors_excluded, lasts_s, config_digests)
+SELECT $1, $2, $3, n.id, n.environment_id, n.version_id, n.change_id, n.minimum, n.why, n.shown, n.shown_digest, n.approver_group,
+       n.authors_excluded, n.lasts_s, n.config_digests::text[]
+FROM unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::text[], $10::jsonb[], $11::text[], $12::text[], $13::boolean[],
+            $14::float8[], $15::text[])
+     AS n(id, environment_id, version_id, change_id, minimum, why, shown, shown_digest, approver_group, authors_excluded, lasts_s, config_digests);
 
 -- Relies on job's primary key.
 -- name: ask_cancel

@@ -1,0 +1,86 @@
+"""REST for groups: people who are asked together.
+
+A group is known by its name, which a policy's rule carries (`anyApproval.approverGroup`); `PUT` says who is in it.
+
+Source: core.md section 4 (obligations); DESIGN.md section 3, `access/`. These paths are ours.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.paths import W, found, noun_router
+from interlock.api.rendering import Wire
+from interlock.model.errors import Invalid
+from interlock.store import groups, principals
+from interlock.store.groups import MEMBERS_MAX, Group
+from interlock.web.answers import Json, instant
+from interlock.web.bodies import ClosedBody, Name
+from interlock.web.paging import Paging
+from interlock.web.sign_in import InWorkspace
+
+router = noun_router("groups")
+
+NAME_MAX = 200
+
+
+class GroupBody(ClosedBody):
+    """Exactly these members, by their user names."""
+
+    members: Annotated[list[Name], Field(max_length=MEMBERS_MAX)]
+
+
+@router.get(W + "/groups")
+async def list_groups(here: InWorkspace, page: Paging) -> Response:
+    """List groups with their members, by name."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        items, total = await groups.list_groups(conn, here.id, limit=page.limit, offset=page.offset)
+    return page.answer([render_group(group) for group in items], total)
+
+
+@router.get(W + "/groups/{groupName:segment}")
+async def get_group(here: InWorkspace, groupName: str) -> Response:
+    """Get a group."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        group = await groups.find_group(conn, here.id, name=groupName)
+    return Json(render_group(found(group, "group")))
+
+
+@router.put(W + "/groups/{groupName:segment}")
+async def put_group(here: InWorkspace, groupName: str, body: GroupBody) -> Response:
+    """Make a group, or say anew who is in it."""
+    if not groupName.strip() or len(groupName) > NAME_MAX:
+        raise Invalid(f"A group's name has 1 to {NAME_MAX} characters.", field="groupName")
+    async with here.tx(Permission.MEMBER_WRITE, cause="api: put group") as tx:
+        members: dict[str, str] = {}
+        for name in dict.fromkeys(body.members):
+            principal = await principals.find_principal_by_name(tx.conn, name)
+            if principal is None:
+                raise Invalid(f"There is no user {name!r}.", field="members")
+            members[principal.id] = principal.name
+        group = await groups.save_group(tx, here.id, name=groupName, members=members)
+    return Json(render_group(group))
+
+
+@router.delete(W + "/groups/{groupName:segment}")
+async def delete_group(here: InWorkspace, groupName: str) -> Response:
+    """End a group. A rule that names it waits until one of this name exists again."""
+    async with here.tx(Permission.MEMBER_WRITE, cause="api: delete group") as tx:
+        await groups.delete_group(tx, here.id, name=groupName)
+    return Json({"name": groupName, "message": "The group was deleted."})
+
+
+def render_group(group: Group) -> Wire:
+    """A group on the wire."""
+    return {
+        "id": group.id,
+        "name": group.name,
+        "createdAt": instant(group.created_at),
+        "members": [dict(member) for member in group.members],
+    }
