@@ -9,8 +9,9 @@ from pathlib import Path
 
 from house.source import PURE_ROOMS, SRC, TOP, modules, name_of, tree_of
 
-PROCESS_COMMANDS = {"up", "api", "worker", "db", "work", "keys", "attached"}
-"""The commands that start or tend an installation on this machine, and what they share. Every other one talks REST."""
+PROCESS_COMMANDS = {"up", "api", "worker", "db", "work", "keys", "attached", "simulate"}
+"""The commands that start or tend an installation on this machine, and what they share; and `simulate`, which asks
+nobody. Every other one talks REST."""
 
 NEEDS_NO_WORLD = {"client", "model", "cli", *PURE_ROOMS}
 """What every command may import. A pure room reaches nothing: `apply` uses it to refuse a file before a request."""

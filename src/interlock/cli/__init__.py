@@ -2,6 +2,7 @@
 
 Commands talk REST through `client`, so that everything they can do the API can do as well. The exceptions start or tend
 processes on this machine: `up`, `api`, `worker`, `db`, `work` and (without a server) `keys` reach `app`, and only they.
+`simulate` plays a file and asks nobody.
 
 `interlock --help` must stay under 100 ms, so this file imports click and nothing else: the table below holds the one
 line that help shows for each command, and a test compares it with the command's own docstring.
@@ -30,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rollout": ("interlock.cli.rollout:rollout", "List, pause, resume or abort rollouts."),
     "freeze": ("interlock.cli.freeze:freeze", "Stop every hand-over, from now on."),
     "thaw": ("interlock.cli.thaw:thaw", "End a freeze."),
+    "simulate": ("interlock.cli.simulate:simulate", "Play rollouts from files on a virtual clock."),
     "ledger": ("interlock.cli.ledger:ledger", "Show what happened, in order."),
     "group": ("interlock.cli.group:group", "List groups of people, or say who is in one."),
     "keys": ("interlock.cli.keys:keys", "Make API keys for people and machines."),

@@ -51,6 +51,10 @@ class Fields:
         """Note a fault that the caller found."""
         self.errors.append(FieldError(f"{self.path}.{name}", message))
 
+    def anything(self, name: str) -> object:
+        """A value of any kind, for a caller that tells the kinds apart; None when absent."""
+        return self._take(name, required=False)
+
     def integer(
         self,
         name: str,

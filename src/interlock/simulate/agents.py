@@ -30,21 +30,26 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a job goes."""
+    """How a job goes. `hangs`: it begins and is never heard of again."""
 
     status: JobStatus = JobStatus.SUCCESSFUL
     run_s: float = 5.0
     message: str | None = None
+    hangs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How jobs and verifications go, by version tag, target name and attempt (from 1)."""
+    """How jobs and verifications go, by version tag, target name and attempt (from 1).
+
+    Takes: `measure`, where it is given, says how long a verification takes and what it says.
+    """
 
     run: Callable[[str, str, int], Run] = lambda tag, target, attempt: Run()  # noqa: ARG005 - the default looks at nothing
     verify: Callable[[str, str], str] = lambda tag, target: "passed"  # noqa: ARG005
     verify_s: float = 10.0
     cancel_s: float = 1.0
+    measure: Callable[[str, str], tuple[float, str | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,8 @@ class StubAgent:
         ends_s = run.run_s + (5.0 if unanswered else 0.0)
         begins = Happening(ends_s / 2, lambda w: w.hear(job.id, JobStatus.IN_PROGRESS))
         ends = Happening(ends_s, lambda w: w.hear(job.id, run.status, run.message))
-        news = [begins, ends]
-        if self._strikes(self.faults.disordered):
+        news = [begins] if run.hangs else [begins, ends]
+        if not run.hangs and self._strikes(self.faults.disordered):
             news = [ends, Happening(ends_s + 1.0, begins.action)]
         if self._strikes(self.faults.repeated):
             news += [Happening(one.after_s + 2.0, one.action) for one in news]
@@ -102,6 +107,9 @@ class StubAgent:
         """Measure what a move did."""
         tag, target = world.version(move.version_id).tag, world.target(move.target_id).name
         state = self.behaviour.verify(tag, target)
-        said = None if state == "passed" else f"{tag} is {state} on {target}"
-        end = Happening(self.behaviour.verify_s, lambda w: w.measured(verification.id, state, said))
+        measure = self.behaviour.measure
+        takes_s, said = measure(tag, target) if measure is not None else (self.behaviour.verify_s, None)
+        if said is None and state != "passed":
+            said = f"{tag} is {state} on {target}"
+        end = Happening(takes_s, lambda w: w.measured(verification.id, state, said))
         return [end]

@@ -10,13 +10,14 @@ Source: DESIGN.md section 2 (one round, in the order the code reads).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
+from interlock.decide.facts import Job, Move
 from interlock.decide.plan import Plan
-from interlock.model.errors import Bug
+from interlock.model.errors import Conflict
 from interlock.simulate.agents import Action, Happening, StubAgent
 from interlock.simulate.world import World
 
@@ -25,11 +26,13 @@ STEPS_MAX = 10_000
 
 @dataclass(slots=True)
 class Scenario:
-    """A world, the agent that works in it, and what is still to happen."""
+    """A world, the agent that works in it, and what is still to happen. `watch` is told of each plan once it stands."""
 
     world: World
     agent: StubAgent = field(default_factory=StubAgent)
     plans: list[Plan] = field(default_factory=list)
+    steps_max: int = STEPS_MAX
+    watch: Callable[[Plan], object] | None = None
     _due: list[tuple[datetime, int, Action]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
 
@@ -40,9 +43,9 @@ class Scenario:
     def run(self, *, until: datetime | None = None) -> None:
         """Go on until nothing is left to happen, or until an instant.
 
-        Fails: `Bug` when it does not become quiet.
+        Fails: `Conflict` when it does not become quiet within `steps_max`.
         """
-        for _ in range(STEPS_MAX):
+        for _ in range(self.steps_max):
             self._decide()
             next_at = self._next_at()
             if next_at is None or (until is not None and next_at > until):
@@ -53,7 +56,13 @@ class Scenario:
             while self._due and self._due[0][0] <= self.world.now:
                 _, _, action = heapq.heappop(self._due)
                 action(self.world)
-        raise Bug(f"The story did not become quiet in {STEPS_MAX} steps.")
+        raise Conflict(
+            f"The story did not become quiet in {self.steps_max} steps; the clock stands at {self.world.now}."
+        )
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for the end of a run."""
+        self._expect(self.agent.cancel(job_id))
 
     def _next_at(self) -> datetime | None:
         due = [self._due[0][0]] if self._due else []
@@ -62,17 +71,18 @@ class Scenario:
 
     def _decide(self) -> None:
         """Rounds and hand-overs until neither leads to the other."""
-        for _ in range(STEPS_MAX):
+        for _ in range(self.steps_max):
             plan = self.world.round()
             self.plans.append(plan)
             self._follow(plan)
-            started = [self._hand_over(job.id) for _, job in self.world.waiting_jobs()]
+            if self.watch is not None:
+                self.watch(plan)
+            started = [self._hand_over(move, job) for move, job in self.world.waiting_jobs()]
             if not plan.moving and not any(started):
                 return
-        raise Bug(f"Rounds did not end at {self.world.now}.")
+        raise Conflict(f"Rounds did not end at {self.world.now}.")
 
-    def _hand_over(self, job_id: str) -> bool:
-        move, job = next(one for one in self.world.waiting_jobs() if one[1].id == job_id)
+    def _hand_over(self, move: Move, job: Job) -> bool:
         happenings = self.agent.start(self.world, move, job)
         self._expect(happenings)
         return bool(happenings)

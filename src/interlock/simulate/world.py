@@ -24,6 +24,7 @@ from interlock.decide.facts import (
     Facts,
     Freeze,
     Job,
+    Landed,
     Move,
     Pin,
     Rollout,
@@ -113,6 +114,11 @@ class World:
     def advance(self, by: timedelta) -> None:
         """Let time pass."""
         self.now += by
+
+    def begin(self, targets: Mapping[str, Target], landed: Mapping[tuple[str, str], Landed], *, at: datetime) -> None:
+        """A story begins with these targets and their histories."""
+        self.facts = replace(self.facts, targets=targets, landed_by_target_version=landed)
+        self.now = at
 
     # Looking ----------------------------------------------------------------------------------------------------------
 
@@ -232,14 +238,24 @@ class World:
 
     def set_policies(self, policies: Iterable[Policy], *, by_environment: Mapping[str, Iterable[str]]) -> None:
         """Policies are written and matched: environment name -> the policies that select its targets."""
+        names = {environment.id: environment.name for environment in self.facts.environments.values()}
+        ids_by_target = {
+            target.id: by_environment.get(names[target.environment_id], ()) for target in self.facts.targets.values()
+        }
+        self.match_policies(policies, ids_by_target)
+
+    def match_policies(self, policies: Iterable[Policy], ids_by_target: Mapping[str, Iterable[str] | None]) -> None:
+        """Policies are written and matched: target id -> the policies that select it; None where that is not known."""
         self._tick()
         sets: dict[str, tuple[str, ...]] = {}
         targets = dict(self.facts.targets)
-        names = {environment.id: environment.name for environment in self.facts.environments.values()}
         for target in self.facts.targets.values():
-            ids = tuple(sorted(by_environment.get(names[target.environment_id], ())))
-            set_id = derived_id("policy-set", *ids)
-            sets[set_id] = ids
+            selecting = ids_by_target.get(target.id, ())
+            set_id = None
+            if selecting is not None:
+                ids = tuple(sorted(selecting))
+                set_id = derived_id("policy-set", *ids)
+                sets[set_id] = ids
             targets[target.id] = replace(target, policy_set=set_id)
         for target in self.facts.leaving.values():
             if target.policy_set is not None:
@@ -444,7 +460,7 @@ class World:
         ended_at = self.now if status.terminal else None
         self._set_job(move.id, replace(job, status=status, completed_at=ended_at, message=message or job.message))
         self._own(takes_away=status.terminal and status is not JobStatus.SUCCESSFUL)
-        self._tell(f"job.{status.value}", job_id)
+        self._tell(f"job.{status.value}", job_id, message or "")
         return True
 
     def measured(self, verification_id: str, state: str, message: str | None = None) -> bool:
@@ -457,7 +473,7 @@ class World:
                     rest = tuple(ended if other.id == one.id else other for other in move.verifications)
                     self._set_move(replace(move, verifications=rest))
                     self._own(takes_away=state != "passed")
-                    self._tell(f"verification.{state}", verification_id)
+                    self._tell(f"verification.{state}", verification_id, message or "")
                     return True
         return False
 
