@@ -87,3 +87,4 @@ COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --universal --gen
 requirements: $(STAMP)
 	@$(COMPILE) requirements/base.in -o requirements/base.txt
 	@$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	@cd requirements && ../$(COMPILE) mutants.in -o mutants.txt

@@ -116,3 +116,12 @@ def test_the_client_follows_the_ledger(client):
     stream = client.follow_ledger(after=0)
     assert next(stream)["seq"] >= 1
     stream.close()
+
+
+def test_a_plan_shows_what_would_change_and_how(fleet):
+    shown = fleet("plan", "api", "-t", "2.0.0", "-c", "image.tag=2.0.0", "--diff").output
+    assert "staging      one       changes" in shown
+    assert "2.0.0: completed, 1 changed, 0 unchanged, 0 errored, 0 unsupported" in shown
+    assert '"tag": "2.0.0"' in shown
+    assert json.loads(fleet("plan", "api", "-t", "2.0.0", "-o", "json").output)["status"] == "completed"
+    assert "2.0.0" not in fleet("get", "versions", "api").output

@@ -24,9 +24,9 @@ from typing import ClassVar, Protocol
 from interlock.agents.exec import ExecAgent
 from interlock.agents.http_pull import HttpPullAgent
 from interlock.agents.test_runner import TestRunnerAgent
-from interlock.model.job import AgentClass, AgentJob, Authorization, Observation
+from interlock.model.job import AgentClass, AgentJob, Authorization, Observation, Planned
 
-__all__ = ["AGENTS", "Agent", "build_agents"]
+__all__ = ["AGENTS", "Agent", "Planner", "build_agents"]
 
 
 class Agent(Protocol):
@@ -69,6 +69,17 @@ class Agent(Protocol):
 
     def links(self, job: AgentJob, observation: Observation) -> Mapping[str, str]:
         """Label -> URL, for people."""
+        ...
+
+
+class Planner(Protocol):
+    """What an agent with the capability `plan` offers beside the four verbs."""
+
+    async def plan(self, job: AgentJob, current: Mapping[str, object] | None) -> Planned:
+        """What this job would change. Nothing is done.
+
+        Takes: `current` is the dispatch context of what the target runs; None where it runs nothing.
+        """
         ...
 
 

@@ -16,8 +16,11 @@ config:
 | `delaySeconds` | 5 | how long the run takes, from 0 to 86400 |
 | `status` | `completed` | how it ends: `completed` or `successful`, or `failure` |
 | `message` | none | what the job says when it ends |
+| `hasChanges` | by comparison | what a plan says, whatever the comparison says |
 
 **Statuses**: inProgress, then successful or failure.
+
+**Plan**: the version, variables and config that a run would get, as indented JSON, against those of what runs now.
 
 **Class**: keyed. The end of a run is computed from the instant the job started and the delay, so it is the same after
 any restart, and starting again changes nothing.
@@ -25,13 +28,14 @@ any restart, and starting again changes nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
 from interlock.clock import utc_now
 from interlock.model.errors import FieldError, Invalid, Rejected
-from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
+from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation, Planned
 
 _DELAY_DEFAULT_S = 5.0
 _DELAY_MAX_S = 86_400.0
@@ -50,7 +54,7 @@ class TestRunnerAgent:
 
     kind: ClassVar[str] = "test-runner"
     klass: ClassVar[AgentClass] = AgentClass.KEYED
-    capabilities: ClassVar[frozenset[str]] = frozenset()
+    capabilities: ClassVar[frozenset[str]] = frozenset({"plan"})
     observe_every_s: ClassVar[float | None] = 0.5
 
     def __init__(self, *, now: Callable[[], datetime] = utc_now) -> None:
@@ -66,6 +70,8 @@ class TestRunnerAgent:
             wrong.append(FieldError("config.delaySeconds", f"Must be a number from 0 to {_DELAY_MAX_S:.0f}."))
         if config.get("status", "completed") not in _ENDS:
             wrong.append(FieldError("config.status", f"Must be one of {', '.join(_ENDS)}."))
+        if not isinstance(config.get("hasChanges", False), bool):
+            wrong.append(FieldError("config.hasChanges", "Must be true or false."))
         if not isinstance(config.get("message", ""), str):
             wrong.append(FieldError("config.message", "Must be a text."))
         if wrong:
@@ -96,6 +102,13 @@ class TestRunnerAgent:
             return seen
         return Observation(JobStatus.CANCELLED, message="Cancelled.", finished_at=self._now())
 
+    async def plan(self, job: AgentJob, current: Mapping[str, object] | None) -> Planned:
+        """What a run would get, against what the last one got."""
+        proposed = _rendered(job.context)
+        before = "" if current is None else _rendered(current)
+        told = job.config.get("hasChanges")
+        return Planned(before, proposed, told if isinstance(told, bool) else before != proposed)
+
     def links(self, job: AgentJob, observation: Observation) -> Mapping[str, str]:
         """None: there is nothing to look at."""
         _ = job, observation
@@ -110,6 +123,14 @@ class TestRunnerAgent:
         status = _ENDS.get(str(job.config.get("status", "completed")), JobStatus.SUCCESSFUL)
         message = str(job.config["message"]) if job.config.get("message") else None
         return Observation(status, message=message, external_id=external_id, finished_at=ends_at)
+
+
+def _rendered(context: Mapping[str, object]) -> str:
+    """What of a dispatch context makes a difference to a run."""
+    version = context.get("version")
+    named = {key: version.get(key) for key in ("tag", "config")} if isinstance(version, Mapping) else {}
+    told = {"version": named, "variables": context.get("variables"), "config": context.get("jobAgentConfig")}
+    return json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def _delay_s(config: Mapping[str, object]) -> float | None:

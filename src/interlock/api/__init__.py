@@ -26,6 +26,7 @@ from interlock.agents import build_agents
 from interlock.api import (
     agents,
     approvals,
+    deployment_plans,
     deployments,
     environments,
     freezes,
@@ -59,6 +60,7 @@ NOUNS = (
     environments,
     deployments,
     versions,
+    deployment_plans,
     agents,
     policies,
     resources,

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("interlock.cli.up:up", "Run API, console and a worker on this machine."),
     "apply": ("interlock.cli.apply:apply", "Create or change what YAML files describe."),
     "version": ("interlock.cli.version:version", "Create versions, as CI does."),
+    "plan": ("interlock.cli.plan:plan", "Show what a version would change, before it exists."),
     "get": ("interlock.cli.get:get", "List resources, targets, jobs or versions."),
     "explain": ("interlock.cli.explain:explain", "Say why a deployment or target waits."),
     "approve": ("interlock.cli.approve:approve", "Answer a request for approval, or list them."),

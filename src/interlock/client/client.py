@@ -224,6 +224,25 @@ class Client:
             body["createdAt"] = created_at
         return self._write("POST", self._in("deployments", deployment_id, "versions"), body)
 
+    def plan_version(
+        self,
+        deployment_id: str,
+        *,
+        tag: str,
+        config: Wire | None = None,
+        job_agent_config: Wire | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Wire:
+        """Ask what a version would change, before it exists. Gives the plan, still empty."""
+        version: Wire = {"tag": tag, "config": config or {}, "metadata": dict(metadata or {})}
+        if job_agent_config is not None:
+            version["jobAgentConfig"] = job_agent_config
+        return self._write("POST", self._in("deployments", deployment_id, "plan"), {"version": version})
+
+    def get_plan(self, deployment_id: str, plan_id: str) -> Wire:
+        """A plan with what is known of it; `status` is computing until every target's result is there."""
+        return cast("Wire", self.calls.request("GET", self._in("deployments", deployment_id, "plan", plan_id)))
+
     def list_approval_requests(self, *, status: str | None = "open") -> Iterator[Wire]:
         """Requests for approval, newest first; by default those still open."""
         return self.calls.items(self._in("approval-requests"), query={"status": status})

@@ -154,6 +154,9 @@ KINDS: dict[str, str] = {
     "quarantine.cleared": "A person let a quarantined version or config try again.",
     "rollback.started": "Targets go back to their last good release.",
     "rollback.escalated": "Going back did not help, or cannot: a person must act.",
+    # Plans of versions
+    "deployment_plan.asked": "Somebody wants to know what a version would change; nothing moves.",
+    "deployment_plan.completed": "Every result of a deployment plan is known.",
     # Self-checks
     "sweep.difference": "The sweep found a move that no fact had asked for; this is a fault of ours.",
 }

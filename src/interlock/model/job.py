@@ -128,3 +128,16 @@ class Observation:
     artifacts: tuple[str, ...] = ()
     applied: tuple[str, ...] = ()
     finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What an agent would do with a job, told without doing it.
+
+    Takes: `current` and `proposed` are rendered text; `current` is empty where nothing runs.
+    """
+
+    current: str
+    proposed: str
+    has_changes: bool
+    message: str = ""

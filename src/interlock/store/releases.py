@@ -10,7 +10,7 @@ Source: core.md section 1 ("release"); reference-behaviour.md 5.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -59,9 +59,14 @@ async def freeze_releases(conn: Conn, facts: Facts, moves: Sequence[Move], now: 
     new = [move for move in moves if move.kind != "rollback"]
     if not new:
         return []
-    shared = await _shared(conn, facts, new)
-    rows = await conn.fetch(Q.read_resources, [move.target_id for move in new])
-    resources = {row["target_id"]: _resource(row) for row in rows}
+    shared = await load_shared(
+        conn,
+        facts.deployment_id,
+        environment_ids={move.environment_id for move in new},
+        version_ids={move.version_id for move in new},
+        config_digests={move.to_release.config_digest for move in new},
+    )
+    resources = await load_resources(conn, [move.target_id for move in new])
     try:
         snapshots = [frozen_release(shared, resources[move.target_id], move, now) for move in new]
     except KeyError as gone:
@@ -79,26 +84,63 @@ async def freeze_releases(conn: Conn, facts: Facts, moves: Sequence[Move], now: 
 
 def frozen_release(shared: Shared, resource: Mapping[str, object], move: Move, now: datetime) -> dict[str, object]:
     """What one target will run."""
-    config = shared.configs[move.to_release.config_digest]
+    return frozen(
+        shared,
+        resource,
+        environment_id=move.environment_id,
+        version_id=move.version_id,
+        config_digest=move.to_release.config_digest,
+        release_id=move.to_release.id,
+        at=now,
+    )
+
+
+def frozen(
+    shared: Shared,
+    resource: Mapping[str, object],
+    *,
+    environment_id: str,
+    version_id: str,
+    config_digest: str,
+    release_id: str,
+    at: datetime,
+) -> dict[str, object]:
+    """A release's snapshot: the dispatch context, less the job.
+
+    Fails: `KeyError` when `shared` lacks one of them.
+    """
+    config = shared.configs[config_digest]
     return {
         "deployment": shared.deployment,
-        "environment": shared.environments[move.environment_id],
+        "environment": shared.environments[environment_id],
         "resource": resource,
-        "version": shared.versions[move.version_id],
+        "version": shared.versions[version_id],
         "variables": config["variables"],
         "jobAgent": config["jobAgent"],
-        "jobAgentConfig": shared.agent_config(move.to_release.config_digest, move.version_id),
-        "release": {"id": move.to_release.id, "createdAt": _text(now)},
+        "jobAgentConfig": shared.agent_config(config_digest, version_id),
+        "release": {"id": release_id, "createdAt": _text(at)},
     }
 
 
-async def _shared(conn: Conn, facts: Facts, moves: Sequence[Move]) -> Shared:
+async def load_resources(conn: Conn, target_ids: Sequence[str]) -> dict[str, Mapping[str, object]]:
+    """Target id -> its resource, in the wire's form."""
+    return {row["target_id"]: _resource(row) for row in await conn.fetch(Q.read_resources, list(target_ids))}
+
+
+async def load_shared(
+    conn: Conn,
+    deployment_id: str,
+    *,
+    environment_ids: Iterable[str],
+    version_ids: Iterable[str],
+    config_digests: Iterable[str],
+) -> Shared:
+    """What the releases of one deployment have in common.
+
+    Fails: `Stale` when the deployment is gone.
+    """
     rows = await conn.fetch(
-        Q.read_shared,
-        facts.deployment_id,
-        sorted({move.environment_id for move in moves}),
-        sorted({move.version_id for move in moves}),
-        sorted({move.to_release.config_digest for move in moves}),
+        Q.read_shared, deployment_id, sorted(environment_ids), sorted(version_ids), sorted(config_digests)
     )
     found: dict[str, dict[str, Row]] = {"deployment": {}, "environment": {}, "version": {}, "config": {}}
     for row in rows:
@@ -106,7 +148,7 @@ async def _shared(conn: Conn, facts: Facts, moves: Sequence[Move]) -> Shared:
     if not found["deployment"]:
         raise Stale("The deployment is gone.")
     return Shared(
-        deployment=_deployment(found["deployment"][facts.deployment_id]),
+        deployment=_deployment(found["deployment"][deployment_id]),
         environments={key: _environment(row) for key, row in found["environment"].items()},
         versions={key: _version(row) for key, row in found["version"].items()},
         configs=found["config"],

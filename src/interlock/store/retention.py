@@ -9,6 +9,9 @@ from interlock.store.queries import Conn, queries
 
 BATCHES_MAX = 100
 
+PLAN_DAYS = 7
+"""How long a deployment plan stays after it expired."""
+
 
 async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -> int:
     """Delete blobs, measurements and captured output past their days. Gives how many rows."""
@@ -17,6 +20,7 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
         (queries("blob").delete_old_blobs, blob_days),
         (queries("verification").delete_old_measurements, measurement_days),
         (queries("verification").delete_old_output, measurement_days),
+        (queries("deployment_plan").delete_old_plans, PLAN_DAYS),
     ):
         for _ in range(BATCHES_MAX):
             rows = int((await conn.execute(text, days)).rpartition(" ")[2])

@@ -3,11 +3,12 @@
     round      decide_round        wake    the rounds that a fact of many concerns
     dispatch   dispatch_job        match   the second look at a changed object
     observe    observe_job         measure take_measurement
+    plan       what a version would change, asked of the agents (`deployment_plans.py`)
     sequence   places for ledger rows
     sweep      decides without committing, and must find nothing        (hourly)
     retention  deletes what is past its days                            (hourly)
 
-No decisions stand here: `flow.py` has the steps, `loop.py` the leases.
+No decisions stand here: `flow.py` has the steps of the loop, `loop.py` the leases.
 
 Source: DESIGN.md section 5; core.md sections 3 and 8.
 """
@@ -26,6 +27,7 @@ from interlock.settings import Settings
 from interlock.store.health import Counts
 from interlock.store.tx import Store
 from interlock.store.work import Claim
+from interlock.workers.deployment_plans import DeploymentPlans
 from interlock.workers.loop import Ended, Loop
 from interlock.workers.retention import keep_retention
 from interlock.workers.sequence import keep_sequencing
@@ -46,6 +48,7 @@ def steps_by_kinds(flow: Flow) -> Mapping[tuple[str, ...], Step]:
         ("observe",): flow.observe_job,
         ("measure",): flow.take_measurement,
         ("match", "wake"): match_or_wake,
+        ("plan",): DeploymentPlans(flow.store, flow.agents).compute,
     }
 
 

@@ -20,6 +20,7 @@ from interlock.decide.rules import (
     environment_progression,
     freeze,
     gradual_rollout,
+    plan_validation_opa,
     retry,
     rollback,
     verification,
@@ -41,6 +42,7 @@ RULES: tuple[ModuleType, ...] = (
     verification,
     retry,
     rollback,
+    plan_validation_opa,
 )
 
 RULE_BY_KIND: Mapping[str, ModuleType] = {rule.kind: rule for rule in RULES}
