@@ -1,8 +1,9 @@
 """Does what the scenario files expect come true? Each file here and in examples/scenarios is one test.
 
 The 25 scenarios of the reference (reference-behaviour.md, appendix B) stand there with our outcomes (core.md section
-10), numbered as there. 21 and 22 are about leases and back-off, which are the store's: tests/store/test_jobs.py and
-tests/store/test_work.py.
+10), numbered as there. Elsewhere stand: what happens before a hand-over (3, 16) in tests/decide/test_scenarios.py; 21,
+whose leases are a pull agent's own business; 22, a database that goes away, in tests/workers/test_loop.py (what the
+world must mend is tried again and never dropped); 23 on the wire in tests/api/test_story.py.
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ def test_expectation_that_does_not_hold_names_its_line():
         ("version: {tag: v1}", "version: [{tag: v1}, {}]", "x.yaml:7: story[0].version[1].tag is required"),
         ("at: +10m", "at: soon", "x.yaml:8: story[1].at 'soon' is no instant"),
         ("expect: {runs", "expect: {rums", "x.yaml:9: story[1].expect.rums cannot be expected; known are runs"),
+        (
+            "version: {tag: v1}",
+            "expect: {wakes: none}\n    version: {tag: v1}",
+            "x.yaml:7: story[0].expect stands before an act",
+        ),
         ("{targets: 3}", "{targets: 3000}", "x.yaml:4: environments.production.targets.count must be from 0 to 2000"),
         ("{targets: 3}", "{targets: [{count: 2, name: a}]}", "x.yaml:4: environments.production.targets[0].name must"),
         (

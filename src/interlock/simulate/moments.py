@@ -48,6 +48,8 @@ class Clock:
         Fails: `Invalid` for anything else.
         """
         text = text.strip()
+        if text == "0":  # YAML reads +0 as a number
+            return self.starts_at
         if text.startswith("+"):
             return self.starts_at + duration(text[1:])
         try:

@@ -322,6 +322,9 @@ class _Reading:
             for name in body if isinstance(body, Mapping) else ():
                 if name in ACTS:
                     doings += self._doings(name, fields.anything(name), f"{path}.{name}", clock)
+            words = list(body) if isinstance(body, Mapping) else []
+            if "expect" in words and any(name in ACTS for name in words[words.index("expect") :]):
+                fields.wrong("expect", "stands before an act, and is checked after it: give it an entry of its own")
             expected = fields.anything("expect")
             self._done_story(fields)
             if doings:
