@@ -13,7 +13,8 @@ Source: core.md sections 3 and 4; DESIGN.md section 4.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from interlock.decide import react
@@ -29,25 +30,48 @@ ENGINE_VERSION = "1"
 """Goes up with every change that may decide the same facts differently; `replay` says so when it differs."""
 
 
+@dataclass(frozen=True, slots=True)
+class WorkedOut:
+    """A round as it was worked out: what it writes, and whom it asked on the way, for those who ask why."""
+
+    plan: Plan
+    index: Index
+    gates: Gates
+    asked: Asked
+    pace: Pace
+
+
 def decide(facts: Facts, now: datetime, *, moves_max: int = MOVES_MAX) -> Plan:
     """One round of one deployment.
 
     Costs: linear in targets; each environment-and-version rule once per policy set.
     """
+    return work_out(facts, now, moves_max=moves_max).plan
+
+
+def work_out(
+    facts: Facts, now: datetime, *, moves_max: int = MOVES_MAX, only: Container[str] | None = None
+) -> WorkedOut:
+    """The same, with everything that led to it.
+
+    Takes: `only` asks some targets alone (ids); the others stay as they are and compete for nothing.
+    """
     recorder = Recorder(facts, now)
     answers = react.answer(Index(facts), recorder, now)
     index = Index(applied(facts, answers, now))
     gates = Gates(index, recorder, Candidates(index, now), now)
-    asked = gates.ask()
-    starts = Pace(index, recorder, gates, now, moves_max).admit(asked)
+    asked = gates.ask(only)
+    pace = Pace(index, recorder, gates, now, moves_max)
+    starts = pace.admit(asked)
     plan = joined((answers, starts), wake_at=None)
-    return replace(
+    plan = replace(
         plan,
         desired_by_target=_desired(index, plan, asked),
         decisions=recorder.decisions(),
         target_decisions=recorder.rows(),
         wake_at=recorder.next_wake(),
     )
+    return WorkedOut(plan, index, gates, asked, pace)
 
 
 def _desired(index: Index, plan: Plan, asked: Asked) -> tuple[tuple[str, str | None], ...]:

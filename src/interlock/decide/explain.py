@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from interlock.decide import gates, rows
+from interlock.decide import counterfactual, gates, lift, rows, standing
+from interlock.decide.lift import Lift
 from interlock.decide.rules import RULES
 
 OWN = {
@@ -31,9 +32,18 @@ SENTENCES: Mapping[str, str] = {
     **{code: text for rule in RULES for code, text in rule.REASONS.items()},
     **gates.REASONS,
     **rows.REASONS,
+    **standing.REASONS,
     **OWN,
 }
 """Reason code -> sentence with named values."""
+
+
+LIFT_SENTENCES: Mapping[str, str] = {
+    **{code: text for rule in RULES for code, text in getattr(rule, "LIFTS", {}).items()},
+    **lift.LIFTS,
+    **counterfactual.LIFTS,
+}
+"""Code of a lift -> sentence with named values."""
 
 
 class _Words(dict[str, object]):
@@ -149,3 +159,9 @@ def _quoted(message: str | None) -> str:
 
 def _at(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def lift_sentence(one: Lift) -> str:
+    """One fact that would be different, as a sentence."""
+    words = _Words({key: _word(value) for key, value in one.values.items()})
+    return LIFT_SENTENCES.get(one.code, one.code).format_map(words)

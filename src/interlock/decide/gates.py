@@ -12,7 +12,7 @@ Source: core.md section 4 (the table, stages, verdicts).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -164,11 +164,13 @@ class Gates:
             self._target_freezes or self._skipping_resources or index.facts.pins or index.quarantined
         )
 
-    def ask(self) -> Asked:
-        """Every attached target's answer."""
+    def ask(self, only: Container[str] | None = None) -> Asked:
+        """Every attached target's answer; with `only`, those of some."""
         asked = Asked()
         open_moves = self.index.open_move_by_target
         for target in self.index.targets_in_order:
+            if only is not None and target.id not in only:
+                continue
             move = open_moves.get(target.id)
             if move is None:
                 asked.by_target[target.id] = self._free(target, asked)
@@ -387,6 +389,13 @@ class Gates:
         if bars:
             return Held(kind, version, shared.decision, own), bars
         return Choice(kind, version, shared.decision, own), ()
+
+    def verdicts(self, target: Target, version: Version, kind: str) -> tuple[Judged, ...]:
+        """Every verdict on one move of one target, those that pass and those that only observe as well."""
+        shared = self.shared(target.environment_id, version, target.policy_set, kind)
+        standing, lifted = self._lift(shared, target, version, kind)
+        kept = tuple(one for one in shared.judged if not one.bars or one in standing)
+        return (*kept, *lifted, *self.of_target(target, version, kind))
 
     def _note_judgement(self, held: Held, target: Target, bars: tuple[Judged, ...], asked: Asked) -> None:
         """Remember that only a person holds this version here: the newest such version of an environment."""

@@ -95,6 +95,11 @@ class Pace:
         self._config_rollouts: dict[str, Rollout] = {}
         self.schedule = Schedule(index, now)
 
+    @property
+    def paced(self) -> Mapping[str, Judged]:
+        """Target id -> what it waits for, though its gates pass. Known once `admit` was asked."""
+        return self._paced
+
     def admit(self, asked: Asked) -> Plan:
         """Everything that starts, ends or is asked for in this round after the reactions."""
         self._open_versions(asked)

@@ -31,10 +31,11 @@ Source: core.md section 4, "Approval answers a request"; reference-behaviour.md 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from interlock.decide.facts import Approval
+from interlock.decide.facts import Approval, Facts
+from interlock.decide.lift import Lift, lift, withdraw_rejection
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Obligation, Stage, Verdict, WaitsFor, earliest, holds, passes
 from interlock.model.wire import Fields
@@ -50,6 +51,8 @@ REASONS = {
     "approval_missing": "It has {given} of {minimum} approvals{of_group}.",
     "rejected": "Rejected by {by}.",
 }
+
+LIFTS = {"approved_by_more": "{version} gets {more} more of the {minimum} approvals{of_group} for {environment}."}
 
 GROUP_NAME_MAX = 200
 HOURS_MAX = 8_760
@@ -128,3 +131,41 @@ def _counts(word: Approval, subject: EnvironmentVersion, params: Params, now: da
 def _who(params: Params) -> str:
     who = f"members of {params.group}" if params.group else "anybody who may approve"
     return who if params.allow_self else f"{who}, but not the version's author"
+
+
+def lifts(subject: EnvironmentVersion, params: Params, verdict: Verdict) -> tuple[Lift, ...]:
+    """The vetoes withdrawn, or the approvals that are missing, by people who have not said anything yet."""
+    key = (subject.version.id, subject.environment.id)
+    if verdict.reason == "rejected":
+        vetoes = (word for word in subject.approvals if word.verdict == "rejected")
+        return tuple(withdraw_rejection(word, subject.version, subject.environment) for word in vetoes)
+    if verdict.reason != "approval_missing":
+        return ()
+    given = int(str(verdict.values.get("given", 0)))
+    more = params.minimum - given
+
+    of_config = subject.kind == "config"
+    groups = frozenset({params.group} if params.group else ())
+
+    def approve(facts: Facts, now: datetime) -> Facts:
+        known = facts.approvals_by_version_environment
+        said = {word.principal_id: word for word in known.get(key, ())}
+        people = [f"somebody {params.group} {number}" for number in range(more)]
+        here = (one for one in facts.targets.values() if one.environment_id == subject.environment.id)
+        configs = frozenset(one.config_digest for one in here if one.config_digest) if of_config else None
+        said |= {one: Approval(one, "somebody", "approved", now, groups, configs) for one in people}
+        return replace(facts, approvals_by_version_environment={**known, key: tuple(said.values())})
+
+    return (
+        lift(
+            "approved_by_more",
+            approve,
+            who=verdict.who,
+            late=True,
+            more=more,
+            of_group=verdict.values.get("of_group", ""),
+            minimum=params.minimum,
+            version=subject.version.tag,
+            environment=subject.environment.name,
+        ),
+    )

@@ -28,13 +28,14 @@ Source: core.md section 10; reference-behaviour.md 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import groupby
 
-from interlock.decide.facts import Environment, Landed, Target
+from interlock.decide.facts import Environment, Facts, Landed, Target
+from interlock.decide.lift import Lift, clear_quarantines, lift, resume_rollout, withdraw_rejection
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Stage, Verdict, WaitsFor, earliest, holds, passes
 from interlock.inventory.selector import Scope, Selector, parse_selector
@@ -66,6 +67,10 @@ REASONS = {
     "soaking": "It soaks in {environment} until {until_at}.",
     "too_old": "Its newest success in {environment} is older than {hours} hours.",
     "left_upstream": "It was {how} in {environment}.",
+}
+
+LIFTS = {
+    "succeeded_upstream": "{version} {how} on {more} more of the {targets} targets in {environment}.",
 }
 
 
@@ -250,3 +255,52 @@ def _met_at(targets: Sequence[tuple[Target, Landed | None]], params: Params, cre
 
 def _first(step: tuple[datetime, int, int]) -> datetime:
     return step[0]
+
+
+def lifts(subject: EnvironmentVersion, params: Params, verdict: Verdict) -> tuple[Lift, ...]:
+    """What would have to have happened in the environment that it waits for."""
+    other = next((one for one in subject.neighbours if one.name == verdict.values.get("environment")), None)
+    if other is None:
+        return ()
+    if verdict.reason == "success_missing":
+        return (_succeeded(subject, other, params),)
+    if verdict.reason == "left_upstream":
+        return _come_back(subject, other)
+    return ()
+
+
+def _succeeded(subject: EnvironmentVersion, other: Environment, params: Params) -> Lift:
+    """As many more successes as are needed, on the targets that have none."""
+    rows = subject.upstream(other)
+    lacking = sorted(target.id for target, landed in rows if _success_at(landed, params) is None)
+    chosen = lacking[: max(1, _needed(params.percentage, len(rows)) - (len(rows) - len(lacking)))]
+    version_id = subject.version.id
+
+    def change(facts: Facts, now: datetime) -> Facts:
+        landed: Mapping[tuple[str, str], Landed] = {
+            **facts.landed_by_target_version,
+            **{(target_id, version_id): Landed(now, now) for target_id in chosen},
+        }
+        return replace(facts, landed_by_target_version=landed)
+
+    return lift(
+        "succeeded_upstream",
+        change,
+        version=subject.version.tag,
+        environment=other.name,
+        how="is verified" if params.require_verified else "succeeds",
+        more=len(chosen),
+        targets=len(rows),
+    )
+
+
+def _come_back(subject: EnvironmentVersion, other: Environment) -> tuple[Lift, ...]:
+    """What made it leave there, undone: each of it, since each holds alone."""
+    version, rollout = subject.version, subject.rollout_in(other)
+    found = [withdraw_rejection(word, version, other) for word in subject.rejections_in(other)]
+    if subject.quarantined_in(other):
+        here = frozenset(target.id for target, _ in subject.upstream(other))
+        found.append(clear_quarantines(here, version, where=other.name))
+    if rollout is not None and rollout.state == "halted":
+        found.append(resume_rollout(rollout, what=version.tag, where=other.name))
+    return tuple(found)

@@ -17,10 +17,12 @@ Source: core.md sections 4 and 5; reference-behaviour.md 4.14 (RFC 0008).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from interlock.decide.facts import Freeze
+from interlock.decide.facts import Facts, Freeze
+from interlock.decide.lift import Lift, lift
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
 from interlock.decide.verdict import Stage, Verdict, WaitsFor, earliest, holds, passes
 
@@ -33,6 +35,8 @@ REASONS = {
     "not_frozen": "No freeze is in force here.",
     "frozen": "Frozen ({scope}) by {by} since {since}: {why}. It {until}.",
 }
+
+LIFTS = {"thawed": "The freeze of {by} ({why}) is thawed."}
 
 
 def evaluate(subject: EnvironmentVersion | TargetMove, now: datetime) -> Verdict:
@@ -59,3 +63,23 @@ def _hold(biting: Sequence[Freeze]) -> Verdict:
         until_at=longest.expires_at,
         freezes=[freeze.id for freeze in biting],
     )
+
+
+def lifts(subject: EnvironmentVersion | TargetMove, params: object, verdict: Verdict) -> tuple[Lift, ...]:
+    """Each freeze that bites, thawed."""
+    del params
+    biting = verdict.values.get("freezes")
+    ids = frozenset(biting if isinstance(biting, list) else ())
+    return tuple(
+        lift("thawed", _thawed(one.id), who="an operator may thaw it", by=one.created_by, why=one.reason, freeze=one.id)
+        for one in subject.freezes
+        if one.id in ids
+    )
+
+
+def _thawed(freeze_id: str) -> Callable[[Facts, datetime], Facts]:
+    def change(facts: Facts, now: datetime) -> Facts:
+        del now
+        return replace(facts, freezes=tuple(one for one in facts.freezes if one.id != freeze_id))
+
+    return change

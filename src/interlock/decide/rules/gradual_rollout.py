@@ -35,6 +35,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
+from interlock.decide.lift import Lift, land_move, resume_rollout
+from interlock.decide.subjects import TargetMove
+from interlock.decide.verdict import Verdict
 from interlock.model.wire import Fields
 
 kind = "gradualRollout"
@@ -115,3 +118,25 @@ def _key_state(target_key: str) -> bytes:
     for byte in target_key.encode():
         state = ((state ^ byte) * _FNV_PRIME) & _MASK
     return state.to_bytes(_WIDTH, "little")
+
+
+def lifts(subject: TargetMove, params: Params | None, verdict: Verdict) -> tuple[Lift, ...]:
+    """A stopped rollout goes on; where a place must become free, the moves that have one end well."""
+    del params
+    index, environment_id = subject.index, subject.target.environment_id
+    where = index.facts.environments[environment_id].name
+    tags = {version.id: version.tag for version in index.facts.versions}
+    if verdict.reason in {"rollout_paused", "rollout_halted"}:
+        named = {topic.removeprefix("rollout:") for topic in verdict.waits_on}
+        stopped = [one for one in index.facts.rollouts if one.id in named]
+        return tuple(
+            resume_rollout(one, what=tags.get(one.version_id or "", "the config"), where=where) for one in stopped
+        )
+    if verdict.reason in {"rollout_in_flight", "rollout_verifying"}:
+        going = ((index.facts.targets.get(move.target_id), move) for move in index.open_move_by_target.values())
+        return tuple(
+            land_move(move, target, what=tags.get(move.version_id, move.version_id), where=where)
+            for target, move in going
+            if target is not None and target.environment_id == environment_id and target.id != subject.target.id
+        )
+    return ()
