@@ -29,7 +29,7 @@ from interlock.decide import work_out
 from interlock.decide.facts import Facts, Target, Version
 from interlock.decide.gates import SCOPES
 from interlock.decide.index import Index
-from interlock.decide.lift import Lift, clock, clear_quarantines, land_move, lift, pin_target, skip_rule, with_lifts
+from interlock.decide.lift import Lift, clear_quarantines, clock, land_move, lift, pin_target, skip_rule, with_lifts
 from interlock.decide.rules import RULE_BY_KIND
 from interlock.decide.standing import STOPPED, Standing, State, standing_of
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
@@ -123,9 +123,7 @@ def narrowed(facts: Facts, target_id: str) -> Facts:
             kept[key] = target
             seen.add(target.policy_set)
     leaving = {
-        key: one
-        for key, one in facts.leaving.items()
-        if one.environment_id != mine.environment_id or key in moving
+        key: one for key, one in facts.leaving.items() if one.environment_id != mine.environment_id or key in moving
     }
     return replace(facts, targets=kept, leaving=leaving, decided_by_subject={}, decided_by_target={})
 
@@ -274,7 +272,9 @@ def _rule_lifts(index: Index, standing: Standing, bar: Judged) -> tuple[Lift, ..
     shared = EnvironmentVersion(index, index.facts.environments[target.environment_id], version, standing.kind)
     alone = TargetMove(index, target, version, standing.kind)
     scope = SCOPES.get(bar.kind, "TargetMove")
-    subjects: list[object] = [shared] if scope == "EnvironmentVersion" else [alone] if scope == "TargetMove" else [shared, alone]
+    subjects: list[object] = (
+        [shared] if scope == "EnvironmentVersion" else [alone] if scope == "TargetMove" else [shared, alone]
+    )
     return tuple(one for subject in subjects for one in _guarded(module, subject, params, bar.verdict))
 
 
@@ -331,4 +331,3 @@ def _version_ready(version: Version) -> Lift:
 def _matched(facts: Facts, now: datetime) -> Facts:
     del now
     return replace(facts, policies_matched=True)
-

@@ -127,9 +127,7 @@ def withdraw_rejection(word: Approval, version: Version, environment: Environmen
         return replace(facts, approvals_by_version_environment={**known, key: kept})
 
     who = f"{word.name} may withdraw the rejection"
-    return lift(
-        "rejection_withdrawn", change, who=who, by=word.name, version=version.tag, environment=environment.name
-    )
+    return lift("rejection_withdrawn", change, who=who, by=word.name, version=version.tag, environment=environment.name)
 
 
 def resume_rollout(rollout: Rollout, *, what: str, where: str) -> Lift:
@@ -160,9 +158,7 @@ def clear_quarantines(target_ids: frozenset[str], version: Version, *, where: st
         kept = tuple(one for one in facts.quarantines if one.target_id not in hit)
         return replace(facts, targets=targets, quarantines=kept)
 
-    return lift(
-        "quarantines_cleared", change, who="an operator may clear it", version=version.tag, environment=where
-    )
+    return lift("quarantines_cleared", change, who="an operator may clear it", version=version.tag, environment=where)
 
 
 def land_move(move: Move, target: Target, *, what: str, where: str) -> Lift:

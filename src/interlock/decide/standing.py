@@ -171,11 +171,8 @@ def _candidacy(worked: WorkedOut, target: Target, version: Version, kind: str) -
         found.append(_bar("pin", "pin_used", "a new pin, or a redeploy", version.tag, since=pin.created_at))
     if kind == "forward":
         if version.status != DEPLOYABLE:
-            values = {"status": version.status}
-            waits_on = (f"version:{version.id}",)
-            verdict = holds(
-                WaitsFor.DENY, "version_not_ready", who="whoever may edit the version", waits_on=waits_on, **values
-            )
+            waits_on, who = (f"version:{version.id}",), "whoever may edit the version"
+            verdict = holds(WaitsFor.DENY, "version_not_ready", who=who, waits_on=waits_on, status=version.status)
             found.append(Judged("versionStatus", verdict, Stage.ELIGIBILITY))
         found.extend(_selected(worked, target, version))
         if pin is None:
@@ -188,7 +185,9 @@ def _candidacy(worked: WorkedOut, target: Target, version: Version, kind: str) -
         found.append(_bar("history", "newer_goes_first", OPERATOR, chosen.tag))
     other = index.open_move_by_target.get(target.id)
     if other is not None and other.version_id != version.id:
-        stays = asking is None or (asking.retrying and kind != "pin" and not index.is_newer(version.id, other.version_id))
+        stays = asking is None or (
+            asking.retrying and kind != "pin" and not index.is_newer(version.id, other.version_id)
+        )
         found.extend((_under_way(worked, other),) if stays else ())
     return found
 
@@ -238,8 +237,8 @@ def _rules(worked: WorkedOut, target: Target) -> list[tuple[Policy, Rule]]:
 
 
 def _under_way(worked: WorkedOut, other: Move) -> Judged:
-    values = {"version": _tag(worked, other.version_id), "kind": other.kind}
-    verdict = holds(WaitsFor.WAIT, "another_under_way", waits_on=(f"move:{other.id}",), **values)
+    tag, waits_on = _tag(worked, other.version_id), (f"move:{other.id}",)
+    verdict = holds(WaitsFor.WAIT, "another_under_way", waits_on=waits_on, version=tag, kind=other.kind)
     return Judged("target", verdict, Stage.READINESS)
 
 
