@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CRASHES ?= 25
 
-.PHONY: verbs demo stop test check bench simulate docs requirements format lint types layers house
+.PHONY: verbs demo stop test check bench mutants simulate docs requirements format lint types layers house
 .DEFAULT_GOAL := verbs
 
 verbs:
@@ -19,6 +19,7 @@ verbs:
 	@echo "make test              run the whole test suite   (PG=<bindir> runs the store tests on that PostgreSQL)"
 	@echo "make check             format, lint, types, layers and house tests, in under 30 s"
 	@echo "make bench             measure and print speed, with the method"
+	@echo "make mutants FILE=...  change a file in every small way and show what its own tests do not notice   (TESTS=... names others)"
 	@echo "make simulate          kill Interlock CRASHES=$(CRASHES) times at seeded moments during the quickstart"
 	@echo "make docs              write the generated pages: docs/rules, docs/agents, docs/metrics, docs/reference"
 
@@ -78,6 +79,11 @@ simulate: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
+
+# Not in CI: a file takes minutes. What survives is a question to judge, not a failure of the build.
+mutants: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/mutants.txt
+	@$(BIN)/python .ci/mutants $(FILE) $(TESTS)
 
 docs: $(STAMP)
 	@$(BIN)/python docs/generate.py
