@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from interlock.decide.facts import Environment, Facts, Move, ReleaseRef, Target, Version
+from interlock.decide.facts import Dependency, Environment, Facts, Move, ReleaseRef, Target, Version
 from interlock.model.ids import derived_id
 from interlock.model.job import Handover, JobStatus
 from interlock.model.policy import Policy
@@ -247,6 +247,11 @@ RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
         "whileVerifying": p.one(("wait", "overlap")),
         **({"maxInFlight": p.one((1, 2))} if p.maybe() else {}),
     },
+    "deploymentDependency": lambda p: {
+        "dependsOn": p.one(("true", 'deployment.name == "schema"', 'version.tag == "s1"', 'version.tag != "s2"')),
+        "require": p.one(("any", "all")),
+        "scope": p.one(("sameResource", "sameEnvironment")),
+    },
     "deploymentWindow": lambda p: {
         "rrule": p.one(("FREQ=HOURLY", "FREQ=DAILY;BYHOUR=9,12", "FREQ=HOURLY;INTERVAL=2", "FREQ=DAILY;COUNT=40")),
         "durationMinutes": p.one((20, 45, 180)),
@@ -442,6 +447,26 @@ def _set_rollout(world: World, pick: Pick) -> None:
         world.set_rollout(pick.one(live).id, pick.one(("open", "open", "paused", "aborted")))
 
 
+def _runs_elsewhere(world: World, pick: Pick) -> None:
+    """Another deployment lands, goes back, or only has its place, on some of the resources."""
+    name, tag = pick.one(("schema", "cache")), pick.one(("s1", "s1", "s2", None))
+    environment = pick.one(("production", "staging"))
+    for resource in _names(world):
+        if pick.one((True, True, False)):
+            world.runs_elsewhere(name, tag, resource=resource, environment=environment)
+
+
+def _depend(world: World, pick: Pick) -> None:
+    """The newest version needs something beside it, or nothing any more."""
+    if world.facts.versions:
+        needs = Dependency(
+            derived_id("deployment", pick.one(("schema", "cache"))),
+            pick.one(("true", 'version.tag == "s1"', 'version.tag != "s1"')),
+            pick.maybe(),
+        )
+        world.depend(_tags(world)[0], pick.one(((), (needs,))))
+
+
 def _hand_over(world: World, pick: Pick) -> None:
     handover = pick.one((Handover.STARTED,) * 5 + (Handover.STARTING, Handover.UNCERTAIN))
     for _, job in world.waiting_jobs():
@@ -559,6 +584,9 @@ COMMANDS: tuple[Command, ...] = (
     _claim,
     _reject_early,
     _supersede,
+    _runs_elsewhere,
+    _runs_elsewhere,
+    _depend,
 )
 
 Step = tuple[int, int, Written | None]

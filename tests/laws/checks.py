@@ -13,7 +13,7 @@ from random import Random
 from interlock.decide import decide
 from interlock.decide.codec import decode, encode, in_order
 from interlock.decide.explain import SENTENCES, sentences
-from interlock.decide.facts import Facts
+from interlock.decide.facts import Elsewhere, Facts
 from interlock.decide.index import Index
 from interlock.decide.plan import MOVING, Plan, applied
 from interlock.decide.rules import RULES
@@ -149,7 +149,7 @@ def named_causes(world: World) -> None:
 
 def _evaluated(module: object, subject: object, rules: Sequence[Rule], now: datetime) -> Iterator[object]:
     evaluate: Callable[..., object] = module.evaluate  # type: ignore[attr-defined]
-    if module.kind == "freeze":  # type: ignore[attr-defined]
+    if not hasattr(module, "parse"):  # no policy carries it
         yield evaluate(subject, now)
     elif getattr(module, "joint", False):
         if rules:
@@ -178,6 +178,10 @@ def order_is_irrelevant(world: World, seed: int = 0) -> None:
         return value
 
     collections = {name: shuffled(getattr(facts, name)) for name in Facts.__dataclass_fields__}
+    elsewhere = facts.elsewhere
+    collections["elsewhere"] = Elsewhere(
+        **{name: shuffled(getattr(elsewhere, name)) for name in Elsewhere.__dataclass_fields__}
+    )
     assert decide(Facts(**collections), world.now) == decide(facts, world.now)
     assert decide(Facts(**collections), world.now, moves_max=1) == decide(facts, world.now, moves_max=1)
 

@@ -22,6 +22,7 @@ from interlock.flow import Flow
 from interlock.metrics import build_metrics
 from interlock.model.event import Actor
 from interlock.model.ids import new_id
+from interlock.model.version import Dependency
 from interlock.outside.http import Http
 from interlock.store.agents import save_agent
 from interlock.store.approvals import answer_unseen
@@ -68,8 +69,12 @@ class Fleet:
         status: str = "ready",
         config: Mapping[str, Any] | None = None,
         deployment_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        needs: Mapping[str, str] | None = None,
     ) -> str:
-        content = VersionContent(tag, tag, status, None, {}, config or {}, {})
+        """A version arrives; `needs` is deployment id -> which of its versions must run beside it."""
+        wanted = None if needs is None else tuple(Dependency("", *one) for one in needs.items())
+        content = VersionContent(tag, tag, status, None, {}, config or {}, metadata or {}, dependencies=wanted)
         async with self.tx() as tx:
             saved = await save_version(
                 tx,
@@ -155,14 +160,14 @@ class Fleet:
             self.resources[name] = await save_resource(tx, self.workspace_id, content=content, variables=None)
         return self.resources[name]
 
-    async def where(self) -> dict[str, str | None]:
-        """Target's resource name -> tag of what it runs."""
+    async def where(self, deployment_id: str | None = None) -> dict[str, str | None]:
+        """Target's resource name -> tag of what a deployment runs there; the first one's by default."""
         async with self.store.read() as conn:
             rows = await conn.fetch(
                 "SELECT r.name, v.tag FROM target t JOIN resource r ON r.id = t.resource_id "
                 "LEFT JOIN release c ON c.id = t.current_release_id LEFT JOIN version v ON v.id = c.version_id "
                 "WHERE t.state = 'attached' AND t.deployment_id = $1",
-                self.deployment_id,
+                deployment_id or self.deployment_id,
             )
         return {row["name"]: row["tag"] for row in rows}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from interlock.model.inventory import NOTHING, Deployment, Environment, JobAgent, Provider, Resource, System
-from interlock.model.version import Version
+from interlock.model.version import Dependency, Version
 from interlock.store.policies import StoredPolicy
 from interlock.store.workspaces import Workspace
 from interlock.web.answers import instant, present
@@ -125,6 +125,21 @@ def render_version(version: Version) -> Wire:
         metadata=version.metadata,
         createdAt=instant(version.created_at),
     )
+
+
+def render_dependency(dependency: Dependency) -> Wire:
+    """A dependency by itself."""
+    return {
+        "deploymentVersionId": dependency.version_id,
+        "dependencyDeploymentId": dependency.deployment_id,
+        **render_need(dependency),
+    }
+
+
+def render_need(dependency: Dependency) -> Wire:
+    """What a version needs of one deployment; `environments` only where it is not what everybody expects."""
+    more = {"environments": "all"} if dependency.environments == "all" else {}
+    return {"versionSelector": dependency.version_selector, **more}
 
 
 def render_policy(policy: StoredPolicy, *, rules: Sequence[Mapping[str, object]] | None = None) -> Wire:

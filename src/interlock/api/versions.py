@@ -8,6 +8,7 @@ Source: contract.md sections b ("api upsert version") and e ("Version").
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -17,15 +18,17 @@ from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api.dependencies import dependencies_of
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
-from interlock.api.rendering import Wire, render_version
+from interlock.api.rendering import Wire, render_need, render_version
 from interlock.api.selectors import Scope, selector_of_query
 from interlock.clock import utc_now
 from interlock.inventory.to_python import predicate
 from interlock.model.errors import Invalid
-from interlock.model.version import Version
+from interlock.model.version import Dependency, Version
 from interlock.store import deployments, versions
+from interlock.store.dependencies import load_dependencies
 from interlock.web.answers import Json
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
@@ -91,14 +94,13 @@ async def list_versions(
             matches = predicate(selector)
             kept = [item for item in every if matches({"version": render_version(item)})]
             items, total = tuple(kept[page.offset : page.offset + page.limit]), len(kept)
-    return page.answer([_with_dependencies(version) for version in items], total)
+        needed = await load_dependencies(conn, [item.id for item in items])
+    return page.answer([_with_dependencies(version, needed) for version in items], total)
 
 
 @router.post(W + "/deployments/{deploymentId:segment}/versions")
 async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody) -> Response:
     """Create a version, or bring the one with this tag up to date."""
-    if body.dependencies:
-        raise Invalid("Version dependencies are not taken here yet.", field="dependencies")
     content = versions.VersionContent(
         tag=body.tag,
         name=body.name or body.tag,
@@ -108,6 +110,7 @@ async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody
         job_agent_config=body.jobAgentConfig,
         metadata=body.metadata,
         created_at=_said_at(body.createdAt),
+        dependencies=None if body.dependencies is None else dependencies_of(body.dependencies),
     )
     async with here.read() as conn:
         known = await deployments.resolve_deployment(conn, here.id, text=deploymentId)
@@ -127,7 +130,8 @@ async def get_version(here: InWorkspace, deploymentVersionId: str) -> Response:
     version_id = id_of(deploymentVersionId, "version")
     async with here.read() as conn:
         version = found(await versions.find_version(conn, here.id, version_id=version_id), "version")
-    return Json(_with_dependencies(version))
+        needed = await load_dependencies(conn, [version_id])
+    return Json(_with_dependencies(version, needed))
 
 
 @router.patch(W + "/deployment-versions/{deploymentVersionId:segment}", status_code=202)
@@ -177,5 +181,6 @@ def _said_at(created_at: datetime | None) -> datetime | None:
     return created_at.astimezone(UTC)
 
 
-def _with_dependencies(version: Version) -> Wire:
-    return {**render_version(version), "dependencies": {}}
+def _with_dependencies(version: Version, needed: Mapping[str, Sequence[Dependency]]) -> Wire:
+    mine = {one.deployment_id: render_need(one) for one in needed.get(version.id, ())}
+    return {**render_version(version), "dependencies": mine}

@@ -27,7 +27,9 @@ import rfc8785
 
 from interlock.decide.facts import (
     Approval,
+    Beside,
     Decided,
+    Elsewhere,
     Environment,
     Facts,
     Freeze,
@@ -80,6 +82,7 @@ def encode(facts: Facts) -> Iterator[tuple[str, bytes]]:
     )
     yield "freezes", _written(facts.freezes)
     yield "overrides", _written({"pins": facts.pins, "skips": facts.skips, "quarantines": facts.quarantines})
+    yield "elsewhere", _free_form(_elsewhere(facts.elsewhere))
     yield "decisions", _written(facts.decided_by_subject)
     yield from _target_shards(facts)
 
@@ -144,6 +147,7 @@ def decode(shards: Mapping[str, bytes]) -> Facts:
             pins=_read_all(Pin, overrides["pins"]),
             skips=_read_all(Skip, overrides["skips"]),
             quarantines=_read_all(Quarantine, overrides["quarantines"]),
+            elsewhere=_read_elsewhere(read.get("elsewhere", {})),
             decided_by_subject={key: _read(Decided, one) for key, one in read["decisions"].items()},
             decided_by_target={
                 target_id: _read(Decided, one) for part in parts for target_id, one in part.get("decided", ())
@@ -159,7 +163,10 @@ def in_order(facts: Facts) -> Facts:
         environments=dict(sorted(facts.environments.items())),
         targets=dict(sorted(facts.targets.items())),
         leaving=dict(sorted(facts.leaving.items())),
-        versions=tuple(sorted(facts.versions, key=lambda one: one.age_key)),
+        versions=tuple(
+            replace(one, dependencies=tuple(sorted(one.dependencies, key=lambda dep: dep.deployment_id)))
+            for one in sorted(facts.versions, key=lambda one: one.age_key)
+        ),
         policies=dict(sorted(facts.policies.items())),
         policy_sets={key: tuple(sorted(ids)) for key, ids in sorted(facts.policy_sets.items())},
         rollouts=tuple(sorted(facts.rollouts, key=lambda one: one.id)),
@@ -174,6 +181,9 @@ def in_order(facts: Facts) -> Facts:
         skips=tuple(sorted(facts.skips, key=lambda one: one.id)),
         quarantines=tuple(
             sorted(facts.quarantines, key=lambda one: (one.target_id, one.version_id or "", one.config_digest or ""))
+        ),
+        elsewhere=Elsewhere(
+            **{name: dict(sorted(getattr(facts.elsewhere, name).items())) for name in Elsewhere.__dataclass_fields__}
         ),
         decided_by_subject=dict(sorted(facts.decided_by_subject.items())),
         decided_by_target=dict(sorted(facts.decided_by_target.items())),
@@ -209,6 +219,19 @@ def _free_form(value: object) -> bytes:
         return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
 
 
+def _elsewhere(elsewhere: Elsewhere) -> dict[str, object]:
+    """What runs elsewhere, each group of neighbours written once with the resources that have it."""
+    places: dict[tuple[Beside, ...], list[str]] = {}
+    for resource_id, group in elsewhere.by_resource.items():
+        places.setdefault(group, []).append(resource_id)
+    return {
+        "deployments": elsewhere.deployments,
+        "versions": elsewhere.versions,
+        "beside": [[ids, group] for group, ids in places.items()],
+        "around": elsewhere.by_environment,
+    }
+
+
 def _policy(policy: Policy) -> dict[str, object]:
     return {
         "id": policy.id,
@@ -237,6 +260,16 @@ def _read_policy(body: Mapping[str, Any]) -> Policy:
         for rule, one in zip(parsed, body["rules"], strict=True)
     )
     return Policy(body["id"], body["name"], body["revision_id"], rules, observe=body["observe"])
+
+
+def _read_elsewhere(body: Mapping[str, Any]) -> Elsewhere:
+    """Facts that were written before there were any of this kind have none."""
+    by_resource = {}
+    for ids, members in body.get("beside", ()):
+        group = _read_all(Beside, members)
+        by_resource.update(dict.fromkeys(ids, group))
+    by_environment = {key: _read_all(Beside, members) for key, members in body.get("around", {}).items()}
+    return Elsewhere(body.get("deployments", {}), body.get("versions", {}), by_resource, by_environment)
 
 
 def _instant(text: str | None) -> datetime | None:

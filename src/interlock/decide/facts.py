@@ -66,6 +66,19 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependency:
+    """A version needs another deployment to run a version that `selector` (CEL over `version`) picks.
+
+    Takes: `everywhere`: in every environment in which that deployment has a target on the resource, instead of in the
+           same environment first, else in any.
+    """
+
+    deployment_id: str
+    selector: str
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """A version. `author_ids` are the principals that count as its author. `view` is its CEL map."""
 
@@ -76,6 +89,7 @@ class Version:
     change_id: str
     author_ids: frozenset[str] = frozenset()
     view: Mapping[str, object] = field(default_factory=dict)
+    dependencies: tuple[Dependency, ...] = ()
 
     @property
     def age_key(self) -> tuple[datetime, str]:
@@ -254,6 +268,31 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """A target of another deployment: in which environment, and which version it runs; None while it runs nothing."""
+
+    environment_id: str
+    deployment_id: str
+    version_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What other deployments run where this one's targets are.
+
+    Takes: `deployments` and `versions` are CEL maps by id, one for each that is named below, however many targets run
+           it. `by_resource` are the attached targets on the resources of this deployment's targets, `by_environment`
+           what runs in their environments (each deployment and version once, none that runs nothing). Equal groups are
+           one value. What no rule and no version of this deployment needs is not loaded.
+    """
+
+    deployments: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    versions: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    by_resource: Mapping[str, tuple[Beside, ...]] = field(default_factory=dict)
+    by_environment: Mapping[str, tuple[Beside, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """The latest decision of one subject: its id and content digest, so that only changes are written."""
 
@@ -271,6 +310,7 @@ class Facts:
            open ones. `rollouts` are the live ones and those of the versions. `leaving` are detached targets with an
            open move, those that a live rollout counts, and those that landed one of the versions.
            `landed_by_target_version` keys are (target id, version id), of attached and leaving targets.
+           `elsewhere` is what other deployments run beside this one's targets.
            `policies_matched` is False while targets do not know their policies yet, which holds.
     """
 
@@ -297,5 +337,6 @@ class Facts:
     pins: tuple[Pin, ...] = ()
     skips: tuple[Skip, ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
     decided_by_subject: Mapping[str, Decided] = field(default_factory=dict)
     decided_by_target: Mapping[str, Decided] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from interlock.decide.index import Index
 from interlock.decide.plan import Decision
 from interlock.decide.react import last_outcome, retry_due
 from interlock.decide.record import Recorder
-from interlock.decide.rules import RULE_BY_KIND, RULES, freeze
+from interlock.decide.rules import RULE_BY_KIND, RULES, freeze, version_dependency
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
 from interlock.decide.verdict import STAGES, Judged, Stage, WaitsFor, earliest, guarded, holds, skipped, unknown
 from interlock.model.job import JobStatus
@@ -152,6 +152,8 @@ class Gates:
         self._simple: dict[tuple[str, str | None, str | None], Answer] = {}
         self._target_rules: dict[str | None, tuple[tuple[Rule, Policy], ...]] = {}
         self._target_freezes = any(one.target_ids is not None for one in index.facts.freezes)
+        self._dependent = any(version.dependencies for version in index.facts.versions)
+        self._grouped: dict[tuple[object, ...], Judged] = {}
         self._skips: dict[tuple[str, str], tuple[Skip, ...]] = {}
         for skip in sorted(index.facts.skips, key=_longest_first):
             if skip.expires_at is None or now < skip.expires_at:
@@ -161,7 +163,7 @@ class Gates:
             one.resource_id for one in index.facts.skips if one.resource_id is not None
         )
         self._all_plain = index.facts.policies_matched and not (
-            self._target_freezes or self._skipping_resources or index.facts.pins or index.quarantined
+            self._target_freezes or self._skipping_resources or self._dependent or index.facts.pins or index.quarantined
         )
 
     def ask(self, only: Container[str] | None = None) -> Asked:
@@ -308,18 +310,42 @@ class Gates:
             verdict = holds(WaitsFor.INCOMPLETE, target.agent, waits_on=(f"agent:{target.id}",), who=who)
             found.append(Judged("agent", verdict))
         rules = self._rules_of_target(target.policy_set)
-        if not rules and not self._target_freezes:
+        needy = bool(version.dependencies) and version_dependency.kind in ASKED[kind]
+        if not rules and not needy and not self._target_freezes:
             return tuple(found)
         subject = TargetMove(self.index, target, version, kind)
         if self._target_freezes and freeze.kind in ASKED[kind]:
             found.append(Judged(freeze.kind, guarded(freeze.evaluate, subject, self.now), freeze.stage))
+        if needy:
+            one = self._judge_needs(subject)
+            found.append(self._skipped(one, version, target.environment_id, target.resource_id))
         for rule, policy in rules:
             if asks(kind, rule):
-                module = RULE_BY_KIND[rule.kind]
-                verdict = guarded(module.evaluate, subject, rule.params, self.now)
-                one = Judged(rule.kind, verdict, module.stage, (rule.id,), policy.id, policy.name, policy.observe)
+                one = self._judge_target(subject, rule, policy)
                 found.append(self._skipped(one, version, target.environment_id, target.resource_id))
         return tuple(found)
+
+    def _judge_target(self, subject: TargetMove, rule: Rule, policy: Policy) -> Judged:
+        """One rule about one target; a rule that groups its targets is asked once a group."""
+        module = RULE_BY_KIND[rule.kind]
+        group = getattr(module, "group", None)
+        key = (policy.id, rule.id, group(subject)) if group is not None else None
+        if key is not None and key in self._grouped:
+            return self._grouped[key]
+        verdict = guarded(module.evaluate, subject, rule.params, self.now)
+        one = Judged(rule.kind, verdict, module.stage, (rule.id,), policy.id, policy.name, policy.observe)
+        if key is not None:
+            self._grouped[key] = one
+        return one
+
+    def _judge_needs(self, subject: TargetMove) -> Judged:
+        """What the version itself needs beside it. No policy asks for it; a skip may name it by its kind."""
+        key = (version_dependency.kind, version_dependency.group(subject))
+        if key not in self._grouped:
+            verdict = guarded(version_dependency.evaluate, subject, self.now)
+            kind, stage = version_dependency.kind, version_dependency.stage
+            self._grouped[key] = Judged(kind, verdict, stage, (kind,))
+        return self._grouped[key]
 
     def _rules_of_target(self, policy_set: str | None) -> tuple[tuple[Rule, Policy], ...]:
         if policy_set not in self._target_rules:

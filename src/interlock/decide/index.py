@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import cached_property
 
 from interlock.decide.facts import Environment, Facts, Move, Pin, Quarantine, ReleaseRef, Rollout, Target, Version
+from interlock.inventory.selector import Selector
+from interlock.inventory.to_python import predicate
 from interlock.model.policy import Policy, Rule
 
 
@@ -23,6 +25,7 @@ class Index:
         self._policies: dict[str | None, tuple[Policy, ...]] = {}
         self._enforced: dict[tuple[str | None, str], tuple[Rule, ...]] = {}
         self._newer: dict[str | None, tuple[Version, ...]] = {}
+        self._picked: dict[Selector, frozenset[str]] = {}
 
     # Versions ---------------------------------------------------------------------------------------------------------
 
@@ -178,6 +181,22 @@ class Index:
         """Whether a pin had its one move on a target."""
         admitted_at = self._used_by_target_version.get((target.id, pin.version_id))
         return admitted_at is not None and admitted_at >= pin.created_at
+
+    # Other deployments ------------------------------------------------------------------------------------------------
+
+    def picked_elsewhere(self, selector: Selector) -> frozenset[str]:
+        """The versions running elsewhere that a selector over `deployment` and `version` picks.
+
+        Costs: the expression once a version, whatever the number of targets.
+        """
+        if selector not in self._picked:
+            picks, elsewhere = predicate(selector), self.facts.elsewhere
+            self._picked[selector] = frozenset(
+                version_id
+                for version_id, view in elsewhere.versions.items()
+                if picks({"version": view, "deployment": elsewhere.deployments.get(str(view["deploymentId"]), {})})
+            )
+        return self._picked[selector]
 
     # Policies ---------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from interlock.decide.facts import (
     Approval,
+    Beside,
     Environment,
     Freeze,
     Landed,
@@ -24,6 +25,7 @@ from interlock.decide.facts import (
     Version,
 )
 from interlock.decide.index import Index
+from interlock.inventory.selector import Selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +140,27 @@ class TargetMove:
             for freeze in sorted(self.index.facts.freezes, key=lambda one: (one.created_at, one.id))
             if freeze.target_ids is not None and self.target.id in freeze.target_ids
         )
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """The targets of other deployments on its resource. Reads `elsewhere`."""
+        return self.index.facts.elsewhere.by_resource.get(self.target.resource_id, ())
+
+    @property
+    def around(self) -> tuple[Beside, ...]:
+        """What other deployments run in its environment, each version once. Reads `elsewhere`."""
+        return self.index.facts.elsewhere.by_environment.get(self.target.environment_id, ())
+
+    def picked(self, selector: Selector) -> frozenset[str]:
+        """The versions running elsewhere that a selector picks. Reads `elsewhere`."""
+        return self.index.picked_elsewhere(selector)
+
+    def name_of(self, deployment_id: str) -> str:
+        """Another deployment's name; its id while it is nowhere near. Reads `elsewhere`."""
+        view = self.index.facts.elsewhere.deployments.get(deployment_id)
+        return str(view["name"]) if view else deployment_id
+
+    def tag_of(self, version_id: str | None) -> str:
+        """The tag of a version that runs elsewhere. Reads `elsewhere`."""
+        view = self.index.facts.elsewhere.versions.get(version_id or "")
+        return str(view["tag"]) if view else "nothing"

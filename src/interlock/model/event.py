@@ -87,6 +87,7 @@ KINDS: dict[str, str] = {
     # Versions and policies
     "version.created": "CI announced a version.",
     "version.changed": "A version's name, config, metadata or evidence changed.",
+    "version.dependencies_changed": "A version needs other deployments beside it, or needs them no longer.",
     "version.status_changed": "A version became ready, paused, rejected or another status.",
     "policy.created": "A policy exists with its first revision.",
     "policy.changed": "A policy has a new revision.",

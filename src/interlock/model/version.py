@@ -29,3 +29,16 @@ class Version:
     metadata: Mapping[str, str]
     author_id: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """What a version needs: another deployment that runs, beside it, a version that the selector picks.
+
+    Takes: `environments` is `first` (in the same environment, else in any) or `all`.
+    """
+
+    version_id: str
+    deployment_id: str
+    version_selector: str
+    environments: str = "first"

@@ -18,8 +18,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from interlock.decide import decide
+from interlock.decide.elsewhere import narrowed, needed
 from interlock.decide.facts import (
     Approval,
+    Beside,
+    Dependency,
+    Elsewhere,
     Environment,
     Facts,
     Freeze,
@@ -78,6 +82,7 @@ class World:
             pins=pins,
             skips=tuple(one for one in facts.skips if one.expires_at is None or self.now < one.expires_at),
             moves=loaded_moves(facts.moves, facts.rollouts, pins),
+            elsewhere=narrowed(facts.elsewhere, needed(facts.versions, facts.policies.values()), facts.targets),
             leaving=counted_leaving(facts.leaving, facts.moves, facts.rollouts, facts.landed_by_target_version),
         )
 
@@ -177,6 +182,7 @@ class World:
         author_ids: Iterable[str] = (),
         created_at: datetime | None = None,
         metadata: Mapping[str, str] | None = None,
+        dependencies: Iterable[Dependency] = (),
     ) -> Version:
         """CI made a version."""
         self._tick()
@@ -193,7 +199,7 @@ class World:
             "message": "",
         }
         change_id = derived_id("change", version_id)
-        version = Version(version_id, tag, status, at, change_id, frozenset(author_ids), view)
+        version = Version(version_id, tag, status, at, change_id, frozenset(author_ids), view, tuple(dependencies))
         self._own(takes_away=False, versions=(version, *self.facts.versions))
         return version
 
@@ -206,6 +212,67 @@ class World:
         self._own(takes_away=status != "ready", versions=versions)
         if version.status == "rejected" and status == "ready":
             self._forget_marks(target.id for target in self.facts.targets.values() if target.mark == version.id)
+
+    def depend(self, tag: str, dependencies: Iterable[Dependency]) -> None:
+        """A version needs other things beside it from now on."""
+        version = self.version(tag)
+        edited = replace(version, dependencies=tuple(dependencies))
+        self._tick()
+        versions = tuple(edited if one.id == version.id else one for one in self.facts.versions)
+        self._own(takes_away=bool(set(edited.dependencies) - set(version.dependencies)), versions=versions)
+
+    def runs_elsewhere(
+        self,
+        name: str,
+        tag: str | None,
+        *,
+        resource: str,
+        environment: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Another deployment has a target on a resource, in an environment, and runs a version there, or nothing.
+
+        Gives: the other deployment's id. What it runs is a fact of others: it makes no round stale.
+        """
+        self._tick()
+        elsewhere = self.facts.elsewhere
+        known = {one.name: one.id for one in self.facts.environments.values()}
+        deployment_id, environment_id = derived_id("deployment", name), known.get(environment, environment)
+        resource_id = derived_id("resource", resource)
+        version_id = derived_id("version", deployment_id, tag) if tag else None
+        view = {"id": deployment_id, "name": name, "slug": name, "description": "", "metadata": {}}
+        versions = dict(elsewhere.versions)
+        if version_id:
+            versions[version_id] = {
+                "id": version_id,
+                "name": tag,
+                "tag": tag,
+                "deploymentId": deployment_id,
+                "status": "ready",
+                "createdAt": self.now.isoformat().replace("+00:00", "Z"),
+                "metadata": dict(metadata or {}),
+                "message": "",
+            }
+        place = (environment_id, deployment_id)
+        beside = [
+            one
+            for one in elsewhere.by_resource.get(resource_id, ())
+            if (one.environment_id, one.deployment_id) != place
+        ]
+        by_resource = {**elsewhere.by_resource, resource_id: (*beside, Beside(*place, version_id))}
+        around: dict[str, set[Beside]] = {}
+        for one in (one for group in by_resource.values() for one in group if one.version_id):
+            around.setdefault(one.environment_id, set()).add(one)
+        self.facts = replace(
+            self.facts,
+            elsewhere=Elsewhere(
+                {**elsewhere.deployments, deployment_id: view},
+                versions,
+                by_resource,
+                {key: tuple(group) for key, group in around.items()},
+            ),
+        )
+        return deployment_id
 
     def say(
         self,

@@ -16,6 +16,7 @@ from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id
 from interlock.model.inventory import Deployment
 from interlock.store import targets
+from interlock.store.elsewhere import wake_dependents
 from interlock.store.matching import match_after
 from interlock.store.ownership import is_known
 from interlock.store.queries import Conn, queries
@@ -118,6 +119,8 @@ async def save_deployment(
         events=[Event("deployment.changed" if known else "deployment.created", Ref("deployment", deployment_id), body)],
     )
     await match_after(tx, workspace_id, touched=targets.Touched(deployments=(deployment_id,)))
+    if known:
+        await wake_dependents(tx, workspace_id, [deployment_id])  # whose expressions may read its name or metadata
 
 
 async def delete_deployment(tx: Tx, workspace_id: str, *, deployment_id: str) -> None:

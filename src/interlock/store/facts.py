@@ -25,6 +25,7 @@ import orjson
 from interlock.decide.facts import (
     Approval,
     Decided,
+    Dependency,
     Environment,
     Facts,
     Freeze,
@@ -45,6 +46,7 @@ from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.to_python import matches
 from interlock.model.job import Handover, JobStatus
 from interlock.model.policy import Policy, Rule
+from interlock.store.elsewhere import load_elsewhere
 from interlock.store.queries import Conn, queries
 
 Q = queries("fact")
@@ -75,7 +77,7 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     """The facts of one deployment; None when it does not exist or is deleted.
 
     Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction).
-    Costs: 14 statements.
+    Costs: 14 statements, and up to 4 more where a rule or version asks what other deployments run.
     """
     head = await conn.fetchrow(Q.load_deployment, deployment_id)
     if head is None or head["deleted_at"] is not None:
@@ -94,6 +96,9 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     freezes = await _load_freezes(conn, deployment_id, head["name"], environments)
     overrides = await conn.fetch(Q.load_overrides, deployment_id)
     decided_rows = await conn.fetch(Q.load_decided, deployment_id, version_ids)
+    targets = {key: target for key, target in attached.items() if target.environment_id in environments}
+    versions = tuple(_version(row, deployment_id) for row in version_rows)
+    policies = {row["id"]: _policy(row) for row in policy_rows}
     facts = Facts(
         workspace_id=head["workspace_id"],
         deployment_id=head["id"],
@@ -104,10 +109,10 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
         rules_fence=head["rules_fence"],
         policies_matched=head["policies_matched"],
         environments=environments,
-        targets={key: target for key, target in attached.items() if target.environment_id in environments},
+        targets=targets,
         leaving=leaving,
-        versions=tuple(_version(row, deployment_id) for row in version_rows),
-        policies={row["id"]: _policy(row) for row in policy_rows},
+        versions=versions,
+        policies=policies,
         policy_sets=_policy_sets(sets, policy_rows),
         rollouts=rollouts,
         moves=moves,
@@ -124,6 +129,9 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
             Quarantine(row["target_id"], row["version_id"], row["config_digest"], row["failed_version_id"])
             for row in overrides
             if row["kind"] == "quarantine"
+        ),
+        elsewhere=await load_elsewhere(
+            conn, deployment_id, versions=versions, policies=policies.values(), targets=targets
         ),
         decided_by_subject={
             row["subject"]: Decided(row["id"], row["digest"]) for row in decided_rows if row["target_id"] is None
@@ -198,7 +206,10 @@ def _version(row: Row, deployment_id: str) -> Version:
         "metadata": row["metadata"],
         "message": row["message"] or "",
     }
-    return Version(row["id"], row["tag"], row["status"], row["created_at"], row["change_id"], authors, view)
+    dependencies = tuple(Dependency(*one) for one in row["dependencies"] or ())
+    return Version(
+        row["id"], row["tag"], row["status"], row["created_at"], row["change_id"], authors, view, dependencies
+    )
 
 
 @lru_cache(maxsize=2000)

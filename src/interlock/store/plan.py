@@ -37,6 +37,7 @@ from interlock.model.event import Event, Ref
 from interlock.model.ids import derived_id, new_id
 from interlock.model.verification import render_metric
 from interlock.store.blobs import Packed, packed, store_blobs
+from interlock.store.elsewhere import wake_dependents
 from interlock.store.facts import Loaded
 from interlock.store.queries import Conn, queries
 from interlock.store.releases import freeze_releases
@@ -175,6 +176,8 @@ async def _write(tx: Tx, loaded: Loaded, plan: Plan) -> None:
             await tx.record([_moves(plan, owner, now)])
         changes = [*_slots(facts, plan), *_jobs(plan, owner, now), *_verifications(plan, owner, now)]
         await tx.record(changes, events=events_of(facts, plan), wakes=_wakes(facts, plan, now))
+        if any(change.current is not None for change in plan.target_changes):
+            await wake_dependents(tx, facts.workspace_id, [facts.deployment_id])
         if packing is not None:
             await tx.record(_round(loaded, round_id, await packing))
     finally:

@@ -24,6 +24,7 @@ import asyncpg
 
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
+from interlock.store.elsewhere import wake_dependents
 from interlock.store.queries import Conn, queries
 from interlock.store.tx import Change, Tx
 from interlock.store.wanted import Difference, Resolved, Touched, Triple, find_difference
@@ -113,6 +114,7 @@ async def _write(tx: Tx, workspace_id: str, difference: Difference) -> MatchOutc
     ]
     wakes = [WorkRequest("round", deployment_id, workspace_id, None, OWN_FACTS) for deployment_id in concerned]
     await tx.record(changes, events=events, wakes=wakes)
+    await wake_dependents(tx, workspace_id, {deployment_id for deployment_id, _, _ in (*attach, *detach)})
     return MatchOutcome(
         tuple(sorted(arrived)),
         tuple(stored[triple]["id"] for triple in detach),

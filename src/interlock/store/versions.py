@@ -17,8 +17,10 @@ from typing import Any
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
-from interlock.model.version import Version
+from interlock.model.version import Dependency, Version
+from interlock.store.dependencies import set_dependencies
 from interlock.store.deployments import touch
+from interlock.store.elsewhere import wake_dependents
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
@@ -32,7 +34,7 @@ REFS = ("ctrlplane/links", "interlock/commit", "interlock/pull-request", "interl
 
 @dataclass(frozen=True, slots=True)
 class VersionContent:
-    """What a client says of a version. `created_at` None: now."""
+    """What a client says of a version. `created_at` None: now. `dependencies` None: as they were."""
 
     tag: str
     name: str
@@ -42,6 +44,7 @@ class VersionContent:
     job_agent_config: Mapping[str, Any]
     metadata: Mapping[str, str]
     created_at: datetime | None = None
+    dependencies: tuple[Dependency, ...] | None = None
 
 
 async def find_version(conn: Conn, workspace_id: str, *, version_id: str) -> Version | None:
@@ -82,8 +85,18 @@ async def save_version(
 ) -> Version:
     """Create a version, or bring the one with this tag up to date; its age stays.
 
-    Fails: `NotFound` when the deployment is gone.
+    Fails: `NotFound` when the deployment is gone; what `set_dependencies` refuses.
     """
+    version = await _save_version(tx, workspace_id, deployment_id=deployment_id, content=content, author_id=author_id)
+    if content.dependencies is not None:
+        wanted = [replace(one, version_id=version.id) for one in content.dependencies]
+        await set_dependencies(tx, workspace_id, version=version, wanted=wanted, all_of_them=True)
+    return version
+
+
+async def _save_version(
+    tx: Tx, workspace_id: str, *, deployment_id: str, content: VersionContent, author_id: str | None
+) -> Version:
     if await tx.conn.fetchval(Q.lock_deployment, deployment_id) is None:
         raise NotFound("There is no such deployment.")
     existing = await find_version_by_tag(tx.conn, deployment_id, tag=content.tag)
@@ -179,6 +192,7 @@ async def change_version(tx: Tx, workspace_id: str, *, before: Version, after: V
         events=events,
         wakes=[WorkRequest("round", before.deployment_id, workspace_id=workspace_id, priority=10)],
     )
+    await wake_dependents(tx, workspace_id, [before.deployment_id])  # whose expressions may read what changed
     return await _stored(tx.conn, workspace_id, before.id)
 
 

@@ -1,7 +1,8 @@
 """Which deployments does a fact of many concern? Asked of stored rows, after the fact's commit, never of subscriptions.
 
-Topics: `policies:<workspace>`, `freeze:<id>`, `slot:<workspace>:<key>`. All of them concern the live deployments of
-their workspace; those with jobs that wait to be handed over go first.
+Topics: `policies:<workspace>`, `freeze:<id>`, `slot:<workspace>:<key>` concern the live deployments of their workspace;
+`runs:<deployment>`, what that deployment runs, those that depend on it. Those with jobs that wait to be handed over go
+first.
 
 Source: core.md section 2.
 """
@@ -16,16 +17,20 @@ from interlock.store.tx import Tx
 from interlock.store.work import FAN_OUT, OWN_FACTS, WorkRequest
 
 Q = queries("wake")
+ELSEWHERE = queries("elsewhere")
 
 ROUNDS_A_STATEMENT_MAX = 1_000
 
 
 async def request_rounds(tx: Tx, topic: str, *, workspace_id: str | None) -> int:
     """Ask for the rounds that a fact concerns. Gives how many."""
-    del topic  # every topic of today concerns its whole workspace
     if workspace_id is None:
         return 0
-    rows = await tx.conn.fetch(Q.list_deployments_of_workspace, workspace_id)
+    about, _, subject = topic.partition(":")
+    if about == "runs":
+        rows = await tx.conn.fetch(ELSEWHERE.list_dependents, workspace_id, subject)
+    else:
+        rows = await tx.conn.fetch(Q.list_deployments_of_workspace, workspace_id)
     for begin in range(0, len(rows), ROUNDS_A_STATEMENT_MAX):
         page = rows[begin : begin + ROUNDS_A_STATEMENT_MAX]
         await tx.record(

@@ -16,6 +16,7 @@ from types import ModuleType
 
 from interlock.decide.rules import (
     any_approval,
+    deployment_dependency,
     deployment_window,
     environment_progression,
     freeze,
@@ -25,6 +26,7 @@ from interlock.decide.rules import (
     rollback,
     verification,
     version_cooldown,
+    version_dependency,
     version_selector,
 )
 from interlock.model.errors import FieldError, Invalid
@@ -35,6 +37,8 @@ RULES: tuple[ModuleType, ...] = (
     version_selector,
     freeze,
     environment_progression,
+    deployment_dependency,
+    version_dependency,
     deployment_window,
     version_cooldown,
     any_approval,

@@ -18,7 +18,8 @@ WHERE se.system_id IN (SELECT system_id FROM system_deployment WHERE deployment_
 GROUP BY e.id;
 
 -- The newest $2 versions, and those that a target, pin, move or live rollout names. `concerned` are those whose history a round may look at:
--- those that some target may still take, and those that move. Relies on version_newest and target's unique key (deployment first).
+-- those that some target may still take, and those that move. Relies on version_newest, version_dependency's key and target's unique key
+-- (deployment first).
 -- name: load_versions
 WITH attached AS MATERIALIZED (
     SELECT mark_version_id, current_release_id, good_release_id FROM target WHERE deployment_id = $1 AND state = 'attached'
@@ -38,7 +39,9 @@ WITH attached AS MATERIALIZED (
 )
 SELECT v.id, v.tag, v.name, v.status, v.created_at, v.metadata, v.message, v.author_id, c.id AS change_id,
        (SELECT p.id FROM principal p WHERE p.name = v.metadata ->> 'interlock/author') AS named_author_id,
-       coalesce((SELECT (v.created_at, v.id) >= (o.created_at, o.id) FROM oldest o), true) OR v.id IN (SELECT id FROM moving) AS concerned
+       coalesce((SELECT (v.created_at, v.id) >= (o.created_at, o.id) FROM oldest o), true) OR v.id IN (SELECT id FROM moving) AS concerned,
+       (SELECT jsonb_agg(jsonb_build_array(n.deployment_id, n.version_selector, n.environments = 'all') ORDER BY n.deployment_id)
+        FROM version_dependency n WHERE n.version_id = v.id) AS dependencies
 FROM named JOIN version v ON v.id = named.id JOIN change c ON c.version_id = v.id AND c.kind = 'version';
 
 -- Attached targets, and those that left and still count: something of theirs runs, a live rollout has them, or one of the versions $2 landed
