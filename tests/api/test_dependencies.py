@@ -94,7 +94,9 @@ async def test_unknown_ids_answer_404_and_a_bad_expression_400(api: Any, deploym
     nobody, path = uuid.uuid4(), f"/deployment-versions/{version}/dependencies"
     body = {"versionSelector": "true"}
     assert (await api.get(f"/deployment-versions/{nobody}/dependencies")).status_code == 404
-    assert (await api.put(f"/deployment-versions/{nobody}/dependencies/{deployments['schema']}", body)).status_code == 404
+    assert (
+        await api.put(f"/deployment-versions/{nobody}/dependencies/{deployments['schema']}", body)
+    ).status_code == 404
     assert (await api.put(f"{path}/{nobody}", body)).status_code == 404
     assert (await api.put(f"{path}/x", body)).status_code == 404
     assert (await api.delete(f"{path}/{nobody}")).status_code == 404

@@ -26,8 +26,8 @@ from interlock.agents import build_agents
 from interlock.api import (
     agents,
     approvals,
-    deployment_plans,
     dependencies,
+    deployment_plans,
     deployments,
     environments,
     freezes,
