@@ -339,4 +339,6 @@ def touched_by(kind: str, object_id: str) -> Touched:
         "deployment": Touched(deployments=ids),
         "agent": Touched(agents=ids),
         "policy": Touched(policies=True),
+        "variables": Touched(variables=True),
+        "references": Touched(references=True),
     }[kind]

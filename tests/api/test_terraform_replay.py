@@ -259,3 +259,186 @@ async def test_resource_provider_keeps_the_order_of_its_last_set(tf: Any) -> Non
     gone = await tf.delete("/resources/identifier/id%2Fd")
     assert gone.status_code == 202
     assert (await tf.delete("/resources/identifier/id%2Fd")).status_code == 404
+
+
+# Variables ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def deployment_id(tf: Any) -> str:
+    return str((await tf.post("/deployments", {"name": "d", "slug": "d", "metadata": {}})).json()["id"])
+
+
+async def test_deployment_variable(tf: Any, deployment_id: str) -> None:
+    path = f"/deployment-variables/{uuid.uuid4()}"
+    body = {"deploymentId": deployment_id, "key": "replicas"}
+    made = await tf.put(path, body)
+    assert made.status_code == 202 and made.json()["id"] == path.rpartition("/")[2]
+    assert (await tf.get(path)).json() == {"variable": {"id": made.json()["id"], **body}, "values": []}
+    renamed = {**body, "key": "count", "description": "how many"}
+    assert (await tf.put(path, renamed)).json()["id"] == made.json()["id"], "by id, so that a key may change"
+    assert (await tf.get(path)).json()["variable"] == {"id": made.json()["id"], **renamed}
+    clash = await tf.put(f"/deployment-variables/{uuid.uuid4()}", renamed)
+    assert clash.status_code == 409 and clash.json()["code"] == "DUPLICATE_KEY"
+    unknown = {"deploymentId": str(uuid.uuid4()), "key": "k"}
+    assert (await tf.put(f"/deployment-variables/{uuid.uuid4()}", unknown)).status_code == 404
+    listed = (await tf.get(f"/deployments/{deployment_id}/variables")).json()
+    assert listed["total"] == 1 and listed["items"] == [(await tf.get(path)).json()]
+    assert (await tf.get(f"/deployments/{deployment_id}")).json()["variables"] == listed["items"]
+    assert (await tf.delete(path)).status_code == 202
+    assert (await tf.get(path)).status_code == 404
+    assert (await tf.delete(path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "text",
+        5,
+        2.5,
+        True,
+        None,
+        {"object": {"a": {"b": [1, "x", None]}}},
+        {"object": {}},
+        {"reference": "network", "path": ["config", "cidr"]},
+    ],
+)
+async def test_deployment_variable_value(tf: Any, deployment_id: str, value: Any) -> None:
+    variable_id = str(uuid.uuid4())
+    await tf.put(f"/deployment-variables/{variable_id}", {"deploymentId": deployment_id, "key": "k"})
+    path = f"/deployment-variable-values/{uuid.uuid4()}"
+    body = {"deploymentVariableId": variable_id, "priority": 0, "value": value}
+    made = await tf.put(path, body)
+    assert made.status_code == 202 and made.json()["id"] == path.rpartition("/")[2]
+    assert set(made.json()) == {"id", "message"}
+    read = await tf.get(path)
+    assert read.status_code == 200 and read.json() == {"id": made.json()["id"], **body}
+    body |= {"priority": 2**40, "resourceSelector": 'resource.metadata["tier"] == "gold"'}
+    assert (await tf.put(path, body)).status_code == 202
+    assert (await tf.get(path)).json() == {"id": made.json()["id"], **body}
+    shown = (await tf.get(f"/deployment-variables/{variable_id}")).json()
+    assert shown["values"] == [{"id": made.json()["id"], **body}]
+    assert (await tf.delete(path)).status_code == 202
+    assert (await tf.get(path)).status_code == 404
+    assert (await tf.delete(path)).status_code == 404
+
+
+async def test_a_value_of_another_variable_keeps_its_id(tf: Any, deployment_id: str) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    for number, variable_id in enumerate(ids[:2]):
+        body = {"deploymentId": deployment_id, "key": f"k{number}"}
+        assert (await tf.put(f"/deployment-variables/{variable_id}", body)).status_code == 202
+    for variable_id, status in zip(ids, (202, 409, 404), strict=True):
+        body = {"deploymentVariableId": variable_id, "priority": 0, "value": 1}
+        assert (await tf.put(f"/deployment-variable-values/{ids[2]}", body)).status_code == status
+
+
+async def test_variable_set(tf: Any) -> None:
+    variables = [
+        {"key": "z", "value": "text"},
+        {"key": "a", "value": {"reference": "network", "path": ["config", "cidr"]}},
+        {"key": "m", "value": {"object": {"a": 1}}},
+    ]
+    body = {"name": "eu", "selector": 'environment.name == "production"', "priority": 3, "variables": variables}
+    made = await tf.post("/variable-sets", body)
+    assert made.status_code == 201, made.text
+    said = made.json()
+    assert uuid.UUID(said["id"]) and said["createdAt"].endswith("Z") and said["updatedAt"].endswith("Z")
+    assert said["description"] == "" and "variables" not in said
+    path = f"/variable-sets/{said['id']}"
+    read = (await tf.get(path)).json()
+    assert {key: read[key] for key in body} == body and read["description"] == ""
+    changed = {**body, "description": "d", "priority": 0, "variables": []}
+    updated = await tf.put(path, changed)
+    assert updated.status_code == 202 and updated.json()["id"] == said["id"]
+    assert {key: (await tf.get(path)).json()[key] for key in changed} == changed
+    assert (await tf.put(path, {"name": "emea"})).status_code == 202
+    read = (await tf.get(path)).json()
+    assert (read["name"], read["selector"], read["description"]) == ("emea", body["selector"], "d")
+    gone = await tf.delete(path)
+    assert gone.status_code == 202 and gone.json()["name"] == "emea"
+    assert (await tf.get(path)).status_code == 404
+    assert (await tf.put(path, changed)).status_code == 404
+    assert (await tf.delete(path)).status_code == 404
+
+
+async def test_variable_sets_are_listed_as_they_are_tried(tf: Any) -> None:
+    for name, priority in (("b", 1), ("c", 2), ("a", 1)):
+        await tf.post("/variable-sets", {"name": name, "selector": "true", "priority": priority, "variables": []})
+    listed = (await tf.get("/variable-sets", params={"limit": 2})).json()
+    assert [each["name"] for each in listed["items"]] == ["c", "a"] and listed["total"] == 3
+    assert listed["items"][0]["variables"] == []
+
+
+async def test_relationship_rule(tf: Any) -> None:
+    cel = 'from.kind == "Host" && to.kind == "Network" && from.metadata.net == to.name'
+    body = {"name": "net", "reference": "network", "cel": cel, "metadata": {"team": "a"}}
+    made = await tf.post("/relationship-rules", body)
+    assert made.status_code == 201, made.text
+    assert made.json() == {"id": made.json()["id"], "workspaceId": tf.workspace, **body}
+    path = f"/relationship-rules/{made.json()['id']}"
+    assert (await tf.get(path)).json() == made.json()
+    changed = {**body, "description": "d", "metadata": {}, "cel": "from.metadata.net == to.name"}
+    updated = await tf.put(path, changed)
+    assert updated.status_code == 202 and updated.json() == {**made.json(), **changed}
+    assert (await tf.get("/relationship-rules")).json()["items"] == [updated.json()]
+    gone = await tf.delete(path)
+    assert gone.status_code == 202 and gone.json() == updated.json()
+    assert (await tf.get(path)).status_code == 404
+    assert (await tf.delete(path)).status_code == 404
+    assert (await tf.put(path, body)).status_code == 202, "create or replace by id"
+    assert (await tf.get(path)).json()["id"] == path.rpartition("/")[2]
+
+
+SECRET = "nothing here can seal one yet"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "said"),
+    [
+        ("variable", {"sensitive": True}, "sensitive", SECRET),
+        ("variable", {"key": ""}, "key", ""),
+        ("value", {"value": {"valueHash": ""}}, "value", SECRET),
+        ("value", {"sensitive": True}, "sensitive", SECRET),
+        ("value", {"value": {"reference": "", "path": ["a"]}}, "value.reference", "relationship rule"),
+        ("value", {"value": {"reference": "r", "path": []}}, "value.path", "1 to 32 steps"),
+        ("value", {"value": {"reference": "r", "path": [1]}}, "value.path", "list of texts"),
+        ("value", {"value": 2**60}, "value", "cannot keep exactly"),
+        ("value", {"value": "x" * 70_000}, "value", "at most 65,536 bytes"),
+        ("value", {"resourceSelector": "resource.knd == 1"}, "resourceSelector", "no valid CEL"),
+        ("value", {"priority": 1.5}, "priority", ""),
+        ("set", {"variables": [{"key": "k", "value": {"valueHash": ""}}]}, "variables[0].value", SECRET),
+        ("set", {"variables": [{"key": "k", "value": 1, "sensitive": True}]}, "variables[0]", SECRET),
+        ("set", {"variables": [{"key": "k", "value": 1}, {"key": "k", "value": 2}]}, "variables[1].key", "already"),
+        ("set", {"selector": "environment.name =="}, "selector", "no valid CEL"),
+        ("rule", {"cel": "from.name == there.name"}, "cel", "may read from, to"),
+        ("rule", {"cel": " "}, "cel", "required"),
+        ("rule", {"reference": " "}, "reference", ""),
+        ("resource", {"a": {"valueHash": "x"}}, "variables.a", SECRET),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused_and_named(
+    tf: Any, deployment_id: str, counted: Any, path: str, body: Any, field: str, said: str
+) -> None:
+    variable_id = str(uuid.uuid4())
+    await tf.put(f"/deployment-variables/{variable_id}", {"deploymentId": deployment_id, "key": "declared"})
+    await tf.put("/resources/identifier/one", {"name": "one", "kind": "Host", "version": "v1"})
+    sends: dict[str, tuple[Any, str, Any]] = {
+        "variable": (tf.put, f"/deployment-variables/{uuid.uuid4()}", {"deploymentId": deployment_id, "key": "k"}),
+        "value": (
+            tf.put,
+            f"/deployment-variable-values/{uuid.uuid4()}",
+            {"deploymentVariableId": variable_id, "priority": 0, "value": 1},
+        ),
+        "set": (tf.post, "/variable-sets", {"name": "s", "selector": "true", "variables": []}),
+        "rule": (tf.post, "/relationship-rules", {"name": "r", "reference": "r", "cel": "true", "metadata": {}}),
+        "resource": (tf.patch, "/resources/identifier/one/variables", {}),
+    }
+    send, target, good = sends[path]
+    before = await counted()
+    refused = await send(target, {**good, **body})
+    assert refused.status_code == 400, refused.text
+    details = refused.json()["details"]
+    assert [each["path"] for each in details] == [field]
+    assert said in refused.json()["message"]
+    assert await counted() == before

@@ -17,12 +17,12 @@ from starlette.responses import Response
 
 from interlock.access import Permission, Place
 from interlock.api.paths import W, found, id_of, noun_router
-from interlock.api.rendering import render_deployment, render_system
+from interlock.api.rendering import render_deployment, render_system, render_variable_with_values
 from interlock.api.selectors import Scope, checked_selector, selector_of_query
 from interlock.inventory.to_python import predicate
 from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Deployment
-from interlock.store import deployments, systems
+from interlock.store import deployments, systems, variables
 from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
@@ -97,7 +97,7 @@ async def get_deployment_by_name(here: InWorkspace, name: str) -> Response:
 
 @router.get(W + "/deployments/{deploymentId:segment}")
 async def get_deployment(here: InWorkspace, deploymentId: str) -> Response:
-    """Get a deployment with the systems that it is in."""
+    """Get a deployment with the systems that it is in and the variables that it declares."""
     here.require(Permission.READ)
     deployment_id = id_of(deploymentId, "deployment")
     async with here.read() as conn:
@@ -154,10 +154,12 @@ async def _save(here: Here, deployment_id: str, body: DeploymentBody, *, cause: 
 async def _answer(conn: Conn, deployment: Deployment | None) -> Response:
     known = found(deployment, "deployment")
     systems_by_id = await systems.load_systems_of(conn, "deployment", child_ids=[known.id])
+    declared, _ = await variables.list_variables(conn, known.id, limit=None, offset=0)
+    values = await variables.load_values(conn, [each.id for each in declared])
     return Json(
         {
             "deployment": render_deployment(known),
             "systems": [render_system(system) for system in systems_by_id[known.id]],
-            "variables": [],
+            "variables": [render_variable_with_values(each, values[each.id]) for each in declared],
         }
     )

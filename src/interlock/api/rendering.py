@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from interlock.model.inventory import NOTHING, Deployment, Environment, JobAgent, Provider, Resource, System
+from interlock.model.variable import DeploymentVariable, RelationshipRule, VariableSet, VariableValue
 from interlock.model.version import Dependency, Version
 from interlock.store.policies import StoredPolicy
 from interlock.store.workspaces import Workspace
@@ -140,6 +141,59 @@ def render_need(dependency: Dependency) -> Wire:
     """What a version needs of one deployment; `environments` only where it is not what everybody expects."""
     more = {"environments": "all"} if dependency.environments == "all" else {}
     return {"versionSelector": dependency.version_selector, **more}
+
+
+def render_variable(variable: DeploymentVariable) -> Wire:
+    """A deployment variable."""
+    return present(
+        id=variable.id,
+        deploymentId=variable.deployment_id,
+        key=variable.key,
+        description=variable.description,
+    )
+
+
+def render_value(value: VariableValue) -> Wire:
+    """A value of a deployment variable. JSON null is a value, so it is never left out."""
+    body = present(
+        id=value.id,
+        deploymentVariableId=value.variable_id,
+        priority=value.priority,
+        resourceSelector=value.resource_selector,
+    )
+    return {**body, "value": value.value}
+
+
+def render_variable_with_values(variable: DeploymentVariable, values: Sequence[VariableValue]) -> Wire:
+    """A deployment variable with its values in the order in which they are tried."""
+    return {"variable": render_variable(variable), "values": [render_value(value) for value in values]}
+
+
+def render_variable_set(one: VariableSet) -> Wire:
+    """A variable set with its variables in the order in which they were sent."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "description": one.description,
+        "selector": one.selector,
+        "priority": one.priority,
+        "createdAt": instant(one.created_at),
+        "updatedAt": instant(one.updated_at),
+        "variables": one.variables,
+    }
+
+
+def render_relationship_rule(rule: RelationshipRule) -> Wire:
+    """A relationship rule."""
+    return present(
+        id=rule.id,
+        workspaceId=rule.workspace_id,
+        name=rule.name,
+        description=rule.description,
+        reference=rule.reference,
+        cel=rule.cel,
+        metadata=rule.metadata,
+    )
 
 
 def render_policy(policy: StoredPolicy, *, rules: Sequence[Mapping[str, object]] | None = None) -> Wire:

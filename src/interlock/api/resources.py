@@ -18,6 +18,7 @@ from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import render_deployment, render_resource
 from interlock.api.selectors import Scope, selector_of_query
 from interlock.model.errors import Invalid
+from interlock.model.variable import wire_value
 from interlock.store import deployments, resources
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Int, Name, Text, TextMap, WireBody
@@ -126,9 +127,9 @@ async def put_resource(here: InWorkspace, identifier: str, body: ResourceBody) -
         config=body.config,
         metadata=body.metadata,
     )
-    _check_variables(body.variables or {})
+    sent = None if body.variables is None else _stored(body.variables)
     async with here.tx(Permission.RESOURCE_WRITE, cause="api: put resource") as tx:
-        resource_id = await resources.save_resource(tx, here.id, content=content, variables=body.variables)
+        resource_id = await resources.save_resource(tx, here.id, content=content, variables=sent)
     return accepted(resource_id, "The resource was saved.")
 
 
@@ -158,10 +159,10 @@ async def list_variables(here: InWorkspace, identifier: str, page: Paging) -> Re
 async def replace_variables(
     here: InWorkspace, identifier: str, variables: Annotated[dict[str, Any], Body()]
 ) -> Response:
-    """Replace all variables of a resource; `{}` clears them."""
-    _check_variables(variables)
+    """Replace all variables of a resource; `{}` clears them. A value may be literal, or `{reference, path}`."""
+    sent = _stored(variables)
     async with here.tx(Permission.RESOURCE_WRITE, cause="api: replace resource variables") as tx:
-        resource_id = await resources.replace_variables(tx, here.id, identifier=identifier, variables=variables)
+        resource_id = await resources.replace_variables(tx, here.id, identifier=identifier, variables=sent)
     return accepted(resource_id, "The variables were replaced.")
 
 
@@ -177,6 +178,11 @@ async def list_deployments(here: InWorkspace, identifier: str, page: Paging) -> 
     return page.answer([render_deployment(deployment) for deployment in items], total)
 
 
-def _check_variables(variables: dict[str, Any]) -> None:
+def _stored(variables: dict[str, Any]) -> dict[str, Any]:
+    """The variables in the form in which they are stored.
+
+    Fails: `Invalid` for too many, and for a value that cannot be kept.
+    """
     if len(variables) > resources.VARIABLES_MAX:
         raise Invalid(f"A resource has at most {resources.VARIABLES_MAX} variables.", field="variables")
+    return {key: wire_value(value, field=f"variables.{key}") for key, value in variables.items()}

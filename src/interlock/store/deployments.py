@@ -24,6 +24,7 @@ from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
 
 Q = queries("deployment")
+VARIABLE = queries("variable")
 
 
 def touch(deployment_id: str, *, takes_away: bool) -> Change:
@@ -124,7 +125,7 @@ async def save_deployment(
 
 
 async def delete_deployment(tx: Tx, workspace_id: str, *, deployment_id: str) -> None:
-    """End a deployment and its links; its targets are detached, their history stays.
+    """End a deployment, its links and its variables; its targets are detached, their history stays.
 
     Fails: `NotFound`.
     """
@@ -134,6 +135,7 @@ async def delete_deployment(tx: Tx, workspace_id: str, *, deployment_id: str) ->
         changes=[
             Change(Q.unlink_deployment, (deployment_id,)),
             Change(Q.delete_deployment, (deployment_id,)),
+            Change(VARIABLE.delete_variables_of_deployment, (deployment_id,)),
             touch(deployment_id, takes_away=True),
         ],
         events=[Event("deployment.deleted", Ref("deployment", deployment_id), {})],

@@ -1,7 +1,8 @@
 """What does every write to the inventory owe the targets? A match in its own transaction, and a second look after it.
 
 The match inside the transaction lets the next read see the targets; the requested one lets two concurrent writes (a
-resource and a selector), which could not see each other, meet.
+resource and a selector), which could not see each other, meet. What refers to the changed object follows by the
+second look alone.
 
 Source: core.md section 2, "Resolved before deciding".
 """
@@ -23,7 +24,12 @@ async def match_after(tx: Tx, workspace_id: str, *, touched: targets.Touched) ->
 
 
 def second_looks(workspace_id: str, touched: targets.Touched) -> list[WorkRequest]:
-    """The looks that a write asks for. Resources that came together are looked at together."""
+    """The looks that a write asks for. Resources that came together are looked at together.
+
+    Whatever changes may be what a reference of another deployment leads to: one look a workspace, however many writes,
+    finds the deployments that have references. It is asked for without looking whether there are any, because one may
+    be about to be committed.
+    """
     ids = touched.resources
     keys = [
         *(f"resource:{','.join(ids[at : at + RESOURCES_A_LOOK])}" for at in range(0, len(ids), RESOURCES_A_LOOK)),
@@ -31,4 +37,8 @@ def second_looks(workspace_id: str, touched: targets.Touched) -> list[WorkReques
         *(f"deployment:{deployment_id}" for deployment_id in touched.deployments),
         *(f"agent:{agent_id}" for agent_id in touched.agents),
     ]
+    if touched.variables:
+        keys.append(f"variables:{workspace_id}")
+    if touched.objects or touched.references:
+        keys.append(f"references:{workspace_id}")
     return [WorkRequest("match", key, workspace_id=workspace_id) for key in keys]

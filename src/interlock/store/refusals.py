@@ -19,6 +19,7 @@ _CLASHES = {
     "workspace_slug_key": ("DUPLICATE_SLUG", "A workspace with this slug exists."),
     "environment_name": ("DUPLICATE_NAME", "An environment with this name exists in the workspace."),
     "deployment_name": ("DUPLICATE_NAME", "A deployment with this name exists in the workspace."),
+    "deployment_variable_key": ("DUPLICATE_KEY", "A variable with this key exists in the deployment."),
     "job_agent_name": ("DUPLICATE_NAME", "A job agent with this name exists in the workspace."),
     "resource_provider_workspace_id_name_key": (
         "DUPLICATE_NAME",

@@ -67,8 +67,11 @@ async def freeze_releases(conn: Conn, facts: Facts, moves: Sequence[Move], now: 
         config_digests={move.to_release.config_digest for move in new},
     )
     resources = await load_resources(conn, [move.target_id for move in new])
+    origins = await _origins(conn, shared, new)
     try:
-        snapshots = [frozen_release(shared, resources[move.target_id], move, now) for move in new]
+        snapshots = [
+            frozen_release(shared, resources[move.target_id], move, now) | origins.get(move.id, {}) for move in new
+        ]
     except KeyError as gone:
         raise Stale(f"Something that a release freezes is gone: {gone}.") from gone
     columns = (
@@ -125,6 +128,22 @@ def frozen(
 async def load_resources(conn: Conn, target_ids: Sequence[str]) -> dict[str, Mapping[str, object]]:
     """Target id -> its resource, in the wire's form."""
     return {row["target_id"]: _resource(row) for row in await conn.fetch(Q.read_resources, list(target_ids))}
+
+
+async def _origins(conn: Conn, shared: Shared, moves: Sequence[Move]) -> dict[str, dict[str, object]]:
+    """Move id -> where the variables that its release freezes came from.
+
+    Gives: nothing for a target that was resolved to something else meanwhile, nor where nothing has variables.
+    """
+    if not any(config["variables"] for config in shared.configs.values()):
+        return {}
+    rows = await conn.fetch(Q.read_origins, [move.target_id for move in moves])
+    origins = {(row["target_id"], row["config_digest"]): row["variables"] for row in rows}
+    return {
+        move.id: {"variableOrigins": origins[move.target_id, move.to_release.config_digest]}
+        for move in moves
+        if origins.get((move.target_id, move.to_release.config_digest))
+    }
 
 
 async def load_shared(

@@ -26,6 +26,7 @@ from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.model.inventory import Resource
+from interlock.model.variable import is_same
 from interlock.store import targets
 from interlock.store.matching import match_after, second_looks
 from interlock.store.queries import Conn, queries
@@ -175,7 +176,7 @@ async def save_resource(
 ) -> str:
     """Create or replace a resource by identifier, and give its id; its provider stays.
 
-    Takes: `variables` replaces them all; None leaves them.
+    Takes: `variables` replaces them all, values in the wire's form; None leaves them.
     """
     row = await tx.conn.fetchrow(Q.lock_resource, workspace_id, content.identifier)
     resource_id: str = row["id"] if row else new_id()
@@ -304,9 +305,9 @@ async def _match_set(tx: Tx, workspace_id: str, *, resource_ids: Sequence[str]) 
 
 async def _replace_variables(tx: Tx, resource_id: str, *, variables: Mapping[str, Any]) -> bool:
     """Whether anything changed."""
-    wanted = {key: _value(value) for key, value in variables.items()}
+    wanted = dict(variables)
     rows = await tx.conn.fetch(Q.list_variables, resource_id, None, 0)
-    if {row["key"]: row["value"] for row in rows} == wanted:
+    if is_same({row["key"]: row["value"] for row in rows}, wanted):
         return False
     await tx.record(
         changes=[
@@ -316,13 +317,6 @@ async def _replace_variables(tx: Tx, resource_id: str, *, variables: Mapping[str
         events=[Event("resource.changed", Ref("resource", resource_id), {"variables": sorted(wanted)})],
     )
     return True
-
-
-def _value(value: Any) -> Any:
-    """A variable in the wire's form: a plain object is wrapped, so that it cannot be taken for a reference."""
-    if isinstance(value, dict) and not (set(value) == {"object"} or set(value) == {"reference", "path"}):
-        return {"object": value}
-    return value
 
 
 def _sent(

@@ -35,7 +35,8 @@ __all__ = ["MatchOutcome", "Touched", "find_unmatched", "list_concerned", "match
 Q = queries("match")
 
 AT_ONCE_MAX = 1_000
-"""With more targets than this a change of an agent reaches them by its second look, not in its own transaction."""
+"""With more targets than this a change of an agent, a variable set or a relationship rule reaches them by its second
+look, not in its own transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,13 @@ async def match_targets(
     """
     if only is not None:
         await tx.conn.fetch(Q.lock_deployments, sorted(only))
-    elif touched.agents and await tx.conn.fetchval(Q.count_targets_up_to, workspace_id, AT_ONCE_MAX + 1) > AT_ONCE_MAX:
+    elif touched.resolution and not touched.policies and await _are_many(tx.conn, workspace_id):
         return MatchOutcome()
-    difference = await find_difference(tx.conn, workspace_id, touched, only=only)
+    narrowed = only
+    if only is None and (touched.variables or touched.references):
+        kind = "variables" if touched.variables else "references"
+        narrowed = await list_concerned(tx.conn, workspace_id, kind=kind, object_id=workspace_id)
+    difference = await find_difference(tx.conn, workspace_id, touched, only=narrowed)
     outcome = await _write(tx, workspace_id, difference)
     if outcome.deployments:
         fence = await tx.conn.fetchval(Q.share_policies_fence, workspace_id)
@@ -74,21 +79,25 @@ async def match_targets(
     return outcome
 
 
+async def _are_many(conn: Conn, workspace_id: str) -> bool:
+    """Whether a workspace has more targets than one request may resolve again."""
+    return int(await conn.fetchval(Q.count_targets_up_to, workspace_id, AT_ONCE_MAX + 1)) > AT_ONCE_MAX
+
+
 async def find_unmatched(conn: Conn, workspace_id: str, touched: Touched, *, only: Sequence[str]) -> tuple[str, ...]:
     """Those of some deployments whose stored targets are not what they should be, in id order."""
-    difference = await find_difference(conn, workspace_id, touched, only=only)
-    return tuple(difference.takes_away_by_deployment)
+    return (await find_difference(conn, workspace_id, touched, only=only)).deployments
 
 
 async def _write(tx: Tx, workspace_id: str, difference: Difference) -> MatchOutcome:
     """The difference, written; nothing at all when there is none."""
-    takes_away = difference.takes_away_by_deployment
-    if not takes_away:
+    if not difference.deployments:
         return MatchOutcome()
+    takes_away = difference.takes_away_by_deployment
     attach, detach, change = difference.attach, difference.detach, difference.change
     stored, resolved = difference.stored, difference.resolved
     concerned = sorted(takes_away)
-    await tx.conn.fetch(Q.lock_deployments, concerned)
+    await tx.conn.fetch(Q.lock_deployments, list(difference.deployments))
     ids = {triple: (stored[triple]["id"] if triple in stored else new_id()) for triple in attach}
     await tx.record([*_interned(difference)])
     arrived = await _attach(tx, workspace_id, attach, ids, resolved)
@@ -97,9 +106,10 @@ async def _write(tx: Tx, workspace_id: str, difference: Difference) -> MatchOutc
     if detach:
         states = ["removed" if any(part in gone for part in triple) else "detached" for triple in detach]
         changes.append(Change(Q.detach_targets, ([stored[triple]["id"] for triple in detach], states)))
-    if change:
-        changes.append(_resolve(change, stored, resolved))
-    changes.append(Change(Q.bump_deployments, (concerned, [takes_away[one] for one in concerned])))
+    if change or difference.retell:
+        changes.append(_resolve((*change, *difference.retell), stored, resolved))
+    if concerned:
+        changes.append(Change(Q.bump_deployments, (concerned, [takes_away[one] for one in concerned])))
     events = [
         *(_event("target.attached", ids[triple], triple, names) for triple in attach if ids[triple] in arrived),
         *(
@@ -130,6 +140,9 @@ def _interned(difference: Difference) -> Iterable[Change]:
     if difference.configs:
         digests = sorted(difference.configs)
         yield Change(Q.insert_resolved_configs, (digests, [difference.configs[one] for one in digests]))
+    if difference.origins:
+        digests = sorted(difference.origins)
+        yield Change(Q.insert_variable_origins, (digests, [difference.origins[one] for one in digests]))
 
 
 async def _attach(
@@ -151,6 +164,7 @@ async def _attach(
         [resolved[triple].agent_state for triple in attach],
         [resolved[triple].agent_id for triple in attach],
         [resolved[triple].config_digest for triple in attach],
+        [resolved[triple].origin_digest for triple in attach],
     )
     rows = await tx.conn.fetch(Q.attach_targets, workspace_id, *columns)
     return frozenset(row["id"] for row in rows)
@@ -173,6 +187,7 @@ def _resolve(
         [resolved[triple].agent_state for triple in change],
         [resolved[triple].agent_id for triple in change],
         [resolved[triple].config_digest for triple in change],
+        [resolved[triple].origin_digest for triple in change],
     )
     return Change(Q.resolve_targets, columns)
 
@@ -190,6 +205,10 @@ async def list_concerned(conn: Conn, workspace_id: str, *, kind: str, object_id:
         return (object_id,)
     if kind == "environment":
         rows = await conn.fetch(Q.list_deployment_ids_of_environment, object_id)
+    elif kind == "variables":
+        rows = await conn.fetch(Q.list_deployment_ids_with_variables, workspace_id)
+    elif kind == "references":
+        rows = await conn.fetch(Q.list_deployment_ids_with_references, workspace_id)
     else:
         rows = await conn.fetch(Q.list_deployment_ids, workspace_id)
     return tuple(row["id"] for row in rows)

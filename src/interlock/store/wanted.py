@@ -2,11 +2,14 @@
 
 A release target is a deployment, an environment and a resource: the first two share a system, and both their
 selectors match the resource. With it is worked out what a round will compare and never evaluate: the policies that
-select the target (an interned set), its one agent, its resolved config's digest.
+select the target (an interned set), its one agent, its resolved variables, its resolved config's digest.
 
 Only what was touched is looked at. A changed resource is matched alone, against all selectors; for a changed selector
 PostgreSQL narrows the resources where the selectors translate (`inventory/to_sql.py`), and a sieve keeps what matches;
-a changed policy or agent leaves the targets as they are and resolves them again.
+a changed policy, agent, variable set or relationship rule leaves the targets as they are and resolves them again.
+
+References are followed for all targets at once: the rules that are named are loaded with the things that they may
+relate, and evaluated once for the match (`inventory/relations.py`).
 
 Source: core.md section 2, "Resolved before deciding"; reference-behaviour.md 2 [RB].
 """
@@ -19,14 +22,18 @@ from typing import Any
 
 import asyncpg
 
+from interlock.inventory import relations
+from interlock.inventory.relations import NO_RELATIONS, Relations, entity_of
 from interlock.inventory.selector import Scope, Selector, parse_selector
 from interlock.inventory.targets import AgentChoice, choose_agent, deep_merge, policies_of
 from interlock.inventory.to_python import sieve
 from interlock.inventory.to_sql import to_sql
+from interlock.inventory.variables import UNDECLARED, Declared, Resolution, Variables
 from interlock.inventory.views import deployment_view, environment_view, resource_view
 from interlock.model.canonical import digest
 from interlock.model.ids import derived_id
 from interlock.model.inventory import Deployment, Environment, JobAgent, Resource
+from interlock.model.variable import Reference, RelationshipRule, VariableSet, VariableValue, plain_value
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many
 
@@ -43,13 +50,17 @@ View = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Ids of what a write touched. `policies`: some policy of the workspace did."""
+    """Ids of what a write touched. `policies`: some policy of the workspace did; `variables`: a variable set;
+    `references`: a relationship rule, or anything that a reference may lead to.
+    """
 
     resources: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
     deployments: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     policies: bool = False
+    variables: bool = False
+    references: bool = False
 
     @property
     def objects(self) -> bool:
@@ -58,8 +69,8 @@ class Touched:
 
     @property
     def resolution(self) -> bool:
-        """Whether what stays a target may have other policies or another agent."""
-        return bool(self.agents) or self.policies
+        """Whether what stays a target may have other policies, another agent or other variables."""
+        return bool(self.agents) or self.policies or self.variables or self.references
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +81,16 @@ class Resolved:
     agent_state: str
     agent_id: str | None
     config_digest: str | None
+    origin_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """What must be written, each in order; `resolved` holds the new values of what attaches or changes.
 
-    Takes: `sets` and `configs` are what has to be interned for them. `policies_fence` is that of the policies seen.
+    Takes: `retell` are targets of which only the words differ that say where their variables came from: no fact of
+           their deployment. `sets`, `configs` and `origins` are what has to be interned. `policies_fence` is that of
+           the policies seen.
     """
 
     stored: Mapping[Triple, asyncpg.Record]
@@ -84,9 +98,16 @@ class Difference:
     attach: tuple[Triple, ...]
     detach: tuple[Triple, ...]
     change: tuple[Triple, ...]
+    retell: tuple[Triple, ...]
     sets: Mapping[str, tuple[str, ...]]
     configs: Mapping[str, Mapping[str, Any]]
+    origins: Mapping[str, Mapping[str, Any]]
     policies_fence: int
+
+    @property
+    def deployments(self) -> tuple[str, ...]:
+        """The deployments of which a row must be written, in order."""
+        return tuple(sorted({triple[0] for triple in (*self.attach, *self.detach, *self.change, *self.retell)}))
 
     @property
     def takes_away_by_deployment(self) -> dict[str, bool]:
@@ -119,6 +140,7 @@ async def find_difference(
         for pair, views in (await _standing(conn, stored, inventory)).items():
             there = {view["id"] for view in wanted.get(pair, ())}
             wanted.setdefault(pair, []).extend(view for view in views if view["id"] not in there)
+    inventory.variables = await _variables(conn, workspace_id, wanted)
     return _difference(stored, inventory, wanted, fence)
 
 
@@ -154,30 +176,31 @@ class _Inventory:
     environments: Mapping[str, Environment]
     agents: tuple[JobAgent, ...]
     policies: tuple[tuple[str, Selector], ...]
+    variables: Variables = field(default_factory=lambda: Variables({}))
     sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    origins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _set_ids: dict[tuple[str, ...], str] = field(default_factory=dict)
     _choices: dict[str, AgentChoice] = field(default_factory=dict)
-    _digests: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    _digests: dict[tuple[str, str, int, bytes], str] = field(default_factory=dict)
+    _origins: dict[int, tuple[Resolution, str]] = field(default_factory=dict)
 
     def resolve(self, deployment_id: str, environment_id: str, resources: Sequence[View]) -> list[Resolved]:
         """The policies, agent and config of the targets of one pair, in the order of the resources."""
         deployment, environment = self.deployments[deployment_id], self.environments[environment_id]
-        picked = policies_of(
-            self.policies,
-            resources,
-            environment=environment_view(environment),
-            deployment=deployment_view(deployment),
-        )
+        around = {"environment": environment_view(environment), "deployment": deployment_view(deployment)}
+        picked = policies_of(self.policies, resources, **around)
+        told = self.variables.resolve(around["deployment"], around["environment"], resources)
         found = []
-        for policy_ids, view in zip(picked, resources, strict=True):
+        for policy_ids, view, resolution in zip(picked, resources, told, strict=True):
             policy_set = None if policy_ids is None else self._policy_set(policy_ids)
             choice = self._choose(deployment, view)
+            origin = self._origin(resolution)
             if choice.agent is None:
-                found.append(Resolved(policy_set, choice.state, None, None))
+                found.append(Resolved(policy_set, choice.state, None, None, origin))
             else:
-                config_digest = self._config(deployment, choice.agent, choice.config, choice.entry)
-                found.append(Resolved(policy_set, choice.state, choice.agent.id, config_digest))
+                config_digest = self._config(deployment, choice, choice.agent, resolution)
+                found.append(Resolved(policy_set, choice.state, choice.agent.id, config_digest, origin))
         return found
 
     def _policy_set(self, policy_ids: tuple[str, ...]) -> str:
@@ -196,20 +219,29 @@ class _Inventory:
             self._choices[deployment.id] = choice
         return choice
 
-    def _config(self, deployment: Deployment, agent: JobAgent, own: Mapping[str, Any], entry: int) -> str:
+    def _config(self, deployment: Deployment, choice: AgentChoice, agent: JobAgent, resolution: Resolution) -> str:
         """The digest of what a version will run with on this agent; its body is kept for interning."""
-        key = (deployment.id, agent.id, entry)
+        key = (deployment.id, agent.id, choice.entry, resolution.key)
         if key not in self._digests:
-            merged = deep_merge(agent.config, own)
-            variables: dict[str, Any] = {}
-            told = digest({"jobAgentId": agent.id, "jobAgentConfig": merged, "variables": variables})
+            merged = deep_merge(agent.config, choice.config)
+            told = digest({"jobAgentId": agent.id, "jobAgentConfig": merged, "variables": resolution.values})
             self.configs[told] = {
                 "jobAgent": {"id": agent.id, "name": agent.name, "type": agent.type},
                 "jobAgentConfig": merged,
-                "variables": variables,
+                "variables": resolution.values,
             }
             self._digests[key] = told
         return self._digests[key]
+
+    def _origin(self, resolution: Resolution) -> str | None:
+        """The digest of where a target's variables came from; None for one without variables."""
+        if resolution is UNDECLARED:
+            return None
+        if id(resolution) not in self._origins:
+            told = digest(resolution.origin)
+            self.origins[told] = resolution.origin
+            self._origins[id(resolution)] = (resolution, told)
+        return self._origins[id(resolution)][1]
 
 
 def _chooses_by_resource(deployment: Deployment) -> bool:
@@ -228,6 +260,67 @@ async def _inventory(conn: Conn, workspace_id: str, pairs: Sequence[tuple[str, s
     return _Inventory(
         {one.id: one for one in deployments}, {one.id: one for one in environments}, agents, tuple(policies)
     )
+
+
+# Which variables ------------------------------------------------------------------------------------------------------
+
+
+async def _variables(conn: Conn, workspace_id: str, wanted: Mapping[tuple[str, str], Sequence[View]]) -> Variables:
+    """What the variables of these targets are resolved from; one statement where no deployment declares any."""
+    deployment_ids = sorted({deployment_id for deployment_id, _ in wanted})
+    declared = await _declared(conn, deployment_ids)
+    if not declared:
+        return Variables({})
+    keys = sorted({one.key for each in declared.values() for one in each})
+    views = {view["id"]: view for (one, _), each in wanted.items() if one in declared for view in each}
+    sets = many(VariableSet, await conn.fetch(Q.list_variable_sets, workspace_id))
+    own: dict[str, dict[str, Any]] = {}
+    for row in await conn.fetch(Q.list_own_variables, sorted(views), keys):
+        own.setdefault(row["resource_id"], {})[row["key"]] = row["value"]
+    values = [value.value for each in declared.values() for one in each for value in one.values]
+    values += [each["value"] for one in sets for each in one.variables if each["key"] in keys]
+    values += [value for each in own.values() for value in each.values()]
+    names = {plain.name for plain in map(plain_value, values) if isinstance(plain, Reference)}
+    related = await _relations(conn, workspace_id, sorted(names), list(views.values())) if names else NO_RELATIONS
+    return Variables(declared, sets=sets, own_by_resource=own, relations=related)
+
+
+async def _declared(conn: Conn, deployment_ids: Sequence[str]) -> dict[str, list[Declared]]:
+    """Deployment id -> the variables that it declares."""
+    values: dict[str, list[VariableValue]] = {}
+    variables: dict[str, tuple[str, str]] = {}
+    for row in await conn.fetch(Q.list_declared, deployment_ids):
+        variables[row["id"]] = (row["deployment_id"], row["key"])
+        if row["value_id"] is not None:
+            value = VariableValue(row["value_id"], row["id"], row["priority"], row["resource_selector"], row["value"])
+            values.setdefault(row["id"], []).append(value)
+    declared: dict[str, list[Declared]] = {}
+    for variable_id, (deployment_id, key) in variables.items():
+        declared.setdefault(deployment_id, []).append(Declared(key, tuple(values.get(variable_id, ()))))
+    return declared
+
+
+async def _relations(conn: Conn, workspace_id: str, names: Sequence[str], resources: Sequence[View]) -> Relations:
+    """The rules that these references name, with the things that they may relate to these resources."""
+    rows = await conn.fetch(Q.list_relationship_rules, workspace_id, names)
+    rules = relations.parse_rules(many(RelationshipRule, rows))
+    needed = relations.needed(rules, resources)
+    entities: list[View] = []
+    if needed.resource_kinds is None or needed.resource_kinds:
+        kinds = None if needed.resource_kinds is None else sorted(needed.resource_kinds)
+        found = await conn.fetch(Q.list_resources_of_kinds, workspace_id, kinds, relations.ENTITIES_MAX + 1)
+        if len(found) > relations.ENTITIES_MAX:
+            return Relations(rules, (), too_many=True)
+        entities += [entity_of("resource", resource_view(each)) for each in many(Resource, found)]
+    if needed.deployments:
+        deployments = many(Deployment, await conn.fetch(Q.list_all_deployments, workspace_id))
+        entities += [entity_of("deployment", deployment_view(each)) for each in deployments]
+    if needed.environments:
+        environments = many(Environment, await conn.fetch(Q.list_all_environments, workspace_id))
+        entities += [
+            entity_of("environment", environment_view(each, workspace_id=workspace_id)) for each in environments
+        ]
+    return Relations(rules, entities)
 
 
 # Which resources ------------------------------------------------------------------------------------------------------
@@ -334,14 +427,26 @@ def _difference(
         for view, value in zip(views, values, strict=True):
             resolved[deployment_id, environment_id, view["id"]] = value
     attached = {triple for triple, row in stored.items() if row["state"] == "attached"}
+    standing = sorted(resolved.keys() & attached)
+    attach = tuple(sorted(resolved.keys() - attached))
+    change = tuple(one for one in standing if _differs(stored[one], resolved[one]))
+    told = {*attach, *change}
+    retell = tuple(
+        one for one in standing if one not in told and stored[one]["origin_digest"] != resolved[one].origin_digest
+    )
+    written = [resolved[one] for one in (*attach, *change, *retell)]
+    configs = {one.config_digest for one in written}
+    origins = {one.origin_digest for one in written}
     return Difference(
         stored=stored,
         resolved=resolved,
-        attach=tuple(sorted(resolved.keys() - attached)),
+        attach=attach,
         detach=tuple(sorted(attached - resolved.keys())),
-        change=tuple(sorted(one for one in resolved.keys() & attached if _differs(stored[one], resolved[one]))),
+        change=change,
+        retell=retell,
         sets=inventory.sets,
-        configs=inventory.configs,
+        configs={key: body for key, body in inventory.configs.items() if key in configs},
+        origins={key: body for key, body in inventory.origins.items() if key in origins},
         policies_fence=fence,
     )
 

@@ -42,7 +42,8 @@ FROM resource r WHERE r.workspace_id = $1 AND r.deleted_at IS NULL;
 -- Stored targets of the touched objects, attached or not: of the deployments $2, environments $3 or resources $4; of all of the workspace when
 -- they are NULL. $5 narrows to some deployments. Relies on target's unique key, target_of_environment and target_of_resource.
 -- name: list_stored
-SELECT t.id, t.deployment_id, t.environment_id, t.resource_id, t.state, t.policy_set_id, t.agent_state, t.agent_id, t.config_digest
+SELECT t.id, t.deployment_id, t.environment_id, t.resource_id, t.state, t.policy_set_id, t.agent_state, t.agent_id, t.config_digest,
+       t.origin_digest
 FROM target t
 WHERE t.workspace_id = $1
   AND ($2::uuid[] IS NULL OR t.deployment_id = ANY ($2::uuid[]) OR t.environment_id = ANY ($3::uuid[]) OR t.resource_id = ANY ($4::uuid[]))
@@ -71,14 +72,20 @@ ON CONFLICT (id) DO NOTHING;
 INSERT INTO resolved_config (digest, body) SELECT * FROM unnest($1::text[], $2::jsonb[])
 ON CONFLICT (digest) DO NOTHING;
 
+-- name: insert_variable_origins
+INSERT INTO variable_origin (digest, body) SELECT * FROM unnest($1::text[], $2::jsonb[])
+ON CONFLICT (digest) DO NOTHING;
+
 -- New targets, and old ones that match again. Relies on target's unique key.
 -- name: attach_targets
-INSERT INTO target (workspace_id, id, deployment_id, environment_id, resource_id, policy_set_id, agent_state, agent_id, config_digest, attached_at)
+INSERT INTO target (workspace_id, id, deployment_id, environment_id, resource_id, policy_set_id, agent_state, agent_id, config_digest,
+                    origin_digest, attached_at)
 SELECT $1, n.*, interlock_now()
-FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::uuid[], $9::text[]) AS n
+FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::uuid[], $9::text[], $10::text[]) AS n
 ON CONFLICT (deployment_id, environment_id, resource_id) DO UPDATE
 SET state = 'attached', attached_at = excluded.attached_at, detached_at = NULL, policy_set_id = excluded.policy_set_id,
-    agent_state = excluded.agent_state, agent_id = excluded.agent_id, config_digest = excluded.config_digest
+    agent_state = excluded.agent_state, agent_id = excluded.agent_id, config_digest = excluded.config_digest,
+    origin_digest = excluded.origin_digest
 WHERE target.state <> 'attached'
 RETURNING id;
 
@@ -89,8 +96,11 @@ FROM unnest($1::uuid[], $2::text[]) AS n(id, state) WHERE t.id = n.id AND t.stat
 
 -- Relies on target's primary key.
 -- name: resolve_targets
-UPDATE target t SET policy_set_id = n.policy_set_id, agent_state = n.agent_state, agent_id = n.agent_id, config_digest = n.config_digest
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[]) AS n(id, policy_set_id, agent_state, agent_id, config_digest)
+UPDATE target t
+SET policy_set_id = n.policy_set_id, agent_state = n.agent_state, agent_id = n.agent_id, config_digest = n.config_digest,
+    origin_digest = n.origin_digest
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[])
+     AS n(id, policy_set_id, agent_state, agent_id, config_digest, origin_digest)
 WHERE t.id = n.id;
 
 -- The names of what targets are made of, and what is gone for good. Relies on primary keys.
@@ -114,6 +124,56 @@ UPDATE workspace SET policies_matched = greatest(policies_matched, $2) WHERE id 
 -- All of a workspace. Relies on deployment_name.
 -- name: list_deployment_ids
 SELECT id FROM deployment WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY id;
+
+-- Those that declare a variable: what a variable set may concern. By deployment_variable_of_workspace.
+-- name: list_deployment_ids_with_variables
+SELECT DISTINCT deployment_id AS id FROM deployment_variable WHERE workspace_id = $1 ORDER BY 1;
+
+-- Those of which some variable may be a reference. By deployment_variable_of_workspace, then deployment_variable_value_refers,
+-- variable_set_of_workspace and resource_variable_refers.
+-- name: list_deployment_ids_with_references
+WITH declared AS MATERIALIZED (SELECT id, deployment_id, key FROM deployment_variable WHERE workspace_id = $1)
+SELECT deployment_id AS id FROM declared d
+WHERE EXISTS (SELECT FROM deployment_variable_value n WHERE n.variable_id = d.id AND n.value ? 'reference')
+   OR d.key IN (SELECT each ->> 'key' FROM variable_set s, jsonb_array_elements(s.variables) each
+                WHERE s.workspace_id = $1 AND each -> 'value' ? 'reference')
+   OR d.key IN (SELECT r.key FROM resource_variable r JOIN resource o ON o.id = r.resource_id
+                WHERE o.workspace_id = $1 AND r.value ? 'reference')
+GROUP BY 1 ORDER BY 1;
+
+-- What deployments declare, one row a value. By deployment_variable_key and deployment_variable_value_of_variable.
+-- name: list_declared
+SELECT v.id, v.deployment_id, v.key, n.id AS value_id, n.priority, n.resource_selector, n.value
+FROM deployment_variable v LEFT JOIN deployment_variable_value n ON n.variable_id = v.id
+WHERE v.deployment_id = ANY ($1::uuid[]);
+
+-- By variable_set_of_workspace.
+-- name: list_variable_sets
+SELECT id, workspace_id, name, description, selector, priority, variables, created_at, updated_at
+FROM variable_set WHERE workspace_id = $1;
+
+-- What resources say themselves. By resource_variable's primary key.
+-- name: list_own_variables
+SELECT resource_id, key, value FROM resource_variable WHERE resource_id = ANY ($1::uuid[]) AND key = ANY ($2::text[]);
+
+-- By relationship_rule_of_workspace; a workspace has few of them.
+-- name: list_relationship_rules
+SELECT id, workspace_id, name, description, reference, cel, metadata
+FROM relationship_rule WHERE workspace_id = $1 AND reference = ANY ($2::text[]);
+
+-- What a reference may lead to: resources of these kinds, of all for NULL. By resource_kind.
+-- name: list_resources_of_kinds
+SELECT r.id, r.workspace_id, r.provider_id, r.identifier, r.name, r.kind, r.version, r.config, r.metadata, r.created_at, r.updated_at
+FROM resource r WHERE r.workspace_id = $1 AND r.deleted_at IS NULL AND ($2::text[] IS NULL OR r.kind = ANY ($2::text[])) LIMIT $3;
+
+-- By deployment_name.
+-- name: list_all_deployments
+SELECT id, name, description, resource_selector, job_agent_selector, job_agent_config, job_agents, metadata, supersede
+FROM deployment WHERE workspace_id = $1 AND deleted_at IS NULL;
+
+-- By environment_name.
+-- name: list_all_environments
+SELECT id, name, description, resource_selector, metadata, created_at FROM environment WHERE workspace_id = $1 AND deleted_at IS NULL;
 
 -- The deployments that an environment can meet, or all that an agent may be picked by. Relies on system_of_environment.
 -- name: list_deployment_ids_of_environment

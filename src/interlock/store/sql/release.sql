@@ -12,6 +12,11 @@ UNION ALL SELECT 'config', digest, body FROM resolved_config WHERE digest = ANY 
 SELECT t.id::text AS target_id, r.id::text, r.identifier, r.name, r.kind, r.version, r.config, r.metadata, r.provider_id::text, r.created_at
 FROM target t JOIN resource r ON r.id = t.resource_id WHERE t.id = ANY ($1::uuid[]);
 
+-- Where the variables of targets $1 come from, and of which config that is true. Relies on primary keys.
+-- name: read_origins
+SELECT t.id::text AS target_id, t.config_digest, o.body -> 'variables' AS variables
+FROM target t JOIN variable_origin o ON o.digest = t.origin_digest WHERE t.id = ANY ($1::uuid[]);
+
 -- One row a new move.
 -- name: insert_releases
 INSERT INTO release (workspace_id, id, target_id, version_id, config_digest, snapshot, snapshot_digest, created_at)

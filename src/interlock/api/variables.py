@@ -1,0 +1,184 @@
+"""REST for deployment variables and their values: what a deployment's releases carry, and for which resources.
+
+Both are created or replaced by an id that the client made. A value comes back as it was sent: scalars bare, objects
+wrapped as `{"object": ...}`, references as `{"reference", "path"}`. Two values of the same priority that match the same
+resource are taken in the order of their ids; the answer to the write warns of them.
+
+Source: contract.md section c, ctrlplane_deployment_variable and ctrlplane_deployment_variable_value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+from starlette.responses import Response
+
+from interlock.access import Permission
+from interlock.api.deployments import place_of
+from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import render_value, render_variable_with_values
+from interlock.api.selectors import Scope, checked_selector
+from interlock.inventory.variables import Overlap
+from interlock.model.errors import FieldError, Invalid
+from interlock.model.variable import SENSITIVE, wire_value
+from interlock.store import deployments, variables
+from interlock.web.answers import Json, accepted
+from interlock.web.bodies import Int, Name, Text, WireBody
+from interlock.web.paging import Paging
+from interlock.web.sign_in import InWorkspace
+
+router = noun_router("variables")
+
+PRIORITY_MAX = 2**63 - 1
+
+VARIABLE = W + "/deployment-variables/{variableId:segment}"
+VALUE = W + "/deployment-variable-values/{valueId:segment}"
+
+
+class VariableBody(WireBody):
+    """A deployment variable as a client sends it."""
+
+    deploymentId: Text
+    key: Name
+    description: Text | None = None
+    sensitive: bool | None = None
+
+
+class ValueBody(WireBody):
+    """A value as a client sends it. Without a selector it is for every resource."""
+
+    deploymentVariableId: Text
+    priority: Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
+    resourceSelector: Text | None = None
+    value: Any
+    sensitive: bool | None = None
+
+
+@router.get(W + "/deployments/{deploymentId:segment}/variables")
+async def list_variables(here: InWorkspace, deploymentId: str, page: Paging) -> Response:
+    """List a deployment's variables by key, each with its values in the order in which they are tried."""
+    here.require(Permission.READ)
+    deployment_id = id_of(deploymentId, "deployment")
+    async with here.read() as conn:
+        found(await deployments.find_deployment(conn, here.id, deployment_id=deployment_id), "deployment")
+        items, total = await variables.list_variables(conn, deployment_id, limit=page.limit, offset=page.offset)
+        values = await variables.load_values(conn, [item.id for item in items])
+    return page.answer([render_variable_with_values(item, values[item.id]) for item in items], total)
+
+
+@router.get(VARIABLE)
+async def get_variable(here: InWorkspace, variableId: str) -> Response:
+    """Get a deployment variable with its values."""
+    here.require(Permission.READ)
+    variable_id = id_of(variableId, "deployment variable")
+    async with here.read() as conn:
+        variable = found(await variables.find_variable(conn, here.id, variable_id=variable_id), "deployment variable")
+        values = await variables.load_values(conn, [variable_id])
+    return Json(render_variable_with_values(variable, values[variable_id]))
+
+
+@router.put(VARIABLE, status_code=202)
+async def put_variable(here: InWorkspace, variableId: str, body: VariableBody) -> Response:
+    """Create or replace a deployment variable by id. Its key is unique in its deployment."""
+    variable_id = id_of(variableId, "deployment variable")
+    _refuse_sensitive(body.sensitive)
+    deployment_id = id_of(body.deploymentId, "deployment")
+    async with here.read() as conn:
+        before = await variables.find_variable(conn, here.id, variable_id=variable_id)
+    if before is not None and before.deployment_id != deployment_id:
+        here.require(Permission.DEPLOYMENT_WRITE, place=await place_of(here, before.deployment_id))
+    place = await place_of(here, deployment_id)
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: put deployment variable", place=place) as tx:
+        await variables.save_variable(
+            tx,
+            here.id,
+            variable_id=variable_id,
+            deployment_id=deployment_id,
+            key=body.key,
+            description=body.description,
+        )
+    return accepted(variable_id, "The variable was saved.")
+
+
+@router.delete(VARIABLE, status_code=202)
+async def delete_variable(here: InWorkspace, variableId: str) -> Response:
+    """Delete a deployment variable with its values."""
+    variable_id = id_of(variableId, "deployment variable")
+    async with here.read() as conn:
+        variable = found(await variables.find_variable(conn, here.id, variable_id=variable_id), "deployment variable")
+    place = await place_of(here, variable.deployment_id)
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete deployment variable", place=place) as tx:
+        await variables.delete_variable(tx, here.id, variable_id=variable_id)
+    return accepted(variable_id, "The variable was deleted.")
+
+
+@router.get(VALUE)
+async def get_value(here: InWorkspace, valueId: str) -> Response:
+    """Get a value of a deployment variable."""
+    here.require(Permission.READ)
+    value_id = id_of(valueId, "value")
+    async with here.read() as conn:
+        return Json(render_value(found(await variables.find_value(conn, here.id, value_id=value_id), "value")))
+
+
+@router.put(VALUE, status_code=202)
+async def put_value(here: InWorkspace, valueId: str, body: ValueBody) -> Response:
+    """Create or replace a value of a deployment variable by id. `warnings` name values that it overlaps with."""
+    value_id = id_of(valueId, "value")
+    _refuse_sensitive(body.sensitive)
+    variable_id = id_of(body.deploymentVariableId, "deployment variable")
+    value = wire_value(body.value, field="value")
+    selector = checked_selector(body.resourceSelector, scope=Scope.RESOURCE, field="resourceSelector")
+    async with here.read() as conn:
+        variable = found(await variables.find_variable(conn, here.id, variable_id=variable_id), "deployment variable")
+    place = await place_of(here, variable.deployment_id)
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: put deployment variable value", place=place) as tx:
+        overlaps = await variables.save_value(
+            tx,
+            here.id,
+            value_id=value_id,
+            variable_id=variable_id,
+            priority=body.priority,
+            resource_selector=selector,
+            value=value,
+        )
+    if not overlaps:
+        return accepted(value_id, "The value was saved.")
+    answer = {"id": value_id, "message": "The value was saved.", "warnings": _warnings(variable.key, overlaps)}
+    return Json(answer, status_code=202)
+
+
+@router.delete(VALUE, status_code=202)
+async def delete_value(here: InWorkspace, valueId: str) -> Response:
+    """Delete a value of a deployment variable."""
+    value_id = id_of(valueId, "value")
+    async with here.read() as conn:
+        value = found(await variables.find_value(conn, here.id, value_id=value_id), "value")
+        variable = found(
+            await variables.find_variable(conn, here.id, variable_id=value.variable_id), "deployment variable"
+        )
+    place = await place_of(here, variable.deployment_id)
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete deployment variable value", place=place) as tx:
+        await variables.delete_value(tx, here.id, value_id=value_id)
+    return accepted(value_id, "The value was deleted.")
+
+
+def _refuse_sensitive(sensitive: bool | None) -> None:
+    if sensitive:
+        raise Invalid(f"sensitive {SENSITIVE}.", fields=[FieldError("sensitive", SENSITIVE)])
+
+
+def _warnings(key: str, overlaps: Sequence[Overlap]) -> list[str]:
+    return [
+        f"{key} has two values of priority {one.priority} for {_where(one)}: {one.value_ids[0]} and "
+        f"{one.value_ids[1]}. The first wins there, because its id is smaller; give one of them another priority."
+        for one in overlaps
+    ]
+
+
+def _where(overlap: Overlap) -> str:
+    if not overlap.example:
+        return "every resource"
+    return f"{overlap.resources} {'resource' if overlap.resources == 1 else 'resources'}, {overlap.example} for one"
