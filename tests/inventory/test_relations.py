@@ -148,8 +148,8 @@ def test_what_can_be_looked_up_is_read_from_the_rule(cel: str, joins: Any, texts
 
 def test_only_what_a_rule_may_relate_needs_to_be_loaded() -> None:
     clusters = [thing("a", "Cluster")]
-    wanted = needed(parse_rules([rule('from.type == "resource" && from.kind == "Cluster" && to.type == "resource" && '
-                                      'to.kind == "Network" && from.metadata.n == to.metadata.n')]), clusters)  # fmt: skip
+    cel = 'from.type == "resource" && from.kind == "Cluster" && to.type == "resource" && to.kind == "Network"'
+    wanted = needed(parse_rules([rule(f"{cel} && from.metadata.n == to.metadata.n")]), clusters)
     assert (wanted.resource_kinds, wanted.deployments, wanted.environments) == (frozenset({"Network"}), False, False)
     wanted = needed(parse_rules([rule('to.type == "environment" && from.metadata.n == to.name')]), clusters)
     assert (wanted.resource_kinds, wanted.deployments, wanted.environments) == (frozenset(), False, True)
@@ -162,9 +162,10 @@ def test_only_what_a_rule_may_relate_needs_to_be_loaded() -> None:
 # The lookups agree with asking everything -----------------------------------------------------------------------------
 
 PARTS = [
-    "from.metadata.x == to.metadata.x", "to.metadata.x == from.metadata.y", "from.config.n == to.config.n", "from.id == to.metadata.y",
-    'to.kind == "VPC"', 'from.kind == "Host"', 'from.type == "resource"', "to.config.n != from.config.n", "has(to.metadata.y)",
-    "from.config == to.config", 'from.metadata["x"].startsWith("1")', "from.config.n > 0", "from.kind == to.kind",
+    "from.metadata.x == to.metadata.x", "to.metadata.x == from.metadata.y", "from.config.n == to.config.n",
+    "from.id == to.metadata.y", 'to.kind == "VPC"', 'from.kind == "Host"', 'from.type == "resource"',
+    "to.config.n != from.config.n", "has(to.metadata.y)", "from.config == to.config", "from.config.n > 0",
+    'from.metadata["x"].startsWith("1")', "from.kind == to.kind",
 ]  # fmt: skip
 CELS = st.lists(st.sampled_from(PARTS), min_size=1, max_size=3).flatmap(
     lambda parts: st.sampled_from([" && ".join(parts), " || ".join(parts), f"({parts[0]}) && ({' || '.join(parts)})"])

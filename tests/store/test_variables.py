@@ -91,8 +91,9 @@ class Shelf:
         """Resource name -> the variables that its target would run with."""
         async with self.fleet.store.read() as conn:
             rows = await conn.fetch(
-                "SELECT r.name, c.body -> 'variables' AS variables FROM target t JOIN resource r ON r.id = t.resource_id "
-                "JOIN resolved_config c ON c.digest = t.config_digest WHERE t.deployment_id = $1 AND t.state = 'attached'",
+                "SELECT r.name, c.body -> 'variables' AS variables FROM target t "
+                "JOIN resource r ON r.id = t.resource_id JOIN resolved_config c ON c.digest = t.config_digest "
+                "WHERE t.deployment_id = $1 AND t.state = 'attached'",
                 deployment_id or self.fleet.deployment_id,
             )
         return {row["name"]: row["variables"] for row in rows}
@@ -294,7 +295,7 @@ async def test_a_reference_follows_its_rule_and_what_it_leads_to(store, stepper)
     assert (await shelf.resolved())["none"] == {"cidr": "10.b"}, "its own target follows at once"
     async with shelf.fleet.tx() as tx:
         await delete_rule(tx, shelf.fleet.workspace_id, rule_id=shelf.ids["network"])
-    assert await shelf.resolved() == dict.fromkeys(("none", "one", "two"), {"cidr": "default"})
+    assert await shelf.resolved() == {host: {"cidr": "default"} for host in ("none", "one", "two")}
 
 
 async def test_a_change_of_what_is_referred_to_wakes_only_those_who_refer(store, stepper):
@@ -377,8 +378,8 @@ async def releases_of(shelf: Shelf) -> list[tuple[str, object]]:
     """(kind of move, the variables that its release froze), in order."""
     async with shelf.fleet.store.read() as conn:
         rows = await conn.fetch(
-            "SELECT m.kind, r.snapshot -> 'variables' AS variables FROM move m JOIN release r ON r.id = m.to_release_id "
-            "ORDER BY m.admitted_at, m.id"
+            "SELECT m.kind, r.snapshot -> 'variables' AS variables FROM move m "
+            "JOIN release r ON r.id = m.to_release_id ORDER BY m.admitted_at, m.id"
         )
     return [(row["kind"], row["variables"]) for row in rows]
 
