@@ -262,6 +262,10 @@ RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
     "versionSelector": lambda p: {
         "selector": p.one(('!version.tag.contains("bad")', "true", 'environment.name != "staging"'))
     },
+    "concurrency": lambda p: {
+        **p.one(({"maxInFlight": 1}, {"maxInFlight": 2}, {"maxPercentage": 40})),
+        **p.one(({}, {"groupBy": "environment.name"}, {"groupBy": 'resource.metadata["zone"]'})),
+    },
     "verification": lambda p: {
         "triggerOn": p.one(("jobSuccess", "jobStarted", "jobCreated", "jobFailure")),
         "metrics": [METRIC],
@@ -546,6 +550,17 @@ def _wake(world: World, pick: Pick) -> None:
         world.round()
 
 
+def _elsewhere(world: World, pick: Pick) -> None:
+    keys = sorted(world.snapshot().slots)
+    if keys:
+        world.hold_elsewhere(pick.one(keys), pick.one((0, 0, 1, 2)))
+
+
+def _label(world: World, pick: Pick) -> None:
+    if world.facts.targets:
+        world.label(pick.one(_names(world)), **pick.one(({"zone": "a"}, {"zone": "b"}, {"zone": "a"}, {})))
+
+
 def _supersede(world: World, pick: Pick) -> None:
     world.facts = replace(world.facts, supersede=pick.one(("wait", "cancel")))
 
@@ -587,6 +602,9 @@ COMMANDS: tuple[Command, ...] = (
     _runs_elsewhere,
     _runs_elsewhere,
     _depend,
+    _elsewhere,
+    _elsewhere,
+    _label,
 )
 
 Step = tuple[int, int, Written | None]
@@ -622,6 +640,7 @@ class History:
             for name, size in zip(("staging", "production", "lab"), self.sizes, strict=True)
         }
         world = a_fleet(names, runs="v0" if self.installed else None)
+        world.labels = {name: {"zone": "ab"[n % 2]} for members in names.values() for n, name in enumerate(members)}
         write_policies(world, self.policies)
         return world
 

@@ -368,8 +368,26 @@ def never_more_in_flight(history: History) -> None:
                 taken = len(lane & index.open_move_by_target.keys() - falls_back)
                 for rule in policy.rules:
                     limit = getattr(rule.params, "max_in_flight", None)
-                    if limit is not None and not policy.observe and lane & paced:
+                    if limit is not None and rule.kind == "gradualRollout" and not policy.observe and lane & paced:
                         assert taken <= limit, (policy.name, taken, limit)
+        _no_group_is_overfull(before, world.snapshot(), plan)
+
+
+def _no_group_is_overfull(before: Facts, after: Facts, plan: Plan) -> None:
+    """No round starts a move into a slot group that is full, whatever else holds slots there."""
+    for move in plan.moves:
+        target = before.targets[move.target_id]
+        for rule in Index(before).enforced_rules(target.policy_set, "concurrency"):
+            key = next((one.key for one in target.slot_keys if one.rule_id == rule.id), None)
+            assert key is not None or move.kind == "rollback", "a target whose group is unknown starts nothing"
+            if key is not None:
+                held = after.slots[key].held_by_others + sum(key in one.slots for one in after.moves if one.open)
+                size = after.slots[key].size
+                percentage = getattr(rule.params, "max_percentage", None)
+                limit = getattr(rule.params, "max_in_flight", None) or max(size * percentage // 100, 1)
+                limit = max(limit, size * 33 // 100) if move.kind == "rollback" else limit
+                assert key in next(one for one in after.moves if one.id == move.id).slots
+                assert held <= limit or move.kind == "rollback", (key, held, limit)
 
 
 # 8 --------------------------------------------------------------------------------------------------------------------

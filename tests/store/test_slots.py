@@ -1,6 +1,6 @@
 """A limit that deployments share is never exceeded, whoever commits at the same instant, and what is freed is used.
 
-No rule of today claims slots; the plans here get their claims from the test.
+Some plans here get their claims from the test: a group without a rule, weights.
 
 Source: core.md section 3 (slot groups are locked and counted again) and law 7.
 """
@@ -13,11 +13,13 @@ from datetime import timedelta
 import pytest
 
 from interlock.decide import decide
+from interlock.decide.facts import Slot
 from interlock.decide.plan import SlotClaim
 from interlock.model.event import Actor
 from interlock.store.facts import load_facts
 from interlock.store.plan import commit_plan
 from interlock.store.tx import Store
+from interlock.store.work import WorkRequest
 from interlock.workers import steps_by_kinds
 from interlock.workers.loop import Loop
 from tests.store.fleet import Stepper, a_fleet, commit, load, until
@@ -67,23 +69,133 @@ async def test_a_move_that_finds_its_slot_taken_is_left_out_and_asked_for_again(
     assert asked_at <= loaded.now + timedelta(seconds=1)
 
 
-async def test_a_move_that_ends_frees_its_slot_and_asks_for_the_rounds_of_others(store, stepper):
+ONE_AT_ONCE = {"concurrency": {"maxInFlight": 1}}
+ONE_A_ZONE = {"concurrency": {"maxInFlight": 1, "groupBy": 'resource.metadata["zone"]'}}
+
+
+async def verdicts(store, deployment_id):
+    """Resource name -> what its row says holds it."""
+    async with store.read() as conn:
+        rows = await conn.fetch(
+            "SELECT r.name, td.outcome, td.verdicts FROM target t JOIN resource r ON r.id = t.resource_id "
+            "JOIN target_decision td ON td.target_id = t.id WHERE t.deployment_id = $1",
+            deployment_id,
+        )
+    return {
+        row["name"]: (
+            row["outcome"],
+            [(one["reason"], one["values"].get("group", one["values"].get("why"))) for one in row["verdicts"]],
+        )
+        for row in rows
+    }
+
+
+async def forget_rounds(store):
+    async with store.read() as conn:
+        await conn.execute("DELETE FROM work WHERE kind IN ('round', 'match', 'wake')")
+
+
+async def test_a_move_that_ends_frees_its_slot_and_asks_for_the_rounds_of_those_who_wait_for_it(store, stepper):
     fleet = await a_fleet(store, {"one": "prod"})
-    other = await fleet.deployment("billing")
+    other, idle = await fleet.deployment("billing"), await fleet.deployment("search")
+    await fleet.policy("limit", [ONE_AT_ONCE])
     await fleet.version("1.0.0")
     await fleet.version("2.0.0", deployment_id=other)
-    first = await load(store, fleet.deployment_id)
-    await commit(store, first, with_slots(decide(first.facts, first.now), limit=1))
-    second = await load(store, other)
-    left_out = await commit(store, second, with_slots(decide(second.facts, second.now), limit=1))
-    assert left_out.left_out
-    async with store.read() as conn:
-        await conn.execute("DELETE FROM work WHERE kind = 'round' AND key = $1", other)
+    assert not (await commit(store, await load(store, fleet.deployment_id))).left_out
+    assert not (await commit(store, await load(store, other))).left_out  # it saw that the group is full
+    await commit(store, await load(store, idle))
+    assert await verdicts(store, other) == {"one": ("hold", [("concurrency_full", "all")])}
+    await forget_rounds(store)
     await stepper.run(kinds=["dispatch", "observe", "round"])  # the first move ends
     async with store.read() as conn:
         assert await conn.fetchval("SELECT count(*) FROM slot") == 0
     await stepper.run(kinds=["wake"])
     assert await fleet.is_due("round", other)
+    assert not await fleet.is_due("round", idle)
+    assert len((await commit(store, await load(store, other))).plan.moves) == 1
+
+
+async def test_a_round_that_runs_while_a_slot_is_freed_is_asked_for_again(store, stepper):
+    """Its row is not there yet, so nobody could see that it waits."""
+    fleet = await a_fleet(store, {"one": "prod"})
+    other = await fleet.deployment("billing")
+    await fleet.policy("limit", [ONE_AT_ONCE])
+    await fleet.version("1.0.0")
+    await fleet.version("2.0.0", deployment_id=other)
+    await commit(store, await load(store, fleet.deployment_id))
+    await forget_rounds(store)
+    async with fleet.tx() as tx:
+        await tx.record(wakes=[WorkRequest("round", other, fleet.workspace_id)])
+    claim = await stepper.claim("round")
+    loaded = await load(store, other)  # the group is full in its snapshot
+    await stepper.run(kinds=["dispatch", "observe", "round"])
+    await stepper.run(kinds=["wake"])
+    await commit(store, loaded, claim=claim)
+    await stepper.finish(claim)
+    assert await fleet.is_due("round", other)
+
+
+async def test_two_rounds_that_saw_the_same_free_slot_do_not_both_take_it(store):
+    fleet = await a_fleet(store, {"one": "prod"})
+    other = await fleet.deployment("billing")
+    await fleet.policy("limit", [ONE_AT_ONCE])
+    await fleet.version("1.0.0")
+    await fleet.version("2.0.0", deployment_id=other)
+    first, second = await load(store, fleet.deployment_id), await load(store, other)
+    assert not (await commit(store, first)).left_out
+    assert len((await commit(store, second)).left_out) == 1
+    assert len(await fleet.jobs()) == 1
+
+
+async def test_targets_know_their_groups_and_follow_labels_and_rules(store):
+    fleet = await a_fleet(store, dict.fromkeys(("one", "two", "three"), "prod"))
+    await fleet.resource("one", env="prod", zone="a")
+    await fleet.resource("two", env="prod", zone="a")
+    await fleet.version("1.0.0")
+    policy_id = await fleet.policy("zones", [ONE_A_ZONE])
+    rule_id = f"{policy_id[:8]}-0"
+    loaded = await load(store, fleet.deployment_id)
+    assert loaded.facts.slots == {f"{policy_id}/{rule_id}/a": Slot(2, 0)}
+    committed = await commit(store, loaded)
+    assert len(committed.plan.moves) == 1
+    said = await verdicts(store, fleet.deployment_id)
+    assert ("hold", [("concurrency_full", "a")]) in said.values()
+    assert said["three"][0] == "unknown"
+    assert "zone" in said["three"][1][0][1]
+    await fleet.resource("three", env="prod", zone="b")
+    after = await load(store, fleet.deployment_id)
+    assert after.facts.slots[f"{policy_id}/{rule_id}/b"] == Slot(1, 0)
+    assert after.facts.fence > loaded.facts.fence
+    assert len((await commit(store, after)).plan.moves) == 1
+    await fleet.policy("zones", [ONE_A_ZONE], selector="false")
+    async with store.read() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM target_slot") == 0
+        assert await conn.fetchval("SELECT count(*) FROM slot") == 0
+
+
+async def test_what_is_in_flight_already_counts_from_the_day_the_rule_is_written(store):
+    fleet = await a_fleet(store, dict.fromkeys(("one", "two"), "prod"))
+    other = await fleet.deployment("billing")
+    await fleet.version("1.0.0")
+    await fleet.version("2.0.0", deployment_id=other)
+    await commit(store, await load(store, fleet.deployment_id))
+    await fleet.policy("limit", [{"concurrency": {"maxInFlight": 3}}])
+    (slot,) = (await load(store, other)).facts.slots.values()
+    assert slot == Slot(size=4, held_by_others=2)
+    assert len((await commit(store, await load(store, other))).plan.moves) == 1
+
+
+async def test_a_target_that_left_keeps_its_slot_until_its_job_ends(store):
+    fleet = await a_fleet(store, {"one": "prod"})
+    other = await fleet.deployment("billing", selector='resource.name == "two"')
+    await fleet.resource("two", env="prod")
+    await fleet.policy("limit", [ONE_AT_ONCE])
+    await fleet.version("1.0.0")
+    await commit(store, await load(store, fleet.deployment_id))
+    await fleet.resource("one", env="nowhere")
+    await fleet.resource("two", env="prod", note="edited")
+    (slot,) = (await load(store, other)).facts.slots.values()
+    assert slot.held_by_others == 1
 
 
 async def test_weights_count(store):

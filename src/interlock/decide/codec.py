@@ -39,6 +39,7 @@ from interlock.decide.facts import (
     Quarantine,
     Rollout,
     Skip,
+    Slot,
     Target,
     Version,
 )
@@ -83,6 +84,7 @@ def encode(facts: Facts) -> Iterator[tuple[str, bytes]]:
     yield "freezes", _written(facts.freezes)
     yield "overrides", _written({"pins": facts.pins, "skips": facts.skips, "quarantines": facts.quarantines})
     yield "elsewhere", _free_form(_elsewhere(facts.elsewhere))
+    yield "slots", _written(facts.slots)
     yield "decisions", _written(facts.decided_by_subject)
     yield from _target_shards(facts)
 
@@ -148,6 +150,7 @@ def decode(shards: Mapping[str, bytes]) -> Facts:
             skips=_read_all(Skip, overrides["skips"]),
             quarantines=_read_all(Quarantine, overrides["quarantines"]),
             elsewhere=_read_elsewhere(read.get("elsewhere", {})),
+            slots={key: _read(Slot, one) for key, one in read.get("slots", {}).items()},
             decided_by_subject={key: _read(Decided, one) for key, one in read["decisions"].items()},
             decided_by_target={
                 target_id: _read(Decided, one) for part in parts for target_id, one in part.get("decided", ())
@@ -185,6 +188,7 @@ def in_order(facts: Facts) -> Facts:
         elsewhere=Elsewhere(
             **{name: dict(sorted(getattr(facts.elsewhere, name).items())) for name in Elsewhere.__dataclass_fields__}
         ),
+        slots=dict(sorted(facts.slots.items())),
         decided_by_subject=dict(sorted(facts.decided_by_subject.items())),
         decided_by_target=dict(sorted(facts.decided_by_target.items())),
     )

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from interlock.inventory.slots import SlotKey
 from interlock.model.job import Handover, JobStatus
 from interlock.model.policy import Policy
 
@@ -47,6 +48,7 @@ class Target:
 
     Takes: `policy_set` is None until it was matched. `agent` is `one`, `no_agent` or `ambiguous_agent`.
            `mark` is the newest version ever handed over. `detached_at` is None while it is attached.
+           `slot_keys` are its slot groups, one a rule that limits it, by policy and rule.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Target:
     last_started_at: datetime | None = None
     name: str = ""
     detached_at: datetime | None = None
+    slot_keys: tuple[SlotKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,10 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A move of a live rollout, or an open one. `jobs` and `verifications` are loaded for open moves, oldest first."""
+    """A move of a live rollout, or an open one. `jobs` and `verifications` are loaded for open moves, oldest first.
+
+    Takes: `slots` are the keys of the slots that it holds while it is open, in order.
+    """
 
     id: str
     target_id: str
@@ -173,6 +179,7 @@ class Move:
     undoes_move_id: str | None = None
     jobs: tuple[Job, ...] = ()
     verifications: tuple[Verification, ...] = ()
+    slots: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -293,6 +300,18 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """A slot group as a round sees it: how many of its attached targets there are, and what others hold of it.
+
+    Takes: `size` counts the targets of all deployments; `held_by_others` the weight that moves of other deployments
+           hold. What this deployment holds its open moves say.
+    """
+
+    size: int = 0
+    held_by_others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """The latest decision of one subject: its id and content digest, so that only changes are written."""
 
@@ -312,6 +331,7 @@ class Facts:
            `landed_by_target_version` keys are (target id, version id), of attached and leaving targets.
            `elsewhere` is what other deployments run beside this one's targets.
            `policies_matched` is False while targets do not know their policies yet, which holds.
+           `slots`: slot key -> its group, for the groups of the attached targets.
     """
 
     workspace_id: str
@@ -338,5 +358,6 @@ class Facts:
     skips: tuple[Skip, ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    slots: Mapping[str, Slot] = field(default_factory=dict)
     decided_by_subject: Mapping[str, Decided] = field(default_factory=dict)
     decided_by_target: Mapping[str, Decided] = field(default_factory=dict)

@@ -36,12 +36,14 @@ from interlock.decide.plan import (
     NewRequest,
     Plan,
     RolloutState,
+    SlotClaim,
     applied,
 )
 from interlock.decide.react import last_outcome
 from interlock.decide.record import Recorder
 from interlock.decide.rows import Rows
 from interlock.decide.schedule import Schedule
+from interlock.decide.slots import Slots
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Judged, instant
 from interlock.model.ids import derived_id
@@ -58,7 +60,7 @@ PACED: Mapping[str, bool] = {
     "rollback": False,
     "force": False,
 }
-"""Kind of move -> whether it waits for its place in a rollout. (Limits shared by deployments are counted at commit.)"""
+"""Kind of move -> whether it waits for its place in a rollout. How it meets concurrency is `slots.ASKED_AT`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,14 @@ class Pace:
         self._changes: list[NewChange] = []
         self._starts: list[Start] = []
         self._left_over: set[str] = set()
-        self._paced: dict[str, Judged] = {}
+        self._paced: dict[str, tuple[Judged, ...]] = {}
         self._falls_back: dict[str, Choice | None] = {}
         self._config_rollouts: dict[str, Rollout] = {}
-        self.schedule = Schedule(index, now)
+        self.slots = Slots(index)
+        self.schedule = Schedule(index, self.slots, now)
 
     @property
-    def paced(self) -> Mapping[str, Judged]:
+    def paced(self) -> Mapping[str, tuple[Judged, ...]]:
         """Target id -> what it waits for, though its gates pass. Known once `admit` was asked."""
         return self._paced
 
@@ -106,12 +109,13 @@ class Pace:
         self._open_configs(asked)
         self._supersede()
         given_up = {one.target.id for one in asked.by_target.values() if self._gives_up(one) is not None}
+        self.slots.release(given_up)
         self._start_unpaced(asked, given_up)
         self.schedule.count_in_flight(given_up, unpaced={start.target.id for start in self._starts})
         for rollout, choices in self._by_rollout(asked):
             self._admit_rollout(rollout, choices, given_up)
         ends, withdrawn_jobs, renewals, retries = self._settle_ours(asked)
-        moves, jobs = self._start(asked, frozenset(end.target_id for end in ends))
+        moves, jobs, claims = self._start(asked, frozenset(end.target_id for end in ends))
         plan = Plan(
             changes=tuple(self._changes),
             rollouts=tuple(self._opened.values()),
@@ -121,6 +125,7 @@ class Pace:
             renewals=tuple(renewals),
             moves=tuple(moves),
             jobs=(*jobs, *retries),
+            slots=tuple(claims),
             requests=tuple(self._requests(asked)),
             cancels=tuple(self._cancels(asked)),
         )
@@ -252,13 +257,22 @@ class Pace:
             if choice is None or PACED[choice.kind] or asking.retrying:
                 continue
             if asking.move is None or target_id in given_up:
-                self._starts.append(Start(asking.target, choice, None))
+                self._start_or_wait(Start(asking.target, choice, None))
+
+    def _start_or_wait(self, start: Start) -> None:
+        """Start what waits for no place in a rollout, if its slot groups have room."""
+        held = self.slots.take(start.target, start.choice.kind)
+        if held:
+            self._paced[start.target.id] = (*self._paced.get(start.target.id, ()), *held)
+        else:
+            self._starts.append(start)
 
     def _admit_rollout(self, rollout: Rollout, choices: Wanting, given_up: AbstractSet[str]) -> None:
         """Admit what may start now; hold the rest, each with what it waits for."""
         blocked = self.schedule.blocked(rollout)
+        held: dict[str, tuple[Judged, ...]]
         if blocked is not None:
-            order, held = tuple(choices), dict.fromkeys(choices, blocked)
+            order, held = tuple(choices), dict.fromkeys(choices, (blocked,))
         else:
             moves = {target_id: asking.move for target_id, (asking, _) in choices.items()}
             order, held = self.schedule.walk(rollout, moves, given_up)
@@ -293,7 +307,7 @@ class Pace:
         older, environment_id = self._fall_back(asking), asking.target.environment_id
         if older is not None and (asking.move is None or asking.move.version_id != older.version.id):
             rollout = self.index.rollout_by_change_environment.get((older.version.change_id, environment_id))
-            self._starts.append(Start(asking.target, older, rollout))
+            self._start_or_wait(Start(asking.target, older, rollout))
 
     # Starting ---------------------------------------------------------------------------------------------------------
 
@@ -345,10 +359,11 @@ class Pace:
         retry_of = failed.id if failed else None
         return NewJob(job, move.id, move.target_id, choice.decision.id, choice.valid_until, retry_of)
 
-    def _start(self, asked: Asked, freed: frozenset[str]) -> tuple[list[Move], list[NewJob]]:
-        """The moves that start now with their first jobs. A target whose waiting move is kept starts nothing."""
+    def _start(self, asked: Asked, freed: frozenset[str]) -> tuple[list[Move], list[NewJob], list[SlotClaim]]:
+        """The moves that start now with their first jobs and slots. A target whose waiting move is kept starts none."""
         moves: list[Move] = []
         jobs: list[NewJob] = []
+        claims: list[SlotClaim] = []
         for start in self._starts:
             target, choice, rollout = start.target, start.choice, start.rollout
             asking = asked.by_target[target.id]
@@ -359,6 +374,7 @@ class Pace:
                 self._left_over.add(target.id)
                 continue
             move_id = derived_id("move", target.id, choice.version.id, digest, choice.kind, instant(self.now))
+            mine = self.slots.claims(target, choice.kind, move_id)
             move = Move(
                 id=move_id,
                 target_id=target.id,
@@ -372,11 +388,13 @@ class Pace:
                 state="admitted",
                 decision_id=choice.decision.id,
                 admitted_at=self.now,
+                slots=tuple(claim.key for claim in mine),
             )
+            claims.extend(mine)
             job = Job(derived_id("job", move_id, "1"), JobStatus.PENDING, Handover.WAITING, created_at=self.now)
             moves.append(move)
             jobs.append(NewJob(job, move_id, target.id, choice.decision.id, choice.valid_until))
-        return moves, jobs
+        return moves, jobs, claims
 
     def _cancels(self, asked: Asked) -> list[JobCancel]:
         """Running jobs that must stop.
@@ -488,7 +506,7 @@ class Pace:
             if one["outcome"] != "pass" and not one.get("observed")
         }
         if asking.target.id in self._paced:
-            names.add(self._paced[asking.target.id].kind)
+            names |= {judged.kind for judged in self._paced[asking.target.id]}
         return {"rules": sorted(names)} if names else {}
 
 

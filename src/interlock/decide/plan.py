@@ -191,12 +191,13 @@ class TargetDecision:
 class SlotClaim:
     """A move takes a place in a limited group.
 
-    The commit locks the group and counts again: a move that no longer fits is left out.
+    The commit locks the group and counts again: a move that no longer fits is left out. Without a limit it is counted,
+    and always fits.
     """
 
     move_id: str
     key: str
-    limit: int
+    limit: int | None
     weight: int = 1
 
 
@@ -348,7 +349,7 @@ def _applied_moves(facts: Facts, plan: Plan, now: datetime, rollouts: Sequence[R
     def after(move: Move) -> Move:
         end = ends.get(move.id)
         if end is not None:
-            return replace(move, state=end.state, reason=end.reason, closed_at=now, jobs=(), verifications=())
+            return replace(move, state=end.state, reason=end.reason, closed_at=now, jobs=(), verifications=(), slots=())
         settled = tuple(_applied_job(job, withdrawn, cancelled, now) for job in move.jobs)
         return replace(
             move,

@@ -33,6 +33,7 @@ from interlock.decide.plan import (
     NewVerification,
     Plan,
     RolloutState,
+    SlotClaim,
     TargetChange,
     applied,
 )
@@ -96,6 +97,7 @@ class Reactions:
         self._changes: list[NewChange] = []
         self._moves: list[Move] = []
         self._jobs: list[NewJob] = []
+        self._claims: list[SlotClaim] = []
         self._escalations: list[Escalation] = []
 
     def plan(self) -> Plan:
@@ -109,6 +111,7 @@ class Reactions:
             quarantines=tuple(self._quarantines),
             moves=tuple(self._moves),
             jobs=tuple(self._jobs),
+            slots=tuple(self._claims),
             verifications=tuple(self._verifications),
             escalations=tuple(self._escalations),
         )
@@ -269,7 +272,9 @@ class Reactions:
             decision_id=decision.id,
             admitted_at=self.now,
             undoes_move_id=move.id,
+            slots=tuple(sorted(one.key for one in target.slot_keys if one.key is not None)),
         )
+        self._claims.extend(SlotClaim(back.id, key, None) for key in back.slots)
         job = Job(derived_id("job", back.id, "1"), JobStatus.PENDING, Handover.WAITING, created_at=self.now)
         self._changes.append(change)
         self._moves.append(back)

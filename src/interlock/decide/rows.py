@@ -42,14 +42,14 @@ class Rows:
         asked: Asked,
         plan: Plan,
         *,
-        paced: Mapping[str, Judged],
+        paced: Mapping[str, tuple[Judged, ...]],
         left_over: Container[str],
         moves_max: int,
     ) -> None:
         """Hand every target's row to the recorder, which keeps those that changed.
 
-        Takes: `paced` are the targets that wait for their place, with what they wait for; `left_over` those that would
-               have started, but for `moves_max`.
+        Takes: `paced` are the targets that wait for their place or a slot, with what they wait for; `left_over` those
+               that would have started, but for `moves_max`.
         """
         starting = {move.target_id: move for move in plan.moves}
         ending = {end.move_id for end in plan.ends}
@@ -64,9 +64,9 @@ class Rows:
                 judged = self._settled(asking.target, words)
                 self.recorder.row(target_id, self.recorder.content("settled", judged=judged))
                 continue
-            place = full if target_id in left_over else paced.get(target_id)
+            place = (full,) if target_id in left_over else paced.get(target_id, ())
             kind, version_id = (move.kind, move.version_id) if move is not None else (None, None)
-            key = (id(asking.choice), id(asking.held), id(place), kind, version_id)
+            key = (id(asking.choice), id(asking.held), *map(id, place), kind, version_id)
             content = said.get(key)
             if content is None:
                 content = said[key] = self._said(asking, move, place)
@@ -75,13 +75,11 @@ class Rows:
             content = self.recorder.content("moving", kind=occupying.kind, version_id=occupying.version_id)
             self.recorder.row(target.id, content)
 
-    def _said(self, asking: Asking, move: Move | None, place: Judged | None) -> Content:
+    def _said(self, asking: Asking, move: Move | None, place: tuple[Judged, ...]) -> Content:
         """What a target's row says: where it goes, what holds it, and the trees that this rests on."""
         choice = asking.choice
         held = tuple(one.decision for one in asking.held)
-        own = tuple(judged for one in asking.held for judged in one.judged)
-        if place is not None:
-            own = (place, *own)
+        own = (*place, *(judged for one in asking.held for judged in one.judged))
         if choice is not None:
             own = (*own, *choice.judged)
             held = (choice.decision, *held)
@@ -90,7 +88,8 @@ class Rows:
                 "moving", kind=move.kind, version_id=move.version_id, judged=own, decisions=held
             )
         goes = choice or asking.held[0]
-        unknown = choice is None and (any(one.outcome == "unknown" for one in held) or worst(own) is Outcome.UNKNOWN)
+        unknown = worst(place) is Outcome.UNKNOWN
+        unknown |= choice is None and (any(one.outcome == "unknown" for one in held) or worst(own) is Outcome.UNKNOWN)
         return self.recorder.content(
             "unknown" if unknown else "hold",
             kind=goes.kind,

@@ -22,6 +22,7 @@ from interlock.decide.index import Index
 from interlock.decide.react import GATING, failures_allowed, failures_of
 from interlock.decide.rules import gradual_rollout, verification
 from interlock.decide.rules.gradual_rollout import Params, offset, order_keys
+from interlock.decide.slots import Slots
 from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant
 from interlock.model.ids import TargetKey
 
@@ -56,8 +57,9 @@ class Walk:
 class Schedule:
     """The places of one round."""
 
-    def __init__(self, index: Index, now: datetime) -> None:
+    def __init__(self, index: Index, slots: Slots, now: datetime) -> None:
         self.index = index
+        self.slots = slots
         self.now = now
         self._lanes: dict[str, dict[str | None, tuple[Lane, ...]]] = {}
 
@@ -122,15 +124,18 @@ class Schedule:
 
     def walk(
         self, rollout: Rollout, wanting: Mapping[str, Move | None], given_up: AbstractSet[str]
-    ) -> tuple[tuple[str, ...], dict[str, Judged]]:
+    ) -> tuple[tuple[str, ...], dict[str, tuple[Judged, ...]]]:
         """The order of the targets that want to start, and target id -> why it must wait. Absent: it may start.
+
+        Why:    the slot is asked here, last: a target that waits for one has not started, so it keeps nobody behind it.
 
         Takes: `wanting`: target id -> its move that still waits to be handed over, if it has one; `given_up` are the
                targets whose move ends in this round.
         """
-        lanes_by_set = self._lanes.get(rollout.environment_id)
-        if lanes_by_set is None:
+        lanes_by_set = self._lanes.get(rollout.environment_id, {})
+        if not lanes_by_set and not self.slots.limiting:
             return tuple(wanting), {}
+        kind = "config" if rollout.kind == "config" else "forward"
         newest = {
             move.target_id: move
             for move in self.index.moves_by_rollout.get(rollout.id, ())
@@ -138,7 +143,7 @@ class Schedule:
         }
         walks: dict[int, Walk] = {}
         order: list[str] = []
-        held: dict[str, Judged] = {}
+        held: dict[str, tuple[Judged, ...]] = {}
         shared: dict[tuple[str, str, str], Judged] = {}
         for target in self._order(rollout):
             lanes = lanes_by_set.get(target.policy_set, ())
@@ -154,8 +159,9 @@ class Schedule:
             elif asks:
                 has_place = wanting[target.id] is not None and target.id not in given_up
                 hold = self._place(rollout, lanes, walks, shared, has_place=has_place)
-                if hold is not None:
-                    held[target.id] = hold
+                waits = (hold,) if hold is not None else () if has_place else self.slots.take(target, kind)
+                if waits:
+                    held[target.id] = waits
                 else:
                     if not has_place:
                         self._take(lanes)

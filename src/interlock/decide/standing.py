@@ -37,7 +37,7 @@ REASONS = {
     "too_many_newer": "More than {candidates_max} newer versions are candidates here.",
 }
 
-STOPPED = frozenset({"rollout_paused", "rollout_halted", "rollout_aborted"})
+STOPPED = frozenset({"rollout_paused", "rollout_halted", "rollout_aborted", "slot_group_unknown"})
 """Reasons of a pace that lets nothing start at all: more than waiting for a place."""
 
 OPERATOR = "an operator may pin it"
@@ -142,9 +142,9 @@ def _state(worked: WorkedOut, target: Target, version: Version, asking: Asking |
         return State.STARTS if asking.choice is not None and asking.choice.version.id == version.id else State.HELD
     if asking is not None and asking.choice is not None and asking.choice.version.id == version.id:
         place = worked.pace.paced.get(target.id)
-        if place is None:
+        if not place:
             return State.STARTS
-        return State.HELD if place.verdict.reason in STOPPED else State.PACED
+        return State.HELD if any(one.verdict.reason in STOPPED for one in place) else State.PACED
     current = target.current
     if current is None or current.version_id != version.id:
         return State.HELD
@@ -258,9 +258,9 @@ def _own(
         for judged in one.judged
         if judged.verdict.reason == "retry_backoff"
     )
-    place = worked.pace.paced.get(target.id)
+    place = worked.pace.paced.get(target.id, ())
     mine = asking.choice is not None and asking.choice.version.id == version.id
-    return (*held, *((place,) if place is not None and mine else ()))
+    return (*held, *(place if mine else ()))
 
 
 def _bar(

@@ -119,6 +119,7 @@ class Scope(Enum):
     VERSION_RULE = ("version", "environment", "resource", "deployment")
     DEPENDENCY = ("deployment", "version")
     JOB_AGENT = ("jobAgent", "resource")
+    GROUP_KEY = ("resource", "environment", "deployment")
     VARIABLE_SET = ("resource", "deployment", "environment")
     RELATIONSHIP = ("from", "to")
     RESULT = ("result",)

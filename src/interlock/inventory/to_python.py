@@ -116,6 +116,32 @@ def value_of(expression: Expression, subjects: Subjects) -> object:
 
 
 @lru_cache(maxsize=PARSED_MAX)
+def valuer(expression: Expression) -> Callable[[Subjects], object]:
+    """An expression as a function of its subjects, for many of them; None where it gives nothing. Never raises."""
+
+    def reference(subjects: Subjects) -> object:
+        value = engine.evaluate(expression.checked, expression.variables, subjects)
+        return None if isinstance(value, Failed) else value
+
+    writer = _Writer()
+    try:
+        function = _compiled(expression, writer.value(expression.ast), writer.constants)
+    except _NotCompiledError:
+        function = None
+    if function is None:
+        return reference
+
+    def quick(subjects: Subjects) -> object:
+        try:
+            value: object = function(subjects)
+        except Exception:  # noqa: BLE001 whatever it was, the reference decides
+            return reference(subjects)
+        return None if value is ERROR else value
+
+    return quick
+
+
+@lru_cache(maxsize=PARSED_MAX)
 def predicate(selector: Selector) -> Predicate:
     """The selector as a function of its subjects. Never raises.
 
@@ -184,13 +210,21 @@ def _function(selector: Selector, *, wanted: bool = True, sieve: bool = False) -
     except _NotCompiledError:
         return None
     if sieve:
-        lines = [f"def compiled(views):\n return [{_local(root)} for {_local(root)} in views if {condition}]"]
-    else:
-        bound = "".join(f" {_local(one)} = subjects[{one!r}]\n" for one in sorted(selector.roots))
-        lines = [f"def compiled(subjects):\n{bound} return {condition}"]
-    names = {**_NAMES, **writer.constants}
+        kept = f"def compiled(views):\n return [{_local(root)} for {_local(root)} in views if {condition}]"
+        return _defined(selector, kept, writer.constants)
+    return _compiled(selector, condition, writer.constants)
+
+
+def _compiled(expression: Expression, body: str, constants: Mapping[str, Any]) -> Callable[..., Any] | None:
+    """A function of the subjects that gives what some Python text over their roots does."""
+    bound = "".join(f" {_local(one)} = subjects[{one!r}]\n" for one in sorted(expression.roots))
+    return _defined(expression, f"def compiled(subjects):\n{bound} return {body}", constants)
+
+
+def _defined(expression: Expression, text: str, constants: Mapping[str, Any]) -> Callable[..., Any] | None:
+    names = {**_NAMES, **constants}
     try:
-        exec(compile("\n".join(lines), f"<selector {selector.text[:60]}>", "exec"), names)  # noqa: S102 our own text
+        exec(compile(text, f"<selector {expression.text[:60]}>", "exec"), names)  # noqa: S102 our own text
     except (SyntaxError, RecursionError, MemoryError):  # nested too deep for Python's own parser
         return None
     found: Callable[..., Any] = names["compiled"]

@@ -13,6 +13,7 @@ Source: core.md sections 1 to 5; store/sql/fact.sql, plan.sql and job.sql for wh
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -33,13 +34,15 @@ from interlock.decide.facts import (
     Pin,
     Rollout,
     Skip,
+    Slot,
     Target,
     Verification,
     Version,
 )
 from interlock.decide.pace import MOVES_MAX
 from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves
-from interlock.decide.rules import parse_rules
+from interlock.decide.rules import concurrency, parse_rules
+from interlock.inventory.slots import SlotRule, slot_keys_of
 from interlock.model.errors import NotFound, Stale
 from interlock.model.ids import derived_id
 from interlock.model.job import TRANSITIONS, Handover, JobStatus
@@ -69,6 +72,8 @@ class World:
     decided: tuple[int, int] = (0, 0)
     valid_until_by_job: dict[str, datetime | None] = field(default_factory=dict)
     detached: dict[str, Target] = field(default_factory=dict)
+    labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    held_elsewhere: dict[str, int] = field(default_factory=dict)
 
     # Rounds -----------------------------------------------------------------------------------------------------------
 
@@ -76,8 +81,10 @@ class World:
         """What `load_facts` would give now: what has expired is not loaded, and what only it had kept is not either."""
         facts = self.facts
         pins = tuple(one for one in facts.pins if one.expires_at is None or self.now < one.expires_at)
+        sizes = Counter(one.key for target in facts.targets.values() for one in target.slot_keys if one.key)
         return replace(
             facts,
+            slots={key: Slot(size, self.held_elsewhere.get(key, 0)) for key, size in sizes.items()},
             freezes=tuple(one for one in facts.freezes if one.expires_at is None or self.now < one.expires_at),
             pins=pins,
             skips=tuple(one for one in facts.skips if one.expires_at is None or self.now < one.expires_at),
@@ -336,6 +343,51 @@ class World:
             fence=self.facts.fence + 1,
             generation=self.facts.generation + 1,
         )
+        self._match_slots()
+
+    def _match_slots(self) -> None:
+        """Matching works out the slot groups of the targets; an open move holds those of its target from then on."""
+        facts = self.facts
+        rules = [
+            SlotRule(policy.id, rule.id, rule.params.group_by)
+            for policy in facts.policies.values()
+            if not policy.observe
+            for rule in policy.rules
+            if isinstance(rule.params, concurrency.Params)
+        ]
+        targets = dict(facts.targets)
+        for target in facts.targets.values():
+            (keys,) = slot_keys_of(
+                rules,
+                [{"id": target.resource_id, "name": target.name, "metadata": self.labels.get(target.name, {})}],
+                [facts.policy_sets.get(target.policy_set or "", ())],
+                environment=facts.environments[target.environment_id].view,
+                deployment={"id": facts.deployment_id, "name": facts.deployment_name},
+            )
+            if keys != target.slot_keys:
+                targets[target.id] = replace(target, slot_keys=keys)
+        changed = {target.id for target in facts.targets.values() if targets[target.id] is not target}
+        moves = tuple(
+            replace(move, slots=tuple(sorted(one.key for one in targets[move.target_id].slot_keys if one.key)))
+            if move.open and move.target_id in changed
+            else move
+            for move in facts.moves
+        )
+        self.facts = replace(facts, targets=targets, moves=moves)
+
+    def hold_elsewhere(self, key: str, held: int) -> None:
+        """Other deployments hold so much of a slot group."""
+        self._tick()
+        self.held_elsewhere[key] = held
+
+    def label(self, name: str, **labels: str) -> None:
+        """A resource gets other metadata, so perhaps other slot groups."""
+        self._tick()
+        self.labels[name] = labels
+        before = self.facts
+        self._match_slots()
+        if self.facts is not before:
+            self._own(takes_away=True)
 
     def freeze(
         self,
@@ -448,12 +500,13 @@ class World:
         joined = replace(joined, name=name, attached_at=self.now, detached_at=None, policy_set=policy_set)
         leaving = {key: one for key, one in self.facts.leaving.items() if key != target_id}
         self._own(takes_away=False, targets={**self.facts.targets, target_id: joined}, leaving=leaving)
-        return joined
+        self._match_slots()
+        return self.facts.targets[target_id]
 
     def detach(self, name: str) -> None:
         """A resource leaves."""
         self._tick()
-        target = replace(self.target(name), detached_at=self.now)
+        target = replace(self.target(name), detached_at=self.now, slot_keys=())
         targets = {key: one for key, one in self.facts.targets.items() if key != target.id}
         self.detached[target.id] = target
         self._own(takes_away=True, targets=targets, leaving={**self.facts.leaving, target.id: target})
@@ -476,6 +529,7 @@ class World:
             policy_set=policy_set or target.policy_set,
         )
         self._own(takes_away=True, targets={**self.facts.targets, target.id: edited})
+        self._match_slots()
 
     # Jobs -------------------------------------------------------------------------------------------------------------
 

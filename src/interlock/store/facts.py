@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -37,12 +37,14 @@ from interlock.decide.facts import (
     ReleaseRef,
     Rollout,
     Skip,
+    Slot,
     Target,
     Verification,
     Version,
 )
-from interlock.decide.rules import parse_rules
+from interlock.decide.rules import concurrency, parse_rules
 from interlock.inventory.selector import Scope, parse_selector
+from interlock.inventory.slots import SlotKey
 from interlock.inventory.to_python import matches
 from interlock.model.job import Handover, JobStatus
 from interlock.model.policy import Policy, Rule
@@ -77,7 +79,8 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     """The facts of one deployment; None when it does not exist or is deleted.
 
     Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction).
-    Costs: 14 statements, and up to 4 more where a rule or version asks what other deployments run.
+    Costs: 14 statements, one more where a rule limits how many are in flight, and up to 4 more where a rule or version
+           asks what other deployments run.
     """
     head = await conn.fetchrow(Q.load_deployment, deployment_id)
     if head is None or head["deleted_at"] is not None:
@@ -90,15 +93,16 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     sets = sorted({target.policy_set for target in (*attached.values(), *leaving.values()) if target.policy_set})
     policy_rows = await conn.fetch(Q.load_policies, sets)
     rollouts = tuple(Rollout(**row) for row in await conn.fetch(Q.load_rollouts, deployment_id, version_ids))
-    moves = await _load_moves(conn, deployment_id)
+    policies = {row["id"]: _policy(row) for row in policy_rows}
+    grouped = await _load_slots(conn, deployment_id, head["workspace_id"], policies)
+    moves = tuple(map(grouped.move, await _load_moves(conn, deployment_id)))
     landed = await conn.fetch(Q.load_landed, concerned)
     answers = await conn.fetch(Q.load_answers, concerned)
     freezes = await _load_freezes(conn, deployment_id, head["name"], environments)
     overrides = await conn.fetch(Q.load_overrides, deployment_id)
     decided_rows = await conn.fetch(Q.load_decided, deployment_id, version_ids)
-    targets = {key: target for key, target in attached.items() if target.environment_id in environments}
+    targets = {key: grouped.target(one) for key, one in attached.items() if one.environment_id in environments}
     versions = tuple(_version(row, deployment_id) for row in version_rows)
-    policies = {row["id"]: _policy(row) for row in policy_rows}
     facts = Facts(
         workspace_id=head["workspace_id"],
         deployment_id=head["id"],
@@ -133,6 +137,7 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
         elsewhere=await load_elsewhere(
             conn, deployment_id, versions=versions, policies=policies.values(), targets=targets
         ),
+        slots=grouped.slots,
         decided_by_subject={
             row["subject"]: Decided(row["id"], row["digest"]) for row in decided_rows if row["target_id"] is None
         },
@@ -235,6 +240,52 @@ def _policy_sets(sets: Iterable[str], rows: Sequence[Row]) -> dict[str, tuple[st
         for set_id in row["set_ids"]:
             members[set_id].append(row["id"])
     return {set_id: tuple(sorted(policy_ids)) for set_id, policy_ids in members.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """Slot groups: of each target, what each open move holds, and each group as a round sees it."""
+
+    by_target: Mapping[str, tuple[SlotKey, ...]] = field(default_factory=dict)
+    by_move: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+
+    def target(self, target: Target) -> Target:
+        """The target with its groups."""
+        keys = self.by_target.get(target.id)
+        return replace(target, slot_keys=keys) if keys else target
+
+    def move(self, move: Move) -> Move:
+        """The move with what it holds."""
+        keys = self.by_move.get(move.id)
+        return replace(move, slots=keys) if keys else move
+
+
+async def _load_slots(conn: Conn, deployment_id: str, workspace_id: str, policies: Mapping[str, Policy]) -> _Grouped:
+    """Nothing, and no statement, where no policy limits anything."""
+    if not any(rule.kind == concurrency.kind for policy in policies.values() for rule in policy.rules):
+        return _Grouped()
+    by_target: dict[str, list[SlotKey]] = {}
+    by_move: dict[str, list[str]] = {}
+    slots: dict[str, Slot] = {}
+    known: dict[SlotKey, SlotKey] = {}
+    for row in await conn.fetch(Q.load_slots, deployment_id, workspace_id):
+        if row["of"] == "group":
+            slots[row["key"]] = Slot(row["size"], row["held"])
+        elif row["of"] == "move":
+            by_move.setdefault(row["id"], []).append(row["key"])
+        else:
+            key = SlotKey(row["policy_id"], row["rule_id"], row["key"], row["why"])
+            by_target.setdefault(row["id"], []).append(known.setdefault(key, key))
+    return _Grouped(
+        {key: tuple(sorted(found, key=_of_rule)) for key, found in by_target.items()},
+        {key: tuple(sorted(found)) for key, found in by_move.items()},
+        slots,
+    )
+
+
+def _of_rule(key: SlotKey) -> tuple[str, str]:
+    return key.policy_id, key.rule_id
 
 
 async def _load_moves(conn: Conn, deployment_id: str) -> tuple[Move, ...]:

@@ -30,7 +30,7 @@ import orjson
 
 from interlock.decide import ENGINE_VERSION
 from interlock.decide.facts import Facts, Move
-from interlock.decide.plan import MoveEnd, NewRequest, Plan, RolloutState, TargetChange
+from interlock.decide.plan import MoveEnd, NewRequest, Plan, RolloutState, SlotClaim, TargetChange
 from interlock.model.canonical import digest
 from interlock.model.errors import Stale
 from interlock.model.event import Event, Ref
@@ -124,10 +124,7 @@ async def _take_slots(tx: Tx, facts: Facts, plan: Plan) -> tuple[Plan, tuple[str
     if ended:
         freed = await tx.conn.fetch(Q.free_slots, ended)
         if freed:
-            topics = sorted({row["key"] for row in freed})
-            await tx.record(
-                wakes=[WorkRequest("wake", f"slot:{facts.workspace_id}:{key}", facts.workspace_id) for key in topics]
-            )
+            await tx.record(wakes=[WorkRequest("wake", f"slots:{facts.workspace_id}", facts.workspace_id)])
     if not plan.slots:
         return plan, ()
     keys = sorted({claim.key for claim in plan.slots})
@@ -135,9 +132,11 @@ async def _take_slots(tx: Tx, facts: Facts, plan: Plan) -> tuple[Plan, tuple[str
     await tx.conn.fetch(Q.lock_slot_groups, facts.workspace_id, keys)
     held = {row["key"]: row["held"] for row in await tx.conn.fetch(Q.count_slots, facts.workspace_id, keys)}
     refused: set[str] = set()
-    for move_id in dict.fromkeys(claim.move_id for claim in plan.slots):
-        claims = [claim for claim in plan.slots if claim.move_id == move_id]
-        if any(held.get(claim.key, 0) + claim.weight > claim.limit for claim in claims):
+    claims_by_move: dict[str, list[SlotClaim]] = {}
+    for claim in plan.slots:
+        claims_by_move.setdefault(claim.move_id, []).append(claim)
+    for move_id, claims in claims_by_move.items():
+        if any(one.limit is not None and held.get(one.key, 0) + one.weight > one.limit for one in claims):
             refused.add(move_id)
         else:
             for claim in claims:

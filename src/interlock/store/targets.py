@@ -108,6 +108,8 @@ async def _write(tx: Tx, workspace_id: str, difference: Difference) -> MatchOutc
         changes.append(Change(Q.detach_targets, ([stored[triple]["id"] for triple in detach], states)))
     if change or difference.retell:
         changes.append(_resolve((*change, *difference.retell), stored, resolved))
+    regrouped = _regroup(difference, ids, workspace_id)
+    changes.extend(regrouped)
     if concerned:
         changes.append(Change(Q.bump_deployments, (concerned, [takes_away[one] for one in concerned])))
     events = [
@@ -123,6 +125,8 @@ async def _write(tx: Tx, workspace_id: str, difference: Difference) -> MatchOutc
         ),
     ]
     wakes = [WorkRequest("round", deployment_id, workspace_id, None, OWN_FACTS) for deployment_id in concerned]
+    if regrouped:  # groups grew, or lost a holder
+        wakes.append(WorkRequest("wake", f"slots:{workspace_id}", workspace_id))
     await tx.record(changes, events=events, wakes=wakes)
     await wake_dependents(tx, workspace_id, {deployment_id for deployment_id, _, _ in (*attach, *detach)})
     return MatchOutcome(
@@ -190,6 +194,39 @@ def _resolve(
         [resolved[triple].origin_digest for triple in change],
     )
     return Change(Q.resolve_targets, columns)
+
+
+def _regroup(difference: Difference, ids: Mapping[Triple, str], workspace_id: str) -> list[Change]:
+    """The slot groups of the targets that are in others now, and of those that left; nothing where there are none.
+
+    Why:    an open move holds a slot in each group of its target, also in one that a rule made after it started, so
+            that what is held is always what is in flight. One whose target left keeps its slots until it ends.
+    """
+    rows = [
+        (ids[triple] if triple in ids else str(difference.stored[triple]["id"]), key)
+        for triple in difference.regrouped
+        for key in difference.resolved[triple].slot_keys
+    ]
+    moved = [ids[triple] if triple in ids else difference.stored[triple]["id"] for triple in difference.regrouped]
+    left = [row["id"] for row in map(difference.stored.__getitem__, difference.detach)]
+    left = [target_id for target_id in left if target_id in difference.slot_keys]
+    if not (moved or left):
+        return []
+    columns = (
+        [target_id for target_id, _ in rows],
+        [key.policy_id for _, key in rows],
+        [key.rule_id for _, key in rows],
+        [key.key for _, key in rows],
+        [key.why for _, key in rows],
+    )
+    changes = [Change(Q.delete_slot_keys, ([*moved, *left],))]
+    if rows:
+        changes.append(Change(Q.insert_slot_keys, (workspace_id, *columns)))
+    if moved:
+        changes += [
+            Change(query, (moved,)) for query in (Q.leave_slot_groups, Q.ensure_slot_groups, Q.join_slot_groups)
+        ]
+    return changes
 
 
 def _event(kind: str, target_id: str, triple: Triple, names: Mapping[str, str]) -> Event:

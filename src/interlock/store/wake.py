@@ -1,8 +1,11 @@
 """Which deployments does a fact of many concern? Asked of stored rows, after the fact's commit, never of subscriptions.
 
-Topics: `policies:<workspace>`, `freeze:<id>`, `slot:<workspace>:<key>` concern the live deployments of their workspace;
-`runs:<deployment>`, what that deployment runs, those that depend on it. Those with jobs that wait to be handed over go
-first.
+    policies:<workspace>, freeze:<id>   the live deployments of the workspace; those with jobs that wait go first
+    runs:<deployment>                   what that deployment runs: those that depend on it
+    slots:<workspace>                   those that wait for a slot of a group in which fewer are in flight than they saw
+
+Whoever waits for a slot stands in the row of its target; that row may just be on its way, so a deployment whose round
+runs at this moment is asked for once more (core.md 2: subscriptions that a round wrote lose wake-ups).
 
 Source: core.md section 2.
 """
@@ -29,6 +32,8 @@ async def request_rounds(tx: Tx, topic: str, *, workspace_id: str | None) -> int
     about, _, subject = topic.partition(":")
     if about == "runs":
         rows = await tx.conn.fetch(ELSEWHERE.list_dependents, workspace_id, subject)
+    elif about == "slots":
+        rows = await tx.conn.fetch(Q.list_deployments_waiting_for_slots, workspace_id)
     else:
         rows = await tx.conn.fetch(Q.list_deployments_of_workspace, workspace_id)
     for begin in range(0, len(rows), ROUNDS_A_STATEMENT_MAX):

@@ -22,9 +22,11 @@ from typing import Any
 
 import asyncpg
 
+from interlock.decide.rules import concurrency, parse_rules
 from interlock.inventory import relations
 from interlock.inventory.relations import NO_RELATIONS, Relations, entity_of
 from interlock.inventory.selector import Scope, Selector, parse_selector
+from interlock.inventory.slots import SlotKey, SlotRule, slot_keys_of
 from interlock.inventory.targets import AgentChoice, choose_agent, deep_merge, policies_of
 from interlock.inventory.to_python import sieve
 from interlock.inventory.to_sql import to_sql
@@ -82,6 +84,7 @@ class Resolved:
     agent_id: str | None
     config_digest: str | None
     origin_digest: str | None = None
+    slot_keys: tuple[SlotKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Difference:
     Takes: `retell` are targets of which only the words differ that say where their variables came from: no fact of
            their deployment. `sets`, `configs` and `origins` are what has to be interned. `policies_fence` is that of
            the policies seen.
+           `slot_keys` are those that are stored: target id -> its slot groups.
     """
 
     stored: Mapping[Triple, asyncpg.Record]
@@ -103,6 +107,16 @@ class Difference:
     configs: Mapping[str, Mapping[str, Any]]
     origins: Mapping[str, Mapping[str, Any]]
     policies_fence: int
+    slot_keys: Mapping[str, tuple[SlotKey, ...]] = field(default_factory=dict)
+
+    @property
+    def regrouped(self) -> tuple[Triple, ...]:
+        """Those that attach or change whose slot groups are not the stored ones."""
+        return tuple(
+            triple
+            for triple in (*self.attach, *self.change)
+            if self.resolved[triple].slot_keys != self.slot_keys.get(_id(self.stored, triple), ())
+        )
 
     @property
     def deployments(self) -> tuple[str, ...]:
@@ -111,13 +125,16 @@ class Difference:
 
     @property
     def takes_away_by_deployment(self) -> dict[str, bool]:
-        """Deployment id -> whether something is taken away: a target left, other policies, another agent's state."""
+        """Deployment id -> whether something is taken away: a target left, other policies, another agent's state, other
+        slot groups.
+        """
         found = dict.fromkeys(sorted({triple[0] for triple in (*self.attach, *self.detach, *self.change)}), False)
         found.update((triple[0], True) for triple in self.detach)
         for triple in self.change:
             row, new = self.stored[triple], self.resolved[triple]
             if (row["policy_set_id"], row["agent_state"]) != (new.policy_set, new.agent_state):
                 found[triple[0]] = True
+        found.update((triple[0], True) for triple in self.regrouped if triple not in self.attach)
         return found
 
 
@@ -141,7 +158,8 @@ async def find_difference(
             there = {view["id"] for view in wanted.get(pair, ())}
             wanted.setdefault(pair, []).extend(view for view in views if view["id"] not in there)
     inventory.variables = await _variables(conn, workspace_id, wanted)
-    return _difference(stored, inventory, wanted, fence)
+    slot_keys = await _slot_keys(conn, workspace_id, stored, inventory)
+    return _difference(stored, inventory, wanted, fence, slot_keys)
 
 
 # What is touched ------------------------------------------------------------------------------------------------------
@@ -168,6 +186,20 @@ async def _stored(
     return {(row["deployment_id"], row["environment_id"], row["resource_id"]): row for row in rows}
 
 
+async def _slot_keys(
+    conn: Conn, workspace_id: str, stored: Mapping[Triple, asyncpg.Record], inventory: _Inventory
+) -> dict[str, tuple[SlotKey, ...]]:
+    """Target id -> its stored slot groups, where the workspace has any or a rule makes some."""
+    if not stored or not (inventory.limiting or await conn.fetchval(Q.has_slot_keys, workspace_id)):
+        return {}
+    found: dict[str, list[SlotKey]] = {}
+    known: dict[SlotKey, SlotKey] = {}
+    for row in await conn.fetch(Q.list_slot_keys, [row["id"] for row in stored.values()]):
+        key = SlotKey(row["policy_id"], row["rule_id"], row["key"], row["why"])
+        found.setdefault(row["target_id"], []).append(known.setdefault(key, key))
+    return {target_id: tuple(keys) for target_id, keys in found.items()}
+
+
 @dataclass(slots=True)
 class _Inventory:
     """Everything one match looks at, and what it interns on the way."""
@@ -177,6 +209,7 @@ class _Inventory:
     agents: tuple[JobAgent, ...]
     policies: tuple[tuple[str, Selector], ...]
     variables: Variables = field(default_factory=lambda: Variables({}))
+    limiting: tuple[SlotRule, ...] = ()
     sets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -190,17 +223,18 @@ class _Inventory:
         deployment, environment = self.deployments[deployment_id], self.environments[environment_id]
         around = {"environment": environment_view(environment), "deployment": deployment_view(deployment)}
         picked = policies_of(self.policies, resources, **around)
+        grouped = slot_keys_of(self.limiting, resources, picked, **around)
         told = self.variables.resolve(around["deployment"], around["environment"], resources)
         found = []
-        for policy_ids, view, resolution in zip(picked, resources, told, strict=True):
+        for policy_ids, slot_keys, view, resolution in zip(picked, grouped, resources, told, strict=True):
             policy_set = None if policy_ids is None else self._policy_set(policy_ids)
             choice = self._choose(deployment, view)
             origin = self._origin(resolution)
             if choice.agent is None:
-                found.append(Resolved(policy_set, choice.state, None, None, origin))
+                found.append(Resolved(policy_set, choice.state, None, None, origin, slot_keys))
             else:
                 config_digest = self._config(deployment, choice, choice.agent, resolution)
-                found.append(Resolved(policy_set, choice.state, choice.agent.id, config_digest, origin))
+                found.append(Resolved(policy_set, choice.state, choice.agent.id, config_digest, origin, slot_keys))
         return found
 
     def _policy_set(self, policy_ids: tuple[str, ...]) -> str:
@@ -253,13 +287,24 @@ async def _inventory(conn: Conn, workspace_id: str, pairs: Sequence[tuple[str, s
     deployments = many(Deployment, await conn.fetch(Q.list_deployments, sorted({one for one, _ in pairs})))
     environments = many(Environment, await conn.fetch(Q.list_environments, sorted({one for _, one in pairs})))
     agents = many(JobAgent, await conn.fetch(Q.list_agents, workspace_id))
-    policies = [
-        (row["id"], parse_selector(row["selector"], Scope.POLICY))
-        for row in await conn.fetch(Q.list_policies, workspace_id)
-    ]
+    policies: list[tuple[str, Selector]] = []
+    limiting: list[SlotRule] = []
+    for row in await conn.fetch(Q.list_policies, workspace_id):
+        policies.append((row["id"], parse_selector(row["selector"], Scope.POLICY)))
+        limiting.extend(_slot_rules(row["id"], row["limiting"]))
     return _Inventory(
-        {one.id: one for one in deployments}, {one.id: one for one in environments}, agents, tuple(policies)
+        {one.id: one for one in deployments},
+        {one.id: one for one in environments},
+        agents,
+        tuple(policies),
+        limiting=tuple(limiting),
     )
+
+
+def _slot_rules(policy_id: str, wire: Sequence[Mapping[str, Any]]) -> Iterable[SlotRule]:
+    for rule in parse_rules(wire):
+        assert isinstance(rule.params, concurrency.Params), "only such rules were asked for"
+        yield SlotRule(policy_id, rule.id, rule.params.group_by)
 
 
 # Which variables ------------------------------------------------------------------------------------------------------
@@ -420,6 +465,7 @@ def _difference(
     inventory: _Inventory,
     wanted: Mapping[tuple[str, str], Sequence[View]],
     fence: int,
+    slot_keys: Mapping[str, tuple[SlotKey, ...]],
 ) -> Difference:
     resolved: dict[Triple, Resolved] = {}
     for (deployment_id, environment_id), views in wanted.items():
@@ -429,7 +475,9 @@ def _difference(
     attached = {triple for triple, row in stored.items() if row["state"] == "attached"}
     standing = sorted(resolved.keys() & attached)
     attach = tuple(sorted(resolved.keys() - attached))
-    change = tuple(one for one in standing if _differs(stored[one], resolved[one]))
+    change = tuple(
+        one for one in standing if _differs(stored[one], resolved[one], slot_keys.get(stored[one]["id"], ()))
+    )
     told = {*attach, *change}
     retell = tuple(
         one for one in standing if one not in told and stored[one]["origin_digest"] != resolved[one].origin_digest
@@ -448,13 +496,19 @@ def _difference(
         configs={key: body for key, body in inventory.configs.items() if key in configs},
         origins={key: body for key, body in inventory.origins.items() if key in origins},
         policies_fence=fence,
+        slot_keys=slot_keys,
     )
 
 
-def _differs(row: asyncpg.Record, new: Resolved) -> bool:
-    return (row["policy_set_id"], row["agent_state"], row["agent_id"], row["config_digest"]) != (
+def _differs(row: asyncpg.Record, new: Resolved, slot_keys: tuple[SlotKey, ...]) -> bool:
+    return (row["policy_set_id"], row["agent_state"], row["agent_id"], row["config_digest"], slot_keys) != (
         new.policy_set,
         new.agent_state,
         new.agent_id,
         new.config_digest,
+        new.slot_keys,
     )
+
+
+def _id(stored: Mapping[Triple, asyncpg.Record], triple: Triple) -> str:
+    return str(stored[triple]["id"]) if triple in stored else ""

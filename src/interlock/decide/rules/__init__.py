@@ -16,6 +16,7 @@ from types import ModuleType
 
 from interlock.decide.rules import (
     any_approval,
+    concurrency,
     deployment_dependency,
     deployment_window,
     environment_progression,
@@ -43,6 +44,7 @@ RULES: tuple[ModuleType, ...] = (
     version_cooldown,
     any_approval,
     gradual_rollout,
+    concurrency,
     verification,
     retry,
     rollback,

@@ -25,9 +25,21 @@ SELECT id, name, description, resource_selector, metadata, created_at FROM envir
 -- name: list_agents
 SELECT id, workspace_id, name, type, config, metadata FROM job_agent WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY id;
 
--- Relies on policy_of_workspace.
+-- `limiting` are the rules that put targets into slot groups, of policies that are enforced. Relies on policy_of_workspace.
 -- name: list_policies
-SELECT id, selector FROM policy WHERE workspace_id = $1 AND enabled AND deleted_at IS NULL ORDER BY id;
+SELECT p.id, p.selector,
+       CASE WHEN v.mode = 'enforce' THEN jsonb_path_query_array(v.rules, '$[*] ? (exists (@.concurrency))') ELSE '[]' END AS limiting
+FROM policy p JOIN policy_revision v ON v.id = p.revision_id
+WHERE p.workspace_id = $1 AND p.enabled AND p.deleted_at IS NULL ORDER BY p.id;
+
+-- Whether any target of a workspace is in a slot group. Relies on target_slot_of_key.
+-- name: has_slot_keys
+SELECT EXISTS (SELECT FROM target_slot WHERE workspace_id = $1);
+
+-- The slot groups of some targets. Relies on target_slot's primary key.
+-- name: list_slot_keys
+SELECT target_id, policy_id, rule_id, key, why FROM target_slot WHERE target_id = ANY ($1::uuid[])
+ORDER BY target_id, policy_id, rule_id COLLATE "C";
 
 -- Relies on resource's primary key.
 -- name: list_resources_by_id
@@ -102,6 +114,37 @@ SET policy_set_id = n.policy_set_id, agent_state = n.agent_state, agent_id = n.a
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[])
      AS n(id, policy_set_id, agent_state, agent_id, config_digest, origin_digest)
 WHERE t.id = n.id;
+
+-- Relies on target_slot's primary key.
+-- name: delete_slot_keys
+DELETE FROM target_slot WHERE target_id = ANY ($1::uuid[]);
+
+-- Of targets that are there: a concurrent match may have been first with another id. Relies on target's primary key.
+-- name: insert_slot_keys
+INSERT INTO target_slot (workspace_id, target_id, policy_id, rule_id, key, why)
+SELECT $1, n.* FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[]) AS n(target_id, policy_id, rule_id, key, why)
+JOIN target t ON t.id = n.target_id
+ON CONFLICT (target_id, policy_id, rule_id) DO UPDATE SET key = excluded.key, why = excluded.why;
+
+-- An open move leaves the groups that its target ($1) left. Relies on move_open_of_target and slot_of_move.
+-- name: leave_slot_groups
+DELETE FROM slot s USING move m
+WHERE m.target_id = ANY ($1::uuid[]) AND m.closed_at IS NULL AND s.move_id = m.id
+  AND NOT EXISTS (SELECT FROM target_slot o WHERE o.target_id = m.target_id AND o.key = s.key);
+
+-- The groups that open moves of the targets $1 are in now, in the order in which groups are locked. Relies on target_slot's primary key.
+-- name: ensure_slot_groups
+INSERT INTO slot_group (workspace_id, key)
+SELECT DISTINCT o.workspace_id, o.key FROM target_slot o JOIN move m ON m.target_id = o.target_id AND m.closed_at IS NULL
+WHERE o.target_id = ANY ($1::uuid[]) AND o.key IS NOT NULL ORDER BY o.key
+ON CONFLICT DO NOTHING;
+
+-- An open move holds a slot in every group of its target ($1), whenever it started. Relies on target_slot's primary key.
+-- name: join_slot_groups
+INSERT INTO slot (workspace_id, key, move_id)
+SELECT o.workspace_id, o.key, m.id FROM target_slot o JOIN move m ON m.target_id = o.target_id AND m.closed_at IS NULL
+WHERE o.target_id = ANY ($1::uuid[]) AND o.key IS NOT NULL ORDER BY o.key
+ON CONFLICT DO NOTHING;
 
 -- The names of what targets are made of, and what is gone for good. Relies on primary keys.
 -- name: read_names

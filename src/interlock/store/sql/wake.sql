@@ -7,6 +7,28 @@ SELECT d.id, EXISTS (SELECT FROM job j WHERE j.workspace_id = d.workspace_id AND
 FROM deployment d WHERE d.workspace_id = $1 AND d.deleted_at IS NULL
 ORDER BY waits DESC, d.id;
 
+-- The deployments of a workspace of which some target waits for a slot in a group that has fewer in flight now, or more targets, than its row
+-- says; and those with slot groups whose round runs at this moment: its row is not there yet. Relies on deployment_name,
+-- target_decision_waits_for_slot, slot's primary key and target_slot_of_key.
+-- name: list_deployments_waiting_for_slots
+WITH told AS MATERIALIZED (
+    SELECT d.id, said.value -> 'values' ->> 'key' AS key, max((said.value -> 'values' ->> 'held')::bigint) AS held,
+           min((said.value -> 'values' ->> 'size')::bigint) AS size
+    FROM deployment d
+    JOIN target_decision t ON t.deployment_id = d.id AND t.verdicts @> '[{"reason": "concurrency_full"}]'
+    CROSS JOIN LATERAL jsonb_array_elements(t.verdicts) AS said
+    WHERE d.workspace_id = $1 AND d.deleted_at IS NULL AND said.value ->> 'reason' = 'concurrency_full'
+    GROUP BY d.id, said.value -> 'values' ->> 'key'
+)
+SELECT id, false AS waits FROM told
+WHERE coalesce((SELECT sum(s.weight) FROM slot s WHERE s.workspace_id = $1 AND s.key = told.key), 0) < held
+   OR (SELECT count(*) FROM target_slot o WHERE o.workspace_id = $1 AND o.key = told.key) > size
+UNION
+SELECT d.id, false FROM work w JOIN deployment d ON d.id::text = w.key
+WHERE w.kind = 'round' AND w.workspace_id = $1 AND w.owner IS NOT NULL
+  AND EXISTS (SELECT FROM target t JOIN target_slot s ON s.target_id = t.id WHERE t.deployment_id = d.id)
+ORDER BY id;
+
 -- All live deployments. Relies on nothing: it runs once an hour.
 -- name: list_all_deployments
 SELECT id, workspace_id, wake_at FROM deployment WHERE deleted_at IS NULL ORDER BY id;
