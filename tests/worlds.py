@@ -238,6 +238,7 @@ RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
         "requireVerificationPassed": p.maybe(),
         "require": p.one(("any", "all")),
         "requireTargets": p.maybe(),
+        **({"successStatuses": ["successful", "failure"]} if p.maybe() else {}),
         **({"maximumAgeHours": 1} if p.maybe() else {}),
     },
     "gradualRollout": lambda p: {

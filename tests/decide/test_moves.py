@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from decide.test_scenarios import COOLDOWN, HOSTS, go, production, words
+from decide.test_scenarios import HOSTS, go, production, words
 from interlock.decide import decide
 from interlock.decide.facts import Quarantine
 from interlock.decide.gates import ASKED, GATES
@@ -33,6 +33,8 @@ RETRY = {"retry": {"maxRetries": 1, "backoffSeconds": 30}}
 ROLLBACK = {"rollback": {"onJobStatuses": ["failure"], "onVerificationFailure": True}}
 VERIFY = {"verification": {"metrics": [METRIC]}}
 ONE_BY_ONE = {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 0, "maxInFlight": 1}}
+
+COOLDOWN = {"versionCooldown": {"intervalSeconds": 3600}}
 
 
 def fail(world: World, name: str) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from interlock.decide.facts import Landed, Quarantine, Rollout
 from interlock.decide.verdict import WaitsFor
+from interlock.model.job import JobStatus
 from interlock.simulate.world import World
 from rules.examples import at, judged
-from worlds import a_fleet, a_target, an_id, version_id
+from worlds import a_fleet, a_target, an_id, finish, version_id
 
 STAGING = 'environment.name == "staging"'
 QA = 'environment.name.startsWith("qa")'
@@ -167,6 +168,85 @@ def test_is_too_old_after_the_maximum_age():
     world.now = NOW + minutes(1)
     verdict = judged(world, aged, "v1", "production")
     assert (verdict.reason, verdict.waits_for) == ("too_old", WaitsFor.DENY)
+
+
+def test_a_soak_may_be_a_fraction_of_a_minute():
+    soak = rule(minimumSuccessPercentage=25, minimumSoakTimeMinutes=1.5)
+    assert judged(a_world({"staging-1": 1}), soak, "v1", "production").changes_at == NOW + timedelta(seconds=30)
+    half = rule(minimumSuccessPercentage=25, minimumSoakTimeSeconds=0.5)
+    assert judged(a_world({"staging-1": 0}), half, "v1", "production").changes_at == NOW + timedelta(milliseconds=500)
+
+
+def test_a_later_move_to_the_version_renews_it():
+    aged = rule(maximumAgeHours=0.5)
+    world = a_world({"staging-1": 40}, hosts=1)
+    assert judged(world, aged, "v1", "production").reason == "too_old"
+    key = (world.target("staging-1").id, version_id("v1"))
+    renewed = replace(world.facts.landed_by_target_version[key], renewed_at=NOW - minutes(10))
+    world.facts = replace(world.facts, landed_by_target_version={key: renewed})
+    assert judged(world, aged, "v1", "production").changes_at == NOW + minutes(20)
+
+
+# statuses that count, how jobs ended on the one host (minutes before 12:00), since when it is met
+STATUSES = [
+    (["successful"], {"failure": 30}, None, None),
+    (["failure"], {"failure": 30}, None, 30),
+    (["failure"], {}, 20, None),
+    (["successful", "failure"], {"failure": 30}, 20, 30),
+    (["successful", "failure"], {"failure": 10}, 20, 20),
+    (["cancelled", "skipped"], {"skipped": 25, "cancelled": 15, "failure": 40}, None, 25),
+    (["externalRunNotFound"], {"invalidJobAgent": 5, "invalidIntegration": 5}, None, None),
+]
+
+
+@pytest.mark.parametrize(("statuses", "ended", "succeeded", "met"), STATUSES)
+def test_other_endings_count_where_the_rule_names_them(statuses, ended, succeeded, met):
+    world = a_world({"staging-1": succeeded} if succeeded else {}, hosts=1)
+    key = (world.target("staging-1").id, version_id("v1"))
+    ends = {status: NOW - minutes(ago) for status, ago in ended.items()}
+    world.facts = replace(world.facts, ended_by_target_version={key: ends})
+    verdict = judged(world, rule(successStatuses=statuses), "v1", "production")
+    assert verdict.passes is (met is not None)
+    if met is not None:
+        assert verdict.since == NOW - minutes(met)
+
+
+def test_rounds_note_how_jobs_ended_once_and_in_every_status():
+    """A retry that fails too changes nothing; a success beside it is told apart."""
+    world = a_fleet({"staging": ["staging-1"]}, {"again": (["staging"], [{"retry": {"maxRetries": 2}}])}, now=NOW)
+    world.create_version("v1")
+    key = (world.target("staging-1").id, version_id("v1"))
+    for status in (JobStatus.FAILURE, JobStatus.FAILURE, JobStatus.EXTERNAL_RUN_NOT_FOUND):
+        world.settle()
+        finish(world, "staging-1", status)
+        world.advance(minutes(1))
+    world.settle()
+    ended = world.facts.ended_by_target_version[key]
+    assert set(ended) == {"failure", "externalRunNotFound"}
+    assert ended["failure"] < ended["externalRunNotFound"] - minutes(1)
+    assert key not in world.facts.landed_by_target_version
+
+
+def test_a_job_that_was_withdrawn_did_not_end():
+    world = a_fleet({"staging": ["staging-1"]}, now=NOW)
+    world.create_version("v1")
+    world.settle()
+    world.set_version_status("v1", "paused")
+    world.settle()
+    assert world.open_move("staging-1") is None
+    assert not world.facts.ended_by_target_version
+
+
+def test_a_job_that_fails_after_its_target_left_ended():
+    world = a_fleet({"staging": ["staging-1", "staging-2"]}, now=NOW)
+    world.create_version("v1")
+    world.settle()
+    world.hand_over(world.open_move("staging-1").jobs[0].id)
+    world.detach("staging-1")
+    finish(world, "staging-1", JobStatus.FAILURE)
+    world.settle()
+    key = (world.target("staging-1").id, version_id("v1"))
+    assert set(world.facts.ended_by_target_version[key]) == {"failure"}
 
 
 def test_no_targets_passes_unless_the_rule_requires_some():

@@ -53,10 +53,33 @@ REFUSED = [
     ),
     (
         "a status that is none",
-        [{"environmentProgression": {"dependsOnEnvironmentSelector": "true", "successStatuses": ["failure"]}}],
+        [{"environmentProgression": {"dependsOnEnvironmentSelector": "true", "successStatuses": ["inProgress"]}}],
         [
-            ("rules[0].environmentProgression.successStatuses", "'failure' is not one of successful"),
+            ("rules[0].environmentProgression.successStatuses", "'inProgress' is not one of successful, failure"),
         ],
+    ),
+    (
+        "no status at all",
+        [{"environmentProgression": {"dependsOnEnvironmentSelector": "true", "successStatuses": []}}],
+        [("rules[0].environmentProgression.successStatuses", "must name at least one of successful")],
+    ),
+    (
+        "a verification of what never succeeds",
+        [
+            {
+                "environmentProgression": {
+                    "dependsOnEnvironmentSelector": "true",
+                    "successStatuses": ["failure"],
+                    "requireVerificationPassed": True,
+                }
+            }
+        ],
+        [("rules[0].environmentProgression.successStatuses", "must name successful")],
+    ),
+    (
+        "a soak that is no number",
+        [{"environmentProgression": {"dependsOnEnvironmentSelector": "true", "minimumSoakTimeMinutes": "30"}}],
+        [("rules[0].environmentProgression.minimumSoakTimeMinutes", "must be a number")],
     ),
     (
         "another rollout",

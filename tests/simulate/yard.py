@@ -576,7 +576,8 @@ def assert_agrees(before: Loaded, expected: Facts, after: Loaded) -> None:
     """
     found = after.facts
     landed = {key: one for key, one in expected.landed_by_target_version.items() if key[1] in after.concerned}
-    leaving = counted_leaving(expected.leaving, expected.moves, expected.rollouts, landed)
+    ended = {key: one for key, one in expected.ended_by_target_version.items() if key[1] in after.concerned}
+    leaving = counted_leaving(expected.leaving, expected.moves, expected.rollouts, (*landed, *ended))
     sets = {target.policy_set for target in (*expected.targets.values(), *leaving.values())}
     named = {policy_id for set_id, ids in expected.policy_sets.items() if set_id in sets for policy_id in ids}
     answers = {
@@ -587,6 +588,7 @@ def assert_agrees(before: Loaded, expected: Facts, after: Loaded) -> None:
     same = replace(
         expected,
         landed_by_target_version=landed,
+        ended_by_target_version=ended,
         leaving=leaving,
         policy_sets={key: ids for key, ids in expected.policy_sets.items() if key in sets},
         policies={key: one for key, one in expected.policies.items() if key in named},

@@ -108,6 +108,8 @@ def _target_shards(facts: Facts) -> Iterator[tuple[str, bytes]]:
         put(move.target_id, "moves", move)
     for (target_id, version_id), landed in facts.landed_by_target_version.items():
         put(target_id, "landed", [target_id, version_id, landed])
+    for (target_id, version_id), ended in facts.ended_by_target_version.items():
+        put(target_id, "ended", [target_id, version_id, ended])
     for target_id, decided in facts.decided_by_target.items():
         put(target_id, "decided", [target_id, decided])
     for number, shard in sorted(shards.items()):
@@ -139,6 +141,11 @@ def decode(shards: Mapping[str, bytes]) -> Facts:
                 (target_id, version_id): _read(Landed, one)
                 for part in parts
                 for target_id, version_id, one in part.get("landed", ())
+            },
+            ended_by_target_version={
+                (target_id, version_id): {status: datetime.fromisoformat(at) for status, at in ended.items()}
+                for part in parts
+                for target_id, version_id, ended in part.get("ended", ())
             },
             approvals_by_version_environment={
                 (version_id, environment_id): _read_all(Approval, words)
@@ -175,6 +182,9 @@ def in_order(facts: Facts) -> Facts:
         rollouts=tuple(sorted(facts.rollouts, key=lambda one: one.id)),
         moves=tuple(sorted(facts.moves, key=lambda one: (one.admitted_at, one.id))),
         landed_by_target_version=dict(sorted(facts.landed_by_target_version.items())),
+        ended_by_target_version={
+            key: dict(sorted(ended.items())) for key, ended in sorted(facts.ended_by_target_version.items())
+        },
         approvals_by_version_environment={
             key: tuple(sorted(words, key=lambda one: (one.given_at, one.principal_id)))
             for key, words in sorted(facts.approvals_by_version_environment.items())

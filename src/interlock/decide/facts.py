@@ -194,11 +194,16 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What a target's history says of one version. `left_at`: rolled back from it."""
+    """What a target's history says of one version.
+
+    Takes: `left_at`: rolled back from it. `renewed_at`: the newest move to it that was done here, verified where it is,
+           after the one that `verified_at` tells of (a redeploy, another config).
+    """
 
     first_success_at: datetime
     verified_at: datetime | None = None
     left_at: datetime | None = None
+    renewed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +335,7 @@ class Facts:
            open move, those that a live rollout counts, and those that landed one of the versions.
            `landed_by_target_version` keys are (target id, version id), of attached and leaving targets.
            `elsewhere` is what other deployments run beside this one's targets.
+           `ended_by_target_version` says when a job of a version first ended there in each status but `successful`.
            `policies_matched` is False while targets do not know their policies yet, which holds.
            `slots`: slot key -> its group, for the groups of the attached targets.
     """
@@ -351,6 +357,7 @@ class Facts:
     rollouts: tuple[Rollout, ...] = ()
     moves: tuple[Move, ...] = ()
     landed_by_target_version: Mapping[tuple[str, str], Landed] = field(default_factory=dict)
+    ended_by_target_version: Mapping[tuple[str, str], Mapping[str, datetime]] = field(default_factory=dict)
     approvals_by_version_environment: Mapping[tuple[str, str], tuple[Approval, ...]] = field(default_factory=dict)
     requests: frozenset[str] = frozenset()
     freezes: tuple[Freeze, ...] = ()

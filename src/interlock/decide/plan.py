@@ -104,6 +104,16 @@ class Landing:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """A job of a version ended on a target in this status for the first time, and it was no success."""
+
+    target_id: str
+    version_id: str
+    status: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NewQuarantine:
     """What the target of a failed move must not take again."""
 
@@ -216,6 +226,7 @@ class Plan:
     verifying: tuple[str, ...] = ()
     target_changes: tuple[TargetChange, ...] = ()
     landings: tuple[Landing, ...] = ()
+    endings: tuple[Ending, ...] = ()
     quarantines: tuple[NewQuarantine, ...] = ()
     moves: tuple[Move, ...] = ()
     jobs: tuple[NewJob, ...] = ()
@@ -286,6 +297,7 @@ def applied(facts: Facts, plan: Plan, now: datetime) -> Facts:
     landed = facts.landed_by_target_version
     if plan.landings:
         landed = {**landed, **{(one.target_id, one.version_id): one.landed for one in plan.landings}}
+    ended = _applied_endings(facts.ended_by_target_version, plan)
     by_subject = facts.decided_by_subject
     if plan.decisions:
         by_subject = {**by_subject, **{one.subject: Decided(one.id, one.digest) for one in plan.decisions}}
@@ -296,10 +308,11 @@ def applied(facts: Facts, plan: Plan, now: datetime) -> Facts:
     return replace(
         facts,
         targets=_applied_targets(facts.targets, plan),
-        leaving=counted_leaving(leaving, moves, rollouts, landed) if leaving else leaving,
+        leaving=counted_leaving(leaving, moves, rollouts, (*landed, *ended)) if leaving else leaving,
         rollouts=rollouts,
         moves=moves,
         landed_by_target_version=landed,
+        ended_by_target_version=ended,
         quarantines=facts.quarantines + tuple(one.quarantine for one in plan.quarantines),
         requests=facts.requests | {request.id for request in plan.requests},
         decided_by_subject=by_subject,
@@ -319,6 +332,18 @@ def _applied_targets(targets: Mapping[str, Target], plan: Plan) -> Mapping[str, 
     for target_id, version_id in plan.desired_by_target:
         if target_id in after:
             after[target_id] = replace(after[target_id], desired=version_id)
+    return after
+
+
+def _applied_endings(
+    ended: Mapping[tuple[str, str], Mapping[str, datetime]], plan: Plan
+) -> Mapping[tuple[str, str], Mapping[str, datetime]]:
+    if not plan.endings:
+        return ended
+    after = dict(ended)
+    for one in plan.endings:
+        key = (one.target_id, one.version_id)
+        after[key] = {one.status: one.at, **after.get(key, {})}
     return after
 
 
@@ -396,19 +421,22 @@ def counted_leaving(
     leaving: Mapping[str, Target],
     moves: Iterable[Move],
     rollouts: Iterable[Rollout],
-    landed: Iterable[tuple[str, str]],
+    history: Iterable[tuple[str, str]],
 ) -> Mapping[str, Target]:
     """The detached targets that a round still counts.
 
-    Those with an open move, those that left after a live rollout opened, and those on which a version landed.
+    Those with an open move, those that left after a live rollout opened, and those on which a version landed or a job
+    of it ended otherwise.
+
+    Takes: `history` are (target id, version id) of the latter.
     """
     busy = {move.target_id for move in moves if move.open}
     opened_at = min((rollout.opened_at for rollout in rollouts if rollout.live), default=None)
-    history = {target_id for target_id, _ in landed}
+    known = {target_id for target_id, _ in history}
     return {
         target.id: target
         for target in leaving.values()
         if target.id in busy
-        or target.id in history
+        or target.id in known
         or (opened_at is not None and (target.detached_at is None or target.detached_at > opened_at))
     }

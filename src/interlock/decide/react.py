@@ -24,6 +24,7 @@ from datetime import datetime
 from interlock.decide.facts import Job, Landed, Move, Quarantine, ReleaseRef, Target, Verification
 from interlock.decide.index import Index
 from interlock.decide.plan import (
+    Ending,
     Escalation,
     Landing,
     MoveEnd,
@@ -89,6 +90,7 @@ class Reactions:
         self.recorder = recorder
         self.now = now
         self._landed: dict[tuple[str, str], Landed] = {}
+        self._endings: list[Ending] = []
         self._changes_by_target: dict[str, TargetChange] = {}
         self._ends: list[MoveEnd] = []
         self._verifying: list[str] = []
@@ -108,6 +110,7 @@ class Reactions:
             verifying=tuple(self._verifying),
             target_changes=tuple(self._changes_by_target.values()),
             landings=tuple(Landing(*key, landed) for key, landed in self._landed.items()),
+            endings=tuple(self._endings),
             quarantines=tuple(self._quarantines),
             moves=tuple(self._moves),
             jobs=tuple(self._jobs),
@@ -122,6 +125,7 @@ class Reactions:
         if job is None:
             return
         self._begin_early(target, move, job)
+        self._note_ending(target, move, job)
         if job.status is JobStatus.SUCCESSFUL:
             self._answer_success(target, move, job)
         elif job.status.terminal and retry_due(self.index, target, move) is None:
@@ -129,14 +133,24 @@ class Reactions:
 
     def answer_leaving(self, target: Target, move: Move) -> None:
         """A target that left: what was not handed over is withdrawn, what failed is not tried again."""
-        newest = move.jobs[-1]
+        newest, told = move.jobs[-1], last_outcome(move)
         state = "withdrawn" if move.untouched else "cancelled"
+        if told is not None:
+            self._note_ending(target, move, told)
         if newest.ours and not newest.cancel_asked:
             self._ends.append(MoveEnd(move.id, target.id, state, "target_detached", {}, newest.id))
-        elif last_outcome(move) is None or retry_due(self.index, target, move) is not None:
+        elif told is None or retry_due(self.index, target, move) is not None:
             self._ends.append(MoveEnd(move.id, target.id, state, "target_detached", {}))
         else:
             self.answer(target, move)
+
+    def _note_ending(self, target: Target, move: Move, job: Job) -> None:
+        """A job ended otherwise than well: whoever counts such endings must not need old jobs."""
+        key = (target.id, move.version_id)
+        if not job.status.terminal or job.status is JobStatus.SUCCESSFUL:
+            return
+        if job.status.value not in self.index.facts.ended_by_target_version.get(key, {}):
+            self._endings.append(Ending(*key, job.status.value, job.completed_at or self.now))
 
     def _answer_failure(self, target: Target, move: Move, job: Job) -> None:
         if job.status in STOPPED and not self._rolls_back_on(target, job.status):
@@ -218,11 +232,14 @@ class Reactions:
 
     def _succeed(self, target: Target, move: Move, job: Job, passed: Sequence[Verification]) -> None:
         """The move is done and its release is good."""
-        landed = self._landed_of(target, move) or Landed(first_success_at=job.completed_at or self.now)
+        done_at = job.completed_at or self.now
+        landed = self._landed_of(target, move) or Landed(first_success_at=done_at)
+        ended = [one.ended_at for one in passed if one.ended_at is not None]
         if landed.verified_at is None:
-            ended = [one.ended_at for one in passed if one.ended_at is not None]
             verified_at = max([landed.first_success_at, *ended])
             self._landed[(target.id, move.version_id)] = replace(landed, verified_at=verified_at)
+        elif max([done_at, *ended]) > landed.verified_at:
+            self._landed[(target.id, move.version_id)] = replace(landed, renewed_at=max([done_at, *ended]))
         self._changes_by_target[target.id] = TargetChange(target.id, current=move.to_release, good=move.to_release)
         self._ends.append(MoveEnd(move.id, target.id, "succeeded", "done", {}))
 

@@ -10,8 +10,9 @@ A subject is a narrow window onto `Facts`; each accessor names the fact kind it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from interlock.decide.facts import (
     Approval,
@@ -97,6 +98,10 @@ class EnvironmentVersion:
         """The same of the targets that left. Reads `leaving`, `landed_by_target_version`."""
         gone = self.index.leaving_by_environment.get(environment.id, ())
         return self._with_landed([target for target in gone if target.detached_at is not None])
+
+    def ended_on(self, target: Target) -> Mapping[str, datetime]:
+        """When a job of this version first ended there, by status; successes apart. Reads `ended_by_target_version`."""
+        return self.index.facts.ended_by_target_version.get((target.id, self.version.id), {})
 
     def _with_landed(self, targets: Sequence[Target]) -> tuple[tuple[Target, Landed | None], ...]:
         landed = self.index.facts.landed_by_target_version

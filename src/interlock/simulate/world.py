@@ -90,7 +90,12 @@ class World:
             skips=tuple(one for one in facts.skips if one.expires_at is None or self.now < one.expires_at),
             moves=loaded_moves(facts.moves, facts.rollouts, pins),
             elsewhere=narrowed(facts.elsewhere, needed(facts.versions, facts.policies.values()), facts.targets),
-            leaving=counted_leaving(facts.leaving, facts.moves, facts.rollouts, facts.landed_by_target_version),
+            leaving=counted_leaving(
+                facts.leaving,
+                facts.moves,
+                facts.rollouts,
+                (*facts.landed_by_target_version, *facts.ended_by_target_version),
+            ),
         )
 
     def round(self, *, moves_max: int = MOVES_MAX) -> Plan:

@@ -121,9 +121,13 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
         rollouts=rollouts,
         moves=moves,
         landed_by_target_version={
-            (row["target_id"], row["version_id"]): Landed(row["first_success_at"], row["verified_at"], row["left_at"])
+            (row["target_id"], row["version_id"]): Landed(
+                row["first_at"], row["verified_at"], row["left_at"], row["renewed_at"]
+            )
             for row in landed
+            if row["status"] is None
         },
+        ended_by_target_version=_ended(landed),
         approvals_by_version_environment=_approvals([row for row in answers if row["request_id"] is None]),
         requests=frozenset(row["request_id"] for row in answers if row["request_id"] is not None),
         freezes=freezes,
@@ -286,6 +290,14 @@ async def _load_slots(conn: Conn, deployment_id: str, workspace_id: str, policie
 
 def _of_rule(key: SlotKey) -> tuple[str, str]:
     return key.policy_id, key.rule_id
+
+
+def _ended(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, datetime]]:
+    ended: dict[tuple[str, str], dict[str, datetime]] = {}
+    for row in rows:
+        if row["status"] is not None:
+            ended.setdefault((row["target_id"], row["version_id"]), {})[row["status"]] = row["first_at"]
+    return ended
 
 
 async def _load_moves(conn: Conn, deployment_id: str) -> tuple[Move, ...]:

@@ -234,9 +234,18 @@ def _states(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
                     [one.landed.first_success_at for one in landings],
                     [one.landed.verified_at for one in landings],
                     [one.landed.left_at for one in landings],
+                    [one.landed.renewed_at for one in landings],
                 ),
             )
         )
+    if plan.endings:
+        columns_e = (
+            [one.target_id for one in plan.endings],
+            [one.version_id for one in plan.endings],
+            [one.status for one in plan.endings],
+            [one.at for one in plan.endings],
+        )
+        changes.append(Change(Q.insert_endings, columns_e))
     if plan.quarantines:
         kept = plan.quarantines
         columns_q = (

@@ -8,10 +8,16 @@ rules:
   - environmentProgression:
       dependsOnEnvironmentSelector: environment.name == "staging"
       minimumSuccessPercentage: 100    # default
-      minimumSoakTimeMinutes: 30       # or minimumSoakTimeSeconds, ours
-      requireVerificationPassed: true
+      successStatuses: [successful]    # default; how a job may end there to count
+      minimumSoakTimeMinutes: 30       # and minimumSoakTimeSeconds, ours; fractions are fine
+      maximumAgeHours: 168             # no limit by default
+      requireVerificationPassed: true  # default false
       require: any                     # ours: any (default) or all of the environments that match
+      requireTargets: false            # default; ours: an environment without targets does not pass
 ```
+
+A target succeeded when a job of the version ended there in one of the `successStatuses`, any of the final ones. With
+`requireVerificationPassed` only a success that was verified counts.
 
 The percentage is met at the first instant t at which `successes(t) ≥ ceil(p · n(t))`, n(t) being the targets attached
 at t. It is a function of stored times: it stays met when targets join or leave later, and the soak counts from it. It
@@ -40,6 +46,7 @@ from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Stage, Verdict, WaitsFor, earliest, holds, passes
 from interlock.inventory.selector import Scope, Selector, parse_selector
 from interlock.inventory.to_python import matches
+from interlock.model.job import JobStatus
 from interlock.model.wire import Fields
 
 kind = "environmentProgression"
@@ -51,12 +58,16 @@ needs = frozenset(
         "targets",
         "leaving",
         "landed_by_target_version",
+        "ended_by_target_version",
         "rollouts",
         "quarantines",
         "versions",
         "approvals_by_version_environment",
     }
 )
+
+FINAL = tuple(status.value for status in JobStatus if status.terminal)
+"""The statuses in which a job ends."""
 
 REASONS = {
     "progressed": "It proved itself in {environments}.",
@@ -76,7 +87,7 @@ LIFTS = {
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """`percentage` 0 to 100, exact; `max_age` is None for no limit."""
+    """`percentage` 0 to 100, exact; `max_age` is None for no limit; `statuses` are those that count."""
 
     selector: Selector
     percentage: Fraction
@@ -85,6 +96,7 @@ class Params:
     require_verified: bool
     require_all: bool
     require_targets: bool
+    statuses: frozenset[str] = frozenset({"successful"})
 
 
 def parse(fields: Fields) -> Params:
@@ -92,19 +104,25 @@ def parse(fields: Fields) -> Params:
     selector = fields.parsed("dependsOnEnvironmentSelector", lambda text: parse_selector(text, Scope.ENVIRONMENT))
     percentage = fields.number("minimumSuccessPercentage", default=100.0, minimum=0, maximum=100)
     soak = timedelta(
-        minutes=fields.integer("minimumSoakTimeMinutes", maximum=525_600),
-        seconds=fields.integer("minimumSoakTimeSeconds", maximum=31_536_000),
+        minutes=fields.number("minimumSoakTimeMinutes", default=0, minimum=0, maximum=525_600) or 0,
+        seconds=fields.number("minimumSoakTimeSeconds", default=0, minimum=0, maximum=31_536_000) or 0,
     )
-    max_age_hours = fields.optional_integer("maximumAgeHours", maximum=87_600)
-    fields.words("successStatuses", allowed=("successful",), default=("successful",))
+    max_age_hours = fields.number("maximumAgeHours", default=None, minimum=0, maximum=87_600)
+    statuses = fields.words("successStatuses", allowed=FINAL, default=("successful",))
+    require_verified = fields.boolean("requireVerificationPassed", default=False)
+    if not statuses:
+        fields.wrong("successStatuses", f"must name at least one of {', '.join(FINAL)}")
+    elif require_verified and "successful" not in statuses:
+        fields.wrong("successStatuses", "must name successful with requireVerificationPassed: only that is verified")
     return Params(
         selector=selector or parse_selector("false", Scope.ENVIRONMENT),
         percentage=Fraction(str(percentage)),
         soak=soak,
         max_age=timedelta(hours=max_age_hours) if max_age_hours else None,
-        require_verified=fields.boolean("requireVerificationPassed", default=False),
+        require_verified=require_verified,
         require_all=fields.choice("require", allowed=("any", "all"), default="any") == "all",
         require_targets=fields.boolean("requireTargets", default=False),
+        statuses=frozenset(statuses),
     )
 
 
@@ -152,13 +170,14 @@ def _judge(subject: EnvironmentVersion, other: Environment, params: Params, now:
         return holds(WaitsFor.DENY, "left_upstream", waits_on=topic, who=who, environment=other.name, how=left)
     targets = subject.upstream(other)
     gone = subject.left_upstream(other)
-    met_at = _met_at((*targets, *gone), params, subject.version.created_at)
+    counted = [(target, _success_at(landed, subject.ended_on(target), params)) for target, landed in (*targets, *gone)]
+    met_at = _met_at(counted, params, subject.version.created_at)
     if not targets and met_at is None:
         if params.require_targets:
             who = "whoever may edit the environment or the policy"
             return holds(WaitsFor.INCOMPLETE, "targets_missing", waits_on=topic, who=who, environment=other.name)
         return passes("no_targets_upstream", since=subject.version.created_at, environment=other.name)
-    times = [at for _, landed in targets if (at := _success_at(landed, params)) is not None]
+    times = [at for _, at in counted[: len(targets)] if at is not None]
     if met_at is None:
         return holds(
             WaitsFor.WAIT,
@@ -180,9 +199,10 @@ def _judge(subject: EnvironmentVersion, other: Environment, params: Params, now:
             environment=other.name,
             until_at=soaked_at,
         )
-    expires_at = max([*times, met_at]) + params.max_age if params.max_age else None
+    renewed = [one.renewed_at for _, one in targets if one is not None and one.renewed_at and one.left_at is None]
+    expires_at = max([*times, *renewed, met_at]) + params.max_age if params.max_age else None
     if expires_at is not None and params.max_age is not None and now >= expires_at:
-        hours = int(params.max_age.total_seconds() // 3600)
+        hours = f"{params.max_age / timedelta(hours=1):g}"
         who = "whoever may redeploy it there, or deploy a newer version"
         return holds(
             WaitsFor.DENY, "too_old", since=expires_at, waits_on=topic, who=who, environment=other.name, hours=hours
@@ -209,11 +229,15 @@ def _left(subject: EnvironmentVersion, other: Environment) -> str | None:
     return None
 
 
-def _success_at(landed: Landed | None, params: Params) -> datetime | None:
+def _success_at(landed: Landed | None, ended: Mapping[str, datetime], params: Params) -> datetime | None:
     """When a target counts as a success; a version that was rolled back from does not count."""
-    if landed is None or landed.left_at is not None:
+    if landed is not None and landed.left_at is not None:
         return None
-    return landed.verified_at if params.require_verified else landed.first_success_at
+    counts = landed if "successful" in params.statuses else None
+    if params.require_verified:
+        return counts.verified_at if counts is not None else None
+    first = counts.first_success_at if counts is not None else None
+    return earliest((first, *(at for status, at in ended.items() if status in params.statuses)))
 
 
 def _needed(percentage: Fraction, targets: int) -> int:
@@ -221,8 +245,10 @@ def _needed(percentage: Fraction, targets: int) -> int:
     return -((-percentage * targets) // 100)
 
 
-def _met_at(targets: Sequence[tuple[Target, Landed | None]], params: Params, created_at: datetime) -> datetime | None:
+def _met_at(counted: Sequence[tuple[Target, datetime | None]], params: Params, created_at: datetime) -> datetime | None:
     """The first instant at which enough of the targets that were attached then had succeeded; None when there was none.
+
+    Takes: each target with the instant from which it counts.
 
     Why:    walked through the instants at which targets joined, succeeded and left, so that what happens later changes
             nothing about it. An instant without targets, or without a success, meets nothing.
@@ -230,9 +256,8 @@ def _met_at(targets: Sequence[tuple[Target, Landed | None]], params: Params, cre
     if params.percentage == 0:
         return created_at
     steps: list[tuple[datetime, int, int]] = []
-    for target, landed in targets:
+    for target, counts_at in counted:
         left_at = target.detached_at
-        counts_at = _success_at(landed, params)
         if counts_at is not None:
             counts_at = max(counts_at, target.attached_at)
             if left_at is not None and counts_at >= left_at:
@@ -272,11 +297,16 @@ def lifts(subject: EnvironmentVersion, params: Params, verdict: Verdict) -> tupl
 def _succeeded(subject: EnvironmentVersion, other: Environment, params: Params) -> Lift:
     """As many more successes as are needed, on the targets that have none."""
     rows = subject.upstream(other)
-    lacking = sorted(target.id for target, landed in rows if _success_at(landed, params) is None)
+    lacking = sorted(
+        target.id for target, landed in rows if _success_at(landed, subject.ended_on(target), params) is None
+    )
     chosen = lacking[: max(1, _needed(params.percentage, len(rows)) - (len(rows) - len(lacking)))]
-    version_id = subject.version.id
+    version_id, status = subject.version.id, min(params.statuses)
 
     def change(facts: Facts, now: datetime) -> Facts:
+        if "successful" not in params.statuses:
+            ended = {(target_id, version_id): {status: now} for target_id in chosen}
+            return replace(facts, ended_by_target_version={**facts.ended_by_target_version, **ended})
         landed: Mapping[tuple[str, str], Landed] = {
             **facts.landed_by_target_version,
             **{(target_id, version_id): Landed(now, now) for target_id in chosen},

@@ -45,7 +45,7 @@ SELECT v.id, v.tag, v.name, v.status, v.created_at, v.metadata, v.message, v.aut
 FROM named JOIN version v ON v.id = named.id JOIN change c ON c.version_id = v.id AND c.kind = 'version';
 
 -- Attached targets, and those that left and still count: something of theirs runs, a live rollout has them, or one of the versions $2 landed
--- on them. Relies on target's unique key (deployment first), move_open_of_deployment, rollout_one_open and landed_of_version.
+-- on them or ended there otherwise. Relies on target's unique key (deployment first), move_open_of_deployment, rollout_one_open, landed_of_version and ended_of_version.
 -- name: load_targets
 SELECT t.id::text, t.environment_id::text, t.resource_id::text, t.state, t.attached_at, t.detached_at, t.policy_set_id::text, t.agent_state,
        t.config_digest, t.desired_version_id::text, t.mark_version_id::text, t.last_started_at, r.name AS resource_name,
@@ -59,6 +59,7 @@ WHERE t.deployment_id = $1
   AND (t.state = 'attached'
        OR t.id IN (SELECT target_id FROM move WHERE deployment_id = $1 AND closed_at IS NULL)
        OR t.id IN (SELECT target_id FROM landed WHERE version_id = ANY ($2::uuid[]))
+       OR t.id IN (SELECT target_id FROM ended WHERE version_id = ANY ($2::uuid[]))
        OR t.detached_at > (SELECT min(o.opened_at) FROM rollout o
                             WHERE o.deployment_id = $1 AND o.state IN ('open', 'paused', 'halted')));
 
@@ -129,9 +130,13 @@ FROM move m JOIN verification v ON v.move_id = m.id
 WHERE m.deployment_id = $1 AND m.closed_at IS NULL AND v.subject_kind = 'job'
 ORDER BY began_at, id;
 
--- What targets did with the versions $1, whether they are still attached or count as having left. Relies on landed_of_version.
+-- What targets did with the versions $1, whether they are still attached or count as having left: a row with the instants of its successes,
+-- and one for each other status in which a job ended. Relies on landed_of_version and ended_of_version.
 -- name: load_landed
-SELECT target_id::text, version_id::text, first_success_at, verified_at, left_at FROM landed WHERE version_id = ANY ($1::uuid[]);
+SELECT target_id::text, version_id::text, NULL AS status, first_success_at AS first_at, verified_at, left_at, renewed_at
+FROM landed WHERE version_id = ANY ($1::uuid[])
+UNION ALL
+SELECT target_id::text, version_id::text, status, first_at, NULL, NULL, NULL FROM ended WHERE version_id = ANY ($1::uuid[]);
 
 -- The requests about the versions $1, and the latest word of each person on them, with the groups that the person is in. Relies on
 -- approval_request_of_version, approval_of_version and group_member_of_principal.

@@ -64,10 +64,16 @@ SET current_release_id = coalesce(n.current, t.current_release_id), good_release
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::boolean[]) AS n(id, current, good, desired, goes) WHERE t.id = n.id;
 
 -- name: upsert_landings
-INSERT INTO landed (target_id, version_id, first_success_at, verified_at, left_at)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
+INSERT INTO landed (target_id, version_id, first_success_at, verified_at, left_at, renewed_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[])
 ON CONFLICT (target_id, version_id) DO UPDATE
-SET first_success_at = excluded.first_success_at, verified_at = excluded.verified_at, left_at = excluded.left_at;
+SET first_success_at = excluded.first_success_at, verified_at = excluded.verified_at, left_at = excluded.left_at,
+    renewed_at = excluded.renewed_at;
+
+-- name: insert_endings
+INSERT INTO ended (target_id, version_id, status, first_at)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[])
+ON CONFLICT DO NOTHING;
 
 -- name: insert_quarantines
 INSERT INTO quarantine (workspace_id, deployment_id, id, target_id, version_id, config_digest, move_id, set_at)
