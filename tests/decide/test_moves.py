@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from decide.test_scenarios import HOSTS, go, production, words
+from decide.test_scenarios import HOSTS, production
 from interlock.decide import decide
 from interlock.decide.facts import Quarantine
 from interlock.decide.gates import ASKED, GATES
@@ -35,6 +35,29 @@ VERIFY = {"verification": {"metrics": [METRIC]}}
 ONE_BY_ONE = {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 0, "maxInFlight": 1}}
 
 COOLDOWN = {"versionCooldown": {"intervalSeconds": 3600}}
+
+
+def go(world: World) -> None:
+    """Everything that may start is handed over."""
+    world.settle()
+    hand_over_all(world)
+    world.settle()
+
+
+def words(world: World) -> dict[str, list[str]]:
+    """Target name -> reasons that its row gives now."""
+    facts = replace(world.snapshot(), decided_by_target={}, decided_by_subject={})
+    plan = decide(facts, world.now)
+    names = {target.id: target.name for target in facts.targets.values()}
+    trees = {one.id: one for one in plan.decisions}
+    return {
+        names[row.target_id]: [
+            str(v["reason"])
+            for v in (*row.verdicts, *(v for i in row.decision_ids for v in trees[i].verdicts))
+            if v["outcome"] != "pass"
+        ]
+        for row in plan.target_decisions
+    }
 
 
 def fail(world: World, name: str) -> None:
