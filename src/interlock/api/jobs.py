@@ -18,7 +18,7 @@ from starlette.responses import Response
 from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
-from interlock.api.rendering import Wire
+from interlock.api.rendering import Wire, render_variables
 from interlock.model.job import JobStatus, Observation
 from interlock.store import agents, deployments, jobs
 from interlock.store.jobs import JobRow
@@ -196,7 +196,7 @@ def render_with_release(job: JobRow, here: Here) -> Wire:
 
 def _full_context(job: JobRow, here: Here) -> dict[str, Any]:
     """The release's snapshot as clients read it: each part complete."""
-    context = dict(job.context)
+    context = {**job.context, "variables": render_variables(job.context.get("variables") or {})}
     if isinstance(resource := context.get("resource"), Mapping):
         context["resource"] = {**resource, "workspaceId": here.id}
     if isinstance(agent := context.get("jobAgent"), Mapping):
@@ -210,7 +210,7 @@ def _full_context(job: JobRow, here: Here) -> dict[str, Any]:
             "deploymentId": job.deployment_id,
         },
         "version": context.get("version"),
-        "variables": context.get("variables") or {},
+        "variables": context["variables"],
         "encryptedVariables": [],
     }
     return context

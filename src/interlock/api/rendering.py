@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from interlock.model.inventory import NOTHING, Deployment, Environment, JobAgent, Provider, Resource, System
-from interlock.model.variable import DeploymentVariable, RelationshipRule, VariableSet, VariableValue
+from interlock.model.variable import DeploymentVariable, RelationshipRule, VariableSet, VariableValue, literal_wire
 from interlock.model.version import Dependency, Version
 from interlock.store.policies import StoredPolicy
 from interlock.store.workspaces import Workspace
@@ -181,6 +181,11 @@ def render_variable_set(one: VariableSet) -> Wire:
         "updatedAt": instant(one.updated_at),
         "variables": one.variables,
     }
+
+
+def render_variables(values: Mapping[str, object]) -> Wire:
+    """Resolved variables: literals, objects wrapped."""
+    return {key: literal_wire(value) for key, value in values.items()}
 
 
 def render_relationship_rule(rule: RelationshipRule) -> Wire:

@@ -8,7 +8,7 @@ Source: contract.md sections d and e ("Release", "Release target"); core.md sect
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -18,14 +18,15 @@ from interlock.access import Permission
 from interlock.api.explanation import explain_deployment, explain_target, first_reason
 from interlock.api.jobs import render_job, render_with_release
 from interlock.api.paths import W, found, id_of, noun_router
-from interlock.api.rendering import Wire, render_version
+from interlock.api.rendering import Wire, render_variables, render_version
 from interlock.decide.explain import EndedMove
+from interlock.inventory.variables import remarks
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, parse_target_key
 from interlock.model.version import Version
 from interlock.store import deployments, freezes, jobs, resources, target_states, verifications, versions
 from interlock.store.queries import Conn
-from interlock.store.target_states import Release, StoredDecision, TargetState
+from interlock.store.target_states import Release, StoredDecision, TargetState, TargetVariables
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import WireBody
 from interlock.web.paging import Paging
@@ -52,6 +53,7 @@ class Around:
     releases: Mapping[str, Release]
     versions: Mapping[str, Version]
     decisions: Mapping[str, StoredDecision]
+    variables: Mapping[str, TargetVariables] = field(default_factory=dict)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -101,7 +103,7 @@ async def list_states(here: InWorkspace, page: Paging, body: StatesBody) -> Resp
             limit=page.limit,
             offset=page.offset,
         )
-        around = await load_around(conn, here.id, targets=items)
+        around = await with_variables(conn, await load_around(conn, here.id, targets=items), items)
         latest = await jobs.load_latest_jobs(conn, here.id, target_ids=[target.id for target in items])
     rendered = [
         {
@@ -122,7 +124,7 @@ async def get_state(here: InWorkspace, releaseTargetKey: str) -> Response:
     here.require(Permission.READ)
     async with here.read() as conn:
         target = await _known(conn, here, releaseTargetKey)
-        around = await load_around(conn, here.id, targets=[target])
+        around = await with_variables(conn, await load_around(conn, here.id, targets=[target]), [target])
         latest, _ = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
         state: Wire = dict(_releases(target, around))
         if latest:
@@ -137,8 +139,18 @@ async def get_desired_release(here: InWorkspace, releaseTargetKey: str) -> Respo
     here.require(Permission.READ)
     async with here.read() as conn:
         target = await _known(conn, here, releaseTargetKey)
-        around = await load_around(conn, here.id, targets=[target])
+        around = await with_variables(conn, await load_around(conn, here.id, targets=[target]), [target])
     return Json({key: value for key, value in _releases(target, around).items() if key == "desiredRelease"})
+
+
+@router.get(BY_KEY + "/variables")
+async def get_variables(here: InWorkspace, releaseTargetKey: str) -> Response:
+    """Get what a target's variables are resolved to now, where each comes from, and what was passed over."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        target = await _known(conn, here, releaseTargetKey)
+        resolved = (await target_states.load_target_variables(conn, [target.id]))[target.id]
+    return Json(_render_target_variables(resolved))
 
 
 @router.get(BY_KEY + "/jobs")
@@ -161,11 +173,13 @@ async def get_target_explanation(here: InWorkspace, releaseTargetKey: str) -> Re
         target = await _known(conn, here, releaseTargetKey)
         around = await load_around(conn, here.id, targets=[target])
         ended = await target_states.load_ended_moves(conn, [target.id])
+        resolved = (await target_states.load_target_variables(conn, [target.id]))[target.id]
     decisions = [around.decisions[each] for each in target.decision_ids if each in around.decisions]
     return Json(
         {
             **render_target(target, around),
-            "sentences": _sentences(target, around, ended=ended.get(target.id, ())),
+            "sentences": [*_sentences(target, around, ended=ended.get(target.id, ())), *remarks(resolved.origin)],
+            **_render_target_variables(resolved),
             "verdicts": target.verdicts,
             "decisions": [_render_decision(decision) for decision in decisions],
         }
@@ -257,6 +271,11 @@ async def load_around(conn: Conn, workspace_id: str, *, targets: Sequence[Target
     return Around(releases, {version.id: version for version in loaded}, decisions)
 
 
+async def with_variables(conn: Conn, around: Around, targets: Sequence[TargetState]) -> Around:
+    """The same, with what these targets' variables are resolved to."""
+    return replace(around, variables=await target_states.load_target_variables(conn, [each.id for each in targets]))
+
+
 async def verifications_of(conn: Conn, job_id: str) -> list[Wire]:
     """The verifications of a job with what their metrics measured."""
     rows = await verifications.list_verifications(conn, [job_id])
@@ -334,8 +353,22 @@ def render_release(release: Release) -> Wire:
             "deploymentId": release.deployment_id,
         },
         "version": release.snapshot.get("version"),
-        "variables": release.snapshot.get("variables") or {},
+        "variables": render_variables(release.snapshot.get("variables") or {}),
+        "variableOrigins": release.snapshot.get("variableOrigins") or {},
         "encryptedVariables": [],
+    }
+
+
+def _render_target_variables(resolved: TargetVariables) -> Wire:
+    """The variables by key, each with where it comes from."""
+    values = render_variables(resolved.values)
+    origins = resolved.origin.get("variables", {})
+    return {
+        "variables": [
+            {"key": key, **({"value": values[key]} if key in values else {}), **origins.get(key, {})}
+            for key in sorted({*values, *origins})
+        ],
+        "passedOver": resolved.origin.get("passedOver", []),
     }
 
 
@@ -347,16 +380,17 @@ def _releases(target: TargetState, around: Around) -> Wire:
     wanted: Wire | None = None
     if desired is not None:
         known = next((each for each in (moving, current) if each and each.version_id == desired.id), None)
-        wanted = render_release(known) if known else _release_to_be(target, desired)
+        wanted = render_release(known) if known else _release_to_be(target, desired, around.variables.get(target.id))
     return present(desiredRelease=wanted, currentRelease=render_release(current) if current else None)
 
 
-def _release_to_be(target: TargetState, version: Version) -> Wire:
+def _release_to_be(target: TargetState, version: Version, resolved: TargetVariables | None) -> Wire:
     return {
         "createdAt": instant(version.created_at),
         "releaseTarget": _triple(target),
         "version": render_version(version),
-        "variables": {},
+        "variables": render_variables(resolved.values) if resolved else {},
+        "variableOrigins": resolved.origin.get("variables", {}) if resolved else {},
         "encryptedVariables": [],
     }
 

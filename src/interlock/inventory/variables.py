@@ -210,6 +210,42 @@ def overlaps(values: Iterable[VariableValue], resources: Sequence[View]) -> tupl
     return tuple(found)
 
 
+def remarks(origin: Mapping[str, Any]) -> list[str]:
+    """What a person should know of how a target's variables came about: what was passed over, and what is a tie."""
+    taken = origin.get("variables", {})
+    said = []
+    for one in origin.get("passedOver", ()):
+        key, reference = one["key"], one["reference"]
+        instead = f"it takes {_source(taken[key])} instead" if key in taken else "it is left out"
+        said.append(
+            f"Variable {key}: {_source(one)} refers to {reference['name']} at {'.'.join(reference['path'])}, but "
+            f"{one['why']}; {instead}."
+        )
+    for key, one in taken.items():
+        if "tiedWith" in one:
+            others = ", ".join(one["tiedWith"])
+            said.append(
+                f"Variable {key}: {_source(one)} has the same priority as {others}; it wins because its id is smaller."
+            )
+        if one.get("reference", {}).get("others"):
+            entity = one["reference"]["entity"]
+            said.append(
+                f"Variable {key}: more than one thing is related to this resource by {one['reference']['name']}; "
+                f"{entity['type']} {entity['name']} comes first."
+            )
+    return said
+
+
+def _source(origin: Mapping[str, Any]) -> str:
+    match origin["from"]:
+        case "resource":
+            return "the resource's own value"
+        case "variableSet":
+            return f"variable set {origin['setName']}"
+        case _:
+            return f"value {origin['valueId']}"
+
+
 def _candidates_of_values(declared: Declared, resources: Sequence[View]) -> list[Candidate]:
     return [
         Candidate(

@@ -74,6 +74,18 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetVariables:
+    """What a target's variables are resolved to, whether it runs with them yet or not.
+
+    Takes: `origin` is that of `inventory/variables.py`. A target without an agent has an origin and no values.
+    """
+
+    id: str
+    values: Mapping[str, Any]
+    origin: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDecision:
     """A shared verdict tree, about one version in one environment."""
 
@@ -163,6 +175,12 @@ async def load_releases(conn: Conn, workspace_id: str, *, release_ids: Sequence[
     """release id -> release, for those of this workspace."""
     rows = many(Release, await conn.fetch(Q.list_releases, workspace_id, sorted(set(release_ids))))
     return {release.id: release for release in rows}
+
+
+async def load_target_variables(conn: Conn, target_ids: Sequence[str]) -> dict[str, TargetVariables]:
+    """target id -> what its variables are resolved to."""
+    rows = many(TargetVariables, await conn.fetch(Q.list_target_variables, list(target_ids)))
+    return {row.id: row for row in rows}
 
 
 async def load_decisions(conn: Conn, decision_ids: Sequence[str]) -> dict[str, StoredDecision]:

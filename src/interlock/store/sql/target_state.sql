@@ -24,6 +24,14 @@ WHERE t.workspace_id = $1
 ORDER BY d.name COLLATE "C", e.created_at, e.id, r.name COLLATE "C", r.identifier COLLATE "C", t.id
 LIMIT $6 OFFSET $7;
 
+-- What targets would run with, and where each variable comes from. Relies on primary keys.
+-- name: list_target_variables
+SELECT t.id, COALESCE(c.body -> 'variables', '{}'::jsonb) AS values, COALESCE(o.body, '{}'::jsonb) AS origin
+FROM target t
+LEFT JOIN resolved_config c ON c.digest = t.config_digest
+LEFT JOIN variable_origin o ON o.digest = t.origin_digest
+WHERE t.id = ANY ($1::uuid[]);
+
 -- As list_targets.
 -- name: count_targets
 SELECT count(*) FROM target t
