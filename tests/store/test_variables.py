@@ -3,17 +3,22 @@
 Source: core.md sections 2 and 4; reference-behaviour.md section 6.
 """
 
+import sys
+from datetime import timedelta
+
 import pytest
 
 from interlock.model.errors import Conflict, NotFound
+from interlock.model.event import Actor
 from interlock.model.ids import new_id
 from interlock.store import targets
 from interlock.store.deployments import delete_deployment, save_deployment
+from interlock.store.providers import save_provider
 from interlock.store.relationships import delete_rule, save_rule
-from interlock.store.resources import ResourceContent, replace_variables, save_resource
+from interlock.store.resources import ResourceContent, replace_variables, save_resource, set_resources
 from interlock.store.variable_sets import SetContent, change_set, create_set, delete_set
 from interlock.store.variables import delete_value, delete_variable, save_value, save_variable
-from tests.store.fleet import Fleet, Stepper, a_deployment, a_fleet, load
+from tests.store.fleet import Fleet, Stepper, a_deployment, a_fleet, commit, load
 
 GOLD = 'resource.metadata["tier"] == "gold"'
 
@@ -442,3 +447,56 @@ async def test_a_config_that_fails_is_quarantined_by_its_digest_and_undone(store
     (target,) = facts.targets.values()
     assert [one.config_digest for one in facts.quarantines] == [target.config_digest]
     assert target.current != target.config_digest
+
+
+# A change goes out through the pace -----------------------------------------------------------------------------------
+
+
+async def test_500_targets_get_one_config_rollout_through_the_pace(store, stepper):
+    fleet = await a_fleet(store, {"host-0": "prod"})
+    async with fleet.tx() as tx:
+        content = [ResourceContent(f"h-{n}", f"h-{n}", "Host", "v1", {}, {"env": "prod"}) for n in range(499)]
+        provider = await save_provider(tx, fleet.workspace_id, name="fleet", wanted_id=None, metadata={})
+        await set_resources(tx, fleet.workspace_id, provider_id=provider.id, contents=content)
+    shelf = Shelf(fleet)
+    await shelf.declare("replicas")
+    await shelf.value("replicas", "default", 1)
+    await fleet.version("1.0.0")
+    await everything_lands(store, fleet)
+    await fleet.policy("slowly", [{"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 60}}])
+    await shelf.value("replicas", "default", 2)
+    loaded = await load(store, fleet.deployment_id)
+    plan = (await commit(store, loaded)).plan
+    assert [(one.kind, one.targets_at_open) for one in plan.rollouts] == [("config", 500)]
+    assert len(plan.jobs) == 1
+    assert loaded.now + timedelta(seconds=60) == plan.wake_at
+    assert not (await commit(store, await load(store, fleet.deployment_id))).plan.moves
+    async with store.read() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM job WHERE status = 'pending'") == 1
+
+
+async def everything_lands(store, fleet) -> None:
+    """Every target runs the version that it goes for, without 500 hand-overs."""
+    await commit(store, await load(store, fleet.deployment_id))
+    async with store.tx(actor=Actor("system", "worker"), cause="test", workspace_id=fleet.workspace_id) as tx:
+        await tx.conn.execute("ALTER TABLE job DISABLE TRIGGER USER")
+        await tx.conn.execute("UPDATE job SET status = 'successful', handover = 'started', completed_at = now()")
+        await tx.conn.execute("ALTER TABLE job ENABLE TRIGGER USER")
+        await tx.conn.execute("UPDATE target t SET mark_version_id = m.version_id FROM move m WHERE m.target_id = t.id")
+    await commit(store, await load(store, fleet.deployment_id))
+
+
+async def test_a_command_gets_the_variables_in_its_templates_and_its_context(store, stepper):
+    told = "import json, os, sys; print(sys.argv[1:], json.load(open(os.environ['INTERLOCK_CONTEXT']))['variables'])"
+    command = [sys.executable, "-c", told, "{{ variables.replicas }}", "{{.variables.db.host}}"]
+    fleet = await a_fleet(store, {"one": "prod"}, agent_type="exec", agent_config={"command": command})
+    shelf = Shelf(fleet)
+    await shelf.declare("replicas")
+    await shelf.declare("db")
+    await shelf.value("replicas", "default", 3)
+    await shelf.value("db", "db default", {"object": {"host": "db.local"}})
+    await fleet.version("1.0.0")
+    await stepper.run()
+    job = await fleet.one_job()
+    assert job["status"] == "successful", job["message"]
+    assert job["output"].strip() == "['3', 'db.local'] {'db': {'host': 'db.local'}, 'replicas': 3}"
