@@ -105,6 +105,7 @@ GET /W/ledger
 GET /W/members
 POST /W/keys
 GET /W/rollouts
+GET /W/slots
 POST /W/rollouts/{rolloutId}/pause
 POST /W/rollouts/{rolloutId}/resume
 POST /W/rollouts/{rolloutId}/abort

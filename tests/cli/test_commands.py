@@ -125,3 +125,25 @@ def test_a_plan_shows_what_would_change_and_how(fleet):
     assert '"tag": "2.0.0"' in shown
     assert json.loads(fleet("plan", "api", "-t", "2.0.0", "-o", "json").output)["status"] == "completed"
     assert "2.0.0" not in fleet("get", "versions", "api").output
+
+
+LIMITED = """
+type: Policy
+name: one at a time
+selector: "true"
+rules:
+  - concurrency: {maxInFlight: 1, groupBy: 'resource.metadata["env"]'}
+"""
+
+
+def test_slots_are_listed_with_their_limit(fleet):
+    fleet("apply", "-f", "-", stdin=LIMITED)
+    (group,) = json.loads(fleet("get", "slots", "-o", "json").output)
+    assert (group["group"], group["limit"], group["size"], group["policy"]["name"]) == (
+        "staging",
+        1,
+        1,
+        "one at a time",
+    )
+    said = fleet("get", "slots").output
+    assert "staging" in said and "of 1" in said

@@ -90,6 +90,16 @@ WHERE t.current_release_id IS NOT NULL
                   WHERE j.target_id = t.id AND j.release_id = t.current_release_id AND j.status = 'successful')
 UNION ALL
 SELECT 'a buried key', key FROM work WHERE buried_at IS NOT NULL
+UNION ALL
+SELECT 'more of a slot group in flight than its limit', s.key
+FROM slot s JOIN move m ON m.id = s.move_id WHERE m.kind NOT IN ('rollback', 'force')
+GROUP BY s.key HAVING sum(s.weight) > CASE WHEN s.key LIKE '%/host-%' THEN 1 ELSE 2 END
+UNION ALL
+SELECT 'a slot of a move that ended', s.key FROM slot s JOIN move m ON m.id = s.move_id WHERE m.closed_at IS NOT NULL
+UNION ALL
+SELECT 'in flight without a slot', m.id::text
+FROM move m JOIN target_slot o ON o.target_id = m.target_id
+WHERE m.closed_at IS NULL AND NOT EXISTS (SELECT FROM slot s WHERE s.move_id = m.id AND s.key = o.key)
 """
 
 LEFT_BEHIND = """
@@ -248,6 +258,12 @@ PROD_RULES = (
     {"rollback": {"onJobStatuses": ["failure"], "onVerificationFailure": True}},
     {"retry": {"maxRetries": 1, "backoffSeconds": 5}},
 )
+
+LIMITS = (
+    {"concurrency": {"maxInFlight": 2}},
+    {"concurrency": {"maxInFlight": 1, "groupBy": "resource.name"}},
+)
+"""Across the deployments: two targets of production, and one of each host."""
 
 
 @dataclass
@@ -632,5 +648,6 @@ async def a_yard(seed: int, database_url: str) -> Yard:
     yard.flow = Flow(store, {"outside": yard.outside}, {"sleep": Probe(yard)}, round_gap_s=0.0)
     yard.steps = {kind: step for kinds, step in steps_by_kinds(yard.flow).items() for kind in kinds}
     await fleet.policy("production", PROD_RULES, selector='environment.name == "production"')
+    await fleet.policy("limits", LIMITS, selector='environment.name == "production"')
     store.yard = yard
     return yard

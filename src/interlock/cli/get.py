@@ -18,7 +18,7 @@ limit_option = click.option(
 
 @click.group()
 def get() -> None:
-    """List resources, targets, jobs or versions."""
+    """List resources, targets, jobs, versions or slots."""
 
 
 @get.command()
@@ -98,6 +98,34 @@ def versions(client: Client, *, deployment: str, items_max: int, output: str) ->
         for each in found
     ]
     print_list(found, output=output, heads=("tag", "status", "created", "name", "metadata"), rows=rows)
+
+
+@get.command()
+@limit_option
+@output_option
+@connected
+def slots(client: Client, *, items_max: int, output: str) -> None:
+    """List slot groups: how many of each may be in flight, who they are, and how many wait."""
+    found = list(client.list_slots(items_max=items_max))
+    rows = [
+        (
+            each["group"] or "all",
+            each["policy"]["name"],
+            f"{each['held']} of {each['limit'] or '?'}",
+            each["size"],
+            each["waiting"],
+            ", ".join(map(_holder, each["holders"])),
+        )
+        for each in found
+    ]
+    heads = ("group", "policy", "in flight", "targets", "waiting", "holders")
+    print_list(found, output=output, heads=heads, rows=rows)
+
+
+def _holder(holder: Wire) -> str:
+    """Which move holds a slot, as in `api/production/one 1.2.0`."""
+    place = f"{holder['deployment']['name']}/{holder['environment']}/{holder['resource']}"
+    return f"{place} {holder['version']}" + (f" ({holder['kind']})" if holder["kind"] != "forward" else "")
 
 
 def _name(item: Wire, key: str) -> str | None:

@@ -170,6 +170,10 @@ class Client:
         """Create or replace a policy by id: the answer is the whole policy."""
         return self._write("PUT", self._in("policies", policy_id), body)
 
+    def list_slots(self, *, items_max: int | None = None) -> Iterator[Wire]:
+        """Slot groups with their `holders`: those that somebody waits for first, then the fullest."""
+        return self.calls.items(self._in("slots"), items_max=items_max)
+
     def list_freezes(self) -> Iterator[Wire]:
         """The freezes in force."""
         return self.calls.items(self._in("freezes"))

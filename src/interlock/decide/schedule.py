@@ -244,9 +244,10 @@ class Schedule:
         Those that joined later stand behind; those that left keep their number.
         """
         facts = self.index.facts
+        left = self.index.leaving_by_environment.get(rollout.environment_id, ())
         members = (
             *self.index.targets_by_environment.get(rollout.environment_id, ()),
-            *self.index.leaving_by_environment.get(rollout.environment_id, ()),
+            *(one for one in left if one.detached_at is None or one.detached_at > rollout.opened_at),
         )
         names = [str(TargetKey(one.resource_id, one.environment_id, facts.deployment_id)) for one in members]
         keys = order_keys(names, rollout.version_id or rollout.change_id)
