@@ -279,6 +279,7 @@ RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
     "rollback": lambda p: {
         "onJobStatuses": p.one((["failure"], [], ["failure", "cancelled"])),
         "onVerificationFailure": p.one((True, False)),
+        "scope": p.one(("target", "target", "environment")),
     },
 }
 
@@ -440,6 +441,22 @@ def _skip(world: World, pick: Pick) -> None:
         )
 
 
+def _order(world: World, pick: Pick) -> None:
+    if not world.facts.versions or not world.facts.targets:
+        return
+    kind = pick.one(("redeploy", "force", "rollback", "rollback"))
+    expires_at = world.now + timedelta(seconds=pick.one(SECONDS)) if kind == "force" or pick.maybe() else None
+    tag = pick.one(_tags(world)) if kind == "force" or (kind == "rollback" and pick.maybe()) else None
+    when, scope = pick.one(("now", "idle")), pick.one(("target", "environment"))
+    for name in _names(world) if pick.one((False, False, True)) else [pick.one(_names(world))]:
+        world.order(kind, name, tag, when=when, expires_at=expires_at, scope=scope)
+
+
+def _withdraw_order(world: World, pick: Pick) -> None:
+    if world.facts.orders:
+        world.withdraw_order(pick.one(sorted(one.id for one in world.facts.orders)))
+
+
 def _clear(world: World, pick: Pick) -> None:
     hit = [one.target_id for one in world.facts.quarantines if one.target_id in world.facts.targets]
     if hit:
@@ -591,6 +608,9 @@ COMMANDS: tuple[Command, ...] = (
     _pin,
     _remove_pin,
     _skip,
+    _order,
+    _order,
+    _withdraw_order,
     _clear,
     _set_rollout,
     _set_rollout,

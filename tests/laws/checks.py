@@ -15,6 +15,7 @@ from interlock.decide.codec import decode, encode, in_order
 from interlock.decide.explain import SENTENCES, sentences
 from interlock.decide.facts import Elsewhere, Facts
 from interlock.decide.index import Index
+from interlock.decide.orders import ROLLBACK_CAP
 from interlock.decide.plan import MOVING, Plan, applied
 from interlock.decide.rules import RULES
 from interlock.model.job import Handover
@@ -51,6 +52,9 @@ def what_moves(plan: Plan) -> dict[str, object]:
         "states": sorted((s.rollout_id, s.state) for s in plan.rollout_states if s.state != "complete"),
         "requests": sorted(r.id for r in plan.requests),
         "cancels": sorted(c.job_id for c in plan.cancels),
+        "orders": sorted((o.target_id, o.kind, o.version_id) for o in plan.orders),
+        "order ends": sorted((e.order_id, e.state, e.reason) for e in plan.order_ends),
+        "escalations": sorted(e.move_id for e in plan.escalations),
         "withdrawn": sorted(plan.withdrawn_jobs),
         "verifying": sorted(plan.verifying),
     }
@@ -216,7 +220,7 @@ def what_is_written(plan: Plan) -> dict[str, object]:
 
 
 def time_alone_goes_forward(world: World) -> None:
-    """Law 5: nothing but a pin or a rollback starts an older version; time alone ends nothing that runs."""
+    """Law 5: nothing but a pin, a force or a rollback starts an older version; time alone ends nothing that runs."""
     facts, now, by_time = world.snapshot(), world.now, False
     for _ in range(6):
         plan = decide(facts, now)
@@ -224,7 +228,7 @@ def time_alone_goes_forward(world: World) -> None:
         for move in plan.moves:
             current = facts.targets[move.target_id].current
             older = current is not None and index.is_newer(current.version_id, move.version_id)
-            assert not older or move.kind in {"pin", "rollback"}, move
+            assert not older or move.kind in {"pin", "rollback", "force"}, move
         if by_time:
             assert not plan.cancels or facts.supersede == "cancel"
             ours = {move.id for move in facts.moves if move.open and not any(_out(job) for job in move.jobs)}
@@ -354,6 +358,7 @@ def never_more_in_flight(history: History) -> None:
         do(world, step)
         before = world.snapshot()
         plan = world.round()
+        _goes_back_at_its_pace(before, plan)
         falls_back = {m.target_id for m in plan.moves if before.targets[m.target_id].current is None}
         paced = {m.target_id for m in plan.moves if m.kind in {"forward", "config"}} - falls_back
         index = Index(world.facts)
@@ -388,6 +393,23 @@ def _no_group_is_overfull(before: Facts, after: Facts, plan: Plan) -> None:
                 limit = max(limit, size * 33 // 100) if move.kind == "rollback" else limit
                 assert key in next(one for one in after.moves if one.id == move.id).slots
                 assert held <= limit or move.kind == "rollback", (key, held, limit)
+
+
+def _goes_back_at_its_pace(before: Facts, plan: Plan) -> None:
+    """What was asked to go back together starts only while less than the cap of its environment goes back."""
+    after_reactions = {end.move_id for end in plan.ends}
+    together = {order.id for order in (*before.orders, *plan.orders) if order.scope != "target"}
+    for environment_id in before.environments:
+        here = [target for target in before.targets.values() if target.environment_id == environment_id]
+        started = [m for m in plan.moves if m.environment_id == environment_id and m.kind == "rollback"]
+        if any(move.order_id in together for move in started):
+            under_way = [
+                move
+                for move in before.moves
+                if move.open and move.kind == "rollback" and move.environment_id == environment_id
+                if move.id not in after_reactions
+            ]
+            assert len(under_way) + len(started) <= max(1, int(len(here) * ROLLBACK_CAP)), (under_way, started)
 
 
 # 8 --------------------------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from interlock.decide.facts import (
     Freeze,
     Landed,
     Move,
+    Order,
     Pin,
     Quarantine,
     Rollout,
@@ -85,6 +86,7 @@ def encode(facts: Facts) -> Iterator[tuple[str, bytes]]:
     yield "overrides", _written({"pins": facts.pins, "skips": facts.skips, "quarantines": facts.quarantines})
     yield "elsewhere", _free_form(_elsewhere(facts.elsewhere))
     yield "slots", _written(facts.slots)
+    yield "orders", _free_form(facts.orders)
     yield "decisions", _written(facts.decided_by_subject)
     yield from _target_shards(facts)
 
@@ -158,6 +160,7 @@ def decode(shards: Mapping[str, bytes]) -> Facts:
             quarantines=_read_all(Quarantine, overrides["quarantines"]),
             elsewhere=_read_elsewhere(read.get("elsewhere", {})),
             slots={key: _read(Slot, one) for key, one in read.get("slots", {}).items()},
+            orders=_read_all(Order, read.get("orders", ())),
             decided_by_subject={key: _read(Decided, one) for key, one in read["decisions"].items()},
             decided_by_target={
                 target_id: _read(Decided, one) for part in parts for target_id, one in part.get("decided", ())
@@ -199,6 +202,7 @@ def in_order(facts: Facts) -> Facts:
             **{name: dict(sorted(getattr(facts.elsewhere, name).items())) for name in Elsewhere.__dataclass_fields__}
         ),
         slots=dict(sorted(facts.slots.items())),
+        orders=tuple(sorted(facts.orders, key=lambda one: one.id)),
         decided_by_subject=dict(sorted(facts.decided_by_subject.items())),
         decided_by_target=dict(sorted(facts.decided_by_target.items())),
     )

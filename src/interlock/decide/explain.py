@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from interlock.decide import counterfactual, gates, lift, rows, standing
+from interlock.decide import counterfactual, gates, lift, orders, rows, standing
 from interlock.decide.lift import Lift
 from interlock.decide.rules import RULES
 
@@ -24,15 +24,22 @@ OWN = {
     "not_wanted": "Its version is no candidate here any more.",
     "held": "A rule holds it again.",
     "target_detached": "Its target left the inventory.",
+    "rolled_back": "Its target goes back.",
+    "ordered": "A force goes first.",
+    "order_ended": "The order that it answered ended.",
+    "nothing_to_bring": "The target runs nothing that could be brought again.",
+    "version_gone": "Its version is not known any more.",
+    "expired": "It reached its end before its turn came.",
     "slot_taken": "Another move took the last place in {key}.",
 }
-"""The reasons for which moves end, which no rule owns."""
+"""The reasons for which moves and orders end, which no rule owns."""
 
 SENTENCES: Mapping[str, str] = {
     **{code: text for rule in RULES for code, text in rule.REASONS.items()},
     **gates.REASONS,
     **rows.REASONS,
     **standing.REASONS,
+    **orders.REASONS,
     **OWN,
 }
 """Reason code -> sentence with named values."""

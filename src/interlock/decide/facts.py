@@ -158,7 +158,9 @@ class Verification:
 class Move:
     """A move of a live rollout, or an open one. `jobs` and `verifications` are loaded for open moves, oldest first.
 
-    Takes: `slots` are the keys of the slots that it holds while it is open, in order.
+    Takes: `slots` are the keys of the slots that it holds while it is open, in order. `order_id` is the order that it
+           answers. `returns_to` is the target's good release when it was admitted: where its target goes when the move
+           is undone after it had succeeded.
     """
 
     id: str
@@ -177,6 +179,8 @@ class Move:
     closed_at: datetime | None = None
     reason: str | None = None
     undoes_move_id: str | None = None
+    order_id: str | None = None
+    returns_to: ReleaseRef | None = None
     jobs: tuple[Job, ...] = ()
     verifications: tuple[Verification, ...] = ()
     slots: tuple[str, ...] = ()
@@ -266,6 +270,39 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Somebody, or a reaction, wants one move on one target. A round answers it, or ends it.
+
+    Takes: `kind` is that of the move: redeploy, force or rollback. `release` is what it brings; None for what the
+           target runs when its turn comes (redeploy), or for a new release (force). `when` is `now`, or `idle`: it may
+           wait for what moves there. `scope` is how much was asked for at once: target, environment, deployment or
+           version. `undoes_move_id`: a rollback, the move that it answers.
+    """
+
+    id: str
+    kind: str
+    target_id: str
+    version_id: str
+    change_id: str
+    created_at: datetime
+    release: ReleaseRef | None = None
+    when: str = "now"
+    scope: str = "target"
+    reason: str = ""
+    by: str = "interlock"
+    expires_at: datetime | None = None
+    undoes_move_id: str | None = None
+
+    @property
+    def rank(self) -> tuple[int, datetime, str]:
+        """Of several orders on one target the first: a rollback, then a force, then a redeploy; the older first."""
+        return (RANKS[self.kind], self.created_at, self.id)
+
+
+RANKS = {"rollback": 0, "force": 1, "redeploy": 2}
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantine:
     """What a target must not take again: a version, or a config digest.
 
@@ -333,9 +370,10 @@ class Facts:
            rollouts, and those of kind `pin` admitted since the oldest pin in force; `jobs` and `verifications` only of
            open ones. `rollouts` are the live ones and those of the versions. `leaving` are detached targets with an
            open move, those that a live rollout counts, and those that landed one of the versions.
-           `landed_by_target_version` keys are (target id, version id), of attached and leaving targets.
            `elsewhere` is what other deployments run beside this one's targets.
            `ended_by_target_version` says when a job of a version first ended there in each status but `successful`.
+           `landed_by_target_version` keys are (target id, version id), of attached and leaving targets. `orders` are
+           the open ones; a round ends those that have expired.
            `policies_matched` is False while targets do not know their policies yet, which holds.
            `slots`: slot key -> its group, for the groups of the attached targets.
     """
@@ -366,5 +404,6 @@ class Facts:
     quarantines: tuple[Quarantine, ...] = ()
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     slots: Mapping[str, Slot] = field(default_factory=dict)
+    orders: tuple[Order, ...] = ()
     decided_by_subject: Mapping[str, Decided] = field(default_factory=dict)
     decided_by_target: Mapping[str, Decided] = field(default_factory=dict)

@@ -13,12 +13,13 @@ Source: core.md section 4 (the table, stages, verdicts).
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from interlock.decide.candidates import DEPLOYABLE, Candidates
-from interlock.decide.facts import Move, Skip, Target, Version
+from interlock.decide.facts import Move, Order, Skip, Target, Version
 from interlock.decide.index import Index
+from interlock.decide.orders import brought_version, waiting_words
 from interlock.decide.plan import Decision
 from interlock.decide.react import last_outcome, retry_due
 from interlock.decide.record import Recorder
@@ -51,6 +52,9 @@ def asks(kind: str, rule: Rule) -> bool:
 
 STATUS_ASKED = frozenset({"pin", "retry"})
 """Kinds of move that ask for the version's status here; for `forward` a version that is not ready is no candidate."""
+
+RETRIED_AS: Mapping[str, str] = {"rollback": "rollback", "force": "force", "redeploy": "redeploy"}
+"""Kind of move -> the kind as which its next attempt is judged; the others ask what `retry` does."""
 
 ASKED_AHEAD = frozenset({"deploymentWindow", "versionCooldown"})
 """Readiness gates that only wait for the clock: an approval may be asked for while they hold."""
@@ -87,20 +91,25 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a target goes for: the first candidate whose gates all pass. `judged` are the verdicts on it alone."""
+    """What a target goes for: the first candidate whose gates all pass, or what an order brings.
+
+    Takes: `judged` are the verdicts on it alone.
+    """
 
     kind: str
     version: Version
     decision: Decision
     judged: tuple[Judged, ...] = ()
+    order: Order | None = None
 
     @property
     def valid_until(self) -> datetime | None:
-        """Until when the verdicts that let it pass hold, by time alone."""
+        """Until when the verdicts that let it pass hold, by time alone; never past the end of its order."""
+        ends_at = self.order.expires_at if self.order is not None else None
         if not self.judged:
-            return self.decision.valid_until
+            return earliest((self.decision.valid_until, ends_at))
         own = (one.verdict.changes_at for one in self.judged if not one.observed)
-        return earliest((self.decision.valid_until, *own))
+        return earliest((self.decision.valid_until, ends_at, *own))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +138,12 @@ class Asked:
     """The answers of one round.
 
     `judgements`: (environment, policy set, kind of move) -> the newest version that only a person holds, and what is
-    missing.
+    missing. `occupied`: targets whose move is not ours any more, each with what there is to say beside it.
     """
 
     by_target: dict[str, Asking] = field(default_factory=dict)
     judgements: dict[tuple[str, str, str], tuple[Version, tuple[Judged, ...]]] = field(default_factory=dict)
-    occupied: list[tuple[Target, Move]] = field(default_factory=list)
+    occupied: list[tuple[Target, Move, tuple[Judged, ...]]] = field(default_factory=list)
 
 
 Answer = tuple[Choice | None, tuple[Held, ...]]
@@ -173,16 +182,46 @@ class Gates:
         for target in self.index.targets_in_order:
             if only is not None and target.id not in only:
                 continue
-            move = open_moves.get(target.id)
-            if move is None:
+            move, order = open_moves.get(target.id), self.index.order_of(target)
+            if order is not None and self._has_its_turn(order, target, move):
+                asked.by_target[target.id] = self._ordered(order, target, move, asked)
+            elif move is None:
                 asked.by_target[target.id] = self._free(target, asked)
-            elif move.kind != "rollback" and move.untouched and _withdrawable(move):
+            elif _ours(move):
                 asked.by_target[target.id] = self._again(target, move, asked)
             elif self._waits_for_retry(target, move):
                 asked.by_target[target.id] = self._retry(target, move, asked)
             else:
-                asked.occupied.append((target, move))
+                words = waiting_words(self.index, target, move) if order is not None or move.reason is not None else ()
+                self.recorder.wake(one.verdict.changes_at for one in words)
+                asked.occupied.append((target, move, words))
         return asked
+
+    # Orders -----------------------------------------------------------------------------------------------------------
+
+    def _has_its_turn(self, order: Order, target: Target, move: Move | None) -> bool:
+        """Whether a target may follow an order now: it is free, or what waits there answers it or makes way.
+
+        Why:    a rollback's way is made by the reactions; a force goes before everything that nobody has yet.
+        """
+        if move is None:
+            return True
+        if move.order_id == order.id:
+            return _withdrawable(move)
+        return order.kind == "force" and (_ours(move) or self._waits_for_retry(target, move))
+
+    def _ordered(self, order: Order, target: Target, move: Move | None, asked: Asked) -> Asking:
+        """What an order makes of its target. While a gate holds a redeploy, what else is admitted may go."""
+        version = self.index.version_by_id.get(brought_version(order, target) or "")
+        if version is None:
+            return replace(self._free(target, asked), move=move)
+        answer, _ = self._judged(target, version, order.kind)
+        if isinstance(answer, Choice):
+            return Asking(target, replace(answer, order=order), (), move)
+        if order.kind != "redeploy":
+            return Asking(target, None, (answer,), move)
+        free = self._free(target, asked)
+        return Asking(target, free.choice, (answer, *free.held), move)
 
     # One environment and version --------------------------------------------------------------------------------------
 
@@ -300,7 +339,7 @@ class Gates:
 
     def of_target(self, target: Target, version: Version, kind: str) -> tuple[Judged, ...]:
         """The verdicts about this target alone; empty when there is nothing to say."""
-        if kind in {"rollback", "force"}:
+        if kind == "rollback":
             return ()
         found: list[Judged] = []
         if target.policy_set is None or not self.index.facts.policies_matched:
@@ -311,7 +350,7 @@ class Gates:
             found.append(Judged("agent", verdict))
         rules = self._rules_of_target(target.policy_set)
         needy = bool(version.dependencies) and version_dependency.kind in ASKED[kind]
-        if not rules and not needy and not self._target_freezes:
+        if kind == "force" or (not rules and not needy and not self._target_freezes):
             return tuple(found)
         subject = TargetMove(self.index, target, version, kind)
         if self._target_freezes and freeze.kind in ASKED[kind]:
@@ -480,7 +519,7 @@ class Gates:
         instead = self._instead(target, move, asked)
         if instead is not None:
             return Asking(target, instead, (), move)
-        kind = "rollback" if move.kind == "rollback" else "retry"
+        kind = RETRIED_AS.get(move.kind, "retry")
         answer, bars = self._judged(target, self.index.version_by_id[move.version_id], kind)
         own = answer.judged
         due_at = retry_due(self.index, target, move)
@@ -496,7 +535,7 @@ class Gates:
 
     def _instead(self, target: Target, move: Move, asked: Asked) -> Choice | None:
         """What ends a move that waits for its next attempt."""
-        if move.kind == "rollback":
+        if move.kind in {"rollback", "force"}:
             return None
         choice, _ = self.forward(target, asked)
         if choice is None or choice.version.id == move.version_id:
@@ -509,6 +548,11 @@ class Gates:
 def _withdrawable(move: Move) -> bool:
     """Whether the newest job of a move is still ours."""
     return bool(move.jobs) and move.jobs[-1].ours and not move.jobs[-1].cancel_asked
+
+
+def _ours(move: Move) -> bool:
+    """Whether nothing was tried yet and all of it may be taken back. A rollback that no order asked for stays."""
+    return move.untouched and _withdrawable(move) and (move.kind != "rollback" or move.order_id is not None)
 
 
 def _longest_first(skip: Skip) -> tuple[bool, float, str]:

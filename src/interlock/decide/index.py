@@ -11,7 +11,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 
-from interlock.decide.facts import Environment, Facts, Move, Pin, Quarantine, ReleaseRef, Rollout, Target, Version
+from interlock.decide.facts import (
+    Environment,
+    Facts,
+    Move,
+    Order,
+    Pin,
+    Quarantine,
+    ReleaseRef,
+    Rollout,
+    Target,
+    Version,
+)
 from interlock.inventory.selector import Selector
 from interlock.inventory.to_python import predicate
 from interlock.model.policy import Policy, Rule
@@ -87,12 +98,41 @@ class Index:
         return {target_id: tuple(group) for target_id, group in groups.items()}
 
     @cached_property
+    def orders_by_target(self) -> dict[str, tuple[Order, ...]]:
+        """Target id -> the open orders on it, the one whose turn it is first."""
+        groups: dict[str, list[Order]] = {}
+        for order in sorted(self.facts.orders, key=lambda one: one.rank):
+            groups.setdefault(order.target_id, []).append(order)
+        return {target_id: tuple(group) for target_id, group in groups.items()}
+
+    def order_of(self, target: Target) -> Order | None:
+        """The open order whose turn it is on a target."""
+        orders = self.orders_by_target.get(target.id)
+        return orders[0] if orders else None
+
+    def goes_back(self, target_id: str) -> Order | None:
+        """The open order by which a target is to go back."""
+        orders = self.orders_by_target.get(target_id, ())
+        return orders[0] if orders and orders[0].kind == "rollback" else None
+
+    @cached_property
     def good_versions_by_environment(self) -> dict[str, frozenset[str]]:
         """Environment id -> versions that are the `good` of one of its targets."""
         return {
             environment_id: frozenset(target.good.version_id for target in targets if target.good is not None)
             for environment_id, targets in self.targets_by_environment.items()
         }
+
+    @cached_property
+    def bad_versions_by_environment(self) -> dict[str, frozenset[str]]:
+        """Environment id -> versions that one of its targets must not take again."""
+        found: dict[str, frozenset[str]] = {}
+        for one in self.facts.quarantines:
+            target = self.facts.targets.get(one.target_id)
+            if target is not None and one.version_id is not None:
+                known = found.get(target.environment_id, frozenset())
+                found[target.environment_id] = known | {one.version_id}
+        return found
 
     def floor(self, target: Target) -> str | None:
         """The version that a target's candidates must be newer than: its mark, or what it runs.

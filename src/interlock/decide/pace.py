@@ -26,6 +26,7 @@ from datetime import datetime, timedelta
 from interlock.decide.facts import Job, Move, ReleaseRef, Rollout, Target, Version
 from interlock.decide.gates import Asked, Asking, Choice, Gates
 from interlock.decide.index import Index
+from interlock.decide.orders import AS_FROZEN, brought_release, capped_rollbacks
 from interlock.decide.package import shown
 from interlock.decide.plan import (
     JobCancel,
@@ -234,10 +235,16 @@ class Pace:
         move, choice, target = asking.move, asking.choice, asking.target
         if move is None or asking.retrying:
             return None
+        order = choice.order if choice is not None else None
+        if order is not None and order.id != move.order_id:
+            return "ordered"
+        if order is None and move.order_id is not None and move.untouched:
+            still_open = any(one.id == move.order_id for one in self.index.orders_by_target.get(target.id, ()))
+            return "held" if still_open else "order_ended"
         if choice is None:
             return "held" if any(one.version.id == move.version_id for one in asking.held) else "not_wanted"
         if choice.kind == move.kind and choice.version.id == move.version_id:
-            if target.config_digest != move.to_release.config_digest:
+            if target.config_digest != move.to_release.config_digest and choice.kind not in AS_FROZEN:
                 return "config_changed"
             blocked = (
                 PACED[choice.kind] and self.schedule.blocked(self._paced_by(target.environment_id, choice)) is not None
@@ -251,13 +258,22 @@ class Pace:
         return "newer_version" if self.index.is_newer(choice.version.id, move.version_id) else "held"
 
     def _start_unpaced(self, asked: Asked, given_up: set[str]) -> None:
-        """What waits for no place starts first, so that those who wait see the places that it takes."""
-        for target_id, asking in asked.by_target.items():
-            choice = asking.choice
-            if choice is None or PACED[choice.kind] or asking.retrying:
-                continue
-            if asking.move is None or target_id in given_up:
-                self._start_or_wait(Start(asking.target, choice, None))
+        """What waits for no place starts first, so that those who wait see the places that it takes.
+
+        Targets that go back come before the others; where many go back together, only so many at once.
+        """
+        unpaced = [
+            Start(asking.target, asking.choice, None)
+            for target_id, asking in asked.by_target.items()
+            if asking.choice is not None and not PACED[asking.choice.kind] and not asking.retrying
+            if asking.move is None or target_id in given_up
+        ]
+        back = [(one.target, one.choice.order) for one in unpaced if one.choice.kind == "rollback"]
+        capped = capped_rollbacks(self.index, [(target, order) for target, order in back if order is not None])
+        self._paced.update({target_id: (judged,) for target_id, judged in capped.items()})
+        for start in sorted(unpaced, key=lambda one: one.choice.kind != "rollback"):
+            if start.target.id not in capped:
+                self._start_or_wait(start)
 
     def _start_or_wait(self, start: Start) -> None:
         """Start what waits for no place in a rollout, if its slot groups have room."""
@@ -294,6 +310,7 @@ class Pace:
             return None
         if target.id not in self._falls_back:
             beside = self.index.good_versions_by_environment.get(target.environment_id, frozenset())
+            beside -= self.index.bad_versions_by_environment.get(target.environment_id, frozenset())
             older = (
                 self.gates.choose(target, version)
                 for version in self.index.newest_first
@@ -366,29 +383,35 @@ class Pace:
         claims: list[SlotClaim] = []
         for start in self._starts:
             target, choice, rollout = start.target, start.choice, start.rollout
-            asking = asked.by_target[target.id]
-            digest = target.config_digest
+            asking, order = asked.by_target[target.id], choice.order
+            kept = brought_release(order, target) if order is not None else None
+            digest = kept.config_digest if kept is not None else target.config_digest
             if (asking.move is not None and target.id not in freed) or digest is None:
                 continue
             if len(moves) >= self.moves_max:
                 self._left_over.add(target.id)
                 continue
-            move_id = derived_id("move", target.id, choice.version.id, digest, choice.kind, instant(self.now))
+            named = (choice.version.id, digest, choice.kind, instant(self.now), *([order.id] if order else []))
+            move_id = derived_id("move", target.id, *named)
+            change_id = rollout.change_id if rollout is not None else choice.version.change_id
             mine = self.slots.claims(target, choice.kind, move_id)
             move = Move(
                 id=move_id,
                 target_id=target.id,
                 environment_id=target.environment_id,
                 rollout_id=rollout.id if rollout is not None else None,
-                change_id=rollout.change_id if rollout is not None else choice.version.change_id,
+                change_id=order.change_id if order is not None else change_id,
                 kind=choice.kind,
                 version_id=choice.version.id,
-                to_release=ReleaseRef(derived_id("release", move_id), choice.version.id, digest),
+                to_release=kept or ReleaseRef(derived_id("release", move_id), choice.version.id, digest),
                 from_release=target.current,
                 state="admitted",
                 decision_id=choice.decision.id,
                 admitted_at=self.now,
                 slots=tuple(claim.key for claim in mine),
+                undoes_move_id=order.undoes_move_id if order is not None else None,
+                order_id=order.id if order is not None else None,
+                returns_to=target.good,
             )
             claims.extend(mine)
             job = Job(derived_id("job", move_id, "1"), JobStatus.PENDING, Handover.WAITING, created_at=self.now)
@@ -406,7 +429,7 @@ class Pace:
             if move.target_id in self.index.facts.leaving:
                 cancels.extend(JobCancel(job.id, "target_detached") for job in move.jobs if _cancellable(job))
         if self.index.facts.supersede == "cancel":
-            for target, move in asked.occupied:
+            for target, move, _ in asked.occupied:
                 if move.kind == "forward" and self._newer_admitted(target, move, asked):
                     cancels.extend(JobCancel(job.id, "newer_version") for job in move.jobs if _cancellable(job))
         return sorted(cancels, key=lambda one: one.job_id)

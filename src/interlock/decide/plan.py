@@ -21,6 +21,7 @@ from interlock.decide.facts import (
     Job,
     Landed,
     Move,
+    Order,
     Pin,
     Quarantine,
     ReleaseRef,
@@ -153,6 +154,17 @@ class NewRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderEnd:
+    """An order is no longer open. States: answered (its move is under way), expired, withdrawn, refused."""
+
+    order_id: str
+    target_id: str
+    state: str
+    reason: str
+    move_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobCancel:
     """A running job is asked to stop; its target stays occupied until the outside confirms."""
 
@@ -162,7 +174,7 @@ class JobCancel:
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """A rollback failed too: a person must act."""
+    """Going back failed too, does not come to an end, or was tried before: a person must act."""
 
     move_id: str
     target_id: str
@@ -228,6 +240,8 @@ class Plan:
     landings: tuple[Landing, ...] = ()
     endings: tuple[Ending, ...] = ()
     quarantines: tuple[NewQuarantine, ...] = ()
+    orders: tuple[Order, ...] = ()
+    order_ends: tuple[OrderEnd, ...] = ()
     moves: tuple[Move, ...] = ()
     jobs: tuple[NewJob, ...] = ()
     slots: tuple[SlotClaim, ...] = ()
@@ -259,6 +273,8 @@ MOVING = (
     "ends",
     "verifying",
     "target_changes",
+    "orders",
+    "order_ends",
     "moves",
     "jobs",
     "withdrawn_jobs",
@@ -314,6 +330,7 @@ def applied(facts: Facts, plan: Plan, now: datetime) -> Facts:
         landed_by_target_version=landed,
         ended_by_target_version=ended,
         quarantines=facts.quarantines + tuple(one.quarantine for one in plan.quarantines),
+        orders=_applied_orders(facts, plan),
         requests=facts.requests | {request.id for request in plan.requests},
         decided_by_subject=by_subject,
         decided_by_target=by_target,
@@ -347,6 +364,11 @@ def _applied_endings(
     return after
 
 
+def _applied_orders(facts: Facts, plan: Plan) -> tuple[Order, ...]:
+    ended = {end.order_id for end in plan.order_ends}
+    return tuple(order for order in facts.orders + plan.orders if order.id not in ended)
+
+
 def _applied_rollouts(facts: Facts, plan: Plan) -> tuple[Rollout, ...]:
     if not plan.rollouts and not plan.rollout_states:
         return facts.rollouts
@@ -364,9 +386,10 @@ def _applied_moves(facts: Facts, plan: Plan, now: datetime, rollouts: Sequence[R
     withdrawn = {end.withdrawn_job_id for end in plan.ends if end.withdrawn_job_id} | set(plan.withdrawn_jobs)
     verifying = frozenset(plan.verifying)
     cancelled = {cancel.job_id for cancel in plan.cancels}
+    escalated = {one.move_id for one in plan.escalations}
     jobs: dict[str, list[Job]] = {}
-    for order in plan.jobs:
-        jobs.setdefault(order.move_id, []).append(order.job)
+    for made in plan.jobs:
+        jobs.setdefault(made.move_id, []).append(made.job)
     begun: dict[str, list[Verification]] = {}
     for start in plan.verifications:
         begun.setdefault(start.move_id, []).append(start.verification)
@@ -379,11 +402,12 @@ def _applied_moves(facts: Facts, plan: Plan, now: datetime, rollouts: Sequence[R
         return replace(
             move,
             state="verifying" if move.id in verifying else move.state,
+            reason=ESCALATED if move.id in escalated else move.reason,
             jobs=(*settled, *jobs.get(move.id, ())),
             verifications=(*move.verifications, *begun.get(move.id, ())),
         )
 
-    touched = ends.keys() | verifying | jobs.keys() | begun.keys()
+    touched = ends.keys() | verifying | jobs.keys() | begun.keys() | escalated
     if withdrawn or cancelled:
         concerned = withdrawn | cancelled
         touched |= {move.id for move in facts.moves if any(job.id in concerned for job in move.jobs)}
@@ -396,6 +420,9 @@ def _applied_job(job: Job, withdrawn: set[str], cancelled: set[str], now: dateti
         return replace(job, status=JobStatus.SKIPPED, handover=Handover.WAITING, completed_at=now, message=WITHDRAWN)
     return replace(job, cancel_asked=True) if job.id in cancelled else job
 
+
+ESCALATED = "escalated"
+"""The reason of an open move that a person was called for already."""
 
 WITHDRAWN = "withdrawn before it was handed over"
 """What a withdrawn job says."""

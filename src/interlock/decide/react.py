@@ -7,10 +7,14 @@ are once outcomes were answered.
     job ended well     -> verification begins, or the move succeeds
     job ended badly    -> a retry is due (asked for by `gates`, made by `pace`), or the move fails
     verification ended -> the move succeeds and its release is `good`, or the move fails
-    a move failed      -> the rule says roll back: a move to the `good` release, and a quarantine; or the hold says who
-                          can act
+    a move failed      -> the rule says roll back: an order to go to the `good` release, and a quarantine; or the hold
+                          says who can act. Where the rule's scope is the environment, every target that the rollout had
+                          moved there goes back, and the rollout halts
+    going back         -> what moves on such a target makes way: it is withdrawn, or ends when its job does
     too many failed    -> the rollout halts
     a target left      -> what waits for it is withdrawn
+
+A rollback is an order (`orders.py`), which the same round answers unless its place is taken.
 
 Source: core.md section 4 (reactions, halt, rollback).
 """
@@ -21,22 +25,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from interlock.decide.facts import Job, Landed, Move, Quarantine, ReleaseRef, Target, Verification
+from interlock.decide.facts import Job, Landed, Move, Order, Quarantine, ReleaseRef, Rollout, Target, Verification
 from interlock.decide.index import Index
+from interlock.decide.orders import ROLLBACK_OVERDUE, end_orders, refuse_orders
 from interlock.decide.plan import (
     Ending,
     Escalation,
     Landing,
     MoveEnd,
     NewChange,
-    NewJob,
     NewQuarantine,
     NewVerification,
     Plan,
     RolloutState,
-    SlotClaim,
     TargetChange,
     applied,
+    joined,
 )
 from interlock.decide.record import Recorder
 from interlock.decide.rules import gradual_rollout, retry, rollback, verification
@@ -51,17 +55,17 @@ STOPPED = frozenset({JobStatus.CANCELLED, JobStatus.SKIPPED})
 
 
 def answer(index: Index, recorder: Recorder, now: datetime) -> Plan:
-    """The reactions to everything that ended: ends, verifications, rollbacks, halts.
-
-    Gives: a plan; its rollbacks name decisions that `recorder` holds.
-    """
+    """The reactions to everything that ended: ends, verifications, orders to go back, halts."""
+    ended = end_orders(index, recorder, now)
+    if not ended.empty:
+        index = Index(applied(index.facts, ended, now))
     reactions = Reactions(index, recorder, now)
-    for move in sorted(index.open_move_by_target.values(), key=lambda one: one.id):
-        if move.target_id in index.facts.targets:
-            reactions.answer(index.facts.targets[move.target_id], move)
-        elif move.target_id in index.facts.leaving:
-            reactions.answer_leaving(index.facts.leaving[move.target_id], move)
-    return with_halts(index, reactions.plan(), now)
+    reactions.answer_all()
+    answers = with_halts(index, reactions.plan(), now, rolled_back=reactions.rolled_back)
+    refused = Plan()
+    if index.facts.orders:
+        refused = refuse_orders(Index(applied(index.facts, answers, now)))
+    return joined((ended, answers, refused), wake_at=None)
 
 
 def last_outcome(move: Move) -> Job | None:
@@ -97,10 +101,10 @@ class Reactions:
         self._quarantines: list[NewQuarantine] = []
         self._verifications: list[NewVerification] = []
         self._changes: list[NewChange] = []
-        self._moves: list[Move] = []
-        self._jobs: list[NewJob] = []
-        self._claims: list[SlotClaim] = []
+        self._orders_by_target: dict[str, Order] = {}
         self._escalations: list[Escalation] = []
+        self.rolled_back: dict[str, int] = {}
+        """Rollout id -> how many of its targets go back together."""
 
     def plan(self) -> Plan:
         """The answers as a plan."""
@@ -112,15 +116,32 @@ class Reactions:
             landings=tuple(Landing(*key, landed) for key, landed in self._landed.items()),
             endings=tuple(self._endings),
             quarantines=tuple(self._quarantines),
-            moves=tuple(self._moves),
-            jobs=tuple(self._jobs),
-            slots=tuple(self._claims),
+            orders=tuple(self._orders_by_target.values()),
             verifications=tuple(self._verifications),
-            escalations=tuple(self._escalations),
+            escalations=tuple({one.move_id: one for one in self._escalations}.values()),
         )
+
+    def answer_all(self) -> None:
+        """Answer every open move; those that failed first, because others may have to go back with them."""
+        moves = sorted(self.index.open_move_by_target.values(), key=lambda one: (not _has_failed(one), one.id))
+        for move in moves:
+            if move.target_id in self.index.facts.targets:
+                self.answer(self.index.facts.targets[move.target_id], move)
+            elif move.target_id in self.index.facts.leaving:
+                self.answer_leaving(self.index.facts.leaving[move.target_id], move)
+        ended = {end.move_id for end in self._ends}
+        for move in moves:
+            if move.target_id in self._orders_by_target and move.id not in ended and _has_failed(move):
+                self.answer(self.index.facts.targets[move.target_id], move)
 
     def answer(self, target: Target, move: Move) -> None:
         """Answer what became of one open move."""
+        back = self._goes_back(target)
+        if move.kind == "rollback":
+            self._call_when_overdue(move, move.admitted_at)
+        elif back is not None:
+            self._make_way(target, move, back)
+            return
         job = last_outcome(move)
         if job is None:
             return
@@ -153,13 +174,11 @@ class Reactions:
             self._endings.append(Ending(*key, job.status.value, job.completed_at or self.now))
 
     def _answer_failure(self, target: Target, move: Move, job: Job) -> None:
-        if job.status in STOPPED and not self._rolls_back_on(target, job.status):
+        rules = [params for params in self._rollback_rules(target) if job.status in params.statuses]
+        if job.status in STOPPED and not rules:
             self._ends.append(MoveEnd(move.id, target.id, "cancelled", f"job_{job.status.value}", _told(job)))
         else:
-            self._fail(target, move, "job_failed", _told(job), rolls_back=self._rolls_back_on(target, job.status))
-
-    def _rolls_back_on(self, target: Target, status: JobStatus) -> bool:
-        return any(status in params.statuses for params in self._rollback_rules(target))
+            self._fail(target, move, "job_failed", _told(job), rules)
 
     def _rollback_rules(self, target: Target) -> list[rollback.Params]:
         rules = self.index.enforced_rules(target.policy_set, rollback.kind)
@@ -210,10 +229,10 @@ class Reactions:
         failed = next((one for one in begun if one.state == "failed"), None)
         unsure = next((one for one in begun if one.state == "inconclusive"), None)
         if failed is not None:
-            rolls_back = any(params.on_verification_failure for params in self._rollback_rules(target))
-            self._fail(target, move, "verification_failed", _measured(failed), rolls_back=rolls_back)
+            rules = [params for params in self._rollback_rules(target) if params.on_verification_failure]
+            self._fail(target, move, "verification_failed", _measured(failed), rules)
         elif unsure is not None:
-            self._fail(target, move, "verification_inconclusive", _measured(unsure), rolls_back=False)
+            self._fail(target, move, "verification_inconclusive", _measured(unsure), ())
         elif len(begun) >= asked and all(one.state == "passed" for one in begun):
             self._succeed(target, move, job, begun)
         else:
@@ -249,53 +268,128 @@ class Reactions:
 
     # Failure ----------------------------------------------------------------------------------------------------------
 
-    def _fail(self, target: Target, move: Move, reason: str, values: Mapping[str, object], *, rolls_back: bool) -> None:
+    def _fail(
+        self,
+        target: Target,
+        move: Move,
+        reason: str,
+        values: Mapping[str, object],
+        rules: Sequence[rollback.Params],
+    ) -> None:
         """The move failed for good: end it, and go back where a rule says so.
 
-        Why:    a rollback that fails is escalated, never answered by another rollback.
+        Takes: `rules` are the rollback rules that answer this failure.
+        Why:    a rollback that fails is escalated, never answered by another one; so is what fails here again, after a
+                person let it come back while it was in quarantine.
         """
         self._ends.append(MoveEnd(move.id, target.id, "failed", reason, values))
         if move.kind == "rollback":
             self._escalations.append(Escalation(move.id, target.id))
-        elif rolls_back and target.id in self.index.facts.targets:
-            self._quarantines.append(NewQuarantine(_quarantine(target, move), move.id))
-            landed = self._landed_of(target, move)
-            if landed is not None and _version_changed(move):
-                self._landed[(target.id, move.version_id)] = replace(landed, left_at=self.now)
-            if target.good is not None and target.good.id != move.to_release.id:
-                self._roll_back(target, move, target.good)
+            return
+        if not rules or target.id not in self.index.facts.targets:
+            return
+        bad = _quarantine(target, move)
+        if bad is not None and self._in_quarantine(bad) and self._goes_back(target) is None:
+            self._escalations.append(Escalation(move.id, target.id))
+            return
+        scope = "environment" if any(params.scope == "environment" for params in rules) else "target"
+        self._leave(target, move, bad)
+        self._go_back(target, move, target.good, scope=scope, cause=move)
+        rollout = self._rollout_of(move)
+        if scope == "environment" and rollout is not None:
+            self._take_environment_back(rollout, move)
 
-    def _roll_back(self, target: Target, move: Move, good: ReleaseRef) -> None:
-        """Go to the good release, with everything that it froze."""
-        decision = self.recorder.decide(
+    # Going back -------------------------------------------------------------------------------------------------------
+
+    def _goes_back(self, target: Target) -> Order | None:
+        """The order by which a target is to go back: one that stood before, or one of this round."""
+        return self._orders_by_target.get(target.id) or self.index.goes_back(target.id)
+
+    def _in_quarantine(self, bad: Quarantine) -> bool:
+        return (bad.target_id, bad.version_id or bad.config_digest or "") in self.index.quarantined
+
+    def _rollout_of(self, move: Move) -> Rollout | None:
+        return next((one for one in self.index.facts.rollouts if one.id == move.rollout_id and one.live), None)
+
+    def _leave(self, target: Target, move: Move, bad: Quarantine | None) -> None:
+        """Put what failed into quarantine, and count the version as left: it no longer speaks for progression."""
+        if bad is None:
+            return
+        if not self._in_quarantine(bad) and all(one.quarantine != bad for one in self._quarantines):
+            self._quarantines.append(NewQuarantine(bad, move.id))
+        landed = self._landed_of(target, move)
+        if landed is not None and bad.version_id is not None:
+            self._landed[(target.id, move.version_id)] = replace(landed, left_at=self.now)
+
+    def _go_back(self, target: Target, move: Move, good: ReleaseRef | None, *, scope: str, cause: Move) -> None:
+        """Order a target back to a release, with everything that it froze; once, however many ask for it."""
+        if good is None or good.id == move.to_release.id or self._goes_back(target) is not None:
+            return
+        change = NewChange(derived_id("change", "rollback", cause.id), "rollback", version_id=good.version_id)
+        if all(one.id != change.id for one in self._changes):
+            self._changes.append(change)
+        self._orders_by_target[target.id] = Order(
+            id=derived_id("order", "rollback", move.id),
             kind="rollback",
-            environment_id=target.environment_id,
-            version_id=good.version_id,
-            policy_set=target.policy_set,
-            judged=(),
-        )
-        change = NewChange(derived_id("change", "rollback", move.id), "rollback", version_id=good.version_id)
-        back = Move(
-            id=derived_id("move", target.id, move.id, "rollback"),
             target_id=target.id,
-            environment_id=target.environment_id,
-            rollout_id=None,
-            change_id=change.id,
-            kind="rollback",
             version_id=good.version_id,
-            to_release=good,
-            from_release=move.to_release,
-            state="admitted",
-            decision_id=decision.id,
-            admitted_at=self.now,
+            change_id=change.id,
+            created_at=self.now,
+            release=good,
+            scope=scope,
             undoes_move_id=move.id,
-            slots=tuple(sorted(one.key for one in target.slot_keys if one.key is not None)),
         )
-        self._claims.extend(SlotClaim(back.id, key, None) for key in back.slots)
-        job = Job(derived_id("job", back.id, "1"), JobStatus.PENDING, Handover.WAITING, created_at=self.now)
-        self._changes.append(change)
-        self._moves.append(back)
-        self._jobs.append(NewJob(job, back.id, target.id, decision.id, None))
+
+    def _take_environment_back(self, rollout: Rollout, failed: Move) -> None:
+        """Every target that a rollout had moved goes back too, each to its own good release; the rollout halts."""
+        newest = {move.target_id: move for move in self.index.moves_by_rollout.get(rollout.id, ())}
+        for target_id, move in sorted(newest.items()):
+            target = self.index.facts.targets.get(target_id)
+            if target is None or move.id == failed.id or move.state == "withdrawn":
+                continue
+            tried = move.open and not move.untouched
+            if not tried and not _runs_what(target.current, move, rollout):
+                continue
+            self._leave(target, move, _quarantine(target, move))
+            good = move.returns_to if _runs_what(target.good, move, rollout) else target.good
+            self._go_back(target, move, good, scope="environment", cause=failed)
+        back = sum(1 for order in self._orders_by_target.values() if order.target_id in newest)
+        self.rolled_back[rollout.id] = back
+
+    def _make_way(self, target: Target, move: Move, back: Order) -> None:
+        """What moves on a target that is to go back: withdrawn when nobody has it, else it ends with its job."""
+        newest, job = move.jobs[-1], last_outcome(move)
+        if newest.ours and not newest.cancel_asked:
+            state = "withdrawn" if move.untouched else "cancelled"
+            self._ends.append(MoveEnd(move.id, target.id, state, "rolled_back", {}, newest.id))
+        elif job is None or not job.status.terminal:
+            self._call_when_overdue(move, back.created_at)
+        elif job.status is JobStatus.SUCCESSFUL:
+            failed = next((one for one in move.verifications if one.job_id == job.id and one.state == "failed"), None)
+            if move.state != "verifying":
+                self._arrive(target, move, job)
+            landed = self._landed_of(target, move)
+            if landed is not None and back.version_id != move.version_id:
+                self._landed[(target.id, move.version_id)] = replace(landed, left_at=self.now)
+            if failed is not None:
+                self._ends.append(MoveEnd(move.id, target.id, "failed", "verification_failed", _measured(failed)))
+            else:
+                self._ends.append(MoveEnd(move.id, target.id, "cancelled", "rolled_back", {}))
+        else:
+            self._answer_failure(target, move, job)
+
+    def _call_when_overdue(self, move: Move, since: datetime) -> None:
+        """Call for a person, once, when going back does not come to an end.
+
+        Why:    an agent that is away and a job that never ends would leave a target on what failed, in silence.
+        """
+        if move.reason is not None or move.state == "verifying":
+            return
+        due_at = since + ROLLBACK_OVERDUE
+        if self.now >= due_at:
+            self._escalations.append(Escalation(move.id, move.target_id))
+        else:
+            self.recorder.wake((due_at,))
 
 
 def _told(job: Job) -> dict[str, object]:
@@ -306,15 +400,38 @@ def _measured(one: Verification) -> dict[str, object]:
     return {"message": one.message or "", "verification": one.id}
 
 
-def _version_changed(move: Move) -> bool:
-    return move.from_release is None or move.from_release.version_id != move.version_id
+def _has_failed(move: Move) -> bool:
+    """Whether the newest outcome of an open move is a failure: of its job, or of what verifies it."""
+    job = last_outcome(move)
+    if job is None or not job.status.terminal:
+        return False
+    if job.status is not JobStatus.SUCCESSFUL:
+        return True
+    return any(one.job_id == job.id and one.state == "failed" for one in move.verifications)
 
 
-def _quarantine(target: Target, move: Move) -> Quarantine:
-    """The version where it had changed, else the config."""
-    if _version_changed(move):
-        return Quarantine(target.id, move.version_id, None, move.version_id)
-    return Quarantine(target.id, None, move.to_release.config_digest, move.version_id)
+def _runs_what(release: ReleaseRef | None, move: Move, rollout: Rollout) -> bool:
+    """Whether a release is what a rollout's move brought: its version, or its very release where only config moved."""
+    if release is None:
+        return False
+    return release.version_id == move.version_id if rollout.kind == "version" else release.id == move.to_release.id
+
+
+def _quarantine(target: Target, move: Move) -> Quarantine | None:
+    """What a target must not take again: the version where it had changed, else the config; None when neither had.
+
+    Why:    a redeploy changes nothing; when it fails, what it brought is bad only where something else is good.
+    """
+    before, after = move.from_release, move.to_release
+    if before is not None and (before.version_id, before.config_digest) == (after.version_id, after.config_digest):
+        before = target.good
+        if before is None:
+            return None
+    if before is None or before.version_id != move.version_id:
+        return Quarantine(target.id, move.version_id, None)
+    if before.config_digest != after.config_digest:
+        return Quarantine(target.id, None, after.config_digest, move.version_id)
+    return None
 
 
 # Halts ----------------------------------------------------------------------------------------------------------------
@@ -338,8 +455,8 @@ def failures_allowed(index: Index, environment_id: str) -> int:
     return min(limits, default=0)
 
 
-def with_halts(index: Index, answers: Plan, now: datetime) -> Plan:
-    """The answers, and the rollouts that they halt."""
+def with_halts(index: Index, answers: Plan, now: datetime, *, rolled_back: Mapping[str, int]) -> Plan:
+    """The answers, and the rollouts that they halt: too much failed, or all that they moved goes back."""
     after = Index(applied(index.facts, answers, now))
     states = []
     for rollout in sorted(after.facts.rollouts, key=lambda one: one.id):
@@ -347,7 +464,10 @@ def with_halts(index: Index, answers: Plan, now: datetime) -> Plan:
             continue
         failures = failures_of(after, rollout.id) - rollout.failures_forgiven
         allowed = failures_allowed(after, rollout.environment_id)
-        if failures > allowed:
+        if rollout.id in rolled_back:
+            told = {"targets": rolled_back[rollout.id], "failures": failures}
+            states.append(RolloutState(rollout.id, "halted", "rolled_back", told))
+        elif failures > allowed:
             values: dict[str, object] = {"failures": failures, "max_failures": allowed}
             states.append(RolloutState(rollout.id, "halted", "failures", values))
     return replace(answers, rollout_states=tuple(states)) if states else answers

@@ -71,8 +71,10 @@ class Rows:
             if content is None:
                 content = said[key] = self._said(asking, move, place)
             self.recorder.row(target_id, content)
-        for target, occupying in asked.occupied:
-            content = self.recorder.content("moving", kind=occupying.kind, version_id=occupying.version_id)
+        for target, occupying, beside in asked.occupied:
+            content = self.recorder.content(
+                "moving", kind=occupying.kind, version_id=occupying.version_id, judged=beside
+            )
             self.recorder.row(target.id, content)
 
     def _said(self, asking: Asking, move: Move | None, place: tuple[Judged, ...]) -> Content:

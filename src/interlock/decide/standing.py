@@ -21,7 +21,8 @@ from enum import StrEnum
 from interlock.decide import WorkedOut
 from interlock.decide.candidates import CANDIDATES_MAX, DEPLOYABLE
 from interlock.decide.facts import Move, Target, Version
-from interlock.decide.gates import Asking
+from interlock.decide.gates import RETRIED_AS, Asking
+from interlock.decide.orders import brought_version
 from interlock.decide.rules import version_selector
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Judged, Stage, Verdict, WaitsFor, guarded, holds, passes
@@ -33,6 +34,7 @@ REASONS = {
     "pin_used": "The pin brought {version} here once; it is not tried again by itself.",
     "older_than_mark": "It is not newer than {version}, which was handed over here already.",
     "newer_goes_first": "{version} is newer, and nothing holds it.",
+    "order_goes_first": "A {order} is asked for here and goes first.",
     "another_under_way": "It is moving to {version} ({kind}); that must end first.",
     "too_many_newer": "More than {candidates_max} newer versions are candidates here.",
 }
@@ -121,9 +123,11 @@ def standing_of(worked: WorkedOut, target: Target, version: Version) -> Standing
 
 def _kind(worked: WorkedOut, target: Target, version: Version, asking: Asking | None) -> str:
     """The kind of move that would bring the version."""
-    move = worked.index.open_move_by_target.get(target.id)
+    move, order = worked.index.open_move_by_target.get(target.id), worked.index.order_of(target)
     if asking is not None and asking.retrying and move is not None and move.version_id == version.id:
-        return "rollback" if move.kind == "rollback" else "retry"
+        return RETRIED_AS.get(move.kind, "retry")
+    if asking is not None and order is not None and brought_version(order, target) == version.id:
+        return order.kind
     if move is not None and move.version_id == version.id and _stays(worked, move):
         return move.kind
     if target.current is not None and target.current.version_id == version.id and worked.index.drifts(target):
@@ -183,6 +187,18 @@ def _candidacy(worked: WorkedOut, target: Target, version: Version, kind: str) -
     chosen = asking.choice.version if asking is not None and asking.choice is not None else None
     if chosen is not None and pin is None and chosen.age_key > version.age_key:
         found.append(_bar("history", "newer_goes_first", OPERATOR, chosen.tag))
+    order = index.order_of(target)
+    if order is not None and brought_version(order, target) != version.id:
+        who = "whoever may steer here may withdraw the order"
+        verdict = holds(
+            WaitsFor.WAIT,
+            "order_goes_first",
+            waits_on=(f"order:{order.id}",),
+            who=who,
+            changes_at=order.expires_at,
+            order=order.kind,
+        )
+        found.append(Judged("order", verdict, Stage.ELIGIBILITY))
     other = index.open_move_by_target.get(target.id)
     if other is not None and other.version_id != version.id:
         stays = asking is None or (

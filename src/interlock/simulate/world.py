@@ -31,7 +31,10 @@ from interlock.decide.facts import (
     Job,
     Landed,
     Move,
+    Order,
     Pin,
+    Quarantine,
+    ReleaseRef,
     Rollout,
     Skip,
     Slot,
@@ -74,6 +77,8 @@ class World:
     detached: dict[str, Target] = field(default_factory=dict)
     labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
     held_elsewhere: dict[str, int] = field(default_factory=dict)
+    good: dict[str, list[ReleaseRef]] = field(default_factory=dict)
+    """Target id -> the releases that were good on it, oldest first."""
 
     # Rounds -----------------------------------------------------------------------------------------------------------
 
@@ -112,11 +117,17 @@ class World:
         """
         if (facts.fence, facts.rules_fence) != (self.facts.fence, self.facts.rules_fence):
             raise Stale("Facts that can take something away arrived since the snapshot.")
+        for target in self.facts.targets.values():
+            if target.good is not None and target.id not in self.good:
+                self.good[target.id] = [target.good]
+        for change in plan.target_changes:
+            if change.good is not None:
+                self.good.setdefault(change.target_id, []).append(change.good)
         self.facts = applied(self.facts, plan, self.now)
         self.decided = (facts.fence, facts.rules_fence)
         self.wake_at = plan.wake_at
-        for order in plan.jobs:
-            self.valid_until_by_job[order.job.id] = order.valid_until
+        for made in plan.jobs:
+            self.valid_until_by_job[made.job.id] = made.valid_until
         for renewal in plan.renewals:
             self.valid_until_by_job[renewal.job_id] = renewal.valid_until
         self.ledger.extend(_told(plan, self.now))
@@ -465,6 +476,79 @@ class World:
         self._own(takes_away=False, skips=(*self.facts.skips, skip))
         return skip_id
 
+    def order(
+        self,
+        kind: str,
+        name: str,
+        tag: str | None = None,
+        *,
+        when: str = "now",
+        expires_at: datetime | None = None,
+        scope: str = "target",
+    ) -> str | None:
+        """Somebody asks for a redeploy, a force or a rollback of one target. Gives the order's id; None: refused.
+
+        Takes: `tag` is the version to force, or the one to go back to.
+        """
+        target = self.target(name)
+        move = self.open_move(name)
+        taken = any(one.kind == kind and one.target_id == target.id for one in self.facts.orders)
+        if target.id not in self.facts.targets or taken or (kind == "redeploy" and when == "now" and move is not None):
+            return None
+        self._tick()
+        order_id = derived_id("order", kind, target.id, self.now.isoformat())
+        version_id = self.version(tag).id if tag is not None else None
+        change_id = derived_id("change", order_id)
+        release, undoes = None, None
+        if kind == "redeploy":
+            if target.current is None and move is None:
+                return None
+            version_id = version_id or (target.current.version_id if target.current else move.version_id)  # type: ignore[union-attr]
+        elif kind == "force":
+            change_id = self.version(tag or "").change_id
+        else:
+            leaves = target.current.version_id if target.current else None
+            leaves = move.version_id if move is not None and move.started_at is not None else leaves
+            release = self._goes_back_to(target, leaves, version_id)
+            if release is None or (move is not None and move.kind == "rollback"):
+                return None
+            version_id = release.version_id
+            undoes = move.id if move is not None else None
+        assert version_id is not None, "a force names a version"
+        order = Order(
+            order_id, kind, target.id, version_id, change_id, self.now, release=release, when=when, scope=scope,
+            reason="by hand", by="olga", expires_at=expires_at, undoes_move_id=undoes,
+        )  # fmt: skip
+        self._own(takes_away=kind != "redeploy", orders=(*self.facts.orders, order))
+        if kind == "rollback" and leaves is not None:
+            self._leave(target, leaves)
+        return order_id
+
+    def _goes_back_to(self, target: Target, leaves: str | None, version_id: str | None) -> ReleaseRef | None:
+        """The newest good release of another version, or of the one that is named."""
+        bad = {one.version_id for one in self.facts.quarantines if one.target_id == target.id} | {leaves}
+        known = self.good.get(target.id) or ([target.good] if target.good is not None else [])
+        fitting = [
+            one for one in known if (one.version_id not in bad if version_id is None else one.version_id == version_id)
+        ]
+        return fitting[-1] if fitting else None
+
+    def _leave(self, target: Target, version_id: str) -> None:
+        """A person takes a version off a target: it is in quarantine there, and no longer speaks for progression."""
+        if all((one.target_id, one.version_id) != (target.id, version_id) for one in self.facts.quarantines):
+            bad = Quarantine(target.id, version_id, None, None)
+            self.facts = replace(self.facts, quarantines=(*self.facts.quarantines, bad))
+        key = (target.id, version_id)
+        landed = self.facts.landed_by_target_version.get(key)
+        if landed is not None:
+            left = {**self.facts.landed_by_target_version, key: replace(landed, left_at=self.now)}
+            self.facts = replace(self.facts, landed_by_target_version=left)
+
+    def withdraw_order(self, order_id: str) -> None:
+        """Somebody takes an order back."""
+        self._tick()
+        self._own(takes_away=True, orders=tuple(one for one in self.facts.orders if one.id != order_id))
+
     def clear_quarantine(self, name: str) -> None:
         """An operator says that a target may take again what failed on it."""
         self._tick()
@@ -688,11 +772,13 @@ def _told(plan: Plan, now: datetime) -> list[Told]:
     lines += [Told(now, "move.applied", move_id) for move_id in plan.verifying]
     lines += [Told(now, "quarantine.set", one.move_id) for one in plan.quarantines]
     lines += [Told(now, "rollback.escalated", one.move_id) for one in plan.escalations]
+    lines += [Told(now, "order.placed", order.id, order.kind) for order in plan.orders]
+    lines += [Told(now, f"order.{end.state}", end.order_id, end.reason) for end in plan.order_ends]
     lines += [Told(now, "rollout.opened", rollout.id) for rollout in plan.rollouts]
     lines += [Told(now, f"rollout.{state.state}", state.rollout_id, state.reason) for state in plan.rollout_states]
     lines += [Told(now, "approval.requested", request.id) for request in plan.requests]
     lines += [Told(now, "move.admitted", move.id, move.kind) for move in plan.moves]
-    lines += [Told(now, "job.created", order.job.id) for order in plan.jobs]
+    lines += [Told(now, "job.created", made.job.id) for made in plan.jobs]
     lines += [Told(now, "verification.started", begun.verification.id) for begun in plan.verifications]
     lines += [Told(now, "job.cancel_asked", cancel.job_id, cancel.reason) for cancel in plan.cancels]
     return lines

@@ -32,6 +32,7 @@ from interlock.decide.facts import (
     Job,
     Landed,
     Move,
+    Order,
     Pin,
     Quarantine,
     ReleaseRef,
@@ -79,7 +80,7 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     """The facts of one deployment; None when it does not exist or is deleted.
 
     Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction).
-    Costs: 14 statements, one more where a rule limits how many are in flight, and up to 4 more where a rule or version
+    Costs: 15 statements, one more where a rule limits how many are in flight, and up to 4 more where a rule or version
            asks what other deployments run.
     """
     head = await conn.fetchrow(Q.load_deployment, deployment_id)
@@ -100,6 +101,7 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     answers = await conn.fetch(Q.load_answers, concerned)
     freezes = await _load_freezes(conn, deployment_id, head["name"], environments)
     overrides = await conn.fetch(Q.load_overrides, deployment_id)
+    orders = await conn.fetch(Q.load_orders, deployment_id)
     decided_rows = await conn.fetch(Q.load_decided, deployment_id, version_ids)
     targets = {key: grouped.target(one) for key, one in attached.items() if one.environment_id in environments}
     versions = tuple(_version(row, deployment_id) for row in version_rows)
@@ -142,6 +144,7 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
             conn, deployment_id, versions=versions, policies=policies.values(), targets=targets
         ),
         slots=grouped.slots,
+        orders=tuple(_order(row) for row in orders),
         decided_by_subject={
             row["subject"]: Decided(row["id"], row["digest"]) for row in decided_rows if row["target_id"] is None
         },
@@ -334,6 +337,8 @@ async def _load_moves(conn: Conn, deployment_id: str) -> tuple[Move, ...]:
             closed_at=row["closed_at"],
             reason=row["reason"],
             undoes_move_id=row["undoes_move_id"],
+            order_id=row["order_id"],
+            returns_to=_release(row, "good"),
             jobs=tuple(jobs.get(row["id"], ())),
             verifications=tuple(verifications.get(row["id"], ())),
         )
@@ -369,6 +374,12 @@ def _pin(row: Row) -> Pin:
     return Pin(
         row["id"], row["version_id"], row["created_at"], row["environment_id"], row["target_id"], row["expires_at"]
     )
+
+
+def _order(row: Row) -> Order:
+    names = ("id", "kind", "target_id", "version_id", "change_id", "created_at")
+    more = ("when", "scope", "reason", "by", "expires_at", "undoes_move_id")
+    return Order(**{name: row[name] for name in (*names, *more)}, release=_release(row, "release"))
 
 
 def _skip(row: Row) -> Skip:

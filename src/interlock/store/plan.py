@@ -29,8 +29,8 @@ from typing import Any
 import orjson
 
 from interlock.decide import ENGINE_VERSION
-from interlock.decide.facts import Facts, Move
-from interlock.decide.plan import MoveEnd, NewRequest, Plan, RolloutState, SlotClaim, TargetChange
+from interlock.decide.facts import Facts, Move, Order
+from interlock.decide.plan import MoveEnd, NewRequest, OrderEnd, Plan, RolloutState, SlotClaim, TargetChange
 from interlock.model.canonical import digest
 from interlock.model.errors import Stale
 from interlock.model.event import Event, Ref
@@ -172,7 +172,7 @@ async def _write(tx: Tx, loaded: Loaded, plan: Plan) -> None:
         await tx.record([*_states(plan, owner, now), *_decisions(plan, owner, round_id, now)])
         if plan.moves:
             await tx.record(await freeze_releases(tx.conn, facts, plan.moves, now))
-            await tx.record([_moves(plan, owner, now)])
+            await tx.record(_moves(plan, owner, now))
         changes = [*_slots(facts, plan), *_jobs(plan, owner, now), *_verifications(plan, owner, now)]
         await tx.record(changes, events=events_of(facts, plan), wakes=_wakes(facts, plan, now))
         if any(change.current is not None for change in plan.target_changes):
@@ -265,7 +265,36 @@ def _states(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
             [one.config_digest for one in made],
         )
         changes.append(Change(Q.insert_changes, (*owner, *columns_c, now)))
+    if plan.escalations:
+        changes.append(Change(Q.mark_escalated, ([one.move_id for one in plan.escalations],)))
+    changes.extend(_orders(plan, owner, now))
     changes.extend(_rollouts(plan, owner, now))
+    return changes
+
+
+def _orders(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
+    """Orders that end, then those that the round gives: a target has one open order of a kind."""
+    changes = []
+    if plan.order_ends:
+        ends = plan.order_ends
+        columns = ([one.order_id for one in ends], [one.state for one in ends], [one.reason for one in ends])
+        changes.append(Change(Q.end_orders, (*columns, now), rows=len(ends)))
+    if plan.orders:
+        new = plan.orders
+        columns_n = (
+            [one.id for one in new],
+            [one.target_id for one in new],
+            [one.kind for one in new],
+            [one.scope for one in new],
+            [one.version_id for one in new],
+            [one.release.id if one.release else None for one in new],
+            [one.change_id for one in new],
+            [one.when for one in new],
+            [one.reason for one in new],
+            [one.undoes_move_id for one in new],
+            [one.expires_at for one in new],
+        )
+        changes.append(Change(Q.insert_orders, (*owner, now, *columns_n)))
     return changes
 
 
@@ -351,7 +380,7 @@ def _json(verdicts: Sequence[Mapping[str, object]]) -> str:
     return orjson.dumps(verdicts).decode()
 
 
-def _moves(plan: Plan, owner: tuple[str, str], now: datetime) -> Change:
+def _moves(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
     new = plan.moves
     columns = (
         [one.id for one in new],
@@ -365,8 +394,15 @@ def _moves(plan: Plan, owner: tuple[str, str], now: datetime) -> Change:
         [one.to_release.id for one in new],
         [one.undoes_move_id for one in new],
         [one.decision_id for one in new],
+        [one.order_id for one in new],
+        [one.returns_to.id if one.returns_to else None for one in new],
     )
-    return Change(Q.insert_moves, (*owner, now, *columns))
+    changes = [Change(Q.insert_moves, (*owner, now, *columns))]
+    answering = [one for one in new if one.order_id is not None]
+    if answering:
+        linked = ([one.order_id for one in answering], [one.id for one in answering])
+        changes.append(Change(Q.link_orders, linked))
+    return changes
 
 
 def _jobs(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
@@ -529,14 +565,44 @@ def events_of(facts: Facts, plan: Plan) -> list[Event]:
         subject = Ref("quarantine", derived_id("quarantine", new.move_id))
         events.append(tell.of_move("quarantine.set", subject, move, config=new.quarantine.config_digest))
     events.extend(_escalation(tell, one.move_id) for one in plan.escalations)
+    events.extend(_order_end_event(tell, end) for end in plan.order_ends)
     for change in plan.changes:
         body = {"kind": change.kind, "version": tell.tags.get(change.version_id or "", change.version_id)}
         deployment = (Ref("deployment", facts.deployment_id),)
         events.append(Event("change.created", Ref("change", change.id), body, deployment, None, change.id))
+    events.extend(_order_event(tell, order) for order in plan.orders)
     events.extend(_rollout_events(tell, plan))
     events.extend(_request_event(tell, asked) for asked in plan.requests)
     events.extend(_start_events(tell, plan))
     return events
+
+
+def _order_event(tell: _Telling, order: Order) -> Event:
+    move = tell.moves[order.undoes_move_id or ""]
+    body = {
+        **tell.place(order.target_id, move.environment_id),
+        "kind": order.kind,
+        "scope": order.scope,
+        "version": tell.tags.get(order.version_id, order.version_id),
+    }
+    refs = tuple(ref for ref in tell.refs(move) if ref.kind not in {"version", "rollout"})
+    refs = (*refs, Ref("version", order.version_id))
+    return Event("order.placed", Ref("order", order.id), body, refs, None, order.change_id)
+
+
+def _order_end_event(tell: _Telling, end: OrderEnd) -> Event:
+    order = next((one for one in tell.facts.orders if one.id == end.order_id), None)
+    target = tell.targets.get(end.target_id)
+    body = {
+        **tell.place(end.target_id, target.environment_id if target else ""),
+        **({"kind": order.kind, "version": tell.tags.get(order.version_id, order.version_id)} if order else {}),
+        **({"state": end.state, "reason": end.reason} if end.state != "answered" else {}),
+    }
+    refs = [Ref("target", end.target_id), Ref("deployment", tell.facts.deployment_id)]
+    if end.move_id is not None:
+        refs.append(Ref("move", end.move_id))
+    kind = "order.answered" if end.state == "answered" else "order.ended"
+    return Event(kind, Ref("order", end.order_id), body, tuple(refs), None, order.change_id if order else None)
 
 
 def _escalation(tell: _Telling, move_id: str) -> Event:

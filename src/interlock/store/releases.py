@@ -18,6 +18,7 @@ from typing import Any
 import asyncpg
 
 from interlock.decide.facts import Facts, Move
+from interlock.decide.orders import AS_FROZEN
 from interlock.inventory.targets import deep_merge
 from interlock.model.canonical import digest
 from interlock.model.errors import Stale
@@ -52,11 +53,11 @@ class Shared:
 
 
 async def freeze_releases(conn: Conn, facts: Facts, moves: Sequence[Move], now: datetime) -> list[Change]:
-    """The changes that freeze what these moves bring. A rollback brings what was frozen before.
+    """The changes that freeze what these moves bring. A rollback and a redeploy bring what was frozen before.
 
     Fails: `Stale` when something that a release freezes is gone.
     """
-    new = [move for move in moves if move.kind != "rollback"]
+    new = [move for move in moves if move.kind not in AS_FROZEN]
     if not new:
         return []
     shared = await load_shared(

@@ -8,17 +8,27 @@ rules:
   - rollback:
       onJobStatuses: [failure]       # once no retry is left
       onVerificationFailure: true
+      scope: target                  # default; environment: all targets that the rollout had moved go back
 ```
 
 No gate is asked, and an `unknown` gate does not stop it. The version that failed is quarantined for that target:
 nothing takes it there again but a pin, a redeploy or a cleared quarantine; a newer version goes out without hand work.
 The rollback is verified like any move.
 
-A target without a good release stays where it is, and the hold names who can act. There is at most one change of
-direction per bad version and target: a rollback that fails itself is escalated to a person, never answered by another
-rollback.
+With `scope: environment` one failure takes back every target that the rollout had moved in that environment, each to
+the release that was good on it before; the rollout halts, so the version that failed starts nowhere else there. A
+target whose job still runs goes back when that job has ended.
 
-Source: core.md section 4, "Rollback"; reference-behaviour.md 3.7.
+**How many at once**: what goes back together does so at a pace of its own, at most 33 % of the environment's targets at
+once and at least one; where a concurrency rule stands, at most 33 % of its groups. A target that goes back alone waits
+for nobody.
+
+A target without a good release stays where it is, and the hold names who can act. There is at most one change of
+direction per bad version and target: a rollback that fails itself, and a version that fails again where it was already
+in quarantine, are escalated to a person, never answered by another rollback. A rollback that is not done after one hour
+(its agent is away, or the job before it never ends) calls for a person too, and goes on waiting.
+
+Source: core.md section 4, "Rollback"; reference-behaviour.md 3.7; definitions.md E4, cap_rb.
 """
 
 from __future__ import annotations
@@ -42,10 +52,11 @@ STATUSES = tuple(sorted(status.value for status in TERMINAL if status is not Job
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """Which outcomes are answered."""
+    """Which outcomes are answered, and which targets go back: the one that failed, or all that its rollout moved."""
 
     statuses: frozenset[JobStatus]
     on_verification_failure: bool
+    scope: str = "target"
 
 
 def parse(fields: Fields) -> Params:
@@ -54,4 +65,5 @@ def parse(fields: Fields) -> Params:
     return Params(
         statuses=frozenset(JobStatus(status) for status in statuses if status in STATUSES),
         on_verification_failure=fields.boolean("onVerificationFailure", default=False),
+        scope=fields.choice("scope", allowed=("target", "environment"), default="target"),
     )

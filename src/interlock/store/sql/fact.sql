@@ -17,9 +17,9 @@ FROM system_environment se JOIN environment e ON e.id = se.environment_id
 WHERE se.system_id IN (SELECT system_id FROM system_deployment WHERE deployment_id = $1) AND e.deleted_at IS NULL
 GROUP BY e.id;
 
--- The newest $2 versions, and those that a target, pin, move or live rollout names. `concerned` are those whose history a round may look at:
--- those that some target may still take, and those that move. Relies on version_newest, version_dependency's key and target's unique key
--- (deployment first).
+-- The newest $2 versions, and those that a target, pin, order, move or live rollout names. `concerned` are those whose history a round may
+-- look at: those that some target may still take, and those that move. Relies on version_newest, version_dependency's key and target's unique
+-- key (deployment first).
 -- name: load_versions
 WITH attached AS MATERIALIZED (
     SELECT mark_version_id, current_release_id, good_release_id FROM target WHERE deployment_id = $1 AND state = 'attached'
@@ -33,6 +33,7 @@ WITH attached AS MATERIALIZED (
     SELECT mark_version_id AS id FROM attached
     UNION SELECT version_id FROM release WHERE id IN (SELECT current_release_id FROM attached UNION SELECT good_release_id FROM attached)
     UNION SELECT version_id FROM pin WHERE deployment_id = $1 AND removed_at IS NULL
+    UNION SELECT version_id FROM steering_order WHERE deployment_id = $1 AND state = 'open'
     UNION SELECT id FROM moving
     UNION SELECT version_id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted')
     UNION (SELECT id FROM version WHERE deployment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2)
@@ -104,9 +105,10 @@ WHERE deployment_id = $1 AND (state IN ('open', 'paused', 'halted') OR version_i
 -- Relies on move_open_of_deployment, move_of_rollout and move_for_pin.
 -- name: load_moves
 SELECT m.id::text, m.target_id::text, m.environment_id::text, m.rollout_id::text, m.change_id::text, m.kind, m.version_id::text, m.state,
-       m.decision_id::text, m.admitted_at, m.started_at, m.closed_at, m.reason, m.undoes_move_id::text,
+       m.decision_id::text, m.admitted_at, m.started_at, m.closed_at, m.reason, m.undoes_move_id::text, m.order_id::text,
        t.id::text AS to_id, t.version_id::text AS to_version_id, t.config_digest AS to_config_digest,
-       f.id::text AS from_id, f.version_id::text AS from_version_id, f.config_digest AS from_config_digest
+       f.id::text AS from_id, f.version_id::text AS from_version_id, f.config_digest AS from_config_digest,
+       g.id::text AS good_id, g.version_id::text AS good_version_id, g.config_digest AS good_config_digest
 FROM (SELECT * FROM move WHERE deployment_id = $1 AND closed_at IS NULL
       UNION
       SELECT * FROM move WHERE rollout_id IN (SELECT id FROM rollout
@@ -116,7 +118,8 @@ FROM (SELECT * FROM move WHERE deployment_id = $1 AND closed_at IS NULL
           AND admitted_at >= (SELECT min(created_at) FROM pin WHERE deployment_id = $1 AND removed_at IS NULL
                               AND (expires_at IS NULL OR expires_at > interlock_now()))) AS m
 JOIN release t ON t.id = m.to_release_id
-LEFT JOIN release f ON f.id = m.from_release_id;
+LEFT JOIN release f ON f.id = m.from_release_id
+LEFT JOIN release g ON g.id = m.good_release_id;
 
 -- The jobs and verifications of open moves, oldest first. Relies on move_open_of_deployment, job_of_move and verification_of_move.
 -- name: load_steps
@@ -183,6 +186,16 @@ UNION ALL
 SELECT 'quarantine', q.id, q.version_id, NULL, q.target_id, NULL, NULL, '', q.config_digest, q.set_at, NULL,
        CASE WHEN q.config_digest IS NOT NULL THEN m.version_id END
 FROM quarantine q JOIN move m ON m.id = q.move_id WHERE q.deployment_id = $1 AND q.cleared_at IS NULL;
+
+-- Open orders: what has expired is ended by a round. Relies on steering_order_open.
+-- name: load_orders
+SELECT o.id::text, o.kind, o.target_id::text, o.version_id::text, o.change_id::text, o.created_at, o.starts AS "when", o.scope, o.reason,
+       coalesce(p.name, 'interlock') AS by, o.expires_at, o.undoes_move_id::text,
+       r.id::text AS release_id, r.version_id::text AS release_version_id, r.config_digest AS release_config_digest
+FROM steering_order o
+LEFT JOIN release r ON r.id = o.release_id
+LEFT JOIN principal p ON p.id = o.created_by
+WHERE o.deployment_id = $1 AND o.state = 'open';
 
 -- The latest decision of each subject over the versions $2 (`subject` says which), and each target's. Relies on decision_of_deployment and
 -- target_decision_of_deployment.

@@ -103,9 +103,29 @@ SET since = excluded.since, kind = excluded.kind, version_id = excluded.version_
 
 -- name: insert_moves
 INSERT INTO move (workspace_id, deployment_id, admitted_at, id, environment_id, target_id, rollout_id, change_id, kind, version_id,
-                  from_release_id, to_release_id, undoes_move_id, decision_id)
+                  from_release_id, to_release_id, undoes_move_id, decision_id, order_id, good_release_id)
 SELECT $1, $2, $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::uuid[], $11::uuid[],
-                                   $12::uuid[], $13::uuid[], $14::uuid[]) AS n;
+                                   $12::uuid[], $13::uuid[], $14::uuid[], $15::uuid[], $16::uuid[]) AS n;
+
+-- Orders that the round itself gives: to go back.
+-- name: insert_orders
+INSERT INTO steering_order (workspace_id, deployment_id, created_at, id, target_id, kind, scope, version_id, release_id, change_id, starts, reason,
+                            undoes_move_id, expires_at)
+SELECT $1, $2, $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::uuid[], $9::uuid[], $10::uuid[], $11::text[], $12::text[],
+                                   $13::uuid[], $14::timestamptz[]) AS n;
+
+-- Relies on steering_order's primary key.
+-- name: end_orders
+UPDATE steering_order o SET state = n.state, end_reason = n.reason, ended_at = $4
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n(id, state, reason) WHERE o.id = n.id AND o.state = 'open';
+
+-- Which move answers an order. Relies on steering_order's primary key.
+-- name: link_orders
+UPDATE steering_order o SET move_id = n.move_id FROM unnest($1::uuid[], $2::uuid[]) AS n(id, move_id) WHERE o.id = n.id;
+
+-- A person was called for: said once. Relies on move's primary key.
+-- name: mark_escalated
+UPDATE move SET reason = 'escalated' WHERE id = ANY ($1::uuid[]) AND closed_at IS NULL;
 
 -- The agent is the one that the release froze. Relies on move's and release's primary keys.
 -- name: insert_jobs
