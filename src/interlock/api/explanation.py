@@ -13,8 +13,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from interlock.decide.explain import EndedMove, failures, sentence, title
+from interlock.decide.explain import OWN, EndedMove, failures, sentence, title
+from interlock.model.job import TERMINAL, JobStatus
+from interlock.store.jobs import JobRow
+from interlock.store.pages import JobPlaceRow
 from interlock.store.target_states import LiveRollout, Release, StoredDecision, TargetState
+from interlock.store.verifications import VerificationRow
 from interlock.web.answers import instant
 
 Verdict = Mapping[str, Any]
@@ -49,6 +53,48 @@ def explain_target(
     if target.wake_at is not None:
         said.append(f"It is looked at again at {instant(target.wake_at)}, or when a fact arrives.")
     return said
+
+
+HANDOVERS: Mapping[str, str] = {
+    "waiting": "It waits to be handed over",
+    "starting": "It is being handed over",
+    "started": "The agent has it",
+    "uncertain": "Its hand-over was not answered: whether it runs outside is not known",
+}
+
+
+def explain_job(
+    job: JobRow, *, place: JobPlaceRow, checks: Sequence[VerificationRow], ended: Sequence[EndedMove]
+) -> list[str]:
+    """What there is to say about a job: what it does, how it stands, what was measured, and what failed here.
+
+    Takes: `ended` are the newest moves of its target that are over, newest first.
+    """
+    came = f" from {place.from_tag}" if place.from_tag and place.from_tag != place.tag else ""
+    said = [f"Takes {place.resource} in {place.environment}{came} to {place.tag} by a {job.move_kind} move."]
+    if JobStatus(job.status) in TERMINAL:
+        message = f": {' '.join(job.message.split()).rstrip('.')}" if job.message else ""
+        said.append(f"It ended {job.status}{_at(job.completed_at).replace(' since ', ' at ')}{message}.")
+    else:
+        until = f"; it is allowed until {instant(place.valid_until)}" if place.valid_until else ""
+        said.append(f"{HANDOVERS.get(place.handover, place.handover)}, its status is {job.status}{until}.")
+    if place.cancel_asked_at is not None:
+        why = f": {place.cancel_reason}" if place.cancel_reason else ""
+        said.append(f"The outside was asked to stop it at {instant(place.cancel_asked_at)}{why}.")
+    said.extend(
+        f"Its verification is {check.state}{f': {check.message}' if check.message else ''}." for check in checks
+    )
+    reason = OWN.get(place.move_reason or "")
+    if reason is not None and place.move_state not in {"succeeded", "failed"}:
+        said.append(f"Its move is {place.move_state}. {reason.format_map(_Unsaid(status=job.status))}")
+    return [*said, *failures(ended)]
+
+
+class _Unsaid(dict[str, object]):
+    """Values for a sentence; one that is missing reads as '?'."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
 
 
 def first_reason(

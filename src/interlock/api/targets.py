@@ -24,7 +24,7 @@ from interlock.inventory.variables import remarks
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, parse_target_key
 from interlock.model.version import Version
-from interlock.store import deployments, freezes, jobs, resources, target_states, verifications, versions
+from interlock.store import deployments, freezes, jobs, resources, standings, target_states, verifications, versions
 from interlock.store.queries import Conn
 from interlock.store.target_states import Release, StoredDecision, TargetState, TargetVariables
 from interlock.web.answers import Json, instant, present
@@ -166,14 +166,22 @@ async def list_target_jobs(here: InWorkspace, releaseTargetKey: str, page: Pagin
 
 
 @router.get(BY_KEY + "/explain")
-async def get_target_explanation(here: InWorkspace, releaseTargetKey: str) -> Response:
-    """Say what a target waits for, and why, in sentences; and the verdicts behind them."""
+async def get_target_explanation(
+    here: InWorkspace,
+    releaseTargetKey: str,
+    version: Annotated[str | None, Query(description="Id or tag; else the one it goes for.", max_length=500)] = None,
+    counterfactual: Annotated[bool, Query(description="Also look for what would have to be different.")] = True,
+) -> Response:
+    """Say what a target waits for, and why: what rounds stored, and as `standing` the rule tree of this instant."""
     here.require(Permission.READ)
     async with here.read() as conn:
         target = await _known(conn, here, releaseTargetKey)
         around = await load_around(conn, here.id, targets=[target])
         ended = await target_states.load_ended_moves(conn, [target.id])
         resolved = (await target_states.load_target_variables(conn, [target.id]))[target.id]
+    standing = await standings.explain_target_now(
+        here.store, target.deployment_id, target_id=target.id, version=version, counterfactual=counterfactual
+    )
     decisions = [around.decisions[each] for each in target.decision_ids if each in around.decisions]
     return Json(
         {
@@ -182,6 +190,7 @@ async def get_target_explanation(here: InWorkspace, releaseTargetKey: str) -> Re
             **_render_target_variables(resolved),
             "verdicts": target.verdicts,
             "decisions": [_render_decision(decision) for decision in decisions],
+            **({"standing": standing} if standing is not None else {}),
         }
     )
 

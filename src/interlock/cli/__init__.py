@@ -7,7 +7,8 @@ processes on this machine: `up`, `api`, `worker`, `db`, `work` and (without a se
 `interlock --help` must stay under 100 ms, so this file imports click and nothing else: the table below holds the one
 line that help shows for each command, and a test compares it with the command's own docstring.
 
-Exit codes: 0 it worked, 1 it did not (one sentence on stderr), 2 the command line was wrong.
+Exit codes: 0 it worked, 1 it did not (one sentence on stderr), 2 the command line was wrong. Questions that scripts ask
+answer with codes of their own: `can-deploy` 3 for hold and 4 for a person is needed, `replay` 3 for another answer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "version": ("interlock.cli.version:version", "Create versions, as CI does."),
     "plan": ("interlock.cli.plan:plan", "Show what a version would change, before it exists."),
     "get": ("interlock.cli.get:get", "List resources, targets, jobs or versions."),
-    "explain": ("interlock.cli.explain:explain", "Say why a deployment or target waits."),
+    "explain": ("interlock.cli.explain:explain", "Say why a target, a version or a job waits."),
+    "can-deploy": ("interlock.cli.can_deploy:can_deploy", "Ask whether a version may go somewhere now."),
+    "policies": ("interlock.cli.policies:policies", "Say which policies apply, and why each matched."),
+    "trace": ("interlock.cli.trace:trace", "Show what a version went through."),
+    "replay": ("interlock.cli.replay:replay", "Decide a past decision again."),
     "approve": ("interlock.cli.approve:approve", "Answer a request for approval, or list them."),
     "rollout": ("interlock.cli.rollout:rollout", "List, pause, resume or abort rollouts."),
     "freeze": ("interlock.cli.freeze:freeze", "Stop every hand-over, from now on."),

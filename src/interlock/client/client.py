@@ -279,9 +279,53 @@ class Client:
         """What a deployment waits for, and why, in sentences."""
         return cast("Wire", self.calls.request("GET", self._in("deployments", deployment_id, "explain")))
 
-    def explain_target(self, target_key: str) -> Wire:
-        """What one release target waits for, and why, in sentences."""
-        return cast("Wire", self.calls.request("GET", self._in("release-targets", target_key, "explain")))
+    def explain_target(self, target_key: str, *, version: str | None = None) -> Wire:
+        """What one release target waits for, and why; `standing` is the rule tree of this instant.
+
+        Takes: `version` is an id or a tag; else the one that it goes for.
+        """
+        target = self._in("release-targets", target_key, "explain")
+        return cast("Wire", self.calls.request("GET", target, query={"version": version}))
+
+    def explain_version(
+        self, deployment_id: str, version: str, *, environment: str, resource: str | None = None
+    ) -> Wire:
+        """Where a version stands in an environment now, and why."""
+        target = self._in("deployments", deployment_id, "versions", version, "explain")
+        query = {"environment": environment, "resource": resource}
+        return cast("Wire", self.calls.request("GET", target, query=query))
+
+    def explain_job(self, job_id: str) -> Wire:
+        """Why a job was allowed, what became of it, and where its version stands now."""
+        return cast("Wire", self.calls.request("GET", self._in("jobs", job_id, "explain")))
+
+    def can_deploy(self, deployment_id: str, version: str, *, environment: str, resource: str | None = None) -> Wire:
+        """Whether a version may go into an environment now: `answer` is allow, hold or person."""
+        target = self._in("deployments", deployment_id, "versions", version, "can-deploy")
+        query = {"environment": environment, "resource": resource}
+        return cast("Wire", self.calls.request("GET", target, query=query))
+
+    def list_policies_in_force(
+        self, environment: str, *, deployment: str | None = None, resource: str | None = None
+    ) -> list[Wire]:
+        """Every policy with how many targets of an environment it governs, and why."""
+        query = {"deployment": deployment, "resource": resource}
+        answer = self.calls.request("GET", self._in("environments", environment, "policies"), query=query)
+        return cast("list[Wire]", answer["items"])
+
+    def trace_version(self, version_id: str) -> Wire:
+        """What a version went through: its stages, decisions and events, in order; events as far as there are."""
+        target = self._in("deployment-versions", version_id, "trace")
+        found: Wire = self.calls.request("GET", target)
+        page = found
+        while page["cut"] and page["events"]:
+            page = self.calls.request("GET", target, query={"after": page["events"][-1]["seq"]})
+            found["events"].extend(page["events"])
+        return found
+
+    def replay(self, decision_id: str) -> Wire:
+        """Decide a decision, or a round, again: `agrees` says whether it is decided the same today."""
+        return cast("Wire", self.calls.request("GET", self._in("decisions", decision_id, "replay")))
 
     def list_ledger(
         self, *, subject: str | None = None, after: int = 0, items_max: int | None = None

@@ -83,6 +83,13 @@ def sentence(verdict: Mapping[str, object]) -> str:
     return " ".join(parts)
 
 
+def plain_sentence(verdict: Mapping[str, object]) -> str:
+    """What a verdict says, without since when, until when and who: where those are shown beside it."""
+    beside = ("who", "changesAt", "observed")
+    kept = {key: value for key, value in verdict.items() if key not in beside}
+    return sentence({**kept, "outcome": "pass"})
+
+
 def _word(value: object) -> object:
     return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else value
 
@@ -95,8 +102,12 @@ def title(verdict: Mapping[str, object]) -> str:
 
 def sentences(verdicts: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     """The verdicts with their sentences: what holds first, in the order of the stages."""
-    ordered = sorted(verdicts, key=lambda one: one.get("outcome") == "pass")
-    return [{**verdict, "title": title(verdict), "sentence": sentence(verdict)} for verdict in ordered]
+    return [told(verdict) for verdict in sorted(verdicts, key=lambda one: one.get("outcome") == "pass")]
+
+
+def told(verdict: Mapping[str, object]) -> dict[str, object]:
+    """One verdict as it is stored, and as it reads; `says` leaves out what stands in fields of its own."""
+    return {**verdict, "title": title(verdict), "says": plain_sentence(verdict), "sentence": sentence(verdict)}
 
 
 QUOTED_MAX = 300

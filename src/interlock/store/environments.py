@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
+from interlock.model.ids import is_id
 from interlock.model.inventory import Environment
 from interlock.store import targets
 from interlock.store.matching import match_after
@@ -28,6 +29,15 @@ async def find_environment(conn: Conn, workspace_id: str, *, environment_id: str
 async def find_environment_by_name(conn: Conn, workspace_id: str, *, name: str) -> Environment | None:
     """An environment by its unique name."""
     return one(Environment, await conn.fetchrow(Q.find_environment_by_name, workspace_id, name))
+
+
+async def resolve_environment(conn: Conn, workspace_id: str, *, text: str) -> Environment | None:
+    """An environment by id or by name, where clients may send either."""
+    if is_id(text):
+        found = await find_environment(conn, workspace_id, environment_id=text.lower())
+        if found is not None:
+            return found
+    return await find_environment_by_name(conn, workspace_id, name=text)
 
 
 async def list_environments(

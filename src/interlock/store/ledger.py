@@ -191,7 +191,7 @@ async def read_feed(
         rows = await conn.fetch(Q.read_feed, workspace_id, after_seq, rows_max, wanted)
     else:
         rows = await conn.fetch(Q.read_feed_of_subject, workspace_id, after_seq, rows_max, wanted, subject)
-    return tuple(map(_entry, rows))
+    return tuple(map(entry_of, rows))
 
 
 async def read_feed_back(
@@ -209,7 +209,7 @@ async def read_feed_back(
         rows = await conn.fetch(Q.read_feed_back, workspace_id, before_seq, rows_max, wanted)
     else:
         rows = await conn.fetch(Q.read_feed_of_subject_back, workspace_id, before_seq, rows_max, wanted, subject)
-    return tuple(map(_entry, rows))
+    return tuple(map(entry_of, rows))
 
 
 async def find_last_seq(conn: Conn) -> int:
@@ -217,7 +217,8 @@ async def find_last_seq(conn: Conn) -> int:
     return int(await conn.fetchval(Q.find_last_seq))
 
 
-def _entry(row: asyncpg.Record) -> FeedEntry:
+def entry_of(row: asyncpg.Record) -> FeedEntry:
+    """A row of the feed."""
     return FeedEntry(
         seq=row["seq"],
         event_id=row["event_id"],

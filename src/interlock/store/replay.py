@@ -8,6 +8,7 @@ Source: core.md section 6.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
@@ -15,12 +16,13 @@ from importlib import metadata
 from interlock.decide import ENGINE_VERSION, decide
 from interlock.decide.codec import decode
 from interlock.decide.facts import Facts
-from interlock.decide.plan import Plan
+from interlock.decide.plan import Decision, Plan
 from interlock.model.errors import NotFound
 from interlock.store.blobs import load_blobs
 from interlock.store.queries import Conn, queries
 
 Q = queries("blob")
+TRACE = queries("trace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,12 @@ class Replay:
     engine_version: str
     tzdata_version: str
     others: tuple[tuple[str, str, str | None], ...]
+    decision_id: str | None = None
+
+    @property
+    def decision(self) -> Decision | None:
+        """The decision that was asked about, as it is decided now; None where a round was, or where it is not made."""
+        return next((one for one in self.plan.decisions if one.id == self.decision_id), None)
 
     @property
     def same_engine(self) -> bool:
@@ -53,6 +61,20 @@ class Replay:
     def agrees(self) -> bool:
         """Whether it decides now as it did then."""
         return not self.others
+
+
+async def replay(conn: Conn, workspace_id: str, *, wanted_id: str) -> Replay:
+    """Decide again what was decided in a round, or in the round of a decision.
+
+    Takes: `wanted_id` is the id of either.
+    Fails: `NotFound` when the workspace has neither, or its facts are past their days.
+    """
+    row = await conn.fetchrow(TRACE.find_round_of_decision, workspace_id, wanted_id)
+    if row is not None:
+        return dataclasses.replace(await replay_round(conn, row["round_id"]), decision_id=wanted_id)
+    if await conn.fetchval(TRACE.find_round_in, workspace_id, wanted_id) is None:
+        raise NotFound("There is no decision and no round with this id.")
+    return await replay_round(conn, wanted_id)
 
 
 async def replay_round(conn: Conn, round_id: str) -> Replay:

@@ -57,3 +57,25 @@ SELECT count(*) FROM (SELECT 1 FROM target WHERE workspace_id = $1 AND state = '
 -- Deployments before the workspace, by id: the order of locks everywhere (core.md 3).
 -- name: lock_deployments
 SELECT id FROM deployment WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE;
+
+-- How many targets of a scope there are, and how many each policy governs. The targets by target_of_environment or the unique key.
+-- name: count_governed
+WITH here AS MATERIALIZED (
+    SELECT policy_set_id FROM target
+    WHERE workspace_id = $1 AND environment_id = $2 AND state = 'attached'
+      AND ($3::uuid IS NULL OR deployment_id = $3) AND ($4::uuid IS NULL OR resource_id = $4)
+)
+SELECT NULL::uuid AS policy_id, count(*) AS targets FROM here
+UNION ALL
+SELECT m.policy_id, count(*) FROM here h JOIN policy_set s ON s.id = h.policy_set_id CROSS JOIN LATERAL unnest(s.policy_ids) AS m (policy_id)
+GROUP BY m.policy_id;
+
+-- Some targets of a scope to look at, those with different sets of policies first. As count_governed.
+-- name: list_examples
+SELECT x.deployment_id, x.resource_id, x.policy_ids
+FROM (SELECT t.id, t.deployment_id, t.resource_id, coalesce(s.policy_ids, '{}') AS policy_ids,
+             row_number() OVER (PARTITION BY t.policy_set_id ORDER BY t.attached_at, t.id) AS place
+      FROM target t LEFT JOIN policy_set s ON s.id = t.policy_set_id
+      WHERE t.workspace_id = $1 AND t.environment_id = $2 AND t.state = 'attached'
+        AND ($3::uuid IS NULL OR t.deployment_id = $3) AND ($4::uuid IS NULL OR t.resource_id = $4)) x
+ORDER BY x.place, x.id LIMIT $5;

@@ -1,0 +1,60 @@
+"""`interlock can-deploy`: may this version go there now? A question that CI asks before it promises anything.
+
+    interlock can-deploy shop-api 1.4.0 --environment production
+    interlock can-deploy shop-api 1.4.0 -e production --resource prod-eu-1 -o json
+
+Exit codes: 0 allow (nothing holds it on any target), 3 hold (something does), 4 a person is needed (people are all that
+holds it); 1 and 2 as everywhere. Nothing is stored by asking, and the answer is of the instant that it names.
+"""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from interlock.cli.connection import connected
+from interlock.cli.tables import output_option
+from interlock.cli.trees import rule_lines
+from interlock.cli.version import deployment_id
+from interlock.client import Client
+
+EXIT_CODES = {"allow": 0, "hold": 3, "person": 4}
+
+
+@click.command("can-deploy")
+@click.argument("deployment")
+@click.argument("version", metavar="TAG")
+@click.option("-e", "--environment", required=True, help="Where: an environment's name or id.")
+@click.option("-r", "--resource", help="Only this target: a resource's identifier or name.")
+@output_option
+@click.pass_context
+@connected
+def can_deploy(
+    client: Client,
+    ctx: click.Context,
+    deployment: str,
+    version: str,
+    *,
+    environment: str,
+    resource: str | None,
+    output: str,
+) -> None:
+    r"""Ask whether a version may go somewhere now.
+
+    Exit code 0: nothing holds it. 3: something does. 4: only people do.
+
+    \b
+    interlock can-deploy shop-api 1.4.0 --environment production
+    """
+    known = deployment_id(client, deployment)
+    said = client.can_deploy(known, version, environment=environment, resource=resource)
+    if output == "json":
+        click.echo(json.dumps(said, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"{said['answer']}: {said['says']} (at {said['at']})")
+        for reason in said["reasons"]:
+            more = reason["targets"] - len(reason["for"])
+            click.echo(f"  {', '.join(reason['for'])}{f' and {more} more' if more else ''}:")
+            click.echo("\n".join(rule_lines([reason])))
+    ctx.exit(EXIT_CODES[said["answer"]])
