@@ -28,6 +28,7 @@ from interlock.metrics import take_measurement as ask_provider
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.event import Actor
 from interlock.model.job import AgentClass, Handover, JobStatus, Observation
+from interlock.store.expiries import note_expiry
 from interlock.store.facts import load_facts
 from interlock.store.jobs import (
     FlowJob,
@@ -302,6 +303,14 @@ class Flow:
         async with self.store.tx(actor=WORKER, cause="wake", workspace_id=claim.workspace_id, claim=claim) as tx:
             await request_rounds(tx, claim.key, workspace_id=claim.workspace_id)
         return None
+
+    async def note_expiry(self, claim: Claim) -> datetime | None:
+        """A pin, a skip or a freeze reached its end: the ledger hears of it. Nothing waits for that."""
+        kind, _, subject_id = claim.key.partition(":")
+        if claim.workspace_id is None:
+            return None
+        async with self.store.tx(actor=WORKER, cause="expire", workspace_id=claim.workspace_id, claim=claim) as tx:
+            return await note_expiry(tx, claim.workspace_id, kind=kind, subject_id=subject_id)
 
     # ------------------------------------------------------------------------------------------------------------------
 

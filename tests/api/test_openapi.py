@@ -109,6 +109,15 @@ GET /W/slots
 POST /W/rollouts/{rolloutId}/pause
 POST /W/rollouts/{rolloutId}/resume
 POST /W/rollouts/{rolloutId}/abort
+GET /W/pins
+POST /W/pins
+GET /W/pins/{pinId}
+POST /W/pins/{pinId}/remove
+GET /W/skips
+POST /W/skips
+GET /W/skips/{skipId}
+POST /W/skips/{skipId}/remove
+POST /W/jobs/{jobId}/cancel
 GET /W/quarantines
 POST /W/quarantines/{quarantineId}/clear
 """

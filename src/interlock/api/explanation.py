@@ -25,6 +25,9 @@ Verdict = Mapping[str, Any]
 
 WAYS_ON = "Nothing starts in it until an operator resumes or aborts it, or a newer version's rollout opens."
 
+BY_HAND = frozenset({"pin_in_force", "skipped"})
+"""Reasons of verdicts that a person made."""
+
 NO_TARGETS = (
     "It has no targets: no resource is matched both by its selector and by that of an environment that shares a system "
     "with it."
@@ -47,6 +50,9 @@ def explain_target(
     said = [_standing(target, tags=tags, releases=releases), *failures(ended)]
     for tag, verdict in holding(target, decisions=decisions, tags=tags):
         about = f"{tag}: " if tag else ""
+        said.append(f"{about}{title(verdict)}: {sentence(verdict)}")
+    for tag, verdict in by_hand(target, decisions=decisions, tags=tags):
+        about = f"{tag}: " if tag and verdict.get("reason") == "skipped" else ""
         said.append(f"{about}{title(verdict)}: {sentence(verdict)}")
     if target.outcome in {"hold", "unknown"} and target.since is not None:
         said.append(f"So since {instant(target.since)}.")
@@ -110,13 +116,25 @@ def holding(
     target: TargetState, *, decisions: Mapping[str, StoredDecision], tags: Mapping[str, str]
 ) -> list[tuple[str, Verdict]]:
     """What stands in a target's way: (tag of the version that it holds, verdict), the target's own first."""
+    return [each for each in _verdicts(target, decisions, tags) if each[1].get("outcome") != "pass"]
+
+
+def by_hand(
+    target: TargetState, *, decisions: Mapping[str, StoredDecision], tags: Mapping[str, str]
+) -> list[tuple[str, Verdict]]:
+    """What somebody set by hand and what lets a target go, or keeps it: pins, skips and bypasses."""
+    return [each for each in _verdicts(target, decisions, tags) if each[1].get("reason") in BY_HAND]
+
+
+def _verdicts(
+    target: TargetState, decisions: Mapping[str, StoredDecision], tags: Mapping[str, str]
+) -> list[tuple[str, Verdict]]:
     own_tag = tags.get(target.decided_version_id or "", "")
-    found = [(own_tag, verdict) for verdict in target.verdicts if verdict.get("outcome") != "pass"]
+    found = [(own_tag, verdict) for verdict in target.verdicts]
     for decision_id in target.decision_ids:
         decision = decisions.get(decision_id)
         if decision is not None:
-            tag = decision.tag or ""
-            found.extend((tag, verdict) for verdict in decision.verdicts if verdict.get("outcome") != "pass")
+            found.extend((decision.tag or "", verdict) for verdict in decision.verdicts)
     return [each for number, each in enumerate(found) if each not in found[:number]]
 
 

@@ -19,6 +19,7 @@ from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables
+from interlock.api.rollouts import ReasonBody
 from interlock.model.job import JobStatus, Observation
 from interlock.store import agents, deployments, jobs
 from interlock.store.jobs import JobRow
@@ -113,6 +114,16 @@ async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Respons
     if status is seen.status:
         return accepted(row.id, f"The job is {status}.")
     return accepted(row.id, f"The news was noted and changes nothing: the job is {status} already.")
+
+
+@router.post(W + "/jobs/{jobId:segment}/cancel", status_code=202)
+async def cancel_job(here: InWorkspace, jobId: str, body: ReasonBody) -> Response:
+    """Ask for a job's end. Its target stays occupied until the outside confirms, or the time for that is over."""
+    row = await _known(here, jobId)
+    place = await place_of(here, row.deployment_id, environment_id=row.environment_id)
+    async with here.tx(Permission.STEER, cause="api: cancel job", place=place) as tx:
+        asked = await jobs.cancel_job(tx, row.id, reason=body.reason)
+    return accepted(row.id, "The job was asked to stop." if asked else "The job was asked to stop before.")
 
 
 @router.get(W + "/job-agents/{jobAgentId:segment}/jobs")

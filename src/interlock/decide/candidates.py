@@ -15,7 +15,7 @@ from interlock.decide.facts import Pin, Target, Version
 from interlock.decide.index import Index
 from interlock.decide.rules import version_selector
 from interlock.decide.subjects import EnvironmentVersion
-from interlock.decide.verdict import guarded
+from interlock.decide.verdict import Judged, guarded, passes
 
 CANDIDATES_MAX = 50
 
@@ -31,6 +31,7 @@ class Candidates:
         self.now = now
         self._lists: dict[tuple[str, str | None, str | None], tuple[Version, ...]] = {}
         self._pin_by_place: dict[tuple[str | None, str | None], Pin] = {}
+        self._said_by_pin: dict[str, Judged] = {}
         for pin in sorted(index.facts.pins, key=lambda one: (one.created_at, one.id)):
             if pin.expires_at is None or now < pin.expires_at:
                 place = (None, pin.target_id) if pin.target_id else (pin.environment_id, None)
@@ -42,6 +43,24 @@ class Candidates:
         if not pins:
             return None
         return pins.get((None, target.id)) or pins.get((target.environment_id, None)) or pins.get((None, None))
+
+    def said_of(self, pin: Pin) -> Judged:
+        """What explains a pinned target: who pinned it, why and until when."""
+        if pin.id not in self._said_by_pin:
+            version = self.index.version_by_id.get(pin.version_id)
+            verdict = passes(
+                "pin_in_force",
+                since=pin.created_at,
+                changes_at=pin.expires_at,
+                version=version.tag if version else pin.version_id,
+                scope="target" if pin.target_id else "environment" if pin.environment_id else "deployment",
+                by=pin.created_by or None,
+                why=pin.reason,
+                until_at=pin.expires_at,
+                pin=pin.id,
+            )
+            self._said_by_pin[pin.id] = Judged("pin", verdict)
+        return self._said_by_pin[pin.id]
 
     def of(self, target: Target) -> tuple[Version, ...]:
         """What a target without a pin may consider, newest first."""

@@ -53,6 +53,10 @@ LIFT_SENTENCES: Mapping[str, str] = {
 """Code of a lift -> sentence with named values."""
 
 
+SET_BY_HAND = frozenset({"frozen", "pin_in_force", "skipped"})
+"""Reasons whose sentence says since when, and until when or that it has no end."""
+
+
 class _Words(dict[str, object]):
     """Values for a sentence; one that is missing reads as '?', so that an old decision still reads."""
 
@@ -65,7 +69,7 @@ def sentence(verdict: Mapping[str, object]) -> str:
     reason = str(verdict.get("reason"))
     values = verdict.get("values")
     words = _Words({key: _word(value) for key, value in (values if isinstance(values, Mapping) else {}).items()})
-    if reason == "frozen":
+    if reason in SET_BY_HAND:
         words["until"] = f"ends {words['until_at']}" if "until_at" in words else "has no end"
         words["since"] = str(verdict.get("since", "?"))
     text = SENTENCES.get(reason, reason).format_map(words)

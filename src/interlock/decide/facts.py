@@ -253,11 +253,16 @@ class Pin:
     environment_id: str | None = None
     target_id: str | None = None
     expires_at: datetime | None = None
+    reason: str = ""
+    created_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A rule passed by hand for one version, perhaps in one environment or on one resource only."""
+    """A rule passed by hand for one version, perhaps in one environment or on one resource only.
+
+    `rule_id` is a rule's, `kind:<kind>` for every rule of a kind, or `freeze:<freeze id>` for one freeze.
+    """
 
     id: str
     rule_id: str
@@ -267,6 +272,7 @@ class Skip:
     environment_id: str | None = None
     resource_id: str | None = None
     expires_at: datetime | None = None
+    created_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ REASONS = {
     "no_agent": "No job agent is picked for this target.",
     "ambiguous_agent": "Several job agents are picked for this target; exactly one must be.",
     "rule_error": "The rule could not be evaluated: {error}.",
-    "skipped": "Skipped by hand: {why}.",
+    "skipped": "Skipped by {by} since {since}: {why}. The skip {until}.",
+    "pin_in_force": "Pinned to {version} ({scope}) by {by} since {since}: {why}. The pin {until}.",
     "version_not_ready": "The version's status is {status}; only ready versions start.",
     "retry_backoff": "Attempt {attempt} failed; it is tried again at {due_at}.",
 }
@@ -241,7 +242,7 @@ class Gates:
         subject = EnvironmentVersion(self.index, self.index.facts.environments[environment_id], version, kind)
         found: list[Judged] = []
         if freeze.kind in asked:
-            found.append(Judged(freeze.kind, guarded(freeze.evaluate, subject, self.now), freeze.stage))
+            found.extend(self._judge_freezes(subject, environment_id, None))
         if kind in STATUS_ASKED and version.status != DEPLOYABLE:
             who = "whoever may edit the version"
             verdict = holds(WaitsFor.DENY, "version_not_ready", who=who, status=version.status)
@@ -266,14 +267,36 @@ class Gates:
         self, subject: EnvironmentVersion, rules: Sequence[tuple[Rule, Policy]], resource_id: str | None
     ) -> list[Judged]:
         """One verdict over several rules of a kind; those that are skipped are told apart, and no part of it."""
-        kept = [(rule, policy) for rule, policy in rules if self._skip_of(rule.id, subject, resource_id) is None]
+        kept = [(rule, policy) for rule, policy in rules if self._skip_of(rule, subject, resource_id) is None]
         found = [self._jointly(subject, kept)] if kept else []
         for rule, policy in rules:
-            skip = self._skip_of(rule.id, subject, resource_id)
+            skip = self._skip_of(rule, subject, resource_id)
             if skip is not None:
-                alone = self._jointly(subject, [(rule, policy)])
-                found.append(skipped(alone, reason=skip.reason, skip_id=skip.id, expires_at=skip.expires_at))
+                found.append(_passed_by(skip, self._jointly(subject, [(rule, policy)])))
         return found
+
+    def _judge_freezes(
+        self, subject: EnvironmentVersion | TargetMove, environment_id: str, resource_id: str | None
+    ) -> list[Judged]:
+        """What freezes say, first of all those that nobody bypassed for this version; each bypassed one is told apart.
+
+        Why:    a bypass names its freeze, so that one which somebody sets later holds all the same.
+        """
+        bypasses: dict[str, Skip] = {}
+        for one in subject.freezes if self._skips else ():
+            skip = self._find_skip((bypass_of(one.id),), subject.version.id, environment_id, resource_id)
+            if skip is not None:
+                bypasses[one.id] = skip
+        found = [self._judge_freeze(replace(subject, bypassed=frozenset(bypasses)))]
+        every = frozenset(one.id for one in subject.freezes) if bypasses else frozenset()
+        for freeze_id, skip in bypasses.items():
+            alone = self._judge_freeze(replace(subject, bypassed=every - {freeze_id}))
+            if not alone.verdict.passes:
+                found.append(_passed_by(skip, alone))
+        return found
+
+    def _judge_freeze(self, subject: EnvironmentVersion | TargetMove) -> Judged:
+        return Judged(freeze.kind, guarded(freeze.evaluate, subject, self.now), freeze.stage)
 
     def _jointly(self, subject: EnvironmentVersion, rules: Sequence[tuple[Rule, Policy]]) -> Judged:
         first, policy = rules[0]
@@ -285,25 +308,27 @@ class Gates:
 
     # Skips ------------------------------------------------------------------------------------------------------------
 
-    def _skip_of(self, rule_id: str, subject: EnvironmentVersion, resource_id: str | None) -> Skip | None:
-        return self._find_skip(rule_id, subject.version.id, subject.environment.id, resource_id)
+    def _skip_of(self, rule: Rule, subject: EnvironmentVersion, resource_id: str | None) -> Skip | None:
+        names = (rule.id, every_of(rule.kind))
+        return self._find_skip(names, subject.version.id, subject.environment.id, resource_id)
 
-    def _find_skip(self, rule_id: str, version_id: str, environment_id: str, resource_id: str | None) -> Skip | None:
-        """The skip in force that lasts longest."""
-        for skip in self._skips.get((rule_id, version_id), ()):
-            if skip.environment_id in {None, environment_id} and skip.resource_id in {None, resource_id}:
-                return skip
+    def _find_skip(
+        self, names: Iterable[str], version_id: str, environment_id: str, resource_id: str | None
+    ) -> Skip | None:
+        """The skip in force that lasts longest, under the first of the names that has one."""
+        for name in names:
+            for skip in self._skips.get((name, version_id), ()):
+                if skip.environment_id in {None, environment_id} and skip.resource_id in {None, resource_id}:
+                    return skip
         return None
 
     def _skipped(self, judged: Judged, version: Version, environment_id: str, resource_id: str | None) -> Judged:
         """The verdict, or that it is skipped. What passes needs no skip."""
         if judged.verdict.passes or not self._skips:
             return judged
-        for rule_id in judged.rule_ids:
-            skip = self._find_skip(rule_id, version.id, environment_id, resource_id)
-            if skip is not None:
-                return skipped(judged, reason=skip.reason, skip_id=skip.id, expires_at=skip.expires_at)
-        return judged
+        names = (*judged.rule_ids, every_of(judged.kind))
+        skip = self._find_skip(names, version.id, environment_id, resource_id)
+        return judged if skip is None else _passed_by(skip, judged)
 
     def _lift(
         self, shared: Shared, target: Target, version: Version, kind: str
@@ -322,6 +347,10 @@ class Gates:
         return (*bars, *(one for one in lifted if one.bars)), tuple(lifted)
 
     def _judge_again(self, judged: Judged, target: Target, version: Version, kind: str) -> list[Judged]:
+        if judged.kind == freeze.kind:
+            place = EnvironmentVersion(self.index, self.index.facts.environments[target.environment_id], version, kind)
+            again = self._judge_freezes(place, target.environment_id, target.resource_id)
+            return [judged] if again[0] == judged else again
         if not getattr(RULE_BY_KIND.get(judged.kind), "joint", False):
             return [self._skipped(judged, version, target.environment_id, target.resource_id)]
         subject = EnvironmentVersion(self.index, self.index.facts.environments[target.environment_id], version, kind)
@@ -331,7 +360,7 @@ class Gates:
             for rule in policy.rules
             if rule.id in judged.rule_ids and rule.kind == judged.kind and policy.observe == judged.observed
         ]
-        if all(self._skip_of(rule.id, subject, target.resource_id) is None for rule, _ in rules):
+        if all(self._skip_of(rule, subject, target.resource_id) is None for rule, _ in rules):
             return [judged]
         return self._judge_jointly(subject, rules, target.resource_id)
 
@@ -354,7 +383,7 @@ class Gates:
             return tuple(found)
         subject = TargetMove(self.index, target, version, kind)
         if self._target_freezes and freeze.kind in ASKED[kind]:
-            found.append(Judged(freeze.kind, guarded(freeze.evaluate, subject, self.now), freeze.stage))
+            found.extend(self._judge_freezes(subject, target.environment_id, target.resource_id))
         if needy:
             one = self._judge_needs(subject)
             found.append(self._skipped(one, version, target.environment_id, target.resource_id))
@@ -431,23 +460,27 @@ class Gates:
         there = target.current is not None and target.current.version_id == pin.version_id
         if version is None or there or self.index.pin_used(pin, target):
             return None, ()
-        return self._walk(target, (version,), "pin", asked)
+        return self._walk(target, (version,), "pin", asked, said=(self.candidates.said_of(pin),))
 
-    def _walk(self, target: Target, versions: Sequence[Version], kind: str, asked: Asked) -> Answer:
+    def _walk(
+        self, target: Target, versions: Sequence[Version], kind: str, asked: Asked, *, said: tuple[Judged, ...] = ()
+    ) -> Answer:
         held: list[Held] = []
         for version in versions:
-            answer, bars = self._judged(target, version, kind)
+            answer, bars = self._judged(target, version, kind, said=said)
             if isinstance(answer, Choice):
                 return answer, tuple(held)
             held.append(answer)
             self._note_judgement(answer, target, bars, asked)
         return None, tuple(held)
 
-    def _judged(self, target: Target, version: Version, kind: str) -> tuple[Choice | Held, tuple[Judged, ...]]:
-        """Whether one target may go to one version, and what bars it."""
+    def _judged(
+        self, target: Target, version: Version, kind: str, *, said: tuple[Judged, ...] = ()
+    ) -> tuple[Choice | Held, tuple[Judged, ...]]:
+        """Whether one target may go to one version, and what bars it. `said` is what its row says besides."""
         shared = self.shared(target.environment_id, version, target.policy_set, kind)
         standing, lifted = self._lift(shared, target, version, kind)
-        own = (*self.of_target(target, version, kind), *lifted)
+        own = (*said, *self.of_target(target, version, kind), *lifted)
         if own:
             self.recorder.wake(one.verdict.changes_at for one in own)
         bars = (*standing, *(one for one in own if one.bars and one not in lifted))
@@ -553,6 +586,27 @@ def _withdrawable(move: Move) -> bool:
 def _ours(move: Move) -> bool:
     """Whether nothing was tried yet and all of it may be taken back. A rollback that no order asked for stays."""
     return move.untouched and _withdrawable(move) and (move.kind != "rollback" or move.order_id is not None)
+
+
+def every_of(kind: str) -> str:
+    """What a skip of every rule of a kind names."""
+    return f"kind:{kind}"
+
+
+def bypass_of(freeze_id: str) -> str:
+    """What a skip of one freeze names."""
+    return f"freeze:{freeze_id}"
+
+
+def _passed_by(skip: Skip, judged: Judged) -> Judged:
+    return skipped(
+        judged,
+        reason=skip.reason,
+        skip_id=skip.id,
+        expires_at=skip.expires_at,
+        by=skip.created_by,
+        since=skip.created_at,
+    )
 
 
 def _longest_first(skip: Skip) -> tuple[bool, float, str]:

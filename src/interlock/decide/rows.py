@@ -72,8 +72,9 @@ class Rows:
                 content = said[key] = self._said(asking, move, place)
             self.recorder.row(target_id, content)
         for target, occupying, beside in asked.occupied:
+            judged = (*beside, *self._pinned(target))
             content = self.recorder.content(
-                "moving", kind=occupying.kind, version_id=occupying.version_id, judged=beside
+                "moving", kind=occupying.kind, version_id=occupying.version_id, judged=judged
             )
             self.recorder.row(target.id, content)
 
@@ -102,14 +103,20 @@ class Rows:
 
     def _settled(self, target: Target, shared: dict[str, Judged]) -> tuple[Judged, ...]:
         """What there is to say about a target that goes nowhere: what happened to it, and who can act."""
+        pinned = self._pinned(target)
         said = self._outcome_of(target)
         if said is None:
-            return ()
+            return pinned
         reason, who, tag = said
         key = f"{reason}:{tag}"
         if key not in shared:
             shared[key] = Judged("outcome", holds(WaitsFor.PERSON, reason, who=who, version=tag), Stage.READINESS)
-        return (shared[key],)
+        return (shared[key], *pinned)
+
+    def _pinned(self, target: Target) -> tuple[Judged, ...]:
+        """Who pinned it, why and until when; empty where nobody did."""
+        pin = self.candidates.pin_of(target)
+        return () if pin is None else (self.candidates.said_of(pin),)
 
     def _outcome_of(self, target: Target) -> tuple[str, str, str] | None:
         """Reason, who can act and the version it is about; None where all is well."""

@@ -37,6 +37,8 @@ class EnvironmentVersion:
     environment: Environment
     version: Version
     kind: str
+    bypassed: frozenset[str] = frozenset()
+    """The freezes that this move passes by hand."""
 
     @property
     def key(self) -> str:
@@ -75,6 +77,7 @@ class EnvironmentVersion:
             freeze
             for freeze in sorted(self.index.facts.freezes, key=lambda one: (one.created_at, one.id))
             if freeze.target_ids is None
+            and freeze.id not in self.bypassed
             and (freeze.environment_ids is None or self.environment.id in freeze.environment_ids)
         )
 
@@ -131,6 +134,8 @@ class TargetMove:
     target: Target
     version: Version
     kind: str
+    bypassed: frozenset[str] = frozenset()
+    """The freezes that this move passes by hand."""
 
     @property
     def current(self) -> ReleaseRef | None:
@@ -143,7 +148,7 @@ class TargetMove:
         return tuple(
             freeze
             for freeze in sorted(self.index.facts.freezes, key=lambda one: (one.created_at, one.id))
-            if freeze.target_ids is not None and self.target.id in freeze.target_ids
+            if freeze.target_ids is not None and freeze.id not in self.bypassed and self.target.id in freeze.target_ids
         )
 
     @property

@@ -153,11 +153,22 @@ class Judged:
         return not self.observed and not self.verdict.passes
 
 
-def skipped(judged: Judged, *, reason: str, skip_id: str, expires_at: datetime | None) -> Judged:
+def skipped(
+    judged: Judged, *, reason: str, skip_id: str, expires_at: datetime | None, by: str, since: datetime
+) -> Judged:
     """The same rule, passed by a skip: what it would have said stays readable."""
     own = judged.verdict
     changes_at = earliest((expires_at, own.changes_at))
-    verdict = passes("skipped", changes_at=changes_at, skip=skip_id, why=reason, instead_of=own.reason)
+    verdict = passes(
+        "skipped",
+        since=since,
+        changes_at=changes_at,
+        skip=skip_id,
+        why=reason,
+        by=by or None,
+        until_at=expires_at,
+        instead_of=own.reason,
+    )
     return replace(judged, verdict=verdict)
 
 

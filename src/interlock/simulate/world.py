@@ -443,7 +443,7 @@ class World:
         pin_id = derived_id("pin", tag, self.now.isoformat())
         environment_id = self.environment(environment).id if environment else None
         target_id = self.target(target).id if target else None
-        pin = Pin(pin_id, self.version(tag).id, self.now, environment_id, target_id, expires_at)
+        pin = Pin(pin_id, self.version(tag).id, self.now, environment_id, target_id, expires_at, "by hand", "olga")
         self._own(takes_away=True, pins=(*self.facts.pins, pin))
         return pin_id
 
@@ -467,12 +467,12 @@ class World:
         resource_id: str | None = None,
         expires_at: datetime | None = None,
     ) -> str:
-        """A rule is passed by hand for one version. Gives the skip's id."""
+        """A rule, every one of a kind, or a freeze is passed by hand for one version. Gives the skip's id."""
         self._tick()
         skip_id = derived_id("skip", rule_id, tag, self.now.isoformat())
         environment_id = self.environment(environment).id if environment else None
         version_id = self.version(tag).id
-        skip = Skip(skip_id, rule_id, version_id, "by hand", self.now, environment_id, resource_id, expires_at)
+        skip = Skip(skip_id, rule_id, version_id, "by hand", self.now, environment_id, resource_id, expires_at, "olga")
         self._own(takes_away=False, skips=(*self.facts.skips, skip))
         return skip_id
 

@@ -372,7 +372,14 @@ def _approvals(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Approval, ...
 
 def _pin(row: Row) -> Pin:
     return Pin(
-        row["id"], row["version_id"], row["created_at"], row["environment_id"], row["target_id"], row["expires_at"]
+        row["id"],
+        row["version_id"],
+        row["created_at"],
+        row["environment_id"],
+        row["target_id"],
+        row["expires_at"],
+        row["reason"],
+        row["created_by"],
     )
 
 
@@ -392,6 +399,7 @@ def _skip(row: Row) -> Skip:
         row["environment_id"],
         row["resource_id"],
         row["expires_at"],
+        row["created_by"],
     )
 
 

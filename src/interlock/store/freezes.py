@@ -19,7 +19,7 @@ from interlock.model.ids import new_id
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
-from interlock.store.work import WorkRequest
+from interlock.store.work import PEOPLE, WorkRequest
 from interlock.store.workspaces import Q as WORKSPACE
 
 Q = queries("freeze")
@@ -65,6 +65,7 @@ async def set_freeze(
         workspace_id,
         change=Change(Q.insert_freeze, row),
         event=Event("freeze.set", Ref("freeze", freeze_id), body, refs=(scope,)),
+        ends_at=expires_at,
     )
     return await _stored(tx.conn, workspace_id, freeze_id)
 
@@ -82,6 +83,7 @@ async def extend_freeze(tx: Tx, workspace_id: str, *, freeze_id: str, expires_at
         workspace_id,
         change=Change(Q.extend_freeze, (freeze_id, expires_at)),
         event=Event("freeze.extended", Ref("freeze", freeze_id), body),
+        ends_at=expires_at,
     )
     return await _stored(tx.conn, workspace_id, freeze_id)
 
@@ -101,12 +103,15 @@ async def thaw_freeze(tx: Tx, workspace_id: str, *, freeze_id: str, reason: str,
     return await _stored(tx.conn, workspace_id, freeze_id)
 
 
-async def _record(tx: Tx, workspace_id: str, *, change: Change, event: Event) -> None:
-    wake = WorkRequest("wake", f"freeze:{event.subject.id}", workspace_id=workspace_id, priority=10)
+async def _record(tx: Tx, workspace_id: str, *, change: Change, event: Event, ends_at: datetime | None = None) -> None:
+    topic = f"freeze:{event.subject.id}"
+    wakes = [WorkRequest("wake", topic, workspace_id, None, PEOPLE)]
+    if ends_at is not None:
+        wakes.append(WorkRequest("expire", topic, workspace_id, ends_at, PEOPLE))
     await tx.record(
         changes=[change, Change(WORKSPACE.bump_rules_fence, (workspace_id,))],
         events=[event],
-        wakes=[wake],
+        wakes=wakes,
     )
 
 

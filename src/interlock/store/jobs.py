@@ -331,13 +331,29 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
     return wanted
 
 
+async def cancel_job(tx: Tx, job_id: str, *, reason: str) -> bool:
+    """A person wants a job to end. Says whether that is news: a job is asked once.
+
+    Fails: `NotFound`; `Conflict` when it has ended already.
+    """
+    job = await find_flow_job(tx.conn, job_id)
+    if job is None:
+        raise NotFound("There is no such job.")
+    if await ask_cancel(tx, job, reason=reason):
+        return True
+    job = await find_flow_job(tx.conn, job_id)
+    if job is None or job.status.terminal:
+        status = job.status if job is not None else "gone"
+        raise Conflict(f"The job is {status} already: there is nothing to cancel.", code="JOB_OVER")
+    return False
+
+
 async def ask_cancel(tx: Tx, job: FlowJob, *, reason: str) -> bool:
     """Ask for a job's end. Its target stays occupied until the outside confirms. Says whether it was new."""
     await lock_deployment(tx, job.deployment_id)
     if await tx.conn.fetchrow(Q.ask_cancel, job.id, reason) is None:
         return False
     wakes = [WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS), _round(job)]
-    await tx.record(
-        [touch(job.deployment_id, takes_away=True)], events=[job.event("job.cancel_asked", reason=reason)], wakes=wakes
-    )
+    changes = [touch(job.deployment_id, takes_away=True)]
+    await tx.record(changes, events=[job.event("job.cancel_asked")], wakes=wakes)
     return True

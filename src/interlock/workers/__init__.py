@@ -4,6 +4,7 @@
     dispatch   dispatch_job        match   the second look at a changed object
     observe    observe_job         measure take_measurement
     plan       what a version would change, asked of the agents (`deployment_plans.py`)
+    expire     note_expiry         (with match and wake, in one loop)
     sequence   places for ledger rows
     sweep      decides without committing, and must find nothing        (hourly)
     retention  deletes what is past its days                            (hourly)
@@ -38,16 +39,17 @@ Step = Callable[[Claim], Awaitable[datetime | None]]
 
 def steps_by_kinds(flow: Flow) -> Mapping[tuple[str, ...], Step]:
     """Kinds of work -> the step that looks at their keys."""
+    steps_of_many = {"match": flow.match_inventory, "wake": flow.wake_deployments, "expire": flow.note_expiry}
 
-    async def match_or_wake(claim: Claim) -> datetime | None:
-        return await (flow.wake_deployments(claim) if claim.kind == "wake" else flow.match_inventory(claim))
+    async def of_many(claim: Claim) -> datetime | None:
+        return await steps_of_many[claim.kind](claim)
 
     return {
         ("round",): flow.decide_round,
         ("dispatch",): flow.dispatch_job,
         ("observe",): flow.observe_job,
         ("measure",): flow.take_measurement,
-        ("match", "wake"): match_or_wake,
+        ("match", "wake", "expire"): of_many,
         ("plan",): DeploymentPlans(flow.store, flow.agents).compute,
     }
 

@@ -176,15 +176,18 @@ WHERE d.id = $1 AND f.thawed_at IS NULL AND (f.expires_at IS NULL OR f.expires_a
 
 -- Pins, skips and quarantines in force, each with its columns as JSON. Relies on pin_in_force, skip_in_force, quarantine_in_force.
 -- name: load_overrides
-SELECT 'pin' AS kind, id, version_id, environment_id, target_id, NULL::uuid AS resource_id, NULL AS rule_id, reason, NULL AS config_digest,
-       created_at, expires_at, NULL::uuid AS failed_version_id
-FROM pin WHERE deployment_id = $1 AND removed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())
+SELECT 'pin' AS kind, o.id, o.version_id, o.environment_id, o.target_id, NULL::uuid AS resource_id, NULL AS rule_id, o.reason,
+       NULL AS config_digest, o.created_at, o.expires_at, NULL::uuid AS failed_version_id, coalesce(p.name, 'system') AS created_by
+FROM pin o LEFT JOIN principal p ON p.id = o.created_by
+WHERE o.deployment_id = $1 AND o.removed_at IS NULL AND (o.expires_at IS NULL OR o.expires_at > interlock_now())
 UNION ALL
-SELECT 'skip', id, version_id, environment_id, NULL, resource_id, rule_id, reason, NULL, created_at, expires_at, NULL
-FROM skip WHERE deployment_id = $1 AND removed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())
+SELECT 'skip', o.id, o.version_id, o.environment_id, NULL, o.resource_id, o.rule_id, o.reason, NULL, o.created_at, o.expires_at, NULL,
+       coalesce(p.name, 'system')
+FROM skip o LEFT JOIN principal p ON p.id = o.created_by
+WHERE o.deployment_id = $1 AND o.removed_at IS NULL AND (o.expires_at IS NULL OR o.expires_at > interlock_now())
 UNION ALL
 SELECT 'quarantine', q.id, q.version_id, NULL, q.target_id, NULL, NULL, '', q.config_digest, q.set_at, NULL,
-       CASE WHEN q.config_digest IS NOT NULL THEN m.version_id END
+       CASE WHEN q.config_digest IS NOT NULL THEN m.version_id END, NULL
 FROM quarantine q JOIN move m ON m.id = q.move_id WHERE q.deployment_id = $1 AND q.cleared_at IS NULL;
 
 -- Open orders: what has expired is ended by a round. Relies on steering_order_open.
