@@ -372,3 +372,18 @@ async def test_a_request_that_loses_every_race_is_503_and_says_when_to_come_agai
     assert_refusal(answer, 503)
     assert int(answer.headers["retry-after"]) >= 1
     assert (await api.get("/systems")).json()["total"] == 0
+
+
+async def test_what_is_said_of_a_change_is_checked_when_it_is_written(api: Any, refused: Any) -> None:
+    deployment = (await api.post("/deployments", {"name": "shop-api", "slug": "shop-api"})).json()["id"]
+    path = f"/deployments/{deployment}/versions"
+    version = {"tag": "1", "name": "", "status": "ready", "config": {}, "metadata": {"interlock/risk": "high"}}
+    made = (await api.post(path, version)).json()
+    bad = {**version, "tag": "2", "metadata": {"interlock/risk": "urgent"}}
+    answer = await refused("POST", path, bad, field='metadata["interlock/risk"]')
+    assert "must be one of low, medium, high, critical" in answer["message"]
+    changed = {"metadata": {"interlock/change-type": "hotfix"}}
+    answer = await refused(
+        "PATCH", f"/deployment-versions/{made['id']}", changed, field='metadata["interlock/change-type"]'
+    )
+    assert "one of code, config, infra, migration, fix, rollback" in answer["message"]

@@ -78,7 +78,8 @@ async def play(url: str, tmp_path: Any) -> World:
         answered = await newest_request(store)
         await approve(fleet, answered)
         await stepper.run()
-        await fleet.version("1.1.0")
+        said = {"interlock/change-type": "migration", "interlock/risk": "high", "interlock/pull-request": "shop/api#12"}
+        await fleet.version("1.1.0", metadata=said)
         await stepper.run()
         request_id = await newest_request(store)
         job_id = await measured_job(fleet)

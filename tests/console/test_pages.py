@@ -201,3 +201,10 @@ async def test_an_empty_workspace_says_the_next_command(visitor, store, world):
     assert "interlock apply -f" in (await vera.get("/w/empty/ledger")).text
     assert "interlock approve" in (await vera.get("/w/empty/approvals")).text
     assert "interlock freeze --reason" in (await vera.get("/w/empty/freezes")).text
+
+
+async def test_what_was_said_of_a_change_is_shown_where_it_is_judged(visitor, world):
+    anybody = await visitor()
+    assert "migration, high risk" in (await anybody.get(world.at("deployments", "shop-api"))).text
+    asked = (await anybody.get(world.at("approvals", world.request_id))).text
+    assert "A change of <b>migration</b>, labelled <b>high</b> risk, pull request shop/api#12." in asked

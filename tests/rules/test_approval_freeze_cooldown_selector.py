@@ -240,9 +240,34 @@ def test_selects_versions(selector, tag, selected):
             parse_rules([selecting(selector)])
 
 
+MIGRATION = {"interlock/change-type": "migration", "interlock/risk": "high", "interlock/commits": "9f2c1d4,abcdef0"}
+
+# expression, what CI said, is the version considered?
+CHANGES = [
+    ('change.type == "migration"', MIGRATION, True),
+    ('change.type in ["code", "fix"]', MIGRATION, False),
+    ('change.risk != "high"', MIGRATION, False),
+    ("size(change.commits) < 3", MIGRATION, True),
+    ('change.type != "migration"', {}, False),
+    ('!has(change.type) || change.type != "migration"', {}, True),
+    ('!has(change.type) || change.type != "migration"', MIGRATION, False),
+    ('change.risk == "low"', {"interlock/risk": "LOW, they say"}, False),
+    ('has(change.author) && change.author == "ann"', {"interlock/author": "ann"}, True),
+]
+
+
+@pytest.mark.parametrize(("selector", "said", "selected"), CHANGES)
+def test_selects_by_what_was_said_of_the_change(selector, said, selected):
+    world = a_fleet({"production": []})
+    world.facts = replace(world.facts, versions=(a_version("v2.1", **said),))
+    assert judged(world, selecting(selector), "v2.1", "production").passes is selected
+
+
 @pytest.mark.parametrize(
     ("selector", "why"),
     [
+        ("change.kind == 'fix'", "has no field `kind`"),
+        ('version.config.image == "a"', "reads version.config"),
         ('resource.kind == "Host"', "reads resource.kind"),
         ('deployment.metadata["team"] == "a"', "reads deployment.metadata"),
         ("version.tga == 'v1'", "has no field `tga`"),

@@ -320,7 +320,7 @@ class Stepper:
         may_go_on: bool = False,
     ) -> int:
         """Take due steps until none is due within `patience_s`. Gives how many were taken."""
-        taken = 0
+        taken, idle = 0, 0
         for _ in range(steps_max):
             async with self.store.read() as conn:
                 claims = await claim_work(conn, list(kinds or self.steps), items_max=1, owner="stepper", lease_s=30.0)
@@ -328,9 +328,13 @@ class Stepper:
                 async with self.store.read() as conn:
                     next_s = await find_next_ready_s(conn, list(kinds or self.steps))
                 if next_s is None or next_s > patience_s:
-                    return taken
+                    if idle:
+                        return taken
+                    idle += 1  # what became due between the two questions was seen by neither
+                    continue
                 await asyncio.sleep(max(next_s, 0) + 0.005)
                 continue
+            idle = 0
             again_at = await self.steps[claims[0].kind](claims[0])
             async with self.store.read() as conn:
                 await finish_work(conn, [Finished(claims[0], again_at)], owner="stepper")

@@ -27,6 +27,7 @@ from interlock.clock import utc_now
 from interlock.inventory.to_python import predicate
 from interlock.model.errors import Invalid
 from interlock.model.version import Dependency, Version
+from interlock.model.version_facts import parse_version_facts
 from interlock.store import deployments, versions
 from interlock.store.dependencies import load_dependencies
 from interlock.web.answers import Json
@@ -101,6 +102,7 @@ async def list_versions(
 @router.post(W + "/deployments/{deploymentId:segment}/versions")
 async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody) -> Response:
     """Create a version, or bring the one with this tag up to date."""
+    parse_version_facts(body.metadata)
     content = versions.VersionContent(
         tag=body.tag,
         name=body.name or body.tag,
@@ -138,6 +140,8 @@ async def get_version(here: InWorkspace, deploymentVersionId: str) -> Response:
 async def change_version(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
     """Change a version: rename it, make it ready, pause or reject it."""
     version_id = id_of(deploymentVersionId, "version")
+    if body.metadata is not None:
+        parse_version_facts(body.metadata)
     async with here.read() as conn:
         known = found(await versions.find_version(conn, here.id, version_id=version_id), "version")
     place = await place_of(here, known.deployment_id)

@@ -23,6 +23,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from interlock.model.version_facts import version_facts
+
 STATIC = Path(__file__).parent / "static"
 
 HEADERS: Mapping[str, str] = {
@@ -105,4 +107,4 @@ _ENVIRONMENT = Environment(
     auto_reload=False,
 )
 _ENVIRONMENT.filters.update(when=when, instants=instants, shell=shlex.quote)
-_ENVIRONMENT.globals.update(asset=asset, plural=plural, segment=segment)
+_ENVIRONMENT.globals.update(asset=asset, plural=plural, segment=segment, version_facts=version_facts)

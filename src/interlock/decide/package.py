@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 from interlock.decide.facts import Target, Version
 from interlock.decide.index import Index
-from interlock.decide.subjects import EnvironmentVersion
+from interlock.decide.subjects import EnvironmentVersion, change_view
 from interlock.decide.verdict import Judged, instant
 
 TARGETS_SHOWN_MAX = 100
@@ -40,7 +40,7 @@ def shown(
     return {
         "deployment": index.facts.deployment_name,
         "environment": environment.name,
-        "version": {"id": version.id, "tag": version.tag, "createdAt": instant(version.created_at)},
+        "version": {"id": version.id, "tag": version.tag, "createdAt": instant(version.created_at), **_change(version)},
         "from": _counted(index, targets),
         "targets": sorted(target.name or target.id for target in targets)[:TARGETS_SHOWN_MAX],
         "targetsTotal": len(targets),
@@ -58,6 +58,12 @@ def shown(
         "rollback": _back(index, targets),
         **({"configs": list(configs)} if configs is not None else {}),
     }
+
+
+def _change(version: Version) -> dict[str, object]:
+    """What CI said of the change, where it said anything."""
+    said = change_view(version)
+    return {"change": dict(said)} if said else {}
 
 
 def _counted(index: Index, targets: Sequence[Target]) -> list[dict[str, object]]:

@@ -27,6 +27,13 @@ from interlock.decide.facts import (
 )
 from interlock.decide.index import Index
 from interlock.inventory.selector import Selector
+from interlock.model.version_facts import version_facts
+
+
+def change_view(version: Version) -> Mapping[str, object]:
+    """What CI said of a version's change: the fields that it said, and no others."""
+    metadata = version.view.get("metadata")
+    return version_facts(metadata).view if isinstance(metadata, Mapping) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,11 @@ class EnvironmentVersion:
         """The deployment's CEL map, as far as a round knows it."""
         facts = self.index.facts
         return {"id": facts.deployment_id, "name": facts.deployment_name, "slug": facts.deployment_name}
+
+    @property
+    def change(self) -> Mapping[str, object]:
+        """What CI said of the change, as CEL sees it. Reads `versions`."""
+        return change_view(self.version)
 
     @property
     def approvals(self) -> tuple[Approval, ...]:

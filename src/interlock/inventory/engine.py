@@ -172,6 +172,7 @@ _TYPES: Mapping[str, Any] = {
     "string": cel.Type.STRING,
     "dyn": cel.Type.DYN,
     "list": cel.Type.LIST,
+    "list(string)": cel.Type.List(cel.Type.STRING),
     "map(string,string)": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
     "map(string,dyn)": cel.Type.Map(cel.Type.STRING, cel.Type.DYN),
 }

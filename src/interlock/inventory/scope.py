@@ -30,7 +30,7 @@ class Absent(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One declared field. `type` is CEL's word: string, map(string,string), map(string,dyn)."""
+    """One declared field. `type` is CEL's word: string, list(string), map(string,string), map(string,dyn)."""
 
     type: str
     absent: Absent = Absent.NEVER
@@ -44,6 +44,7 @@ _INSTANT = Field("string", Absent.ERROR, instant=True)
 _LABELS = Field("map(string,string)")
 _TREE = Field("map(string,dyn)")
 _TREE_OR_NONE = Field("map(string,dyn)", Absent.ERROR)
+_TEXTS_OR_NONE = Field("list(string)", Absent.ERROR)
 
 FIELDS_BY_ROOT: Mapping[str, Mapping[str, Field]] = MappingProxyType(
     {
@@ -92,6 +93,14 @@ FIELDS_BY_ROOT: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             "config": _TREE_OR_NONE,
             "createdAt": _INSTANT,
         },
+        "change": {
+            "type": _TEXT_OR_NONE,
+            "risk": _TEXT_OR_NONE,
+            "author": _TEXT_OR_NONE,
+            "commits": _TEXTS_OR_NONE,
+            "pullRequest": _TEXT_OR_NONE,
+            "artifacts": _TEXTS_OR_NONE,
+        },
         "jobAgent": {
             "id": _TEXT,
             "name": _TEXT,
@@ -116,7 +125,7 @@ class Scope(Enum):
     DEPLOYMENT = ("deployment",)
     VERSION = ("version",)
     POLICY = ("resource", "environment", "deployment", "service", "change")
-    VERSION_RULE = ("version", "environment", "resource", "deployment")
+    VERSION_RULE = ("version", "environment", "resource", "deployment", "change")
     DEPENDENCY = ("deployment", "version")
     JOB_AGENT = ("jobAgent", "resource")
     GROUP_KEY = ("resource", "environment", "deployment")

@@ -14,8 +14,10 @@ rules:
 the version does not have. **Wakes**: an edit of the version or of the policy. It meets no other rule: candidates are
 chosen before any gate is asked.
 
-The expression sees `version` (id, name, tag, status, metadata, createdAt, message, deploymentId), `environment`, and
-`deployment` (id, name).
+The expression sees `version` (id, name, tag, status, metadata, createdAt, message, deploymentId), `change` (type, risk,
+author, commits, pullRequest, artifacts: what CI said of it, see the guide on version facts), `environment`, and
+`deployment` (id, name, slug). `change.type == "migration"` is no match for a version that does not say its type;
+`!has(change.type)` is.
 
 Source: core.md section 4; reference-behaviour.md 4.6.
 """
@@ -56,7 +58,8 @@ def parse(fields: Fields) -> Params:
     unread = [] if selector is None else [name for name in selector.variables if not _readable(name)]
     if unread:
         fields.wrong(
-            "selector", f"reads {', '.join(unread)}; which targets it concerns belongs in the policy's selector"
+            "selector",
+            f"reads {', '.join(unread)}, which it does not see; which targets it concerns the policy's selector says",
         )
     return Params(
         selector=selector or parse_selector("false", Scope.VERSION_RULE),
@@ -67,7 +70,9 @@ def parse(fields: Fields) -> Params:
 def _readable(variable: str) -> bool:
     """Whether the rule's subject has it: judged once for all targets of an environment, it sees no resource."""
     root, _, name = variable.removeprefix("has_").partition(".")
-    return root in {"version", "environment"} or (root == "deployment" and name in {"id", "name", "slug"})
+    if variable.removeprefix("has_") == "version.config":
+        return False
+    return root in {"version", "environment", "change"} or (root == "deployment" and name in {"id", "name", "slug"})
 
 
 def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verdict:
@@ -78,6 +83,8 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
         "environment": subject.environment.view,
         "deployment": subject.deployment_view,
     }
+    if "change" in params.selector.roots:
+        seen["change"] = subject.change
     if matches(params.selector, seen):
         return passes("version_selected", selector=params.selector.text)
     who = "whoever may edit the version or the policy"
