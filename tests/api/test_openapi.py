@@ -118,6 +118,8 @@ POST /W/skips
 GET /W/skips/{skipId}
 POST /W/skips/{skipId}/remove
 POST /W/jobs/{jobId}/cancel
+PUT /W/deployments/{deploymentId}/variables
+GET /W/release-targets/{releaseTargetKey}/variables
 GET /W/quarantines
 POST /W/quarantines/{quarantineId}/clear
 """

@@ -184,3 +184,65 @@ async def test_a_role_over_the_system_of_a_deployment_is_enough(
     assert (await developer.put(f"/deployment-variables/{shelf.ids['replicas']}", moved)).status_code == 403
     body = {"name": "s", "selector": "true", "variables": []}
     assert (await developer.post("/variable-sets", body)).status_code == 403
+
+
+async def test_all_variables_of_a_deployment_are_written_as_one_change(api: Any, world: World, store: Any) -> None:
+    path = f"/deployments/{world.ids['deployment']}/variables"
+    gold = 'resource.metadata["tier"] == "gold"'
+    wanted = [
+        {
+            "key": "b",
+            "description": "d",
+            "values": [{"value": 1}, {"value": 2, "priority": 1, "resourceSelector": gold}],
+        },
+        {"key": "a"},
+        {"key": "c", "values": [{"value": {"object": {"x": None}}}]},
+    ]
+    assert (await api.put(path, {"variables": wanted})).status_code == 202
+
+    async def listed() -> dict[str, Any]:
+        items = (await api.get(path)).json()["items"]
+        return {each["variable"]["key"]: each for each in items}
+
+    first = await listed()
+    assert list(first) == ["a", "b", "c"] and first["b"]["variable"]["description"] == "d"
+    assert [each["value"] for each in first["b"]["values"]] == [2, 1]
+    generation = "SELECT generation FROM deployment WHERE id = $1"
+    async with store.read() as conn:
+        before = await conn.fetchval(generation, world.ids["deployment"])
+        told = await conn.fetchval("SELECT count(*) FROM ledger")
+    assert (await api.put(path, {"variables": wanted})).status_code == 202
+    assert await listed() == first
+    async with store.read() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM ledger") == told, "the same again is no event"
+
+    wanted[0]["values"] = [{"value": 9, "priority": 1, "resourceSelector": gold}, {"value": 1}, {"value": 3}]
+    answer = await api.put(path, {"variables": wanted[:2]})
+    (warning,) = answer.json()["warnings"]
+    assert warning.startswith("b has two values of priority 0 for every resource: ")
+    second = await listed()
+    assert list(second) == ["a", "b"] and second["a"] == first["a"]
+    ids = {each["value"]: each["id"] for each in second["b"]["values"]}
+    assert ids[9] == first["b"]["values"][0]["id"] and ids[1] == first["b"]["values"][1]["id"]
+    async with store.read() as conn:
+        assert await conn.fetchval(generation, world.ids["deployment"]) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "field"),
+    [
+        ([{"key": "a"}, {"key": "a"}], "variables[1].key"),
+        ([{"key": "a", "values": [{"value": 1, "resourceSelector": "x"}]}], "variables[0].values[0].resourceSelector"),
+        ([{"key": "a", "values": [{"value": {"valueHash": ""}}]}], "variables[0].values[0].value"),
+        ([{"key": "a", "values": [{"priority": 1}]}], "variables[0].values[0].value"),
+        ([{"key": "a", "secret": True}], "variables[0].secret"),
+    ],
+)  # fmt: skip
+async def test_a_list_of_variables_that_cannot_be_kept_is_refused_as_a_whole(
+    api: Any, world: World, counted: Any, variables: Any, field: str
+) -> None:
+    before = await counted()
+    refused = await api.put(f"/deployments/{world.ids['deployment']}/variables", {"variables": variables})
+    assert refused.status_code == 400
+    assert [each["path"] for each in refused.json()["details"]] == [field]
+    assert await counted() == before

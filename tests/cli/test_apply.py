@@ -142,3 +142,86 @@ def test_what_the_server_refuses_names_the_document(apply):
 
 def test_reads_standard_input(interlock):
     assert "created" in interlock("apply", "-f", "-", stdin="type: System\nname: shop\n").output
+
+
+# Variables ------------------------------------------------------------------------------------------------------------
+
+VARIABLES = """
+type: RelationshipRule
+name: host to network
+reference: network
+cel: from.kind == "Host" && to.kind == "Network" && from.metadata.net == to.name
+---
+type: VariableSet
+name: europe
+selector: environment.name.startsWith("eu-")
+priority: 10
+variables:
+  region: eu
+  network: {reference: network, path: [config, cidr]}
+  limits: {cpu: 2}
+---
+type: Deployment
+name: api
+resourceSelector: resource.kind == "Host"
+variables:
+- key: replicas
+  description: how many
+  values:
+  - value: 2
+  - {value: 5, priority: 10, resourceSelector: 'resource.metadata["tier"] == "gold"'}
+- key: region
+- key: labels
+  values:
+  - value: {tier: front, none: null}
+"""
+
+
+def test_variables_sets_and_rules_are_created_changed_and_left_alone(apply, client):
+    first = verdicts(apply(VARIABLES))
+    assert [kind for _, kind, _ in first] == ["System", "RelationshipRule", "VariableSet", "Deployment"]
+    assert {verdict for verdict, _, _ in first} == {"created"}
+    again = verdicts(apply(VARIABLES))
+    assert [verdict for verdict, _, _ in again] == ["unchanged"] * 3
+
+    deployment_id = client.find_deployment("api")["deployment"]["id"]
+    ids = {each["variable"]["key"]: each["variable"]["id"] for each in client.list_deployment_variables(deployment_id)}
+    assert sorted(ids) == ["labels", "region", "replicas"]
+    (one,) = client.list_variable_sets()
+    assert [each["key"] for each in one["variables"]] == ["region", "network", "limits"]
+    assert one["variables"][2]["value"] == {"object": {"cpu": 2}}
+
+    changed = (
+        VARIABLES.replace("region: eu", "region: emea").replace("value: 2", "value: 3").replace("- key: region\n", "")
+    )
+    third = {kind: verdict for verdict, kind, _ in verdicts(apply(changed))}
+    assert third == {"RelationshipRule": "unchanged", "VariableSet": "changed", "Deployment": "changed"}
+    left = {each["variable"]["key"]: each for each in client.list_deployment_variables(deployment_id)}
+    assert sorted(left) == ["labels", "replicas"] and left["replicas"]["variable"]["id"] == ids["replicas"]
+
+    silent = changed[: changed.index("variables:\n- key")]
+    assert {verdict for verdict, _, _ in verdicts(apply(silent))} == {"unchanged"}
+    assert len(list(client.list_deployment_variables(deployment_id))) == 2, "no list, no change"
+
+
+A_SET = "type: VariableSet\nname: s\nselector: 'true'\n"
+A_RULE = "type: RelationshipRule\nname: r\nreference: r\n"
+DECLARES = "type: Deployment\nname: d\nvariables: "
+
+WRONG = [
+    (A_SET.replace("'true'", "nonsense("), "fleet.yaml:3: selector is no valid CEL"),
+    (f"{A_SET}variables: {{a: {{valueHash: x}}}}\n", "fleet.yaml:4: variables.a holds a sensitive"),
+    (f"{A_RULE}cel: here == there\n", "fleet.yaml:4: cel is no valid CEL"),
+    (f"{DECLARES}[{{key: a}}, {{key: a}}]\n", "fleet.yaml:3: variables[1]: a stands in this list already"),
+    (f"{DECLARES}[{{}}]\n", "fleet.yaml:3: variables[0] needs a key"),
+    (f"{DECLARES}[{{key: a, value: 1}}]\n", "variables[0] has no value; it has description, key, values"),
+    (f"{DECLARES}[{{key: a, values: [{{priority: 1}}]}}]\n", "variables[0].values[0] needs a value"),
+    (f"{DECLARES}[{{key: a, values: [{{value: 1, selector: x}}]}}]\n", "variables[0].values[0] has no selector"),
+    (f"{DECLARES}[{{key: a, values: 1}}]\n", "variables[0].values must be a list of objects"),
+    (f"{DECLARES}[{{key: a, values: [{{value: 1, resourceSelector: resource.knd}}]}}]\n", "has no field `knd`"),
+]
+
+
+def test_wrong_variables_are_refused_before_anything_is_written(apply):
+    for text, said in WRONG:
+        assert said in apply(text, fails=True).output

@@ -24,8 +24,9 @@ from interlock.inventory.variables import Overlap
 from interlock.model.errors import FieldError, Invalid
 from interlock.model.variable import SENSITIVE, wire_value
 from interlock.store import deployments, variables
-from interlock.web.answers import Json, accepted
-from interlock.web.bodies import Int, Name, Text, WireBody
+from interlock.store.variables import WantedValue, WantedVariable
+from interlock.web.answers import Json, accepted, present
+from interlock.web.bodies import ClosedBody, Int, Name, Text, WireBody
 from interlock.web.paging import Paging
 from interlock.web.sign_in import InWorkspace
 
@@ -56,6 +57,28 @@ class ValueBody(WireBody):
     sensitive: bool | None = None
 
 
+class WantedValueBody(ClosedBody):
+    """One value of a variable."""
+
+    value: Any
+    priority: Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
+    resourceSelector: Text | None = None
+
+
+class WantedBody(ClosedBody):
+    """One variable with all its values."""
+
+    key: Name
+    description: Text | None = None
+    values: Annotated[list[WantedValueBody], Field(max_length=variables.VALUES_MAX)] = Field(default_factory=list)
+
+
+class VariablesBody(ClosedBody):
+    """All variables of a deployment."""
+
+    variables: Annotated[list[WantedBody], Field(max_length=variables.VARIABLES_MAX)]
+
+
 @router.get(W + "/deployments/{deploymentId:segment}/variables")
 async def list_variables(here: InWorkspace, deploymentId: str, page: Paging) -> Response:
     """List a deployment's variables by key, each with its values in the order in which they are tried."""
@@ -66,6 +89,19 @@ async def list_variables(here: InWorkspace, deploymentId: str, page: Paging) -> 
         items, total = await variables.list_variables(conn, deployment_id, limit=page.limit, offset=page.offset)
         values = await variables.load_values(conn, [item.id for item in items])
     return page.answer([render_variable_with_values(item, values[item.id]) for item in items], total)
+
+
+@router.put(W + "/deployments/{deploymentId:segment}/variables", status_code=202)
+async def put_variables(here: InWorkspace, deploymentId: str, body: VariablesBody) -> Response:
+    """Make a deployment's variables exactly these, as one change. `warnings` name values that overlap."""
+    deployment_id = id_of(deploymentId, "deployment")
+    wanted = _wanted(body)
+    place = await place_of(here, deployment_id)
+    async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: put deployment variables", place=place) as tx:
+        done = await variables.replace_variables(tx, here.id, deployment_id=deployment_id, wanted=wanted)
+    warnings = [warning for key, overlap in done.overlaps for warning in _warnings(key, [overlap])]
+    answer = present(id=deployment_id, message="The variables were saved.", warnings=warnings or None)
+    return Json(answer, status_code=202)
 
 
 @router.get(VARIABLE)
@@ -163,6 +199,27 @@ async def delete_value(here: InWorkspace, valueId: str) -> Response:
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete deployment variable value", place=place) as tx:
         await variables.delete_value(tx, here.id, value_id=value_id)
     return accepted(value_id, "The value was deleted.")
+
+
+def _wanted(body: VariablesBody) -> list[WantedVariable]:
+    """The variables, checked.
+
+    Fails: `Invalid` for a key that comes twice, a selector that is none, a value that cannot be kept.
+    """
+    seen: set[str] = set()
+    wanted = []
+    for number, one in enumerate(body.variables):
+        field = f"variables[{number}]"
+        if one.key in seen:
+            raise Invalid(f"{field}.key: {one.key} stands in this list already.", field=f"{field}.key")
+        seen.add(one.key)
+        values = []
+        for place, each in enumerate(one.values):
+            at = f"{field}.values[{place}]"
+            selector = checked_selector(each.resourceSelector, scope=Scope.RESOURCE, field=f"{at}.resourceSelector")
+            values.append(WantedValue(wire_value(each.value, field=f"{at}.value"), each.priority, selector))
+        wanted.append(WantedVariable(one.key, one.description, tuple(values)))
+    return wanted
 
 
 def _refuse_sensitive(sensitive: bool | None) -> None:

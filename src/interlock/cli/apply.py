@@ -6,7 +6,8 @@
 Everything is read, checked and compared with the server before the first write. What is written stands in the order of
 `documents.TYPES`, whatever the order in the files: names resolve to ids, and a policy stands before what it governs. An
 object is known by its name (a resource by its identifier); a second run says `unchanged` everywhere and writes nothing.
-Nothing is deleted, except resources that a provider's list no longer names.
+Nothing is deleted, except resources that a provider's list no longer names, and variables that a deployment's list no
+longer names.
 
 A deployment or environment that names no system and is in none joins the system `default`.
 """
@@ -21,6 +22,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.documents import RESOURCE_KEYS, TYPES, Document, read_documents
+from interlock.cli.variables import check_declared, check_offered, declared_body, is_declared, offered_body
 from interlock.client import Client, Wire
 from interlock.model.errors import Invalid, Refused
 from interlock.model.ids import derived_id, new_id
@@ -50,6 +52,8 @@ class Known:
     deployments: dict[str, Wire] = field(default_factory=dict)
     agents: dict[str, Wire] = field(default_factory=dict)
     policies: dict[str, Wire] = field(default_factory=dict)
+    relationship_rules: dict[str, Wire] = field(default_factory=dict)
+    variable_sets: dict[str, Wire] = field(default_factory=dict)
     ids: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def described(self, kind: str) -> list[Document]:
@@ -60,6 +64,7 @@ class Known:
         """The id of an object that stands or will stand."""
         rows = {"System": self.systems, "JobAgent": self.agents, "Policy": self.policies}
         rows |= {"Environment": self.environments, "Deployment": self.deployments}
+        rows |= {"RelationshipRule": self.relationship_rules, "VariableSet": self.variable_sets}
         if name in rows[kind]:
             return str(rows[kind][name]["id"])
         return self.ids.setdefault((kind, name), new_id())
@@ -73,7 +78,7 @@ def apply(client: Client, sources: tuple[str, ...], *, dry_run: bool) -> None:
     r"""Create or change what YAML files describe.
 
     Everything is checked before anything is written. A second time changes nothing; what a file no longer names stays,
-    but for the resources in a provider's list.
+    but for the resources in a provider's list and the variables in a deployment's.
 
     \b
     interlock apply -f examples/quickstart/
@@ -113,6 +118,8 @@ def check_meaning(documents: Iterable[Document]) -> None:
         ("Deployment", "resourceSelector"): Scope.RESOURCE,
         ("Deployment", "jobAgentSelector"): Scope.JOB_AGENT,
         ("Policy", "selector"): Scope.POLICY,
+        ("VariableSet", "selector"): Scope.VARIABLE_SET,
+        ("RelationshipRule", "cel"): Scope.RELATIONSHIP,
     }
     faults: list[str] = []
     for document in documents:
@@ -128,6 +135,12 @@ def check_meaning(documents: Iterable[Document]) -> None:
             except Invalid as error:
                 said = [f"{each.path} {each.message}" for each in error.fields] or [error.message]
                 faults += [f"{document.at('rules')}: {each}" for each in said]
+        if document.type == "Deployment":
+            faults += [
+                f"{document.at('variables')}: {each}." for each in check_declared(document.value("variables") or [])
+            ]
+        if document.type == "VariableSet":
+            faults += [f"{document.at('variables')}: {each}" for each in check_offered(document.value("variables"))]
     if faults:
         raise Invalid("\n".join(faults))
 
@@ -141,7 +154,16 @@ def plan_steps(client: Client, documents: Sequence[Document]) -> list[Step]:
     known = _load(client, documents)
     faults: list[str] = []
     steps: list[Step] = []
-    for plan in (_systems, _agents, _policies, _resources, _environments, _deployments):
+    for plan in (
+        _systems,
+        _agents,
+        _policies,
+        _relationship_rules,
+        _variable_sets,
+        _resources,
+        _environments,
+        _deployments,
+    ):
         steps += plan(known, faults)
     if faults:
         raise Invalid("\n".join(faults))
@@ -158,6 +180,12 @@ def _load(client: Client, documents: Sequence[Document]) -> Known:
         known.agents = _by_name(client.list_job_agents(), "job agent", set())
     if "Policy" in types:
         known.policies = _by_name(client.list_policies(), "policy", {d.name for d in known.described("Policy")})
+    if "RelationshipRule" in types:
+        wanted = {d.name for d in known.described("RelationshipRule")}
+        known.relationship_rules = _by_name(client.list_relationship_rules(), "relationship rule", wanted)
+    if "VariableSet" in types:
+        wanted = {d.name for d in known.described("VariableSet")}
+        known.variable_sets = _by_name(client.list_variable_sets(), "variable set", wanted)
     for document in known.described("Environment"):
         found = client.find_environment(document.name)
         if found is not None:
@@ -165,7 +193,8 @@ def _load(client: Client, documents: Sequence[Document]) -> Known:
     for document in known.described("Deployment"):
         found = client.find_deployment(document.name)
         if found is not None:
-            known.deployments[document.name] = {**found["deployment"], "systems": found["systems"]}
+            more = {"systems": found["systems"], "variables": found["variables"]}
+            known.deployments[document.name] = {**found["deployment"], **more}
     return known
 
 
@@ -251,6 +280,31 @@ def _kind(rule: Wire) -> str:
     return ",".join(sorted(_bare(rule)))
 
 
+def _relationship_rules(known: Known, _: list[str]) -> list[Step]:
+    """Relationship rules."""
+    steps = []
+    for document in known.described("RelationshipRule"):
+        body = _body(document, "name", "description", "reference", "cel", "metadata")
+        current = known.relationship_rules.get(document.name)
+        steps.append(_put(known, document, body, current=current, write=known.client.put_relationship_rule))
+    return steps
+
+
+def _variable_sets(known: Known, _: list[str]) -> list[Step]:
+    """Variable sets. One that is not there yet gets its id from the server."""
+    steps = []
+    for document in known.described("VariableSet"):
+        body = _body(document, "name", "description", "selector", "priority")
+        body["variables"] = offered_body(document.value("variables"))
+        current = known.variable_sets.get(document.name)
+        if current is None:
+            write = _later(known.client.create_variable_set, body)
+        else:
+            write = _later(known.client.put_variable_set, current["id"], body)
+        steps.append(_step(document, _verdict(body, current), write))
+    return steps
+
+
 def _environments(known: Known, faults: list[str]) -> list[Step]:
     """Environments and their links."""
     steps = []
@@ -264,7 +318,7 @@ def _environments(known: Known, faults: list[str]) -> list[Step]:
                 body,
                 current=current,
                 write=known.client.put_environment,
-                links=_links(known, document, faults, link=known.client.link_environment),
+                more=_links(known, document, faults, link=known.client.link_environment),
             )
         )
     return steps
@@ -284,17 +338,22 @@ def _deployments(known: Known, faults: list[str]) -> list[Step]:
             faults.append(f"{document.at('jobAgent')}: there is no job agent named {agent}.")
         elif agent is not None:
             body["jobAgentSelector"] = f'jobAgent.id == "{known.id_of("JobAgent", agent)}"'
-        steps.append(
-            _put(
-                known,
-                document,
-                body,
-                current=known.deployments.get(document.name),
-                write=known.client.put_deployment,
-                links=_links(known, document, faults, link=known.client.link_deployment),
-            )
-        )
+        more = (*_links(known, document, faults, link=known.client.link_deployment), *_declared(known, document))
+        current = known.deployments.get(document.name)
+        steps.append(_put(known, document, body, current=current, write=known.client.put_deployment, more=more))
     return steps
+
+
+def _declared(known: Known, document: Document) -> tuple[Callable[[], object], ...]:
+    """The write of a deployment's variables, where it lists any and they differ: all at once, as one change."""
+    if "variables" not in document.body:
+        return ()
+    wanted = declared_body(document.body["variables"])
+    standing = known.deployments.get(document.name, {}).get("variables") or []
+    if is_declared(wanted, standing):
+        return ()
+    deployment_id = known.id_of("Deployment", document.name)
+    return (_later(known.client.put_deployment_variables, deployment_id, {"variables": wanted}),)
 
 
 def _system_names(known: Known, document: Document) -> list[str]:
@@ -415,14 +474,14 @@ def _put(
     *,
     current: Wire | None,
     write: Callable[[str, Wire], object],
-    links: tuple[Callable[[], object], ...] = (),
+    more: tuple[Callable[[], object], ...] = (),
 ) -> Step:
-    """Create or replace by id where something differs, then link."""
+    """Create or replace by id where something differs, then write what belongs to it."""
     verdict = _verdict(body, current)
     put = _later(write, known.id_of(document.type, document.name), body)
-    if verdict == "unchanged" and links:
-        return Step("changed", document.type, document.name, links, document.at())
-    return _step(document, verdict, put, *links)
+    if verdict == "unchanged" and more:
+        return Step("changed", document.type, document.name, more, document.at())
+    return _step(document, verdict, put, *more)
 
 
 def _step(document: Document, verdict: str, *writes: Callable[[], object]) -> Step:

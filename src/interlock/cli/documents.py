@@ -63,6 +63,20 @@ TYPES: Mapping[str, Mapping[str, Key]] = {
         "metadata": METADATA,
         "rules": Key("objects", default=[]),
     },
+    "RelationshipRule": {
+        "name": NAME,
+        "description": Key("text"),
+        "reference": NAME,
+        "cel": NAME,
+        "metadata": METADATA,
+    },
+    "VariableSet": {
+        "name": NAME,
+        "description": Key("text", default=""),
+        "selector": NAME,
+        "priority": Key("integer", default=0),
+        "variables": Key("object", default={}),
+    },
     "ResourceProvider": {"name": NAME, "metadata": METADATA, "resources": Key("objects")},
     "Resource": {**RESOURCE_KEYS, "variables": Key("object"), "provider": Key("text")},
     "Environment": {
@@ -79,6 +93,7 @@ TYPES: Mapping[str, Mapping[str, Key]] = {
         "jobAgent": Key("text"),
         "jobAgentSelector": Key("text", default=""),
         "jobAgentConfig": Key("object", default={}),
+        "variables": Key("objects"),
         "metadata": METADATA,
         **SYSTEMS,
     },

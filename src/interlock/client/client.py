@@ -160,6 +160,36 @@ class Client:
         """Replace everything that a provider offers: its other resources are removed."""
         return self._write("PUT", self._in("resource-providers", provider_id, "set"), {"resources": list(resources)})
 
+    # Variables --------------------------------------------------------------------------------------------------------
+
+    def list_deployment_variables(self, deployment_id: str) -> Iterator[Wire]:
+        """A deployment's variables: items `{variable, values}`."""
+        return self.calls.items(self._in("deployments", deployment_id, "variables"))
+
+    def put_deployment_variables(self, deployment_id: str, body: Wire) -> Wire:
+        """Make a deployment's variables exactly these, as one change: `{variables: [{key, description?, values}]}`."""
+        return self._write("PUT", self._in("deployments", deployment_id, "variables"), body)
+
+    def list_variable_sets(self) -> Iterator[Wire]:
+        """Every variable set, in the order in which they are tried."""
+        return self.calls.items(self._in("variable-sets"))
+
+    def create_variable_set(self, body: Wire) -> Wire:
+        """Create a variable set; the server chooses its id."""
+        return self._write("POST", self._in("variable-sets"), body)
+
+    def put_variable_set(self, set_id: str, body: Wire) -> Wire:
+        """Change a variable set."""
+        return self._write("PUT", self._in("variable-sets", set_id), body)
+
+    def list_relationship_rules(self) -> Iterator[Wire]:
+        """Every relationship rule."""
+        return self.calls.items(self._in("relationship-rules"))
+
+    def put_relationship_rule(self, rule_id: str, body: Wire) -> Wire:
+        """Create or replace a relationship rule by id."""
+        return self._write("PUT", self._in("relationship-rules", rule_id), body)
+
     # Policies and freezes ---------------------------------------------------------------------------------------------
 
     def list_policies(self) -> Iterator[Wire]:

@@ -9,14 +9,16 @@ Source: contract.md section c, ctrlplane_deployment_variable and ctrlplane_deplo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from interlock.inventory.variables import Overlap, overlaps
 from interlock.inventory.views import resource_view
 from interlock.model.errors import Conflict, Invalid, NotFound
 from interlock.model.event import Event, Ref
+from interlock.model.ids import new_id
 from interlock.model.inventory import Resource
 from interlock.model.variable import DeploymentVariable, VariableValue, is_same
 from interlock.store import targets
@@ -36,6 +38,32 @@ VALUES_MAX = 1_000
 
 OVERLAP_RESOURCES_MAX = 20_000
 """Resources of a deployment's targets that a write looks at for values that overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedValue:
+    """A value as somebody wants it, in the wire's form."""
+
+    value: Any
+    priority: int
+    resource_selector: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedVariable:
+    """A variable as somebody wants it, with all its values."""
+
+    key: str
+    description: str | None
+    values: tuple[WantedValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Which variables a replacement changed, by id; and values that overlap at one priority, with their key."""
+
+    changed: tuple[str, ...]
+    overlaps: tuple[tuple[str, Overlap], ...]
 
 
 async def find_variable(conn: Conn, workspace_id: str, *, variable_id: str) -> DeploymentVariable | None:
@@ -135,7 +163,10 @@ async def save_value(
             events=[_event("deployment_variable.changed", variable, {**body, "was": "set"})],
         )
         await _match(tx, workspace_id, variable.deployment_id)
-    return await _overlaps(tx.conn, variable, after)
+    values = (await load_values(tx.conn, [variable_id]))[variable_id]
+    rivals = [value for value in values if value.priority == priority]
+    found = await _overlaps(tx.conn, variable.deployment_id, {variable.key: rivals})
+    return tuple(each for _, each in found if value_id in each.value_ids)
 
 
 async def delete_value(tx: Tx, workspace_id: str, *, value_id: str) -> None:
@@ -155,6 +186,68 @@ async def delete_value(tx: Tx, workspace_id: str, *, value_id: str) -> None:
     await _match(tx, workspace_id, variable.deployment_id)
 
 
+async def replace_variables(
+    tx: Tx, workspace_id: str, *, deployment_id: str, wanted: Sequence[WantedVariable]
+) -> Replaced:
+    """Make a deployment's variables exactly these, as one change of its targets.
+
+    A variable keeps its id by its key, a value by its priority and selector.
+
+    Takes: keys that are told apart.
+    Fails: `NotFound` for an unknown deployment.
+    """
+    await _lock(tx, workspace_id, deployment_id)
+    standing, _ = await list_variables(tx.conn, deployment_id, limit=None, offset=0)
+    values = await load_values(tx.conn, [one.id for one in standing])
+    by_key = {one.key: one for one in standing}
+    kept = {one.key for one in wanted}
+    gone = [one for one in standing if one.key not in kept]
+    saves: list[tuple[Any, ...]] = []
+    value_saves: list[tuple[Any, ...]] = []
+    value_ids_gone: list[str] = []
+    events = [_event("deployment_variable.deleted", one, {"key": one.key}) for one in gone]
+    values_by_key: dict[str, Sequence[VariableValue]] = {}
+    for want in wanted:
+        before = by_key.get(want.key)
+        variable = DeploymentVariable(before.id if before else new_id(), deployment_id, want.key, want.description)
+        new, old = _with_ids(variable.id, want.values, values.get(variable.id, []))
+        changed = [value for value in new if not is_same(asdict(value), old.pop(value.id, None))]
+        values_by_key[want.key] = new
+        if variable != before:
+            saves.append((variable.id, workspace_id, deployment_id, variable.key, variable.description))
+        value_saves += [(v.id, variable.id, v.priority, v.resource_selector, {"value": v.value}) for v in changed]
+        value_ids_gone += old
+        if variable != before or changed or old:
+            kind = "deployment_variable.changed" if before else "deployment_variable.created"
+            events.append(_event(kind, variable, {"key": want.key, "values": len(new)}))
+    if events:
+        changes = [
+            Change(Q.delete_variables, ([one.id for one in gone],)),
+            Change(Q.delete_values, (value_ids_gone,)),
+            Change(Q.save_variable, saves, many=True),
+            Change(Q.save_value, value_saves, many=True),
+        ]
+        await tx.record([change for change in changes if change.args and change.args[0]], events=events)
+        await _match(tx, workspace_id, deployment_id)
+    overlapping = await _overlaps(tx.conn, deployment_id, values_by_key)
+    return Replaced(tuple(sorted(event.subject.id for event in events)), overlapping)
+
+
+def _with_ids(
+    variable_id: str, wanted: Sequence[WantedValue], standing: Sequence[VariableValue]
+) -> tuple[list[VariableValue], dict[str, dict[str, Any]]]:
+    """The wanted values, each with the id of one that stands at its priority and selector; and what stands, by id."""
+    free: dict[tuple[int, str | None], list[str]] = {}
+    for value in standing:
+        free.setdefault((value.priority, value.resource_selector), []).append(value.id)
+    found = []
+    for want in wanted:
+        ids = free.get((want.priority, want.resource_selector))
+        value_id = ids.pop(0) if ids else new_id()
+        found.append(VariableValue(value_id, variable_id, want.priority, want.resource_selector, want.value))
+    return found, {value.id: asdict(value) for value in standing}
+
+
 async def _lock(tx: Tx, workspace_id: str, *deployment_ids: str) -> None:
     """Hold deployments, in the order of everybody, so that two writers of their variables take turns."""
     wanted = sorted(set(deployment_ids))
@@ -167,15 +260,19 @@ async def _match(tx: Tx, workspace_id: str, *deployment_ids: str) -> None:
     await match_after(tx, workspace_id, touched=targets.Touched(deployments=tuple(sorted(deployment_ids))))
 
 
-async def _overlaps(conn: Conn, variable: DeploymentVariable, value: VariableValue) -> tuple[Overlap, ...]:
-    """Values of the same priority that also match a resource of the deployment's targets."""
-    values = (await load_values(conn, [variable.id]))[variable.id]
-    rivals = [one for one in values if one.priority == value.priority]
-    if len(rivals) < 2:
+async def _overlaps(
+    conn: Conn, deployment_id: str, values_by_key: Mapping[str, Sequence[VariableValue]]
+) -> tuple[tuple[str, Overlap], ...]:
+    """(key, values of one priority that match the same resource of the deployment's targets)."""
+    rivals: dict[str, list[VariableValue]] = {}
+    for key, values in values_by_key.items():
+        priorities = Counter(value.priority for value in values)
+        rivals[key] = [value for value in values if priorities[value.priority] > 1]
+    if not any(rivals.values()):
         return ()
-    rows = await conn.fetch(Q.list_target_resources, variable.deployment_id, OVERLAP_RESOURCES_MAX)
+    rows = await conn.fetch(Q.list_target_resources, deployment_id, OVERLAP_RESOURCES_MAX)
     resources = [resource_view(resource) for resource in many(Resource, rows)]
-    return tuple(one for one in overlaps(rivals, resources) if value.id in one.value_ids)
+    return tuple((key, each) for key, values in rivals.items() for each in overlaps(values, resources))
 
 
 def _event(kind: str, variable: DeploymentVariable, body: Mapping[str, object]) -> Event:

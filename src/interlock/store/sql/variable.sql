@@ -29,6 +29,14 @@ WHERE deployment_variable.workspace_id = $2;
 -- name: delete_variable
 DELETE FROM deployment_variable WHERE id = $1;
 
+-- By the primary key; their values go with them.
+-- name: delete_variables
+DELETE FROM deployment_variable WHERE id = ANY ($1::uuid[]);
+
+-- By the primary key.
+-- name: delete_values
+DELETE FROM deployment_variable_value WHERE id = ANY ($1::uuid[]);
+
 -- By deployment_variable_key; their values go with them.
 -- name: delete_variables_of_deployment
 DELETE FROM deployment_variable WHERE deployment_id = $1;
