@@ -229,6 +229,34 @@ class Pick:
 
 SECONDS = (1, 10, 29, 30, 60, 61, 300, 900, 1800, 3600, 7200, 86_400)
 
+REGION, ZONE = "topology.region", "topology.zone"
+
+
+def _linear(p: Pick) -> Mapping[str, object]:
+    return {
+        "rolloutType": p.one(("linear", "linear-normalized")),
+        "timeScaleInterval": p.one((0, 30, 60, 600)),
+        "whileVerifying": p.one(("wait", "overlap")),
+    }
+
+
+def _in_waves(p: Pick) -> Mapping[str, object]:
+    shape: Mapping[str, object] = p.one(
+        (
+            {"rolloutType": "exponential"},
+            {"rolloutType": "waves", "waves": [1, "50%", "100%"]},
+            {"rolloutType": "exponential", "factor": 1, "cap": 0.5},
+        )
+    )
+    domains: Mapping[str, object] = p.one(({}, {}, {"failureDomains": [REGION, ZONE]}, {"failureDomains": [ZONE]}))
+    proof: Mapping[str, object] = p.one(
+        ({}, {"bakeSeconds": p.one((60, [30, 600]))}, {"minimumSamples": p.one((1, 2))}, {"whileVerifying": "overlap"})
+    )
+    return {**shape, **domains, **proof}
+
+
+SHAPES: tuple[Callable[[Pick], Mapping[str, object]], ...] = (_linear, _in_waves, _linear)
+
 RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
     "anyApproval": lambda p: {"minApprovals": p.one((1, 2, 0)), "allowSelfApproval": p.maybe()},
     "environmentProgression": lambda p: {
@@ -242,10 +270,8 @@ RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
         **({"maximumAgeHours": 1} if p.maybe() else {}),
     },
     "gradualRollout": lambda p: {
-        "rolloutType": p.one(("linear", "linear-normalized")),
-        "timeScaleInterval": p.one((0, 30, 60, 600)),
+        **p.one(SHAPES)(p),
         "maxFailures": p.one((0, 1)),
-        "whileVerifying": p.one(("wait", "overlap")),
         **({"maxInFlight": p.one((1, 2))} if p.maybe() else {}),
     },
     "deploymentDependency": lambda p: {
@@ -489,6 +515,26 @@ def _depend(world: World, pick: Pick) -> None:
         world.depend(_tags(world)[0], pick.one(((), (needs,))))
 
 
+def domains(number: int) -> dict[str, str]:
+    """Where the resource of a number is."""
+    return {"zone": "ab"[number % 2], REGION: f"r{number // 2 % 2}", ZONE: f"r{number // 2 % 2}z{number % 2}"}
+
+
+def _speed_up(world: World, pick: Pick) -> None:
+    live = [rollout for rollout in world.facts.rollouts if rollout.live]
+    if live:
+        what: Mapping[str, int] = pick.one(
+            ({"interval_s": 0}, {"interval_s": 10}, {"max_in_flight": 3}, {"bake_s": 0}, {"bake_s": 10})
+        )
+        world.speed_up(pick.one(live).id, **what)
+
+
+def _promote(world: World, pick: Pick) -> None:
+    live = [rollout for rollout in world.facts.rollouts if rollout.live]
+    if live:
+        world.promote(pick.one(live).id)
+
+
 def _hand_over(world: World, pick: Pick) -> None:
     handover = pick.one((Handover.STARTED,) * 5 + (Handover.STARTING, Handover.UNCERTAIN))
     for _, job in world.waiting_jobs():
@@ -576,7 +622,7 @@ def _elsewhere(world: World, pick: Pick) -> None:
 
 def _label(world: World, pick: Pick) -> None:
     if world.facts.targets:
-        world.label(pick.one(_names(world)), **pick.one(({"zone": "a"}, {"zone": "b"}, {"zone": "a"}, {})))
+        world.label(pick.one(_names(world)), **pick.one((domains(0), domains(1), domains(2), {"zone": "a"}, {})))
 
 
 def _supersede(world: World, pick: Pick) -> None:
@@ -614,6 +660,8 @@ COMMANDS: tuple[Command, ...] = (
     _clear,
     _set_rollout,
     _set_rollout,
+    _speed_up,
+    _promote,
     _settle_hand_over,
     _settle_hand_over,
     _offer,
@@ -661,7 +709,7 @@ class History:
             for name, size in zip(("staging", "production", "lab"), self.sizes, strict=True)
         }
         world = a_fleet(names, runs="v0" if self.installed else None)
-        world.labels = {name: {"zone": "ab"[n % 2]} for members in names.values() for n, name in enumerate(members)}
+        world.labels = {name: domains(n) for members in names.values() for n, name in enumerate(members)}
         write_policies(world, self.policies)
         return world
 

@@ -25,7 +25,8 @@ from typing import Any
 from interlock.decide import decide
 from interlock.decide.codec import in_order
 from interlock.decide.facts import Facts
-from interlock.decide.plan import applied, counted_leaving
+from interlock.decide.plan import applied, counted_leaving, labels_of
+from interlock.decide.rules.gradual_rollout import keys_read
 from interlock.flow import Flow
 from interlock.metrics.reading import Reading
 from interlock.model.errors import AgentUnavailable, Conflict, Refused, Rejected, Stale, Unavailable
@@ -253,11 +254,23 @@ PROD_RULES = (
             "minimumSoakTimeSeconds": 5,
         }
     },
-    {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 5, "maxInFlight": 1}},
     {"verification": {"metrics": [METRIC]}},
     {"rollback": {"onJobStatuses": ["failure"], "onVerificationFailure": True}},
     {"retry": {"maxRetries": 1, "backoffSeconds": 5}},
 )
+PACES = (
+    {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 5, "maxInFlight": 1}},
+    {
+        "gradualRollout": {
+            "rolloutType": "exponential",
+            "failureDomains": ["zone"],
+            "bakeSeconds": 5,
+            "minimumSamples": 1,
+            "maxInFlight": 1,
+        }
+    },
+)
+"""One of them a seed; the limit of one in flight is in both."""
 
 LIMITS = (
     {"concurrency": {"maxInFlight": 2}},
@@ -398,7 +411,7 @@ class Yard:
         name = f"host-{self.chance.randrange(6)}"
         env = self.chance.choice(("staging", "production", "production", "nowhere"))
         self.note(f"{name} goes to {env}")
-        await self.fleet.resource(name, env=env)
+        await self.fleet.resource(name, env=env, zone="ab"[int(name[-1]) % 2])
 
     async def change_agent(self) -> None:
         """Another config for every target."""
@@ -601,8 +614,14 @@ def assert_agrees(before: Loaded, expected: Facts, after: Loaded) -> None:
     }
     if not found.requests <= expected.requests:
         raise Broken(f"requests {found.requests - expected.requests}")
+    keys = keys_read(one for key, one in expected.policies.items() if key in named)
+    labels = {
+        target_id: {key: value for key, value in mine.items() if key in keys}
+        for target_id, mine in labels_of(expected.labels_by_target, (*expected.targets, *leaving)).items()
+    }
     same = replace(
         expected,
+        labels_by_target={target_id: mine for target_id, mine in labels.items() if mine},
         landed_by_target_version=landed,
         ended_by_target_version=ended,
         leaving=leaving,
@@ -647,7 +666,10 @@ async def a_yard(seed: int, database_url: str) -> Yard:
     yard.outside = Outside(yard, chance.choice((AgentClass.KEYED, AgentClass.FINDABLE)))
     yard.flow = Flow(store, {"outside": yard.outside}, {"sleep": Probe(yard)}, round_gap_s=0.0)
     yard.steps = {kind: step for kinds, step in steps_by_kinds(yard.flow).items() for kind in kinds}
-    await fleet.policy("production", PROD_RULES, selector='environment.name == "production"')
     await fleet.policy("limits", LIMITS, selector='environment.name == "production"')
+    rules = [*PROD_RULES, PACES[seed % len(PACES)]]
+    await fleet.policy("production", rules, selector='environment.name == "production"')
+    for number, (name, env) in enumerate(hosts.items()):
+        await fleet.resource(name, env=env, zone="ab"[number % 2])
     store.yard = yard
     return yard

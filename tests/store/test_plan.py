@@ -236,7 +236,15 @@ async def test_a_target_has_one_open_move(store, stepper):
 # What a round costs ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rules", ["none", "approval, progression and rollout"])
+PACES = {
+    "approval, progression and rollout": {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 0}},
+    "waves by zone": {
+        "gradualRollout": {"rolloutType": "exponential", "failureDomains": ["zone"], "minimumSamples": 1}
+    },
+}
+
+
+@pytest.mark.parametrize("rules", ["none", "approval, progression and rollout", "waves by zone"])
 async def test_a_round_takes_as_many_statements_for_a_thousand_targets_as_for_ten(store, stepper, rules):
     counts = {}
     for targets in (10, 1000):
@@ -246,7 +254,7 @@ async def test_a_round_takes_as_many_statements_for_a_thousand_targets_as_for_te
                 "prod",
                 [
                     APPROVAL,
-                    {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 0}},
+                    PACES[rules],
                     {"environmentProgression": {"dependsOnEnvironmentSelector": 'environment.name == "staging"'}},
                 ],
                 selector='environment.name == "prod"',

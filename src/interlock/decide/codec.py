@@ -114,6 +114,12 @@ def _target_shards(facts: Facts) -> Iterator[tuple[str, bytes]]:
         put(target_id, "ended", [target_id, version_id, ended])
     for target_id, decided in facts.decided_by_target.items():
         put(target_id, "decided", [target_id, decided])
+    for target_id, labels in facts.labels_by_target.items():
+        put(target_id, "labels", [target_id, sorted(labels.items())])
+    if facts.samples_by_move:
+        targets = {move.id: move.target_id for move in facts.moves}
+        for move_id, samples in facts.samples_by_move.items():
+            put(targets.get(move_id, ""), "samples", [move_id, samples])
     for number, shard in sorted(shards.items()):
         yield f"targets-{number:05}", _written(shard)
 
@@ -165,6 +171,10 @@ def decode(shards: Mapping[str, bytes]) -> Facts:
             decided_by_target={
                 target_id: _read(Decided, one) for part in parts for target_id, one in part.get("decided", ())
             },
+            labels_by_target={
+                target_id: dict(labels) for part in parts for target_id, labels in part.get("labels", ())
+            },
+            samples_by_move={move_id: samples for part in parts for move_id, samples in part.get("samples", ())},
         )
     )
 
@@ -205,6 +215,8 @@ def in_order(facts: Facts) -> Facts:
         orders=tuple(sorted(facts.orders, key=lambda one: one.id)),
         decided_by_subject=dict(sorted(facts.decided_by_subject.items())),
         decided_by_target=dict(sorted(facts.decided_by_target.items())),
+        labels_by_target=dict(sorted(facts.labels_by_target.items())),
+        samples_by_move=dict(sorted(facts.samples_by_move.items())),
     )
 
 

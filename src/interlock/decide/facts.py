@@ -101,6 +101,22 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """What people said about the pace of one rollout: None is as its rules were written.
+
+    `promoted_at`: everything in it may start at once since then.
+    """
+
+    interval_s: int | None = None
+    max_in_flight: int | None = None
+    bake_s: int | None = None
+    promoted_at: datetime | None = None
+
+
+AS_WRITTEN = Speed()
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """One change in one environment. States: open, paused, halted, complete, superseded, aborted."""
 
@@ -113,6 +129,7 @@ class Rollout:
     opened_at: datetime
     targets_at_open: int
     failures_forgiven: int = 0
+    speed: Speed = AS_WRITTEN
 
     @property
     def live(self) -> bool:
@@ -380,6 +397,9 @@ class Facts:
            `ended_by_target_version` says when a job of a version first ended there in each status but `successful`.
            `landed_by_target_version` keys are (target id, version id), of attached and leaving targets. `orders` are
            the open ones; a round ends those that have expired.
+           `labels_by_target` holds of each target's resource metadata just the keys that a failure domain names, and
+           `samples_by_move` how many measurements passed or failed, of moves of live rollouts; each only where a rule
+           asks.
            `policies_matched` is False while targets do not know their policies yet, which holds.
            `slots`: slot key -> its group, for the groups of the attached targets.
     """
@@ -402,6 +422,8 @@ class Facts:
     moves: tuple[Move, ...] = ()
     landed_by_target_version: Mapping[tuple[str, str], Landed] = field(default_factory=dict)
     ended_by_target_version: Mapping[tuple[str, str], Mapping[str, datetime]] = field(default_factory=dict)
+    labels_by_target: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    samples_by_move: Mapping[str, int] = field(default_factory=dict)
     approvals_by_version_environment: Mapping[tuple[str, str], tuple[Approval, ...]] = field(default_factory=dict)
     requests: frozenset[str] = frozenset()
     freezes: tuple[Freeze, ...] = ()

@@ -32,6 +32,7 @@ LIFTS = {
     "rule_skipped": "The rule {rule} ({policy}) is skipped for {version} in {environment}.",
     "pinned": "{target} in {environment} is pinned to {version}.",
     "rejection_withdrawn": "{by} withdraws the rejection of {version} for {environment}.",
+    "rollout_promoted": "The rollout of {version} in {environment} is promoted.",
     "rollout_resumed": "The rollout of {version} in {environment} is resumed.",
     "move_landed": "The move of {target} in {environment} to {version} ends well.",
     "quarantines_cleared": "The quarantine of {version} in {environment} is cleared.",
@@ -143,6 +144,19 @@ def resume_rollout(rollout: Rollout, *, what: str, where: str) -> Lift:
         return replace(facts, rollouts=tuple(after))
 
     return lift("rollout_resumed", change, who="an operator may resume it", version=what, environment=where)
+
+
+def promote_rollout(rollout: Rollout, *, what: str, where: str) -> Lift:
+    """All that is left of a rollout may start at once."""
+
+    def change(facts: Facts, now: datetime) -> Facts:
+        after = (
+            replace(one, speed=replace(one.speed, promoted_at=now)) if one.id == rollout.id else one
+            for one in facts.rollouts
+        )
+        return replace(facts, rollouts=tuple(after))
+
+    return lift("rollout_promoted", change, who="an operator may promote it", version=what, environment=where)
 
 
 def clear_quarantines(target_ids: frozenset[str], version: Version, *, where: str) -> Lift:

@@ -114,7 +114,7 @@ class Pace:
         self._start_unpaced(asked, given_up)
         self.schedule.count_in_flight(given_up, unpaced={start.target.id for start in self._starts})
         for rollout, choices in self._by_rollout(asked):
-            self._admit_rollout(rollout, choices, given_up)
+            self._admit_rollout(rollout, choices, given_up, asked)
         ends, withdrawn_jobs, renewals, retries = self._settle_ours(asked)
         moves, jobs, claims = self._start(asked, frozenset(end.target_id for end in ends))
         plan = Plan(
@@ -283,7 +283,7 @@ class Pace:
         else:
             self._starts.append(start)
 
-    def _admit_rollout(self, rollout: Rollout, choices: Wanting, given_up: AbstractSet[str]) -> None:
+    def _admit_rollout(self, rollout: Rollout, choices: Wanting, given_up: AbstractSet[str], asked: Asked) -> None:
         """Admit what may start now; hold the rest, each with what it waits for."""
         blocked = self.schedule.blocked(rollout)
         held: dict[str, tuple[Judged, ...]]
@@ -291,7 +291,7 @@ class Pace:
             order, held = tuple(choices), dict.fromkeys(choices, (blocked,))
         else:
             moves = {target_id: asking.move for target_id, (asking, _) in choices.items()}
-            order, held = self.schedule.walk(rollout, moves, given_up)
+            order, held = self.schedule.walk(rollout, moves, given_up, self._barred(rollout, asked))
         for target_id in order:
             asking, choice = choices[target_id]
             hold = held.get(target_id)
@@ -300,6 +300,20 @@ class Pace:
             else:
                 self._paced[target_id] = hold
                 self._start_fall_back(asking)
+
+    def _barred(self, rollout: Rollout, asked: Asked) -> AbstractSet[str]:
+        """The targets that a gate keeps from a rollout's change: a wave waits for them."""
+        if not self.schedule.in_waves(rollout.environment_id):
+            return frozenset()
+        return {
+            asking.target.id
+            for asking in asked.by_target.values()
+            if asking.target.environment_id == rollout.environment_id
+            and any(
+                one.kind == "config" if rollout.version_id is None else one.version.id == rollout.version_id
+                for one in asking.held
+            )
+        }
 
     # Falling back -----------------------------------------------------------------------------------------------------
 

@@ -321,10 +321,13 @@ def applied(facts: Facts, plan: Plan, now: datetime) -> Facts:
     if plan.target_decisions:
         by_target = {**by_target, **{one.target_id: Decided("", one.digest, now) for one in plan.target_decisions}}
     leaving = _applied_targets(facts.leaving, plan)
+    leaving = counted_leaving(leaving, moves, rollouts, (*landed, *ended)) if leaving else leaving
     return replace(
         facts,
         targets=_applied_targets(facts.targets, plan),
-        leaving=counted_leaving(leaving, moves, rollouts, (*landed, *ended)) if leaving else leaving,
+        leaving=leaving,
+        labels_by_target=labels_of(facts.labels_by_target, (*facts.targets, *leaving)),
+        samples_by_move=samples_of(facts.samples_by_move, moves, rollouts),
         rollouts=rollouts,
         moves=moves,
         landed_by_target_version=landed,
@@ -467,3 +470,16 @@ def counted_leaving(
         or target.id in known
         or (opened_at is not None and (target.detached_at is None or target.detached_at > opened_at))
     }
+
+
+def labels_of(labels: Mapping[str, Mapping[str, str]], target_ids: Iterable[str]) -> Mapping[str, Mapping[str, str]]:
+    """The labels of the targets that are loaded."""
+    return {target_id: labels[target_id] for target_id in target_ids if target_id in labels} if labels else labels
+
+
+def samples_of(samples: Mapping[str, int], moves: Iterable[Move], rollouts: Iterable[Rollout]) -> Mapping[str, int]:
+    """The counts of moves of live rollouts."""
+    if not samples:
+        return samples
+    live = {rollout.id for rollout in rollouts if rollout.live}
+    return {move.id: samples[move.id] for move in moves if move.id in samples and move.rollout_id in live}

@@ -1,6 +1,7 @@
 """In which order do a rollout's targets go, and which of them may start now?
 
     order    targets that were attached at the opening by the rule's key, later ones behind; who left keeps a number
+    waves    the same, wave by wave: `wave_places` says which may go
     lane     one gradualRollout rule in one environment: how many of its targets are in flight, and where it stands
     walk     the targets in order: each has started, may start now, or is told what its place waits for
     blocked  a rollout that was paused, halted or aborted starts nothing at all
@@ -12,18 +13,20 @@ Source: core.md section 4 ("A rollout opens", order, times, verified between, ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 
 from interlock.decide.facts import Move, Rollout, Target
 from interlock.decide.index import Index
 from interlock.decide.react import GATING, failures_allowed, failures_of
 from interlock.decide.rules import gradual_rollout, verification
-from interlock.decide.rules.gradual_rollout import Params, offset, order_keys
+from interlock.decide.rules.gradual_rollout import Params, offset, order_keys, sped
 from interlock.decide.slots import Slots
 from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant
+from interlock.decide.wave_places import AT_START, Front, Places, Standing, front, hold, places
 from interlock.model.ids import TargetKey
 
 OPERATOR = "an operator may resume, promote or abort the rollout; a newer version ends it"
@@ -45,13 +48,30 @@ class Lane:
 class Walk:
     """Where a lane stands while the targets of one rollout are walked in order.
 
-    `previous` is the last target that started: when, its position, and whether it is proven. `waiting` says that one
-    before waits for its time already.
+    `params` are those of this rollout: the rule's, or faster. `previous` is the last target that started: when, its
+    position, and whether it is proven. `waiting` says that one before waits for its time already. `places` and `front`
+    are of rules that go wave by wave.
     """
 
+    params: Params
     position: int = -1
     previous: tuple[datetime, int, bool] | None = None
     waiting: bool = False
+    places: Places | None = None
+    front: Front = AT_START
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What the targets of one rollout do in this round.
+
+    `going` want to start, or would but for a gate; `given_up` end their move; `newest` is target id -> its newest move
+    in this rollout that was not taken back.
+    """
+
+    going: AbstractSet[str]
+    given_up: AbstractSet[str]
+    newest: Mapping[str, Move]
 
 
 class Schedule:
@@ -123,32 +143,43 @@ class Schedule:
         return Judged(gradual_rollout.kind, verdict, Stage.READINESS) if verdict else None
 
     def walk(
-        self, rollout: Rollout, wanting: Mapping[str, Move | None], given_up: AbstractSet[str]
+        self,
+        rollout: Rollout,
+        wanting: Mapping[str, Move | None],
+        given_up: AbstractSet[str],
+        barred: AbstractSet[str] = frozenset(),
     ) -> tuple[tuple[str, ...], dict[str, tuple[Judged, ...]]]:
         """The order of the targets that want to start, and target id -> why it must wait. Absent: it may start.
 
         Why:    the slot is asked here, last: a target that waits for one has not started, so it keeps nobody behind it.
 
         Takes: `wanting`: target id -> its move that still waits to be handed over, if it has one; `given_up` are the
-               targets whose move ends in this round.
+               targets whose move ends in this round; `barred` those that a gate keeps from this very change.
         """
         lanes_by_set = self._lanes.get(rollout.environment_id, {})
         if not lanes_by_set and not self.slots.limiting:
             return tuple(wanting), {}
         kind = "config" if rollout.kind == "config" else "forward"
+        promoted = rollout.speed.promoted_at is not None
         newest = {
             move.target_id: move
             for move in self.index.moves_by_rollout.get(rollout.id, ())
             if move.state not in {"withdrawn", "cancelled"}
         }
-        walks: dict[int, Walk] = {}
+        members = self._members(rollout)
+        lanes_here = {id(lane): lane for lanes in lanes_by_set.values() for lane in lanes}
+        walks = {number: Walk(sped(lane.params, rollout.speed)) for number, lane in lanes_here.items()}
+        for number, lane in lanes_here.items():
+            if lane.params.in_waves:
+                mine = [target for target in members if lane in lanes_by_set.get(target.policy_set, ())]
+                self._set_out(walks[number], rollout, mine, Asks(frozenset(wanting) | barred, given_up, newest))
         order: list[str] = []
         held: dict[str, tuple[Judged, ...]] = {}
         shared: dict[tuple[str, str, str], Judged] = {}
-        for target in self._order(rollout):
+        for target in self._order(rollout, members, [walk.places for walk in walks.values()]):
             lanes = lanes_by_set.get(target.policy_set, ())
             for lane in lanes:
-                walks.setdefault(id(lane), Walk()).position += 1
+                walks[id(lane)].position += 1
             asks = target.id in wanting
             move = newest.get(target.id)
             again = asks and (move is None or not move.open or target.id in given_up)
@@ -158,7 +189,7 @@ class Schedule:
                 self._step(lanes, walks, started_at, proven=proven or not self._proves(target))
             elif asks:
                 has_place = wanting[target.id] is not None and target.id not in given_up
-                hold = self._place(rollout, lanes, walks, shared, has_place=has_place)
+                hold = None if promoted else self._place(rollout, target, lanes, walks, shared, has_place=has_place)
                 waits = (hold,) if hold is not None else () if has_place else self.slots.take(target, kind)
                 if waits:
                     held[target.id] = waits
@@ -173,7 +204,7 @@ class Schedule:
     def _step(self, lanes: tuple[Lane, ...], walks: Mapping[int, Walk], started_at: datetime, *, proven: bool) -> None:
         for lane in lanes:
             walk = walks[id(lane)]
-            walk.previous = (started_at, walk.position, proven or lane.params.overlap)
+            walk.previous = (started_at, walk.position, proven or walk.params.overlap)
 
     def _take(self, lanes: tuple[Lane, ...]) -> None:
         for lane in lanes:
@@ -182,6 +213,7 @@ class Schedule:
     def _place(
         self,
         rollout: Rollout,
+        target: Target,
         lanes: tuple[Lane, ...],
         walks: Mapping[int, Walk],
         shared: dict[tuple[str, str, str], Judged],
@@ -190,31 +222,30 @@ class Schedule:
     ) -> Judged | None:
         """Why a target must wait for its place, if it must. A fall-back that still waits has one already."""
         for lane in lanes:
-            hold = self._check(lane, walks[id(lane)], rollout, shared, has_place=has_place)
+            walk = walks[id(lane)]
+            taken = lane.in_flight - has_place
+            if not walk.params.in_waves:
+                hold = self._check(lane, walk, rollout, shared, taken)
+            else:
+                hold = self._check_wave(lane, walk, rollout, target, shared) or self._full(lane, walk, taken, shared)
             if hold is not None:
                 return hold
         return None
 
     def _check(
-        self,
-        lane: Lane,
-        walk: Walk,
-        rollout: Rollout,
-        shared: dict[tuple[str, str, str], Judged],
-        *,
-        has_place: bool,
+        self, lane: Lane, walk: Walk, rollout: Rollout, shared: dict[tuple[str, str, str], Judged], taken: int
     ) -> Judged | None:
         """Why the target at the walk's position must wait in this lane, if it must.
 
         Why:    the next one due is told the exact instant; those behind it the one that the schedule names, which stays
                 the same while others start a little late. So a start rewrites a row or two, and not all of them.
         """
-        params = lane.params
+        params = walk.params
         if walk.previous is not None and not walk.previous[2]:
             return self._waits(lane, shared, "rollout_verifying")
-        taken = lane.in_flight - has_place
-        if params.max_in_flight is not None and taken >= params.max_in_flight:
-            return self._waits(lane, shared, "rollout_in_flight", in_flight=taken, max_in_flight=params.max_in_flight)
+        full = self._full(lane, walk, taken, shared)
+        if full is not None:
+            return full
         mine = offset(params, walk.position, targets_at_open=rollout.targets_at_open)
         due_at = rollout.opened_at + mine
         if walk.waiting and self.now >= due_at:
@@ -229,6 +260,13 @@ class Schedule:
         verdict = Verdict(Outcome.HOLD, "rollout_due_later", values, waits_for=WaitsFor.WAIT, changes_at=due_at)
         return _of_lane(lane, verdict)
 
+    def _full(self, lane: Lane, walk: Walk, taken: int, shared: dict[tuple[str, str, str], Judged]) -> Judged | None:
+        """That as many are in flight as may be, if so."""
+        most = walk.params.max_in_flight
+        if most is None or taken < most:
+            return None
+        return self._waits(lane, shared, "rollout_in_flight", in_flight=taken, max_in_flight=most)
+
     def _waits(self, lane: Lane, shared: dict[tuple[str, str, str], Judged], reason: str, **values: object) -> Judged:
         """A hold that many targets share, made once."""
         key = (lane.policy_id, lane.rule_id, f"{reason}{values}")
@@ -238,30 +276,108 @@ class Schedule:
             shared[key] = _of_lane(lane, verdict)
         return shared[key]
 
-    def _order(self, rollout: Rollout) -> tuple[Target, ...]:
-        """The environment's targets in the rollout's order.
+    # Waves ------------------------------------------------------------------------------------------------------------
 
-        Those that joined later stand behind; those that left keep their number.
-        """
-        facts = self.index.facts
+    def in_waves(self, environment_id: str) -> bool:
+        """Whether a rule there paces wave by wave."""
+        lanes_by_set = self._lanes.get(environment_id, {})
+        return any(lane.params.in_waves for lanes in lanes_by_set.values() for lane in lanes)
+
+    def _set_out(self, walk: Walk, rollout: Rollout, members: Sequence[Target], asks: Asks) -> None:
+        """Where every target's wave is, and which wave may go."""
+        by_id = {target.id: target for target in members}
+        walk.places = places(
+            walk.params,
+            members,
+            opened_at=rollout.opened_at,
+            salt=_salt(rollout),
+            labels=self.index.facts.labels_by_target,
+        )
+        walk.front = front(
+            walk.params,
+            walk.places.waves,
+            lambda target_id: self._standing(by_id[target_id], rollout, asks, overlap=walk.params.overlap),
+            self.now,
+        )
+
+    def _standing(self, target: Target, rollout: Rollout, asks: Asks, *, overlap: bool) -> Standing:
+        """Whether a wave waits for this target, and when its move ended."""
+        move = asks.newest.get(target.id)
+        if move is not None and move.open and target.id not in asks.given_up:
+            if not overlap or move.state != "verifying":
+                return Standing(open=True)
+            return Standing(open=False)
+        if target.id in asks.going:
+            return Standing(open=True)
+        occupying = self.index.open_move_by_target.get(target.id)
+        if occupying is not None and target.id not in asks.given_up and self._comes_later(occupying, rollout):
+            return Standing(open=True)
+        if move is None or move.closed_at is None:
+            return Standing(open=False)
+        return Standing(open=False, ended_at=move.closed_at, samples=self.index.facts.samples_by_move.get(move.id, 0))
+
+    def _comes_later(self, occupying: Move, rollout: Rollout) -> bool:
+        """Whether a target that something older occupies will want this change after it."""
+        if occupying.kind in {"rollback", "pin"}:
+            return False
+        return rollout.version_id is None or self.index.is_newer(rollout.version_id, occupying.version_id)
+
+    def _check_wave(
+        self, lane: Lane, walk: Walk, rollout: Rollout, target: Target, shared: dict[tuple[str, str, str], Judged]
+    ) -> Judged | None:
+        """Why a target must wait for its wave, if it must; told once for all whom it concerns."""
+        where = walk.places
+        if where is None:
+            return None
+        said = where.unplaced.get(target.id) or str(where.wave_by_target[target.id])
+        key = (lane.policy_id, lane.rule_id, f"wave {said}")
+        if key not in shared:
+            waits_on = (f"moves:{self.index.facts.deployment_id}", f"rollout:{rollout.id}")
+            verdict = hold(walk.params, where, walk.front, target.id, waits_on=waits_on)
+            if verdict is None:
+                return None
+            shared[key] = _of_lane(lane, verdict)
+        return shared[key]
+
+    # Order ------------------------------------------------------------------------------------------------------------
+
+    def _members(self, rollout: Rollout) -> tuple[Target, ...]:
+        """The targets that a rollout counts: those of its environment, and those that left it since the opening."""
         left = self.index.leaving_by_environment.get(rollout.environment_id, ())
-        members = (
+        return (
             *self.index.targets_by_environment.get(rollout.environment_id, ()),
             *(one for one in left if one.detached_at is None or one.detached_at > rollout.opened_at),
         )
-        names = [str(TargetKey(one.resource_id, one.environment_id, facts.deployment_id)) for one in members]
-        keys = order_keys(names, rollout.version_id or rollout.change_id)
+
+    def _order(
+        self, rollout: Rollout, members: Sequence[Target], by_lane: Sequence[Places | None]
+    ) -> tuple[Target, ...]:
+        """The targets in the rollout's order: wave by wave where every rule has waves, else the reference's.
+
+        Those that joined later stand behind; those that left keep their number.
+        """
+        first = next(iter(by_lane), None)
+        if first is not None and None not in by_lane:
+            place = {target_id: number for number, target_id in enumerate(chain.from_iterable(first.waves))}
+            return tuple(sorted(members, key=lambda one: (place.get(one.id, len(place)), one.attached_at, one.id)))
+        names = [str(TargetKey(one.resource_id, one.environment_id, self.index.facts.deployment_id)) for one in members]
+        keys = order_keys(names, _salt(rollout))
         opened_at = rollout.opened_at
-        places = sorted(
+        ranks = sorted(
             (max(target.attached_at, opened_at), key, target.id, number)
             for number, (target, key) in enumerate(zip(members, keys, strict=True))
         )
-        return tuple(members[number] for _, _, _, number in places)
+        return tuple(members[number] for _, _, _, number in ranks)
 
     def _proves(self, target: Target) -> bool:
         """Whether a target's move must pass a verification."""
         rules = self.index.enforced_rules(target.policy_set, verification.kind)
         return any(isinstance(rule.params, verification.Params) and rule.params.trigger in GATING for rule in rules)
+
+
+def _salt(rollout: Rollout) -> str:
+    """What makes each change's order its own."""
+    return rollout.version_id or rollout.change_id
 
 
 def _of_lane(lane: Lane, verdict: Verdict) -> Judged:

@@ -176,6 +176,15 @@ class Fields:
             self.wrong(name, error.message)
             return None
 
+    def is_list(self, name: str) -> bool:
+        """Whether a field that may be one value or several holds a list."""
+        return isinstance(self._left.get(name), list)
+
+    def unwanted(self, name: str, message: str) -> None:
+        """Refuse a field that makes no sense beside the others; absent it is fine."""
+        if self._left.pop(name, None) is not None:
+            self.wrong(name, message)
+
     def done(self) -> None:
         """Refuse what was not asked for, and raise everything that was wrong.
 

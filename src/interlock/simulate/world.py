@@ -38,13 +38,15 @@ from interlock.decide.facts import (
     Rollout,
     Skip,
     Slot,
+    Speed,
     Target,
     Verification,
     Version,
 )
 from interlock.decide.pace import MOVES_MAX
-from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves
+from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves, samples_of
 from interlock.decide.rules import concurrency, parse_rules
+from interlock.decide.rules.gradual_rollout import keys_read, samples_read
 from interlock.inventory.slots import SlotRule, slot_keys_of
 from interlock.model.errors import NotFound, Stale
 from interlock.model.ids import derived_id
@@ -79,6 +81,7 @@ class World:
     held_elsewhere: dict[str, int] = field(default_factory=dict)
     good: dict[str, list[ReleaseRef]] = field(default_factory=dict)
     """Target id -> the releases that were good on it, oldest first."""
+    samples: dict[str, int] = field(default_factory=dict)
 
     # Rounds -----------------------------------------------------------------------------------------------------------
 
@@ -87,21 +90,33 @@ class World:
         facts = self.facts
         pins = tuple(one for one in facts.pins if one.expires_at is None or self.now < one.expires_at)
         sizes = Counter(one.key for target in facts.targets.values() for one in target.slot_keys if one.key)
+        moves = loaded_moves(facts.moves, facts.rollouts, pins)
+        history = (*facts.landed_by_target_version, *facts.ended_by_target_version)
+        leaving = counted_leaving(facts.leaving, facts.moves, facts.rollouts, history)
+        policies = facts.policies.values()
         return replace(
             facts,
             slots={key: Slot(size, self.held_elsewhere.get(key, 0)) for key, size in sizes.items()},
             freezes=tuple(one for one in facts.freezes if one.expires_at is None or self.now < one.expires_at),
             pins=pins,
             skips=tuple(one for one in facts.skips if one.expires_at is None or self.now < one.expires_at),
-            moves=loaded_moves(facts.moves, facts.rollouts, pins),
             elsewhere=narrowed(facts.elsewhere, needed(facts.versions, facts.policies.values()), facts.targets),
-            leaving=counted_leaving(
-                facts.leaving,
-                facts.moves,
-                facts.rollouts,
-                (*facts.landed_by_target_version, *facts.ended_by_target_version),
-            ),
+            moves=moves,
+            leaving=leaving,
+            labels_by_target=self._labels(keys_read(policies), (*facts.targets.values(), *leaving.values())),
+            samples_by_move=samples_of(self.samples, moves, facts.rollouts) if samples_read(policies) else {},
         )
+
+    def _labels(self, keys: Iterable[str], targets: Iterable[Target]) -> dict[str, dict[str, str]]:
+        """Of the metadata of some targets' resources just these keys."""
+        wanted = sorted(keys)
+        found: dict[str, dict[str, str]] = {}
+        for target in targets if wanted else ():
+            metadata = self.labels.get(target.name, {})
+            labels = {key: metadata[key] for key in wanted if key in metadata}
+            if labels:
+                found[target.id] = labels
+        return found
 
     def round(self, *, moves_max: int = MOVES_MAX) -> Plan:
         """Load, decide, commit."""
@@ -397,13 +412,11 @@ class World:
         self.held_elsewhere[key] = held
 
     def label(self, name: str, **labels: str) -> None:
-        """A resource gets other metadata, so perhaps other slot groups."""
+        """A resource gets other metadata, so perhaps other slot groups, and another failure domain."""
         self._tick()
         self.labels[name] = labels
-        before = self.facts
         self._match_slots()
-        if self.facts is not before:
-            self._own(takes_away=True)
+        self._own(takes_away=True)
 
     def freeze(
         self,
@@ -557,6 +570,43 @@ class World:
         self._own(takes_away=False, quarantines=left)
         self._forget_marks((target_id,))
 
+    def speed_up(
+        self,
+        rollout_id: str,
+        *,
+        interval_s: int | None = None,
+        max_in_flight: int | None = None,
+        bake_s: int | None = None,
+    ) -> None:
+        """A person lets a rollout go faster: each word replaces the one before on the same thing."""
+        self._tick()
+
+        def after(rollout: Rollout) -> Rollout:
+            if rollout.id != rollout_id or not rollout.live:
+                return rollout
+            before = rollout.speed
+            speed = Speed(
+                interval_s if interval_s is not None else before.interval_s,
+                max_in_flight if max_in_flight is not None else before.max_in_flight,
+                bake_s if bake_s is not None else before.bake_s,
+                before.promoted_at,
+            )
+            return replace(rollout, speed=speed)
+
+        self._own(takes_away=True, rollouts=tuple(map(after, self.facts.rollouts)))
+
+    def promote(self, rollout_id: str) -> None:
+        """A person lets all that is left of a rollout start at once; a halt before it is forgiven."""
+        self.set_rollout(rollout_id, "open")
+        at = self.now
+
+        def after(rollout: Rollout) -> Rollout:
+            if rollout.id != rollout_id or not rollout.live:
+                return rollout
+            return replace(rollout, speed=replace(rollout.speed, promoted_at=rollout.speed.promoted_at or at))
+
+        self.facts = replace(self.facts, rollouts=tuple(map(after, self.facts.rollouts)))
+
     def set_rollout(self, rollout_id: str, state: str) -> None:
         """A person pauses, resumes or aborts a rollout. Resumed, it forgives the failures that it saw."""
         self._tick()
@@ -673,8 +723,8 @@ class World:
         self._tell(f"job.{status.value}", job_id, message or "")
         return True
 
-    def measured(self, verification_id: str, state: str, message: str | None = None) -> bool:
-        """A verification ended. Says whether it still ran."""
+    def measured(self, verification_id: str, state: str, message: str | None = None, *, samples: int = 1) -> bool:
+        """A verification ended after so many measurements that passed or failed. Says whether it still ran."""
         for move in self.facts.moves:
             for one in move.verifications:
                 if one.id == verification_id and one.state == "running":
@@ -682,6 +732,8 @@ class World:
                     ended = replace(one, state=state, ended_at=self.now, message=message)
                     rest = tuple(ended if other.id == one.id else other for other in move.verifications)
                     self._set_move(replace(move, verifications=rest))
+                    if samples:
+                        self.samples[move.id] = self.samples.get(move.id, 0) + samples
                     self._own(takes_away=state != "passed")
                     self._tell(f"verification.{state}", verification_id, message or "")
                     return True

@@ -39,11 +39,13 @@ from interlock.decide.facts import (
     Rollout,
     Skip,
     Slot,
+    Speed,
     Target,
     Verification,
     Version,
 )
 from interlock.decide.rules import concurrency, parse_rules
+from interlock.decide.rules.gradual_rollout import keys_read, samples_read
 from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.slots import SlotKey
 from interlock.inventory.to_python import matches
@@ -80,8 +82,8 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     """The facts of one deployment; None when it does not exist or is deleted.
 
     Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction).
-    Costs: 15 statements, one more where a rule limits how many are in flight, and up to 4 more where a rule or version
-           asks what other deployments run.
+    Costs: 15 statements; one more where a rule limits how many are in flight, one each where a rule asks for labels or
+           samples, and up to 4 where a rule or version asks what other deployments run.
     """
     head = await conn.fetchrow(Q.load_deployment, deployment_id)
     if head is None or head["deleted_at"] is not None:
@@ -93,10 +95,13 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     attached, leaving = _targets(await conn.fetch(Q.load_targets, deployment_id, concerned))
     sets = sorted({target.policy_set for target in (*attached.values(), *leaving.values()) if target.policy_set})
     policy_rows = await conn.fetch(Q.load_policies, sets)
-    rollouts = tuple(Rollout(**row) for row in await conn.fetch(Q.load_rollouts, deployment_id, version_ids))
+    rollouts = tuple(map(_rollout, await conn.fetch(Q.load_rollouts, deployment_id, version_ids)))
     policies = {row["id"]: _policy(row) for row in policy_rows}
     grouped = await _load_slots(conn, deployment_id, head["workspace_id"], policies)
     moves = tuple(map(grouped.move, await _load_moves(conn, deployment_id)))
+    keys = keys_read(policies.values())
+    labels = await conn.fetch(Q.load_labels, deployment_id, sorted(keys), list(leaving)) if keys else ()
+    counts = await conn.fetch(Q.load_samples, deployment_id) if samples_read(policies.values()) else ()
     landed = await conn.fetch(Q.load_landed, concerned)
     answers = await conn.fetch(Q.load_answers, concerned)
     freezes = await _load_freezes(conn, deployment_id, head["name"], environments)
@@ -130,6 +135,8 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
             if row["status"] is None
         },
         ended_by_target_version=_ended(landed),
+        labels_by_target={row["target_id"]: row["labels"] for row in labels},
+        samples_by_move={row["move_id"]: row["samples"] for row in counts},
         approvals_by_version_environment=_approvals([row for row in answers if row["request_id"] is None]),
         requests=frozenset(row["request_id"] for row in answers if row["request_id"] is not None),
         freezes=freezes,
@@ -344,6 +351,12 @@ async def _load_moves(conn: Conn, deployment_id: str) -> tuple[Move, ...]:
         )
         for row in rows
     )
+
+
+def _rollout(row: Row) -> Rollout:
+    columns = dict(row)
+    speed = Speed(*(columns.pop(name) for name in ("interval_s", "max_in_flight", "bake_s", "promoted_at")))
+    return Rollout(**columns, speed=speed)
 
 
 def _approvals(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Approval, ...]]:

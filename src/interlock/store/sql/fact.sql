@@ -95,11 +95,39 @@ UNION ALL
 SELECT 'move', m.id::text, NULL, NULL, s.key, NULL, NULL, NULL
 FROM move m JOIN slot s ON s.move_id = m.id WHERE m.deployment_id = $1 AND m.closed_at IS NULL;
 
--- Live rollouts, and any of the loaded versions ($2). Relies on rollout_of_deployment.
+-- Live rollouts, and any of the loaded versions ($2), each with the latest word on every part of its pace. Relies on rollout_of_deployment and
+-- steering_of_rollout.
 -- name: load_rollouts
-SELECT id, change_id, environment_id, kind, version_id, state, opened_at, targets_at_open, failures_forgiven
-FROM rollout
-WHERE deployment_id = $1 AND (state IN ('open', 'paused', 'halted') OR version_id = ANY ($2::uuid[]));
+SELECT o.id, o.change_id, o.environment_id, o.kind, o.version_id, o.state, o.opened_at, o.targets_at_open, o.failures_forgiven,
+       s.interval_s, s.max_in_flight, s.bake_s, s.promoted_at
+FROM rollout o
+CROSS JOIN LATERAL (
+    SELECT (array_agg(interval_s ORDER BY at DESC, id DESC) FILTER (WHERE interval_s IS NOT NULL))[1] AS interval_s,
+           (array_agg(max_in_flight ORDER BY at DESC, id DESC) FILTER (WHERE max_in_flight IS NOT NULL))[1] AS max_in_flight,
+           (array_agg(bake_s ORDER BY at DESC, id DESC) FILTER (WHERE bake_s IS NOT NULL))[1] AS bake_s,
+           min(at) FILTER (WHERE step = 'promote') AS promoted_at
+    FROM rollout_steering WHERE rollout_id = o.id) s
+WHERE o.deployment_id = $1 AND (o.state IN ('open', 'paused', 'halted') OR o.version_id = ANY ($2::uuid[]));
+
+-- Of the metadata of its targets' resources just the keys $2, where they have one of them; of the targets that left those in $3. Asked only
+-- when a failure domain names a key. Relies on target's unique key (deployment first).
+-- name: load_labels
+SELECT t.id::text AS target_id, l.labels
+FROM target t
+JOIN resource r ON r.id = t.resource_id
+CROSS JOIN LATERAL (SELECT jsonb_object_agg(k, r.metadata ->> k) AS labels FROM unnest($2::text[]) k WHERE r.metadata ? k) l
+WHERE t.deployment_id = $1 AND (t.state = 'attached' OR t.id = ANY ($3::uuid[])) AND l.labels IS NOT NULL;
+
+-- How many measurements of each move of a live rollout passed or failed. Asked only when a rule wants samples. Relies on rollout_one_open,
+-- move_of_rollout, verification_of_move and the unique keys of verification_metric and measurement.
+-- name: load_samples
+SELECT m.id::text AS move_id, count(*)::integer AS samples
+FROM move m
+JOIN verification v ON v.move_id = m.id
+JOIN verification_metric x ON x.verification_id = v.id
+JOIN measurement s ON s.metric_id = x.id AND s.status IN ('passed', 'failed')
+WHERE m.rollout_id IN (SELECT id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted'))
+GROUP BY m.id;
 
 -- Open moves, all moves of live rollouts, and those for a pin since the oldest pin in force.
 -- Relies on move_open_of_deployment, move_of_rollout and move_for_pin.
