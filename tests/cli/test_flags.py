@@ -7,8 +7,8 @@ from datetime import timedelta
 import click
 import pytest
 
-from interlock.cli.freeze import parse_duration
 from interlock.cli.ledger import is_routine, line
+from interlock.cli.places import parse_duration
 from interlock.cli.version import parse_config
 
 

@@ -22,10 +22,7 @@ def thaw(client: Client, freeze_id: str | None, *, reason: str, output: str) -> 
     """
     found = list(client.list_freezes())
     if freeze_id is None:
-        rows = [
-            (each["id"][:8], _scope(each), each["createdAt"], each.get("expiresAt"), each["reason"]) for each in found
-        ]
-        print_list(found, output=output, heads=("freeze", "scope", "since", "until", "reason"), rows=rows)
+        print_freezes(found, output=output)
         return
     meant = [each for each in found if each["id"].startswith(freeze_id)]
     if not meant:
@@ -34,6 +31,24 @@ def thaw(client: Client, freeze_id: str | None, *, reason: str, output: str) -> 
         raise Conflict(f"{len(meant)} freezes match {freeze_id}; give more of the id.")
     client.thaw(meant[0]["id"], reason=reason)
     click.echo(f"Thawed {meant[0]['id'][:8]} ({meant[0]['reason']}).")
+
+
+def print_freezes(found: list[Wire], *, output: str) -> None:
+    """Print freezes."""
+    rows = [
+        (
+            each["id"][:8],
+            _scope(each),
+            each.get("selector"),
+            each["createdAt"],
+            each.get("expiresAt"),
+            each["reason"],
+            each.get("incidentUrl"),
+        )
+        for each in found
+    ]
+    heads = ("freeze", "scope", "only where", "since", "until", "reason", "incident")
+    print_list(found, output=output, heads=heads, rows=rows)
 
 
 def _scope(freeze: Wire) -> str:

@@ -216,6 +216,48 @@ class Client:
         """End a freeze."""
         return self._write("POST", self._in("freezes", freeze_id, "thaw"), {"reason": reason})
 
+    def extend_freeze(self, freeze_id: str, *, expires_at: str | None) -> Wire:
+        """Move the end of a freeze; None: until somebody thaws it."""
+        return self._write("POST", self._in("freezes", freeze_id, "extend"), {"expiresAt": expires_at})
+
+    # Overrides --------------------------------------------------------------------------------------------------------
+
+    def list_pins(self, *, deployment_id: str | None = None) -> Iterator[Wire]:
+        """The pins in force."""
+        return self.calls.items(self._in("pins"), query={"deploymentId": deployment_id})
+
+    def pin(self, body: Wire) -> Wire:
+        """Pin a deployment, an environment of it or a target to a version."""
+        return self._write("POST", self._in("pins"), body)
+
+    def remove_pin(self, pin_id: str, *, reason: str) -> Wire:
+        """End a pin."""
+        return self._write("POST", self._in("pins", pin_id, "remove"), {"reason": reason})
+
+    def list_skips(self, *, deployment_id: str | None = None) -> Iterator[Wire]:
+        """The skips of rules and freezes in force."""
+        return self.calls.items(self._in("skips"), query={"deploymentId": deployment_id})
+
+    def skip(self, body: Wire) -> Wire:
+        """Let a version pass a rule, every rule of a kind, or a freeze."""
+        return self._write("POST", self._in("skips"), body)
+
+    def remove_skip(self, skip_id: str, *, reason: str) -> Wire:
+        """Take a skip back."""
+        return self._write("POST", self._in("skips", skip_id, "remove"), {"reason": reason})
+
+    def list_quarantines(self) -> Iterator[Wire]:
+        """What targets do not take again by themselves."""
+        return self.calls.items(self._in("quarantines"))
+
+    def clear_quarantine(self, quarantine_id: str, *, reason: str) -> Wire:
+        """Let a target take again what failed on it."""
+        return self._write("POST", self._in("quarantines", quarantine_id, "clear"), {"reason": reason})
+
+    def cancel_job(self, job_id: str, *, reason: str) -> Wire:
+        """Ask for a job's end: asked for, not assumed."""
+        return self._write("POST", self._in("jobs", job_id, "cancel"), {"reason": reason})
+
     # Rollouts ---------------------------------------------------------------------------------------------------------
 
     def list_rollouts(self, *, state: str | None = "live") -> Iterator[Wire]:

@@ -1,0 +1,45 @@
+"""`interlock quarantine`: what targets do not take again by themselves, and letting them.
+
+interlock quarantine list
+interlock quarantine clear shop-api/production/prod-eu-1 --reason "the disk was full"
+"""
+
+from __future__ import annotations
+
+import click
+
+from interlock.cli.connection import connected
+from interlock.cli.places import picked, place_of, reason_option
+from interlock.cli.tables import output_option, print_list
+from interlock.client import Client, Wire
+
+
+@click.group()
+def quarantine() -> None:
+    """List or clear what failed and is kept off its targets."""
+
+
+@quarantine.command("list")
+@output_option
+@connected
+def list_in_force(client: Client, *, output: str) -> None:
+    """List the quarantines in force."""
+    found = list(client.list_quarantines())
+    rows = [(each["id"][:8], place_of(each), _what(each), each["setAt"]) for each in found]
+    print_list(found, output=output, heads=("quarantine", "target", "keeps off", "since"), rows=rows)
+
+
+@quarantine.command()
+@click.argument("quarantine_id", metavar="ID | DEPLOYMENT/ENVIRONMENT/RESOURCE")
+@reason_option
+@connected
+def clear(client: Client, quarantine_id: str, *, reason: str) -> None:
+    """Let a target take again what failed on it."""
+    meant = picked(client.list_quarantines(), quarantine_id, what="quarantine", about=place_of)
+    client.clear_quarantine(meant["id"], reason=reason)
+    click.echo(f"Cleared: {place_of(meant)} may take {_what(meant)} again.")
+
+
+def _what(each: Wire) -> str:
+    version = each.get("version")
+    return str(version["tag"]) if version else f"config {str(each.get('configDigest'))[:12]}"

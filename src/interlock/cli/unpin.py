@@ -1,0 +1,24 @@
+"""`interlock unpin`: end a pin; its targets go on to whatever is newer than what they run."""
+
+from __future__ import annotations
+
+import click
+
+from interlock.cli.connection import connected
+from interlock.cli.places import picked, place_of, reason_option
+from interlock.client import Client
+
+
+@click.command()
+@click.argument("pin_id", metavar="ID | DEPLOYMENT[/ENVIRONMENT[/RESOURCE]]")
+@reason_option
+@connected
+def unpin(client: Client, pin_id: str, *, reason: str) -> None:
+    """End a pin.
+
+    Its targets go on to whatever is newer than what they run, as far as nothing else holds it. `interlock pin` lists
+    those in force; the beginning of an id is enough to name one.
+    """
+    meant = picked(client.list_pins(), pin_id, what="pin", about=place_of)
+    client.remove_pin(meant["id"], reason=reason)
+    click.echo(f"Unpinned {place_of(meant)} from {meant['version']['tag']}.")
