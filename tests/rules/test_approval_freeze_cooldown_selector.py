@@ -15,7 +15,7 @@ from interlock.decide.verdict import WaitsFor
 from interlock.model.errors import Invalid
 from interlock.model.ids import derived_id
 from rules.examples import an_empty_subject, at, judged, judged_target
-from worlds import MONDAY, a_fleet, a_version
+from worlds import MONDAY, a_fleet, a_version, an_environment
 
 
 def a_world():
@@ -96,6 +96,58 @@ def test_only_the_yes_of_the_group_counts_and_the_no_of_anybody():
     assert judged(world, LEADS, "v1", "production").values["by"] == ["eve"]
     world.say("bob", "rejected", "v1", "production")
     assert judged(world, LEADS, "v1", "production").reason == "rejected"
+
+
+def test_a_hold_says_everything_that_a_person_and_a_request_need():
+    world = a_world()
+    rule = {"minApprovals": 2, "allowSelfApproval": False, "approverGroup": "leads", "expiresAfterHours": 1.5}
+    world.say("lea", "approved", "v1", "production", groups=["leads"])
+    held = judged(world, {"anyApproval": rule}, "v1", "production")
+    assert held.values == {
+        "given": 1,
+        "minimum": 2,
+        "by": ["lea"],
+        "of_group": " of the group leads",
+        "author_excluded": True,
+        "lasts_s": 5400.0,
+        "group": "leads",
+    }
+    subject = f"{a_version('v1').id}:{an_environment('production').id}"
+    assert held.waits_on == (f"approval:{subject}", "group:leads")
+    assert held.who == "members of leads, but not the version's author"
+    plain = judged(a_world(), TWO, "v1", "production")
+    assert plain.values == {"given": 0, "minimum": 2, "by": [], "of_group": ""}
+    assert (plain.waits_on, plain.who) == ((f"approval:{subject}",), "anybody who may approve")
+    assert plain.changes_at is None
+
+
+def test_a_veto_says_whose_it_is_since_when_and_who_can_take_it_back():
+    world = a_world()
+    world.say("bob", "approved", "v1", "production")
+    world.say("eve", "rejected", "v1", "production")
+    said_at = world.now
+    held = judged(world, ONE, "v1", "production")
+    assert (held.since, held.values, held.who) == (said_at, {"by": ["eve"]}, "eve may withdraw the rejection")
+    assert held.waits_on == (f"approval:{a_version('v1').id}:{an_environment('production').id}",)
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [
+        ({}, "minApprovals is required"),
+        ({"minApprovals": 1001}, "minApprovals must be from 0 to 1000"),
+        ({"minApprovals": 1, "expiresAfterHours": 0}, "expiresAfterHours must be from 0.0166667 to 8760"),
+        ({"minApprovals": 1, "expiresAfterHours": 8761}, "expiresAfterHours must be from"),
+        ({"minApprovals": 1, "approverGroup": "x" * 201}, "approverGroup must be at most 200 characters"),
+        ({"minApprovals": 1, "approverGroup": 7}, "approverGroup must be text"),
+        ({"minApprovals": 1, "allowSelfApproval": "no"}, "allowSelfApproval must be true or false"),
+        ({"minApprovals": 1, "appliesTo": "all"}, "appliesTo must be one of version, config, both"),
+    ],
+)
+def test_wrong_parameters_of_an_approval_are_named(rule, names):
+    with pytest.raises(Invalid) as refused:
+        parse_rules([{"anyApproval": rule}])
+    assert names in refused.value.message
 
 
 def test_a_yes_runs_out_and_says_when():
