@@ -43,7 +43,8 @@ WORKSPACE = Place()
 class Caller:
     """Who asks: a person or a service, with their bindings in the workspace at hand.
 
-    Takes: `bindings` is empty for one who is no member. `system_admin` may do everything everywhere.
+    Takes: `bindings` is empty for one who is no member. `system_admin` may do everything everywhere. `scopes` are what
+           the key at hand may be used for; None: everything that its principal may.
     """
 
     id: str
@@ -51,10 +52,13 @@ class Caller:
     kind: str = "user"
     system_admin: bool = False
     bindings: tuple[Binding, ...] = ()
+    scopes: frozenset[str] | None = None
 
 
 def allowed(caller: Caller, permission: Permission, *, place: Place = WORKSPACE) -> bool:
     """Whether the caller may do this here."""
+    if caller.scopes is not None and permission.value not in caller.scopes:
+        return False
     if caller.system_admin:
         return True
     if permission is Permission.READ:
@@ -69,6 +73,8 @@ def require(caller: Caller, permission: Permission, *, place: Place = WORKSPACE)
     """
     if allowed(caller, permission, place=place):
         return
+    if caller.scopes is not None and permission.value not in caller.scopes:
+        raise Forbidden(f"This key is not made for {permission}; its scopes are {', '.join(sorted(caller.scopes))}.")
     roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
     raise Forbidden(f"{caller.name} lacks the permission {permission} here; the role {roles} carries it.")
 

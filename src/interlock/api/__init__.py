@@ -35,6 +35,7 @@ from interlock.api import (
     health,
     in_force,
     jobs,
+    keys,
     ledger,
     members,
     pins,
@@ -95,6 +96,7 @@ NOUNS = (
     skips,
     freezes,
     members,
+    keys,
     groups,
     ledger,
 )

@@ -1,6 +1,4 @@
-"""REST for the members of a workspace and the keys that open it.
-
-A key is shown once, in the answer that made it.
+"""REST for the members of a workspace, and their roles.
 
 Source: DESIGN.md section 3, `access/`; contract.md section a.
 """
@@ -9,18 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission, Role
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
-from interlock.model.errors import Invalid, NotFound
+from interlock.model.errors import Invalid
 from interlock.model.ids import is_id
 from interlock.store import principals
 from interlock.store.principals import Member
 from interlock.web.answers import Json, instant, present
-from interlock.web.bodies import ClosedBody, Name, Text
+from interlock.web.bodies import ClosedBody, Name
 from interlock.web.paging import Paging
 from interlock.web.sign_in import InWorkspace
 
@@ -43,15 +41,6 @@ class MemberBody(ClosedBody):
     role: RoleWord
     scope: BindingScope = BindingScope(kind="workspace")
     replace: Annotated[bool, Field(strict=True)] = False
-
-
-class KeyBody(ClosedBody):
-    """A key for a user of this workspace, who is made, and given the role, when new."""
-
-    user: Name
-    role: RoleWord
-    name: Text = ""
-    expiresAt: AwareDatetime | None = None
 
 
 @router.get(W + "/members")
@@ -90,32 +79,6 @@ async def remove_member(here: InWorkspace, principalId: str) -> Response:
     async with here.tx(Permission.MEMBER_WRITE, cause="api: remove member") as tx:
         await principals.remove_member(tx, here.id, principal_id=principal_id)
     return Json({"id": principal_id, "message": "The member was removed."})
-
-
-@router.post(W + "/keys", status_code=201)
-async def create_key(here: InWorkspace, body: KeyBody) -> Response:
-    """Make a key. Its text is in this answer and nowhere else."""
-    async with here.tx(Permission.MEMBER_WRITE, cause="api: create key") as tx:
-        principal_id = await principals.save_principal(tx, body.user)
-        principal = await principals.find_principal(tx.conn, principal_id)
-        if principal is None or (principal.system_role == "admin" and not here.caller.system_admin):
-            raise NotFound("There is no such user here.")
-        others = await principals.count_memberships_elsewhere(tx.conn, principal_id, workspace_id=here.id)
-        if others and not here.caller.system_admin and principal_id != here.caller.id:
-            raise Invalid(
-                "This user is in other workspaces too, and a key would open those as well. Ask a system admin.",
-                field="user",
-            )
-        await principals.save_member(tx, here.id, principal_id=principal_id, role=Role(body.role))
-        key = await principals.save_key(tx, principal_id, name=body.name, expires_at=body.expiresAt)
-    answer = present(
-        key=key,
-        prefix=key.partition(".")[0],
-        user={"id": principal_id, "name": body.user},
-        role=body.role,
-        expiresAt=instant(body.expiresAt) if body.expiresAt else None,
-    )
-    return Json(answer, status_code=201)
 
 
 def render_member(member: Member) -> Wire:

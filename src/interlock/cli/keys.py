@@ -1,6 +1,9 @@
-"""`interlock keys create`: a key for a person or a machine, shown once.
+"""`interlock keys`: keys for people and machines. A key is shown once, when it is made.
 
     interlock keys create --user ada --workspace shop --role approver
+    interlock keys create --user ci --role developer --scope read --scope version:write --expires 2027-01-01T00:00:00Z
+    interlock keys list
+    interlock keys revoke 4c1f0a
 
 With a server (--url, INTERLOCK_URL or the file) it asks the server, so the caller's own key must be an admin's. With
 --data or --database-url it writes to the database of an installation on this machine: the way in when every key is
@@ -14,7 +17,10 @@ from pathlib import Path
 import click
 
 from interlock.cli.attached import given
-from interlock.cli.connection import connect
+from interlock.cli.connection import connect, connected
+from interlock.cli.tables import output_option, print_list
+from interlock.client import Client
+from interlock.model.errors import NotFound
 
 ROLES = ("viewer", "developer", "approver", "operator", "admin")
 
@@ -29,6 +35,8 @@ def keys() -> None:
 @click.option("-w", "--workspace", envvar="INTERLOCK_WORKSPACE", help="Slug or id.")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What the user may do there.")
 @click.option("--name", default="", help="What the key is for.")
+@click.option("--scope", "scopes", multiple=True, help="What alone the key may be used for; may repeat.")
+@click.option("--expires", metavar="RFC3339", help="When it ends.  [default: never]")
 @click.option("--url", envvar="INTERLOCK_URL", help="The server.")
 @click.option("--api-key", envvar="INTERLOCK_API_KEY", help="An admin's key.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="The data directory, without a server.")
@@ -39,6 +47,8 @@ def create(
     workspace: str | None,
     role: str,
     name: str,
+    scopes: tuple[str, ...],
+    expires: str | None,
     url: str | None,
     api_key: str | None,
     data: Path | None,
@@ -46,6 +56,8 @@ def create(
 ) -> None:
     """Make a key. It is printed alone on stdout, for `$(…)`."""
     if data is not None or database_url is not None:
+        if scopes or expires:
+            raise click.UsageError("--scope and --expires need a server.")
         import asyncio
 
         from interlock.app import create_key, load_settings
@@ -56,4 +68,36 @@ def create(
         click.echo(asyncio.run(create_key(settings, user=user, workspace=workspace, role=role, name=name)))
         return
     with connect(url=url, api_key=api_key, workspace=workspace) as client:
-        click.echo(client.create_key(user=user, role=role, name=name)["key"])
+        click.echo(client.create_key(user=user, role=role, name=name, scopes=scopes, expires_at=expires)["key"])
+
+
+@keys.command("list")
+@output_option
+@connected
+def list_keys(client: Client, *, output: str) -> None:
+    """List keys: whose, what for, until when, last used. Never their text."""
+    found = list(client.list_keys())
+    rows = [
+        (
+            each["prefix"][:6],
+            each["user"]["name"],
+            each["name"],
+            ", ".join(each.get("scopes", ())) or "everything",
+            f"revoked {each['revokedAt']}" if "revokedAt" in each else each.get("expiresAt", "never"),
+            each.get("lastUsedAt", "never"),
+        )
+        for each in found
+    ]
+    print_list(found, output=output, heads=("key", "user", "name", "scopes", "ends", "last used"), rows=rows)
+
+
+@keys.command()
+@click.argument("prefix")
+@connected
+def revoke(client: Client, prefix: str) -> None:
+    """End a key, by the beginning of its prefix or its id."""
+    found = [each for each in client.list_keys() if each["prefix"].startswith(prefix) or each["id"] == prefix]
+    if len(found) != 1:
+        raise NotFound(f"{len(found) or 'No'} keys begin with {prefix}.")
+    client.revoke_key(found[0]["id"])
+    click.echo(f"revoked {found[0]['prefix']} of {found[0]['user']['name']}")

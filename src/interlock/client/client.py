@@ -437,6 +437,27 @@ class Client:
         """End a group."""
         return self._write("DELETE", self._in("groups", name))
 
-    def create_key(self, *, user: str, role: str, name: str = "") -> Wire:
+    def create_key(
+        self,
+        *,
+        user: str,
+        role: str,
+        name: str = "",
+        scopes: Sequence[str] | None = None,
+        expires_at: str | None = None,
+    ) -> Wire:
         """Make a key for a user of this workspace, who is created when new: `key` is shown this once."""
-        return self._write("POST", self._in("keys"), {"user": user, "role": role, "name": name})
+        body: Wire = {"user": user, "role": role, "name": name}
+        if scopes:
+            body["scopes"] = list(scopes)
+        if expires_at is not None:
+            body["expiresAt"] = expires_at
+        return self._write("POST", self._in("keys"), body)
+
+    def list_keys(self) -> Iterator[Wire]:
+        """Keys, newest first: of all members for one who may write members, else the caller's own."""
+        return self.calls.items(self._in("keys"))
+
+    def revoke_key(self, key_id: str) -> Wire:
+        """End a key."""
+        return self._write("DELETE", self._in("keys", key_id))

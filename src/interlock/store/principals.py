@@ -26,6 +26,7 @@ from interlock.store.queries import Conn, queries
 from interlock.store.refusals import refusals
 from interlock.store.rows import many, one
 from interlock.store.tx import Change, Store, Tx
+from interlock.store.work import WorkRequest
 
 Q = queries("principal")
 
@@ -60,11 +61,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key after it was made: never its secret."""
+    """What is known of a key after it was made: never its secret. `scopes` None: everything that its user may."""
 
     id: str
+    principal_id: str
+    principal: str
     name: str
     prefix: str
+    scopes: Sequence[str] | None
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -105,7 +109,13 @@ async def find_caller(store: Store, key: str) -> Caller | None:
             return None
         if row["last_used_at"] is None or row["last_used_at"] < datetime.now(UTC) - TOUCH_EVERY:
             await conn.execute(Q.touch_key, row["key_id"])
-    return Caller(id=row["principal_id"], name=row["name"], kind=row["kind"], system_admin=row["system_admin"])
+    return Caller(
+        id=row["principal_id"],
+        name=row["name"],
+        kind=row["kind"],
+        system_admin=row["system_admin"],
+        scopes=None if row["scopes"] is None else frozenset(row["scopes"]),
+    )
 
 
 async def load_bindings(conn: Conn, workspace_id: str, *, principal_id: str) -> tuple[Binding, ...]:
@@ -168,9 +178,33 @@ async def find_member(conn: Conn, workspace_id: str, *, principal_id: str) -> Me
     return one(Member, await conn.fetchrow(Q.list_members, workspace_id, principal_id, 1, 0))
 
 
-async def list_keys(conn: Conn, principal_id: str) -> tuple[Key, ...]:
-    """The keys of a principal, oldest first."""
-    return many(Key, await conn.fetch(Q.list_keys, principal_id))
+async def list_keys(
+    conn: Conn, workspace_id: str, *, principal_id: str | None, limit: int, offset: int
+) -> tuple[tuple[Key, ...], int]:
+    """A page of the keys of a workspace's members (of one of them), newest first, and how many there are."""
+    rows = await conn.fetch(Q.list_keys, workspace_id, principal_id, None, limit, offset)
+    return many(Key, rows), int(await conn.fetchval(Q.count_keys, workspace_id, principal_id))
+
+
+async def find_key(conn: Conn, workspace_id: str, *, key_id: str) -> Key | None:
+    """A key of a member."""
+    found = many(Key, await conn.fetch(Q.list_keys, workspace_id, None, key_id, 1, 0))
+    return found[0] if found else None
+
+
+async def revoke_key(tx: Tx, workspace_id: str, *, key_id: str) -> None:
+    """End a key: from this commit it opens nothing. A second time changes nothing.
+
+    Fails: `NotFound` when no member has it.
+    """
+    key = await find_key(tx.conn, workspace_id, key_id=key_id)
+    if key is None:
+        raise NotFound("There is no such key.")
+    if key.revoked_at is None:
+        told = Event(
+            "key.revoked", Ref("key", key_id), {"prefix": key.prefix}, refs=(Ref("principal", key.principal_id),)
+        )
+        await tx.record(changes=[Change(Q.revoke_key, (key_id,))], events=[told])
 
 
 async def save_principal(tx: Tx, name: str, *, kind: str = "user", system_role: str = "user") -> str:
@@ -224,7 +258,7 @@ async def save_member(
 
 
 async def remove_member(tx: Tx, workspace_id: str, *, principal_id: str) -> None:
-    """End a membership and its roles.
+    """End a membership with its roles and groups: what the member approved for a group no longer counts.
 
     Fails: `NotFound` for one who is no member.
     """
@@ -232,19 +266,30 @@ async def remove_member(tx: Tx, workspace_id: str, *, principal_id: str) -> None
         raise NotFound("There is no such member.")
     await tx.record(
         changes=[
+            Change(Q.leave_groups, (workspace_id, principal_id)),
             Change(Q.delete_bindings, (workspace_id, principal_id)),
             Change(Q.delete_member, (workspace_id, principal_id)),
+            Change(Q.bump_rules_fence, (workspace_id,)),
         ],
         events=[Event("member.removed", Ref("principal", principal_id), {})],
+        wakes=[WorkRequest("wake", f"policies:{workspace_id}", workspace_id=workspace_id)],
     )
 
 
 async def save_key(
-    tx: Tx, principal_id: str, *, name: str = "", key: str | None = None, expires_at: datetime | None = None
+    tx: Tx,
+    principal_id: str,
+    *,
+    name: str = "",
+    key: str | None = None,
+    expires_at: datetime | None = None,
+    scopes: Sequence[str] | None = None,
+    created_by: str | None = None,
 ) -> str:
     """Make a key for a principal and give its text, which is stored nowhere.
 
-    Takes: `key` is the text to use instead of a fresh one (the bootstrap setting).
+    Takes: `key` is the text to use instead of a fresh one (the bootstrap setting). `scopes` None: it may be used for
+           everything that its principal may.
     Fails: `Invalid` when that text is no key; `Conflict` when its prefix is taken.
     """
     text = key or new_key()
@@ -253,12 +298,13 @@ async def save_key(
         raise Invalid("An API key is 16 hex digits, a dot and 64 hex digits.", field="key")
     prefix, secret = shape.groups()
     key_id = new_id()
+    allowed = None if scopes is None else sorted(set(scopes))
+    row = (key_id, principal_id, name, prefix, _hash(secret), expires_at, allowed, created_by)
+    body = {"prefix": prefix, **({"scopes": allowed} if allowed is not None else {})}
     with refusals():
         await tx.record(
-            changes=[Change(Q.insert_key, (key_id, principal_id, name, prefix, _hash(secret), expires_at))],
-            events=[
-                Event("key.created", Ref("key", key_id), {"prefix": prefix}, refs=(Ref("principal", principal_id),))
-            ],
+            changes=[Change(Q.insert_key, row)],
+            events=[Event("key.created", Ref("key", key_id), body, refs=(Ref("principal", principal_id),))],
         )
     return text
 

@@ -25,11 +25,14 @@ CSRF_FIELD = "csrf"
 async def sign_in(store: Store, request: Request, response: Response, *, key: str) -> None:
     """Open a session for the holder of this key and set its cookie on the response.
 
-    Fails: `Unauthorized` for a key that is none.
+    Fails: `Unauthorized` for a key that is none, or that is made for some things only: a session may do everything
+           that its user may.
     """
     caller = await find_caller(store, key)
     if caller is None:
         raise Unauthorized("This API key is unknown, expired or revoked.")
+    if caller.scopes is not None:
+        raise Unauthorized("This API key is made for some things only; sign in with one that has no scopes.")
     value, _csrf = await create_session(store, principal_id=caller.id)
     response.set_cookie(
         SESSION_COOKIE,

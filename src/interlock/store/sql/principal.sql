@@ -2,7 +2,7 @@
 
 -- One row by the unique index on api_key.prefix. The secret is compared by the caller, in constant time.
 -- name: find_key
-SELECT k.id AS key_id, k.secret_hash, k.expires_at, k.last_used_at,
+SELECT k.id AS key_id, k.secret_hash, k.expires_at, k.last_used_at, k.scopes,
        p.id AS principal_id, p.name, p.kind, p.system_role = 'admin' AS system_admin
 FROM api_key k
 JOIN principal p ON p.id = k.principal_id
@@ -18,16 +18,34 @@ WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < interlock_now() - inte
 
 -- One row; its identity is the caller's.
 -- name: insert_key
-INSERT INTO api_key (id, principal_id, name, prefix, secret_hash, expires_at) VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO api_key (id, principal_id, name, prefix, secret_hash, expires_at, scopes, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- One row or its few, by the primary key.
 -- name: revoke_key
 UPDATE api_key SET revoked_at = interlock_now() WHERE id = $1 AND revoked_at IS NULL;
 
--- By api_key_of_principal. Never the hash.
+-- The keys of a workspace's members, of one ($2) or only one key ($3). By member's primary key and api_key_of_principal. Never the hash.
 -- name: list_keys
-SELECT id, name, prefix, created_at, expires_at, revoked_at, last_used_at
-FROM api_key WHERE principal_id = $1 ORDER BY created_at, id;
+SELECT k.id, k.principal_id, p.name AS principal, k.name, k.prefix, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.last_used_at
+FROM member m
+JOIN api_key k ON k.principal_id = m.principal_id
+JOIN principal p ON p.id = m.principal_id
+WHERE m.workspace_id = $1 AND ($2::uuid IS NULL OR m.principal_id = $2) AND ($3::uuid IS NULL OR k.id = $3)
+ORDER BY k.created_at DESC, k.id
+LIMIT $4 OFFSET $5;
+
+-- By the same.
+-- name: count_keys
+SELECT count(*) FROM member m JOIN api_key k ON k.principal_id = m.principal_id
+WHERE m.workspace_id = $1 AND ($2::uuid IS NULL OR m.principal_id = $2);
+
+-- By group_member_of_principal.
+-- name: leave_groups
+DELETE FROM group_member WHERE principal_id = $2 AND group_id IN (SELECT id FROM principal_group WHERE workspace_id = $1);
+
+-- Whose word counts is a rule of the workspace. By its primary key.
+-- name: bump_rules_fence
+UPDATE workspace SET rules_fence = rules_fence + 1 WHERE id = $1;
 
 -- By the primary key.
 -- name: find_session
