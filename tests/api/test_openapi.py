@@ -120,6 +120,10 @@ POST /W/skips/{skipId}/remove
 POST /W/jobs/{jobId}/cancel
 PUT /W/deployments/{deploymentId}/variables
 GET /W/release-targets/{releaseTargetKey}/variables
+POST /W/orders
+GET /W/orders
+GET /W/orders/{orderId}
+POST /W/orders/{orderId}/withdraw
 GET /W/quarantines
 POST /W/quarantines/{quarantineId}/clear
 """

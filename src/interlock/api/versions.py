@@ -20,6 +20,7 @@ from starlette.responses import Response
 from interlock.access import Permission
 from interlock.api.dependencies import dependencies_of
 from interlock.api.deployments import place_of
+from interlock.api.orders import render_placed
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_need, render_version
 from interlock.api.selectors import Scope, selector_of_query
@@ -28,10 +29,10 @@ from interlock.inventory.to_python import predicate
 from interlock.model.errors import Invalid
 from interlock.model.version import Dependency, Version
 from interlock.model.version_facts import parse_version_facts
-from interlock.store import deployments, versions
+from interlock.store import deployments, orders, versions
 from interlock.store.dependencies import load_dependencies
 from interlock.web.answers import Json
-from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
+from interlock.web.bodies import AnyMap, Bool, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
 from interlock.web.sign_in import InWorkspace
 
@@ -67,6 +68,8 @@ class VersionChange(WireBody):
     jobAgentConfig: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
     createdAt: AwareDatetime | None = None
+    rollback: Bool = False
+    """With status `rejected`, ours: targets that run it go back to their newest good release of another version."""
 
 
 @router.get(W + "/deployments/{deploymentId:segment}/versions")
@@ -138,18 +141,39 @@ async def get_version(here: InWorkspace, deploymentVersionId: str) -> Response:
 
 @router.patch(W + "/deployment-versions/{deploymentVersionId:segment}", status_code=202)
 async def change_version(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
-    """Change a version: rename it, make it ready, pause or reject it."""
+    """Change a version: rename it, make it ready, pause or reject it.
+
+    Rejected, it starts nowhere any more, and its waiting jobs are withdrawn. What runs it stays, unless `rollback` says
+    that it goes back: then the answer's `rollback` tells which targets do, and which cannot.
+    """
     version_id = id_of(deploymentVersionId, "version")
     if body.metadata is not None:
         parse_version_facts(body.metadata)
+    if body.rollback and body.status != "rejected":
+        raise Invalid("Only a version that is rejected is rolled back; send status rejected too.", field="rollback")
     async with here.read() as conn:
         known = found(await versions.find_version(conn, here.id, version_id=version_id), "version")
+        deployment = found(
+            await deployments.find_deployment(conn, here.id, deployment_id=known.deployment_id), "deployment"
+        )
     place = await place_of(here, known.deployment_id)
+    if body.rollback:
+        here.require(Permission.STEER, place=place)
     async with here.tx(Permission.VERSION_WRITE, cause="api: change version", place=place) as tx:
         before = found(await versions.lock_version(tx, here.id, version_id=version_id), "version")
         after = replace(before, **_changes(body))
         version = await versions.change_version(tx, here.id, before=before, after=after)
-    return Json(render_version(version), status_code=202)
+        if not body.rollback:
+            return Json(render_version(version), status_code=202)
+        placed = await orders.roll_back_version(
+            tx,
+            here.id,
+            version=version,
+            deployment=deployment.name,
+            reason=body.message or "version rejected",
+            principal_id=here.caller.id,
+        )
+    return Json({**render_version(version), "rollback": render_placed(placed)}, status_code=202)
 
 
 @router.patch(W + "/deploymentversions/{deploymentVersionId:segment}", status_code=202)

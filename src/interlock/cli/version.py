@@ -1,6 +1,8 @@
-"""`interlock version upsert`: say that a version exists, as CI does at the end of a build.
+"""`interlock version`: say that a version exists, as CI does at the end of a build, or that it is bad.
 
     interlock version upsert --deployment shop-api --tag 1.4.0 -m git/commit=$SHA -c image.tag=1.4.0
+
+    interlock version reject 1.4.0 --deployment shop-api --rollback --reason "leaks memory"
 
 Asking twice with one tag is harmless. `-c` takes a dotted path into the version's config; numbers, `true` and `false`
 keep their kind, everything else is text.
@@ -25,7 +27,7 @@ LINKS_KEY = "ctrlplane/links"
 
 @click.group()
 def version() -> None:
-    """Create versions, as CI does."""
+    """Create versions, as CI does, or reject them."""
 
 
 @version.command()
@@ -71,6 +73,26 @@ def upsert(
             created_at=created_at,
         )
         click.echo(json.dumps(made, indent=2, ensure_ascii=False))
+
+
+@version.command()
+@click.argument("tag")
+@click.option("-d", "--deployment", required=True, help="Name or id.")
+@click.option("--rollback", is_flag=True, help="Targets that run it go back to what was good before.")
+@click.option("--reason", required=True, help="Why. It becomes the version's message.")
+@connected
+def reject(client: Client, tag: str, *, deployment: str, rollback: bool, reason: str) -> None:
+    """Reject a version: it starts nowhere any more; what runs it stays, unless --rollback."""
+    from interlock.cli.order import tell_placed
+
+    owner = deployment_id(client, deployment)
+    found = next((each for each in client.list_versions(owner) if each["tag"] == tag), None)
+    if found is None:
+        raise NotFound(f"There is no version {tag} of {deployment}.")
+    answer = client.change_version(found["id"], {"status": "rejected", "message": reason, "rollback": rollback})
+    click.echo(f"rejected {tag}")
+    if rollback:
+        tell_placed(answer["rollback"])
 
 
 def deployment_id(client: Client, text: str) -> str:

@@ -268,6 +268,20 @@ class Client:
         """`pause`, `resume` or `abort` a rollout."""
         return self._write("POST", self._in("rollouts", rollout_id, step), {"reason": reason})
 
+    # Orders -----------------------------------------------------------------------------------------------------------
+
+    def place_orders(self, body: Wire) -> Wire:
+        """Ask for a redeploy, a force or a rollback: the answer lists the `orders`, and the targets that `refused`."""
+        return self._write("POST", self._in("orders"), body)
+
+    def list_orders(self, *, state: str | None = "open") -> Iterator[Wire]:
+        """Orders, newest first."""
+        return self.calls.items(self._in("orders"), query={"state": state})
+
+    def withdraw_order(self, order_id: str, *, reason: str) -> Wire:
+        """Take an open order back."""
+        return self._write("POST", self._in("orders", order_id, "withdraw"), {"reason": reason})
+
     # Versions and approvals -------------------------------------------------------------------------------------------
 
     def list_versions(self, deployment_id: str, *, items_max: int | None = None) -> Iterator[Wire]:
@@ -299,6 +313,10 @@ class Client:
         if created_at is not None:
             body["createdAt"] = created_at
         return self._write("POST", self._in("deployments", deployment_id, "versions"), body)
+
+    def change_version(self, version_id: str, body: Wire) -> Wire:
+        """Change what is sent of a version, as in `{"status": "rejected", "rollback": true}`."""
+        return self._write("PATCH", self._in("deployment-versions", version_id), body)
 
     def plan_version(
         self,

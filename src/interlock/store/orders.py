@@ -108,7 +108,7 @@ class Where:
     @property
     def scope(self) -> str:
         """How much is asked for at once."""
-        if self.target_id is not None or (self.environment_id is not None and self.resource_id is not None):
+        if self.target_id is not None or self.resource_id is not None:
             return "target"
         return "environment" if self.environment_id is not None else "deployment"
 

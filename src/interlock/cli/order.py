@@ -1,0 +1,109 @@
+"""`interlock order`: see which redeploys, forces and rollbacks were asked for, and take one back.
+
+    interlock order list
+    interlock order withdraw 4c1f… --reason "not needed any more"
+
+An order is asked for with `interlock redeploy`, `force` and `rollback`, whose common parts stand here. It is stored at
+once; a worker answers it when its target is free. Until its job is handed over it can be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from interlock.cli.connection import connected
+from interlock.cli.places import parse_duration
+from interlock.cli.tables import output_option, print_list
+from interlock.client import Client, Wire
+from interlock.model.errors import Conflict, NotFound
+
+SHOWN_MAX = 10
+"""Refused targets that are named; the others are counted."""
+
+
+@click.group()
+def order() -> None:
+    """List what was asked for, or take it back."""
+
+
+@order.command("list")
+@click.option("--all", "ended_too", is_flag=True, help="Those that ended as well.")
+@output_option
+@connected
+def list_orders(client: Client, *, ended_too: bool, output: str) -> None:
+    """List the open orders, newest first."""
+    found = list(client.list_orders(state=None if ended_too else "open"))
+    rows = [
+        (
+            each["id"][:8],
+            each["kind"],
+            _about(each),
+            each["version"]["tag"],
+            each["state"],
+            each["createdBy"],
+            each.get("expiresAt"),
+            each.get("reason"),
+        )
+        for each in found
+    ]
+    heads = ("order", "kind", "about", "version", "state", "by", "until", "reason")
+    print_list(found, output=output, heads=heads, rows=rows)
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+@click.option("--reason", required=True, help="Why.")
+@connected
+def withdraw(client: Client, order_id: str, *, reason: str) -> None:
+    """Take an open order back; the beginning of its id is enough."""
+    meant = [each for each in client.list_orders() if each["id"].startswith(order_id)]
+    if not meant:
+        raise NotFound(f"No open order matches {order_id}.")
+    if len(meant) > 1:
+        raise Conflict(f"{len(meant)} orders match {order_id}; give more of the id.")
+    client.withdraw_order(meant[0]["id"], reason=reason)
+    click.echo(f"withdrew the {meant[0]['kind']} of {_about(meant[0])}")
+
+
+# What redeploy, force and rollback share ------------------------------------------------------------------------------
+
+
+def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where, why and for how long."""
+    for option in (
+        click.option("--for", "lasts", metavar="2h", help="Until when it may start: 30m, 2h, 1d.  [default: 1d]"),
+        click.option("--reason", required=True, help="Why. Everybody who looks at it reads it."),
+        click.option("--resource", help="Only this resource, by identifier."),
+        click.option("--environment", help="Only this environment."),
+        click.argument("deployment"),
+    ):
+        command = option(command)
+    return command
+
+
+def place(client: Client, *, kind: str, deployment: str, lasts: str | None, **asked: str | None) -> None:
+    """Ask, and say what became of it."""
+    body: Wire = {"kind": kind, "deployment": deployment}
+    body |= {key: value for key, value in asked.items() if value is not None}
+    if lasts is not None:
+        body["expiresAt"] = (datetime.now(UTC) + parse_duration(lasts)).isoformat()
+    tell_placed(client.place_orders(body))
+
+
+def tell_placed(answer: Wire) -> None:
+    """One line an order, then why the other targets refused."""
+    for each in answer["orders"]:
+        click.echo(f"{each['kind']} of {_about(each)} to {each['version']['tag']}: order {each['id'][:8]}")
+    for each in answer["refused"][:SHOWN_MAX]:
+        click.echo(each["message"], err=True)
+    more = len(answer["refused"]) - SHOWN_MAX
+    if more > 0:
+        click.echo(f"… and {more} more targets.", err=True)
+
+
+def _about(each: Wire) -> str:
+    return f"{each['deployment']['name']}/{each['environment']['name']}/{each['resource']['name']}"
