@@ -11,11 +11,18 @@ import platform
 import sys
 import time
 
-from bench import decide, latency, selectors, work
+from bench import decide, forecast, latency, selectors, work
 from bench import round as rounds
 from bench.ground import Finding
 
-BENCHMARKS = {"decide": decide, "round": rounds, "latency": latency, "selectors": selectors, "work": work}
+BENCHMARKS = {
+    "decide": decide,
+    "forecast": forecast,
+    "round": rounds,
+    "latency": latency,
+    "selectors": selectors,
+    "work": work,
+}
 
 
 def main(names: list[str]) -> int:

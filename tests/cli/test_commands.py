@@ -118,6 +118,17 @@ def test_the_client_follows_the_ledger(client):
     stream.close()
 
 
+def test_a_forecast_says_when_each_target_could_start(fleet):
+    fleet("version", "upsert", "-d", "api", "-t", "9.0.0", "-c", "image.tag=9.0.0")
+    fleet("freeze", "--reason", "audit")
+    shown = fleet("forecast", "api").output
+    assert shown.startswith("api 9.0.0, as of ")
+    assert "TARGET" in shown and "EARLIEST START" in shown
+    said = json.loads(fleet("forecast", "api", "9.0.0", "-e", "staging", "-o", "json").output)
+    assert [each["name"] for each in said["environments"]] == ["staging"]
+    assert fleet("forecast", "api", "1", fails=True).exit_code == 1
+
+
 def test_a_plan_shows_what_would_change_and_how(fleet):
     shown = fleet("plan", "api", "-t", "2.0.0", "-c", "image.tag=2.0.0", "--diff").output
     assert "staging      one       changes" in shown

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from decide.test_scenarios import production
-from interlock.decide import explain, gates, orders, rows, standing
+from interlock.decide import explain, forecast, gates, orders, rows, standing
 from interlock.decide.explain import SENTENCES, sentence, sentences, title
 from interlock.decide.rules import RULES
 from worlds import set_policies
@@ -104,7 +104,7 @@ def test_a_decision_of_another_engine_still_reads():
 
 def test_every_reason_has_one_sentence():
     owners = [module.REASONS for module in RULES]
-    owners += [gates.REASONS, orders.REASONS, rows.REASONS, standing.REASONS, explain.OWN]
+    owners += [forecast.REASONS, gates.REASONS, orders.REASONS, rows.REASONS, standing.REASONS, explain.OWN]
     assert set(SENTENCES) == {code for owner in owners for code in owner}
     for code, text in SENTENCES.items():
         assert {owner[code] for owner in owners if code in owner} == {text}, f"{code} is said in two ways"

@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "List or clear what failed and is kept off its targets.",
     ),
     "cancel": ("interlock.cli.cancel:cancel", "Ask for a job's end."),
+    "forecast": ("interlock.cli.forecast:forecast", "Say when each target could start at the earliest."),
     "simulate": ("interlock.cli.simulate:simulate", "Play rollouts from files on a virtual clock."),
     "ledger": ("interlock.cli.ledger:ledger", "Show what happened, in order."),
     "group": ("interlock.cli.group:group", "List groups of people, or say who is in one."),

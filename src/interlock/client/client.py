@@ -417,6 +417,12 @@ class Client:
         """Decide a decision, or a round, again: `agrees` says whether it is decided the same today."""
         return cast("Wire", self.calls.request("GET", self._in("decisions", decision_id, "replay")))
 
+    def forecast(self, deployment_id: str, *, version: str | None = None, environment: str | None = None) -> Wire:
+        """When each target of a deployment could start at the earliest."""
+        query = {"version": version, "environment": environment}
+        path = self._in("deployments", deployment_id, "forecast")
+        return cast("Wire", self.calls.request("GET", path, query=query))
+
     def list_ledger(
         self, *, subject: str | None = None, after: int = 0, items_max: int | None = None
     ) -> Iterator[Wire]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from interlock.decide import counterfactual, gates, lift, orders, rows, standing
+from interlock.decide import counterfactual, forecast, gates, lift, orders, rows, standing
 from interlock.decide.lift import Lift
 from interlock.decide.rules import RULES
 
@@ -38,6 +38,7 @@ SENTENCES: Mapping[str, str] = {
     **{code: text for rule in RULES for code, text in rule.REASONS.items()},
     **gates.REASONS,
     **rows.REASONS,
+    **forecast.REASONS,
     **standing.REASONS,
     **orders.REASONS,
     **OWN,

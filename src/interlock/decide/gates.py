@@ -529,6 +529,10 @@ class Gates:
         answer, _ = self._judged(target, version, "forward")
         return answer if isinstance(answer, Choice) else None
 
+    def bars(self, target: Target, version: Version, kind: str) -> tuple[Judged, ...]:
+        """What keeps a target from a version; empty when nothing does."""
+        return self._judged(target, version, kind)[1]
+
     # Moves that are still ours ----------------------------------------------------------------------------------------
 
     def _again(self, target: Target, move: Move, asked: Asked) -> Asking:

@@ -78,6 +78,13 @@ class Slots:
             self._count([key.key for _, _, key in asked if key is not None and key.key is not None], 1)
         return held
 
+    def count(self, target: Target, by: int) -> None:
+        """Somebody takes (1) or gives back (-1) a slot in each group of a target, whatever the limits."""
+        for rule, _ in self._rules_of(target.policy_set) if self.limiting else ():
+            key = self._key(target, rule)
+            if key is not None and key.key is not None:
+                self._count((key.key,), by)
+
     def claims(self, target: Target, kind: str, move_id: str) -> tuple[SlotClaim, ...]:
         """The slots that a move of a target takes with it, by key."""
         if not self.limiting:

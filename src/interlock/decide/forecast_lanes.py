@@ -1,0 +1,98 @@
+"""Where does a rollout's pace stand while a forecast lets its targets start one after another?
+
+The same arithmetic as `schedule`, kept from event to event and not worked out again for all targets: a lane knows which
+places started, when, and which of them are proven. Whether a target may start is then a question about the nearest
+place before it, the limits, and the clock.
+
+Source: core.md section 4 (times, verified between); `schedule`, with which a property test compares.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from interlock.decide.rules import gradual_rollout
+from interlock.decide.rules.gradual_rollout import Params, offset
+from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a place waits for.
+
+    Takes: `until` is the instant at which it may be over by the clock; None where something else must end first.
+           `others_pass` says that a place further behind may start all the same.
+    """
+
+    judged: Judged
+    until: datetime | None = None
+    others_pass: bool = False
+
+
+@dataclass(slots=True)
+class ForecastLane:
+    """One gradualRollout rule in one environment.
+
+    Takes: `started` are the places that started, in their order; `unproven` those of them whose verification is still
+           to pass. `waiting` says that a place before waits for its time, in this look.
+    """
+
+    rule_id: str
+    policy_id: str
+    policy_name: str
+    params: Params
+    place_by_target: dict[str, int] = field(default_factory=dict)
+    started: list[int] = field(default_factory=list)
+    started_at: dict[int, datetime] = field(default_factory=dict)
+    unproven: set[int] = field(default_factory=set)
+    in_flight: int = 0
+    waiting: bool = False
+
+    def join(self, target_id: str) -> int:
+        """Give a target the next place."""
+        return self.place_by_target.setdefault(target_id, len(self.place_by_target))
+
+    def start(self, target_id: str, at: datetime, *, proven: bool) -> None:
+        """A place started."""
+        place = self.place_by_target[target_id]
+        if place not in self.started_at:
+            insort(self.started, place)
+        self.started_at[place] = at
+        if not proven and not self.params.overlap:
+            self.unproven.add(place)
+
+    def end(self, target_id: str) -> None:
+        """A move ended: its place is proven, and somebody else may be in flight."""
+        self.in_flight -= 1
+        self.unproven.discard(self.place_by_target[target_id])
+
+    def wait(self, target_id: str, now: datetime, *, opened_at: datetime, targets_at_open: int) -> Wait | None:
+        """What a target must wait for here, if it must."""
+        place, params = self.place_by_target[target_id], self.params
+        number = bisect_left(self.started, place)
+        before = self.started[number - 1] if number else None
+        if before is not None and before in self.unproven:
+            behind = number < len(self.started)
+            return Wait(self._judged(holds(WaitsFor.WAIT, "rollout_verifying")), others_pass=behind)
+        most = params.max_in_flight
+        if most is not None and self.in_flight >= most:
+            full = holds(WaitsFor.WAIT, "rollout_in_flight", in_flight=self.in_flight, max_in_flight=most)
+            return Wait(self._judged(full))
+        mine = offset(params, place, targets_at_open=targets_at_open)
+        due_at = opened_at + mine
+        if self.waiting and now >= due_at:
+            return Wait(self._judged(holds(WaitsFor.WAIT, "rollout_after_previous")))
+        if before is not None and not self.waiting:
+            theirs = offset(params, before, targets_at_open=targets_at_open)
+            due_at = max(due_at, self.started_at[before] + mine - theirs)
+        if now >= due_at:
+            return None
+        self.waiting = True
+        values = {"position": place + 1, "targets": len(self.place_by_target), "due_at": instant(due_at)}
+        verdict = Verdict(Outcome.HOLD, "rollout_due_later", values, waits_for=WaitsFor.WAIT, changes_at=due_at)
+        return Wait(self._judged(verdict), until=due_at)
+
+    def _judged(self, verdict: Verdict) -> Judged:
+        return Judged(gradual_rollout.kind, verdict, Stage.READINESS, (self.rule_id,), self.policy_id, self.policy_name)
