@@ -388,7 +388,7 @@ def _no_group_is_overfull(before: Facts, after: Facts, plan: Plan) -> None:
         target = before.targets[move.target_id]
         for rule in Index(before).enforced_rules(target.policy_set, "concurrency"):
             key = next((one.key for one in target.slot_keys if one.rule_id == rule.id), None)
-            assert key is not None or move.kind == "rollback", "a target whose group is unknown starts nothing"
+            assert key is not None or move.kind in {"rollback", "force"}, "its group is unknown: it starts nothing"
             if key is not None:
                 held = after.slots[key].held_by_others + sum(key in one.slots for one in after.moves if one.open)
                 size = after.slots[key].size
@@ -396,7 +396,7 @@ def _no_group_is_overfull(before: Facts, after: Facts, plan: Plan) -> None:
                 limit = getattr(rule.params, "max_in_flight", None) or max(size * percentage // 100, 1)
                 limit = max(limit, size * 33 // 100) if move.kind == "rollback" else limit
                 assert key in next(one for one in after.moves if one.id == move.id).slots
-                assert held <= limit or move.kind == "rollback", (key, held, limit)
+                assert held <= limit or move.kind == "force", (key, move.kind, held, limit)
 
 
 def _goes_back_at_its_pace(before: Facts, plan: Plan) -> None:

@@ -218,3 +218,91 @@ def test_a_newer_version_takes_over_the_slot_of_a_job_that_nobody_has_yet():
     world.create_version("3.0")
     world.settle()
     assert moving(world) == {"one": "forward 3.0 admitted"}
+
+
+# Going back -----------------------------------------------------------------------------------------------------------
+
+BACK = {"rollback": {"onJobStatuses": ["failure"]}}
+TEN = [f"host-{n}" for n in range(10)]
+
+
+def a_failed_fleet(limit: int):
+    """Ten hosts with 2.0 in flight on all of them; then the limit is written, and all ten fail."""
+    world = a_fleet({"production": TEN}, {"back": (["production"], [BACK])}, runs="1.0")
+    world.create_version("2.0")
+    world.settle()
+    hand_over_all(world)
+    set_policies(world, {"back": (["production"], [BACK, {"concurrency": {"maxInFlight": limit}}])})
+    return world
+
+
+def going_back(world):
+    return [name for name, move in moving(world).items() if move.startswith("rollback")]
+
+
+def test_a_rollback_waits_until_fewer_than_a_third_of_the_group_is_in_flight():
+    world = a_failed_fleet(1)
+    for name in TEN[:8]:
+        finish(world, name, JobStatus.FAILURE)
+    world.settle()
+    assert len(going_back(world)) == 1  # two still run 2.0: 3 of 10 may be in flight
+    waiting = next(name for name in TEN[:8] if name not in going_back(world))
+    (reason, values), *_ = holds_of(world, waiting)
+    assert (reason, values["held"], values["limit"], values["size"]) == ("concurrency_full", 3, 3, 10)
+    for name in TEN[8:]:
+        finish(world, name, JobStatus.FAILURE)
+    world.settle()
+    assert len(going_back(world)) == 3
+
+
+def test_all_of_them_come_back_in_the_end_never_more_than_the_cap_at_once():
+    world = a_failed_fleet(1)
+    for name in TEN:
+        finish(world, name, JobStatus.FAILURE)
+    for _ in range(8):
+        world.settle()
+        assert len(moving(world)) <= 3
+        for name in moving(world):
+            finish(world, name)
+    world.settle()
+    assert set(runs(world).values()) == {"1.0"}
+    assert moving(world) == {}
+
+
+def test_a_rollback_goes_before_those_who_go_forward():
+    world = a_fleet(
+        {"production": TEN}, {"l": (["production"], [BACK, {"concurrency": {"maxInFlight": 1}}])}, runs="1.0"
+    )
+    world.create_version("2.0")
+    world.settle()
+    (name,) = moving(world)
+    finish(world, name, JobStatus.FAILURE)
+    world.settle()
+    assert moving(world) == {name: "rollback 1.0 admitted"}
+
+
+def test_a_target_whose_group_is_unknown_still_goes_back():
+    world = a_zoned_fleet(BACK)
+    world.create_version("2.0")
+    world.settle()
+    hand_over_all(world)
+    set_policies(world, {"limits": (["production"], [BY_ZONE, BACK])})
+    world.label("a1")
+    finish(world, "a1", JobStatus.FAILURE)
+    world.settle()
+    assert moving(world)["a1"] == "rollback 1.0 admitted"
+
+
+def test_a_force_takes_a_slot_without_asking_and_others_see_it():
+    world = a_fleet(
+        {"production": ["one", "two"]}, {"l": (["production"], [{"concurrency": {"maxInFlight": 1}}])}, runs="1.0"
+    )
+    world.create_version("2.0")
+    world.settle()
+    (first,) = moving(world)
+    hand_over_all(world)
+    other = "two" if first == "one" else "one"
+    assert world.order("force", other, "2.0")
+    world.settle()
+    assert moving(world)[other] == "force 2.0 admitted"
+    assert all(len(move.slots) == 1 for move in world.facts.moves if move.open)

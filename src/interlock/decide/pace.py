@@ -63,6 +63,9 @@ PACED: Mapping[str, bool] = {
 }
 """Kind of move -> whether it waits for its place in a rollout. How it meets concurrency is `slots.ASKED_AT`."""
 
+STARTING_FIRST: Mapping[str, int] = {"force": 0, "rollback": 1}
+"""Kinds of move that take their slots before the others do, in this order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -260,7 +263,8 @@ class Pace:
     def _start_unpaced(self, asked: Asked, given_up: set[str]) -> None:
         """What waits for no place starts first, so that those who wait see the places that it takes.
 
-        Targets that go back come before the others; where many go back together, only so many at once.
+        What is not asked is counted before those who ask (`STARTING_FIRST`); targets that go back come before the
+        others, and where many go back together, only so many at once.
         """
         unpaced = [
             Start(asking.target, asking.choice, None)
@@ -271,7 +275,7 @@ class Pace:
         back = [(one.target, one.choice.order) for one in unpaced if one.choice.kind == "rollback"]
         capped = capped_rollbacks(self.index, [(target, order) for target, order in back if order is not None])
         self._paced.update({target_id: (judged,) for target_id, judged in capped.items()})
-        for start in sorted(unpaced, key=lambda one: one.choice.kind != "rollback"):
+        for start in sorted(unpaced, key=lambda one: STARTING_FIRST.get(one.choice.kind, len(STARTING_FIRST))):
             if start.target.id not in capped:
                 self._start_or_wait(start)
 
