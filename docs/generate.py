@@ -52,6 +52,7 @@ def render_pages() -> dict[Path, str]:
         ),
         Path("reference/job-status.md"): render_job_status(),
         Path("reference/ledger-events.md"): render_ledger_events(),
+        Path("reference/moves.md"): render_moves(),
     }
 
 
@@ -160,6 +161,69 @@ def render_ledger_events() -> str:
         + "\nThe ledger records transitions: who, why, when, and what the decision rested on.\n"
         "Rows are added and never changed.\n\n"
         f"| kind | what happened |\n|---|---|\n{rows}\n"
+    )
+
+
+MOVES = {
+    "forward": "another version; a first deployment too",
+    "config": "the same version with another resolved config",
+    "pin": "the version that somebody pinned",
+    "retry": "the next attempt of a move that failed",
+    "redeploy": "the same release once more, by a person",
+    "rollback": "back to the last good release, by a rule or a person",
+    "force": "a version that somebody forces, with a reason",
+}
+
+
+def render_moves() -> str:
+    """Which kind of move asks which rule, from the tables that rounds go by."""
+    gates, pace, slots, rules = (
+        importlib.import_module(f"interlock.decide.{name}") for name in ("gates", "pace", "slots", "rules")
+    )
+    said = {
+        "limit": "yes",
+        "kept": "keeps its slot",
+        "rollback cap": "at the rollback cap",
+        "not asked": "counted only",
+    }
+
+    def cell(kind: str, rule: ModuleType) -> str:
+        if rule.kind == "gradualRollout":
+            return "yes" if pace.PACED[kind] else "–"
+        if rule.kind == "concurrency":
+            return said[slots.ASKED_AT[kind]]
+        if rule.shape == "candidate":
+            return "yes" if kind == "forward" else "–"
+        if rule.kind in gates.ASKED[kind]:
+            return "yes"
+        return "with `appliesTo`" if kind == "config" and rule.kind not in rules.ALWAYS_ASKED else "–"
+
+    asked = [rule for rule in rules.RULES if rule.shape in {"candidate", "gate", "pace"}]
+    status = ["yes" if kind == "forward" or kind in gates.STATUS_ASKED else "–" for kind in MOVES]
+    rows = [("version status", status), *((rule.kind, [cell(kind, rule) for kind in MOVES]) for rule in asked)]
+    table = [f"| {name} | {' | '.join(cells)} |" for name, cells in rows]
+    kinds = [f"| `{kind}` | {line} |" for kind, line in MOVES.items()]
+    return "\n".join(
+        [
+            "# Kinds of move, and what each asks",
+            "",
+            NOTE.format(
+                source="`ASKED` in `src/interlock/decide/gates.py`, `PACED` in `pace.py`, `ASKED_AT` in `slots.py`"
+            ),
+            "A rule is asked about a move that would start, never about what runs. What a kind of move does not ask cannot",
+            "hold it.",
+            "",
+            "| move | what it brings |",
+            "|---|---|",
+            *kinds,
+            "",
+            f"| rule | {' | '.join(f'`{kind}`' for kind in MOVES)} |",
+            f"|---|{'---|' * len(MOVES)}",
+            *table,
+            "",
+            "The other rules keep no move from starting: they say what must hold after the job, or what answers an outcome.",
+            "",
+        ]
     )
 
 
