@@ -34,7 +34,8 @@ def render_pages() -> dict[Path, str]:
             module="interlock.decide.rules",
             registry="RULES",
             title="Rules",
-            about="What a policy can ask for, in the order the rules are asked. One page per rule.",
+            about="What a policy can ask for, in the order the rules are asked. One page per rule.\n"
+            "Which kind of move asks which of them: [kinds of move](../reference/moves.md).",
         ),
         **render_registry(
             "agents",
@@ -182,7 +183,7 @@ def render_moves() -> str:
     )
     said = {
         "limit": "yes",
-        "kept": "keeps its slot",
+        "kept": "keeps it",
         "rollback cap": "at the rollback cap",
         "not asked": "counted only",
     }
@@ -196,7 +197,7 @@ def render_moves() -> str:
             return "yes" if kind == "forward" else "–"
         if rule.kind in gates.ASKED[kind]:
             return "yes"
-        return "with `appliesTo`" if kind == "config" and rule.kind not in rules.ALWAYS_ASKED else "–"
+        return "with `appliesTo`" if kind == "config" and hasattr(rule, "parse") else "–"
 
     asked = [rule for rule in rules.RULES if rule.shape in {"candidate", "gate", "pace"}]
     status = ["yes" if kind == "forward" or kind in gates.STATUS_ASKED else "–" for kind in MOVES]
@@ -210,8 +211,8 @@ def render_moves() -> str:
             NOTE.format(
                 source="`ASKED` in `src/interlock/decide/gates.py`, `PACED` in `pace.py`, `ASKED_AT` in `slots.py`"
             ),
-            "A rule is asked about a move that would start, never about what runs. What a kind of move does not ask cannot",
-            "hold it.",
+            "A rule is asked about a move that would start, never about what runs.",
+            "What a kind of move does not ask cannot hold it.",
             "",
             "| move | what it brings |",
             "|---|---|",
@@ -221,7 +222,7 @@ def render_moves() -> str:
             f"|---|{'---|' * len(MOVES)}",
             *table,
             "",
-            "The other rules keep no move from starting: they say what must hold after the job, or what answers an outcome.",
+            "The other rules keep no move from starting: they say what must hold after the job, or what follows it.",
             "",
         ]
     )
