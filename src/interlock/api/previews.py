@@ -1,28 +1,41 @@
-"""REST for previews: where would this resource be deployed to, if it existed?
+"""REST for previews: where would this resource be deployed to, if it existed, and which versions could a target take?
 
 Upstream ignores the body and lists every linked triple; what the command promises is to match the selectors against
 the posted resource, and so it does here.
 
-Source: contract.md sections b ("api get release-targets") and e ("resource-preview").
+Eligible versions are worked out over the facts of this instant, like a round that is not committed.
+
+Source: contract.md sections b ("api get release-targets") and e ("resource-preview", "Eligible versions").
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission
-from interlock.api.paths import W, noun_router
-from interlock.api.rendering import render_deployment, render_environment, render_system
+from interlock.api.paths import W, found, noun_router
+from interlock.api.rendering import render_deployment, render_environment, render_system, render_version
+from interlock.api.selectors import Scope, checked_selector
 from interlock.clock import utc_now
+from interlock.decide import work_out
+from interlock.decide.standing import eligible_versions
+from interlock.inventory.selector import parse_selector
+from interlock.inventory.to_python import predicate
 from interlock.inventory.views import resource_view
-from interlock.model.ids import new_id
+from interlock.model.ids import new_id, parse_target_key
 from interlock.model.inventory import Resource
-from interlock.store import deployments, environments, previews, systems
-from interlock.web.bodies import AnyMap, Name, TextMap, WireBody
+from interlock.store import deployments, environments, previews, systems, target_states, versions
+from interlock.store.facts import load_facts
+from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("previews")
+
+EXCLUDED_MAX = 1000
 
 
 class ResourcePreviewBody(WireBody):
@@ -34,6 +47,40 @@ class ResourcePreviewBody(WireBody):
     version: Name
     config: AnyMap
     metadata: TextMap
+
+
+class EligibleBody(WireBody):
+    """Which versions are looked at, and which rules are left out."""
+
+    filter: Text | None = None
+    excludeRuleIds: Annotated[list[Text], Field(default_factory=list, max_length=EXCLUDED_MAX)]
+
+
+@router.post(W + "/release-targets/{releaseTargetKey:segment}/eligible-versions")
+async def list_eligible_versions(
+    here: InWorkspace, releaseTargetKey: str, page: Paging, body: EligibleBody
+) -> Response:
+    """List the versions that every rule would let go to a release target, newest first."""
+    here.require(Permission.READ)
+    written = checked_selector(body.filter, scope=Scope.VERSION, field="filter")
+    picks = None if written is None else predicate(parse_selector(written, Scope.VERSION))
+    key = parse_target_key(releaseTargetKey)
+    async with here.read() as conn:
+        known = found(await target_states.find_target(conn, here.id, key=key), "release target")
+    async with here.store.snapshot() as conn:
+        loaded = await load_facts(conn, known.deployment_id)
+    target = found(None if loaded is None else loaded.facts.targets.get(known.id), "release target")
+    assert loaded is not None, "its target was found"
+    worked = work_out(loaded.facts, loaded.now, only=frozenset({target.id}))
+    eligible = [
+        version.id
+        for version in eligible_versions(worked, target, excluded=frozenset(body.excludeRuleIds))
+        if picks is None or picks({"version": version.view})
+    ]
+    shown = eligible[page.offset : page.offset + page.limit]
+    async with here.read() as conn:
+        stored = await versions.load_versions(conn, shown)
+    return page.answer([render_version(version) for version in stored], len(eligible))
 
 
 @router.post(W + "/release-targets/resource-preview")
@@ -57,8 +104,8 @@ async def preview_targets(here: InWorkspace, page: Paging, body: ResourcePreview
         )
     )
     async with here.read() as conn:
-        found = await previews.list_triples_of(conn, here.id, resource=view)
-        shown = found[page.offset : page.offset + page.limit]
+        triples = await previews.list_triples_of(conn, here.id, resource=view)
+        shown = triples[page.offset : page.offset + page.limit]
         by_id = {
             each.id: each
             for each in await deployments.load_deployments(conn, sorted({one.deployment_id for one in shown}))
@@ -76,5 +123,5 @@ async def preview_targets(here: InWorkspace, page: Paging, body: ResourcePreview
             }
             for one in shown
         ],
-        len(found),
+        len(triples),
     )

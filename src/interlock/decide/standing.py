@@ -14,6 +14,7 @@ Source: core.md section 4, "Which version, which move, who is asked", and law 8.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -119,6 +120,30 @@ def standing_of(worked: WorkedOut, target: Target, version: Version) -> Standing
         verdict = passes("runs_already", version=version.tag)
         judged = (Judged("target", verdict, Stage.ELIGIBILITY), *judged)
     return Standing(target, version, kind, state, judged)
+
+
+OWN_RULES = frozenset({"freeze", "versionDependency", "versionStatus"})
+"""Rules that stand in no policy."""
+
+
+def eligible_versions(worked: WorkedOut, target: Target, *, excluded: Container[str]) -> tuple[Version, ...]:
+    """The ready versions that every rule lets go to a target, newest first.
+
+    Takes: `excluded` are ids of rules that are not asked.
+    Why:   what is no rule does not count here: that it runs already, is older than what runs, or that something else
+           goes first. It is the question "which could I pin?".
+    """
+
+    def lets(version: Version) -> bool:
+        return not any(
+            one.bars
+            and (one.policy_id or one.kind in OWN_RULES)
+            and not (one.rule_ids and all(rule_id in excluded for rule_id in one.rule_ids))
+            for one in standing_of(worked, target, version).judged
+        )
+
+    ready = (version for version in worked.index.newest_first if version.status == DEPLOYABLE)
+    return tuple(version for version in ready if lets(version))
 
 
 def _kind(worked: WorkedOut, target: Target, version: Version, asking: Asking | None) -> str:
