@@ -45,6 +45,16 @@ def test_a_version_is_created_as_ci_does_it_and_a_second_time_changes_nothing(fl
     assert "1.0.0" in fleet("get", "versions", "api").output
 
 
+def test_a_version_may_need_another_deployment_beside_it(fleet):
+    fleet("apply", "-f", "-", stdin="type: Deployment\nname: schema\nresourceSelector: 'true'\njobAgent: runner\n")
+    upsert = ("version", "upsert", "-d", "api", "-t", "1.0.0", "--needs", 'schema=version.tag == "2"')
+    fleet(*upsert)
+    (listed,) = json.loads(fleet("get", "versions", "api", "-o", "json").output)
+    assert [need["versionSelector"] for need in listed["dependencies"].values()] == ['version.tag == "2"']
+    assert fleet(*upsert[:-1], "schema=((", fails=True).exit_code == 1
+    assert fleet(*upsert[:-1], "nothing=true", fails=True).stderr == "Error: There is no deployment named nothing.\n"
+
+
 def test_an_unknown_deployment_is_one_sentence(fleet):
     ran = fleet("version", "upsert", "-d", "nothing", "-t", "1", fails=True)
     assert ran.stderr == "Error: There is no deployment named nothing.\n"

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from interlock.decide import counterfactual, work_out
 from interlock.decide.counterfactual import find_counterfactual, goes, look
 from interlock.decide.explain import lift_sentence
+from interlock.decide.facts import Dependency
 from interlock.decide.lift import with_lifts
 from interlock.decide.standing import State, goes_for, standing_of
+from interlock.model.ids import derived_id
 from worlds import a_fleet, deploy, finish, hand_over_all, histories, seeded_history, version_id
 
 EXAMPLES = int(os.environ.get("INTERLOCK_LAW_EXAMPLES", "40"))
@@ -74,6 +76,38 @@ def test_the_instant_follows_from_what_must_happen_before_it():
         "v1 succeeds on 2 more of the 2 targets in staging.",
     ]
     assert asked(world).at == world.now + timedelta(minutes=30)
+
+
+SCHEMA = {"deploymentDependency": {"dependsOn": 'deployment.name == "schema" && version.tag == "s2"'}}
+
+
+def test_what_must_run_beside_it_does_where_such_a_version_is_known():
+    world = a_world(SCHEMA, production=("p1", "p2"))
+    world.create_version("v1")
+    world.runs_elsewhere("schema", "s1", resource="p1", environment="production")
+    world.runs_elsewhere("schema", "s2", resource="p2", environment="production")
+    world.round()
+    assert said(world) == ["schema runs s2 beside it."]
+
+
+def test_where_none_is_known_the_rule_is_skipped():
+    world = a_world(SCHEMA)
+    world.create_version("v1")
+    world.runs_elsewhere("schema", "s1", resource="p1", environment="production")
+    world.round()
+    assert said(world) == ["The rule deploymentDependency (prod) is skipped for v1 in production."]
+
+
+def test_a_version_needs_one_thing_less_or_that_it_runs():
+    world = a_world(production=("p1", "p2"))
+    schema, cache = (derived_id("deployment", name) for name in ("schema", "cache"))
+    needs = [Dependency(schema, 'version.tag == "s2"'), Dependency(cache, 'version.tag == "c9"')]
+    world.create_version("v1", dependencies=needs)
+    world.runs_elsewhere("cache", "c1", resource="p1", environment="production")
+    world.runs_elsewhere("schema", "s1", resource="p1", environment="production")
+    world.runs_elsewhere("schema", "s2", resource="p2", environment="production")
+    world.round()
+    assert said(world) == ["schema runs s2 beside it.", "v1 no longer depends on cache."]
 
 
 def test_what_goes_needs_nothing():

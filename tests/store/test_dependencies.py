@@ -13,6 +13,7 @@ from interlock.store.dependencies import load_dependencies, remove_dependency, s
 from interlock.store.versions import lock_version
 from interlock.store.work import find_next_ready_s
 from tests.store.fleet import Stepper, a_fleet, commit, load
+from tests.store.test_plan import many_resources
 
 ON_SCHEMA = {"deploymentDependency": {"dependsOn": 'deployment.name == "schema" && version.tag.startsWith("2.")'}}
 
@@ -198,6 +199,22 @@ async def test_facts_after_a_commit_are_the_facts_before_it_with_the_plan(store,
     committed = await commit(store, before)
     assert len(committed.plan.moves) == 2
     assert (await load(store, fleet.deployment_id)).facts.elsewhere == before.facts.elsewhere
+
+
+async def test_a_round_asks_as_often_about_many_neighbours_as_about_few(store, stepper):
+    counts = {}
+    for targets in (10, 300):
+        fleet, schema = await two_deployments(store, hosts={"canary": "prod"})
+        rule = {"deploymentDependency": {**ON_SCHEMA["deploymentDependency"], "scope": "sameEnvironment"}}
+        await fleet.policy("after schema", [ON_SCHEMA, rule], selector='deployment.name == "shop-api"')
+        await many_resources(fleet, targets, env="prod")
+        await fleet.version(f"2.{targets}", deployment_id=schema)
+        await commit(store, await load(store, schema))
+        await fleet.version(f"1.{targets}", needs={schema: "true"})
+        async with store.counting() as count:
+            await commit(store, await load(store, fleet.deployment_id))
+        counts[targets] = len(count)
+    assert counts[10] == counts[300] <= 40
 
 
 # Writing --------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@
 
     interlock version reject 1.4.0 --deployment shop-api --rollback --reason "leaks memory"
 
+`--needs shop-schema='version.tag == "2"'` says what must run beside it before it starts.
+
 Asking twice with one tag is harmless. `-c` takes a dotted path into the version's config; numbers, `true` and `false`
 keep their kind, everything else is text.
 """
@@ -39,6 +41,7 @@ def version() -> None:
 @click.option("-l", "--link", "links", multiple=True, metavar="NAME=URL", help="May repeat.")
 @click.option("-s", "--status", type=click.Choice(["building", "ready", "failed"]), default="ready", show_default=True)
 @click.option("-r", "--created-at", metavar="RFC3339", help="When it was built.  [default: now]")
+@click.option("--needs", multiple=True, metavar="DEPLOYMENT=CEL", help="What must run beside it first; may repeat.")
 @click.option(
     "--job-agent-config-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JSON object."
 )
@@ -54,6 +57,7 @@ def upsert(
     links: Sequence[str],
     status: str,
     created_at: str | None,
+    needs: Sequence[str],
     job_agent_config_file: Path | None,
 ) -> None:
     """Create a version in each deployment named; the one with this tag stays when there is one."""
@@ -61,6 +65,7 @@ def upsert(
     if links:
         noted[LINKS_KEY] = json.dumps(dict(_pair(each, option="--link") for each in links))
     ids = [deployment_id(client, each) for each in deployments]
+    wanted = {deployment_id(client, of): text for of, text in (_pair(each, option="--needs") for each in needs)}
     for each in ids:
         made = client.upsert_version(
             each,
@@ -71,6 +76,7 @@ def upsert(
             config=parse_config(config),
             job_agent_config=_json_object(job_agent_config_file) if job_agent_config_file else None,
             created_at=created_at,
+            needs=wanted or None,
         )
         click.echo(json.dumps(made, indent=2, ensure_ascii=False))
 

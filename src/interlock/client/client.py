@@ -299,8 +299,12 @@ class Client:
         config: Wire | None = None,
         job_agent_config: Wire | None = None,
         created_at: str | None = None,
+        needs: Mapping[str, str] | None = None,
     ) -> Wire:
-        """Create a version, or answer with the one that has this tag."""
+        """Create a version, or answer with the one that has this tag.
+
+        Takes: `needs` is deployment id -> which version of it must run beside this one (CEL); None leaves what is there.
+        """
         body: Wire = {
             "tag": tag,
             "name": name,
@@ -312,6 +316,8 @@ class Client:
             body["jobAgentConfig"] = job_agent_config
         if created_at is not None:
             body["createdAt"] = created_at
+        if needs is not None:
+            body["dependencies"] = {key: {"versionSelector": text} for key, text in needs.items()}
         return self._write("POST", self._in("deployments", deployment_id, "versions"), body)
 
     def change_version(self, version_id: str, body: Wire) -> Wire:

@@ -13,13 +13,26 @@ Source: issue "Every rule, one pure decision", the counterfactual; Wachter, Mitt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
 
-from interlock.decide.facts import Approval, Environment, Facts, Landed, Move, Pin, Rollout, Skip, Target, Version
+from interlock.decide.facts import (
+    Approval,
+    Beside,
+    Dependency,
+    Environment,
+    Facts,
+    Landed,
+    Move,
+    Pin,
+    Rollout,
+    Skip,
+    Target,
+    Version,
+)
 from interlock.decide.verdict import instant, plain
 from interlock.model.ids import derived_id
 from interlock.model.policy import Rule
@@ -35,6 +48,8 @@ LIFTS = {
     "rollout_promoted": "The rollout of {version} in {environment} is promoted.",
     "rollout_resumed": "The rollout of {version} in {environment} is resumed.",
     "move_landed": "The move of {target} in {environment} to {version} ends well.",
+    "runs_beside": "{deployment} runs {version} beside it.",
+    "dependency_dropped": "{version} no longer depends on {deployment}.",
     "quarantines_cleared": "The quarantine of {version} in {environment} is cleared.",
 }
 
@@ -173,6 +188,46 @@ def clear_quarantines(target_ids: frozenset[str], version: Version, *, where: st
         return replace(facts, targets=targets, quarantines=kept)
 
     return lift("quarantines_cleared", change, who="an operator may clear it", version=version.tag, environment=where)
+
+
+def run_beside(
+    neighbour: Beside, resource_id: str, *, deployment: str, version: str, instead: Sequence[Beside] = ()
+) -> Lift:
+    """Another deployment runs a version on a resource, in place of what it runs there now."""
+
+    def change(facts: Facts, now: datetime) -> Facts:
+        del now
+        elsewhere = facts.elsewhere
+        kept = tuple(one for one in elsewhere.by_resource.get(resource_id, ()) if one not in instead)
+        around = elsewhere.by_environment.get(neighbour.environment_id, ())
+        return replace(
+            facts,
+            elsewhere=replace(
+                elsewhere,
+                by_resource={**elsewhere.by_resource, resource_id: (*kept, neighbour)},
+                by_environment={**elsewhere.by_environment, neighbour.environment_id: (*around, neighbour)},
+            ),
+        )
+
+    who = f"whoever may deploy {deployment}"
+    return lift("runs_beside", change, who=who, deployment=deployment, version=version)
+
+
+def drop_dependency(version: Version, dependency: Dependency, *, deployment: str) -> Lift:
+    """A version needs another deployment no longer."""
+
+    def change(facts: Facts, now: datetime) -> Facts:
+        del now
+        versions = tuple(
+            replace(one, dependencies=tuple(need for need in one.dependencies if need != dependency))
+            if one.id == version.id
+            else one
+            for one in facts.versions
+        )
+        return replace(facts, versions=versions)
+
+    who = "whoever may edit the version's dependencies"
+    return lift("dependency_dropped", change, who=who, version=version.tag, deployment=deployment)
 
 
 def land_move(move: Move, target: Target, *, what: str, where: str) -> Lift:

@@ -177,6 +177,10 @@ class TargetMove:
         """The versions running elsewhere that a selector picks. Reads `elsewhere`."""
         return self.index.picked_elsewhere(selector)
 
+    def deployment_of(self, version_id: str) -> str:
+        """The deployment of a version that runs elsewhere. Reads `elsewhere`."""
+        return str(self.index.facts.elsewhere.versions[version_id]["deploymentId"])
+
     def name_of(self, deployment_id: str) -> str:
         """Another deployment's name; its id while it is nowhere near. Reads `elsewhere`."""
         view = self.index.facts.elsewhere.deployments.get(deployment_id)

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from interlock.decide.facts import Beside
+from interlock.decide.lift import Lift, run_beside
 from interlock.decide.subjects import TargetMove
 from interlock.decide.verdict import Stage, Verdict, WaitsFor, holds, passes
 from interlock.inventory.selector import Scope, Selector, parse_selector
@@ -119,3 +120,15 @@ def _named(subject: TargetMove, there: list[Beside]) -> list[str]:
     """As in "shop-schema v1.4"."""
     named = {f"{subject.name_of(one.deployment_id)} {subject.tag_of(one.version_id)}" for one in there}
     return sorted(named)[:NAMED_MAX]
+
+
+def lifts(subject: TargetMove, params: Params, verdict: Verdict) -> tuple[Lift, ...]:
+    """A version that matches runs beside it too, where one is known from elsewhere; else nothing of its own."""
+    del verdict
+    known = sorted(subject.picked(params.selector))
+    if params.require_all or not known:
+        return ()
+    deployment_id = subject.deployment_of(known[0])
+    neighbour = Beside(subject.target.environment_id, deployment_id, known[0])
+    name, tag = subject.name_of(deployment_id), subject.tag_of(known[0])
+    return (run_beside(neighbour, subject.target.resource_id, deployment=name, version=tag),)

@@ -28,6 +28,7 @@ from collections.abc import Hashable
 from datetime import datetime
 
 from interlock.decide.facts import Beside, Dependency
+from interlock.decide.lift import Lift, drop_dependency, run_beside
 from interlock.decide.subjects import TargetMove
 from interlock.decide.verdict import Stage, Verdict, WaitsFor, holds, passes
 from interlock.inventory.selector import Scope, parse_selector
@@ -88,3 +89,23 @@ def _said(subject: TargetMove, dependency: Dependency, asked: tuple[Beside, ...]
     runs = f"it runs {', '.join(tags)}" if tags else "it is not there"
     where = " in all environments" if dependency.everywhere else ""
     return f"{subject.name_of(dependency.deployment_id)}{where} with {dependency.selector} ({runs})"
+
+
+def lifts(subject: TargetMove, params: object, verdict: Verdict) -> tuple[Lift, ...]:
+    """For each that is not met: a version of it that matches, known from elsewhere, runs here; else it is dropped."""
+    del params, verdict
+    found = []
+    for one in subject.version.dependencies:
+        asked = _asked(subject, one)
+        if _met(subject, one, asked):
+            continue
+        name = subject.name_of(one.deployment_id)
+        picked = subject.picked(parse_selector(one.selector, Scope.VERSION))
+        known = sorted(key for key in picked if subject.deployment_of(key) == one.deployment_id)
+        if known and not one.everywhere:
+            neighbour = Beside(subject.target.environment_id, one.deployment_id, known[0])
+            tag = subject.tag_of(known[0])
+            found.append(run_beside(neighbour, subject.target.resource_id, deployment=name, version=tag, instead=asked))
+        else:
+            found.append(drop_dependency(subject.version, one, deployment=name))
+    return tuple(found)
