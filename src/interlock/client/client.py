@@ -303,7 +303,7 @@ class Client:
     ) -> Wire:
         """Create a version, or answer with the one that has this tag.
 
-        Takes: `needs` is deployment id -> which version of it must run beside this one (CEL); None leaves what is there.
+        Takes: `needs` is deployment id -> which version of it must run beside this one (CEL); None changes nothing.
         """
         body: Wire = {
             "tag": tag,
