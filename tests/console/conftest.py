@@ -53,9 +53,13 @@ class World:
     answered_id: str = ""
     job_id: str = ""
     maker_id: str = ""
+    resources: dict[str, str] = field(default_factory=dict)
 
     def at(self, *parts: str) -> str:
         return "/".join(["/w", self.slug, *parts])
+
+    def target_key(self, resource: str, environment: str) -> str:
+        return f"{self.resources[resource]}-{self.environments[environment]}-{self.deployment_id}"
 
 
 async def play(url: str, tmp_path: Any) -> World:
@@ -99,6 +103,7 @@ async def play(url: str, tmp_path: Any) -> World:
         answered,
         job_id,
         fleet.admin_id,
+        fleet.resources,
     )
 
 

@@ -132,6 +132,8 @@ async def test_axe_finds_nothing_serious_on_any_page(open_page, world, store, wi
         world.at("approvals", world.request_id),
         world.at("approvals", world.answered_id),
         world.at("jobs", world.job_id),
+        world.at("targets", world.target_key("prod-eu-1", "production")),
+        world.at("versions", world.versions["1.1.0"]),
         world.at("ledger"),
         world.at("freezes"),
         world.at("freezes", "new"),

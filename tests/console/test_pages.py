@@ -20,6 +20,8 @@ def every_page(world):
         world.at("approvals", world.request_id),
         world.at("approvals", world.answered_id),
         world.at("jobs", world.job_id),
+        world.at("targets", world.target_key("prod-eu-1", "production")),
+        world.at("versions", world.versions["1.1.0"]),
         world.at("ledger"),
         world.at("freezes"),
         world.at("freezes", "new"),
@@ -64,6 +66,38 @@ async def test_the_deployment_says_who_can_act_since_when_and_in_which_rule(visi
     assert "<time datetime=" in page
     by_id = await (await visitor()).get(world.at("deployments", world.deployment_id))
     assert by_id.status_code == 200
+
+
+async def test_the_target_says_what_holds_who_can_act_and_what_would_let_it_go(visitor, world):
+    vera = await visitor()
+    page = (await vera.get(world.at("targets", world.target_key("prod-eu-1", "production")))).text
+    assert "1.1.0 is held on prod-eu-1 in production by anyApproval (careful)." in page
+    assert "What would let it go" in page
+    assert "1.1.0 gets 1 more of the 1 approvals for production." in page
+    assert re.search(r"<dt>Who can act</dt><dd>anybody who may approve</dd>", page)
+    assert "Policy careful" in page and "environmentProgression" in page
+    older = await vera.get(world.at("targets", world.target_key("prod-eu-1", "production")) + "?version=1.0.0")
+    assert "prod-eu-1 in production runs 1.0.0." in older.text
+    assert (await vera.get(world.at("targets", "nothing"))).status_code == 404
+    nobody = "-".join(["00000000-0000-0000-0000-000000000000"] * 3)
+    assert (await vera.get(world.at("targets", nobody))).status_code == 404
+
+
+async def test_the_version_shows_its_journey_through_the_environments(visitor, world):
+    page = (await (await visitor()).get(world.at("versions", world.versions["1.1.0"]))).text
+    assert re.search(
+        r"staging</h3>.*1 runs it, proven.*production</h3>.*2 held|production</h3>.*2 held", page, flags=re.DOTALL
+    )
+    assert "holds 2 targets" in page
+    assert world.at("targets", world.target_key("prod-eu-1", "production")) in page
+    assert "Version created" in page
+    assert (await (await visitor("otto")).get(world.at("versions", "nothing"))).status_code == 404
+
+
+async def test_a_job_says_where_its_target_stands_and_leads_to_every_rule(visitor, world):
+    page = (await (await visitor()).get(world.at("jobs", world.job_id))).text
+    assert "staging-1 in staging runs 1.1.0." in page
+    assert world.at("targets", world.target_key("staging-1", "staging")) in page
 
 
 async def test_the_request_shows_what_changes_what_it_proved_and_the_way_back(visitor, world):

@@ -6,6 +6,7 @@ act.
 
     sign_in  workspaces        the way in
     fleet  deployments         what runs where, and what waits and why
+    target  version            why one target is where it is; what one version went through
     approvals  approval        what a person is asked
     jobs  ledger               what was done, and what happened
     freezes  freeze  thaw      stopping, and going on
@@ -31,7 +32,9 @@ from interlock.console import (
     ledger,
     live,
     sign_in,
+    target,
     thaw,
+    version,
     workspaces,
 )
 from interlock.console.refusal import HANDLED, refuse
@@ -57,6 +60,8 @@ def build_console(store: Store, settings: Settings) -> Starlette:
             Route(W, in_workspace(fleet.show)),
             Route(W + "/live", in_workspace(live.follow, followed=True)),
             Route(W + "/deployments/{deployment:segment}", in_workspace(deployments.show)),
+            Route(W + "/targets/{target:segment}", in_workspace(target.show)),
+            Route(W + "/versions/{version:segment}", in_workspace(version.show)),
             Route(W + "/approvals", in_workspace(approvals.show)),
             Route(W + "/approvals/{request:segment}", in_workspace(approval.show)),
             Route(W + "/approvals/{request:segment}", in_workspace(approval.answer), methods=["POST"]),

@@ -10,7 +10,7 @@ Source: DESIGN.md section 1; STYLE.md rule 16 ("which rule, since when, until wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
@@ -40,6 +40,7 @@ class Line:
     mark: str
     word: str
     hold: str | None
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _stage(
         running=[each for each in running if each.environment_id == environment.id],
         rollouts=live,
         holds=holds,
-        lines=[_line(each, decisions) for each in ordered],
+        lines=[_keyed(_line(each, decisions), deployment_id) for each in ordered],
         targets=mine[0].total if mine else 0,
         request_id=request_id if needs_person else None,
     )
@@ -141,6 +142,12 @@ def _ordered(targets: Sequence[TargetRow], deployment_id: str, rollouts: Sequenc
     placed = zip(targets, keys, strict=True)
     ranked = sorted(placed, key=lambda one: (max(one[0].attached_at, newest.opened_at), one[1], one[0].id))
     return [target for target, _ in ranked]
+
+
+def _keyed(line: Line, deployment_id: str) -> Line:
+    """The line with the key of its target's page."""
+    target = line.target
+    return replace(line, key=str(TargetKey(target.resource_id, target.environment_id, deployment_id)))
 
 
 def _line(target: TargetRow, decisions: Mapping[str, StoredDecision]) -> Line:

@@ -16,10 +16,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from interlock.console.holds import told
+from interlock.console.holds import mark_of, told
 from interlock.console.visit import Visit, found, id_in_path
+from interlock.decide.explain import failures
+from interlock.model.ids import TargetKey
 from interlock.model.job import TERMINAL, JobStatus
-from interlock.store import jobs, pages, target_states, verifications
+from interlock.store import jobs, pages, standings, target_states, verifications
 from interlock.store.target_states import MetricState
 
 OUTPUT_LINES_MAX = 200
@@ -69,6 +71,12 @@ async def show(visit: Visit) -> Response:
     """A job."""
     job_id = id_in_path(visit, "job", "job")
     here = visit.here
+    async with here.store.read() as conn:
+        known = found(await jobs.find_job(conn, here.id, job_id=job_id), "job")
+        about = found(await pages.find_job_place(conn, here.id, job_id=job_id), "job")
+    standing = await standings.explain_target_now(
+        here.store, known.deployment_id, target_id=known.target_id, version=about.version_id, counterfactual=False
+    )
     async with here.store.snapshot() as conn:
         job = found(await jobs.find_job(conn, here.id, job_id=job_id), "job")
         place = found(await pages.find_job_place(conn, here.id, job_id=job_id), "job")
@@ -76,6 +84,7 @@ async def show(visit: Visit) -> Response:
         metrics = await target_states.list_metrics(conn, [check.id for check in checks])
         decisions = await target_states.load_decisions(conn, [job.decision_id])
         decision = decisions.get(job.decision_id)
+        ended = await target_states.load_ended_moves(conn, [job.target_id])
         lines = (job.output or "").splitlines()
         return await visit.render(
             conn,
@@ -93,6 +102,10 @@ async def show(visit: Visit) -> Response:
             checks=[
                 (check, [_metric(each) for each in metrics if each.verification_id == check.id]) for check in checks
             ],
+            failed=failures(ended.get(job.target_id, ())),
+            standing=standing,
+            key=str(TargetKey(job.resource_id, job.environment_id, job.deployment_id)),
+            marked=mark_of,
             decision=decision,
             verdicts=[told(verdict) for verdict in decision.verdicts] if decision else [],
         )
