@@ -22,7 +22,8 @@ MARKS = {"pass": "pass", "hold": "HOLD", "unknown": "????"}
 
 def standing_lines(standing: Wire) -> Iterator[str]:
     """A standing: its sentence, the tree, what was set by hand, what would have to be different."""
-    yield f"{standing['says']} (at {standing['at']})"
+    since = f"; so since {standing['since']}" if "since" in standing else ""
+    yield f"{standing['says']} (at {standing['at']}{since})"
     for policy in standing["policies"]:
         yield from policy_lines(policy)
     yield from _overrides(standing.get("overrides") or {})

@@ -92,6 +92,9 @@ def _explain(at: Now, target_id: str, text: str | None, counterfactual: bool) ->
         return None
     standing = standing_of(worked, target, version)
     body = standing_json(worked, standing, now=at.now)
+    row = at.facts.decided_by_target.get(target_id)
+    if row is not None and row.since is not None and standing.state in {State.HELD, State.PACED}:
+        body["since"] = instant(row.since)
     if counterfactual and standing.state in {State.HELD, State.PACED}:
         answer = find_counterfactual(at.facts, at.now, target_id=target_id, version_id=version.id)
         body["counterfactual"] = counterfactual_json(answer)
