@@ -315,6 +315,13 @@ async def test_our_own_bodies_are_closed(refused: Any) -> None:
         await refused("POST", f"/{path}/{NO_ID}/{step}", {"reason": "r"}, status=404)
         await refused("POST", f"/{path}/{uuid.uuid4()}/{step}", {"reason": " "}, field="reason")
         await refused("POST", f"/{path}/{uuid.uuid4()}/{step}", {}, field="reason")
+    faster = f"/rollouts/{uuid.uuid4()}/speed-up"
+    await refused("POST", faster, {"reason": "r"}, field="timeScaleInterval")
+    await refused("POST", faster, {"reason": "r", "maxInFlight": 0}, field="maxInFlight")
+    await refused("POST", faster, {"reason": "r", "bakeSeconds": "none"}, field="bakeSeconds")
+    await refused("POST", faster, {"reason": "r", "bakeSeconds": 1, "factor": 2}, field="factor")
+    await refused("POST", faster, {"reason": "r", "bakeSeconds": 1}, status=404)
+    await refused("GET", f"/rollouts/{uuid.uuid4()}/places", None, status=404)
 
 
 async def test_an_exec_agent_is_refused_while_it_is_off(refused: Any) -> None:

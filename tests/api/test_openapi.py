@@ -108,6 +108,9 @@ GET /W/rollouts
 GET /W/slots
 POST /W/rollouts/{rolloutId}/pause
 POST /W/rollouts/{rolloutId}/resume
+POST /W/rollouts/{rolloutId}/speed-up
+POST /W/rollouts/{rolloutId}/promote
+GET /W/rollouts/{rolloutId}/places
 POST /W/rollouts/{rolloutId}/abort
 GET /W/pins
 POST /W/pins

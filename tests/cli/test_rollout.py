@@ -24,6 +24,15 @@ def test_a_rollout_is_listed_paused_resumed_and_aborted(interlock):
     assert "we look" in interlock("explain", "api").stdout
     assert "nothing to pause" in interlock("rollout", "pause", short, "--reason", "r", fails=True).stderr
     assert interlock("rollout", "resume", short, "--reason", "fine").output == "resumed api/staging 1.0.0\n"
+    faster = interlock("rollout", "speed-up", short, "--bake", "0", "--max-in-flight", "3", "--reason", "in a hurry")
+    assert faster.output == "sped up api/staging 1.0.0\n"
+    assert "Say what goes faster" in interlock("rollout", "speed-up", short, "--reason", "r", fails=True).stderr
+    assert interlock("rollout", "promote", short, "--reason", "proven").output == "promoted api/staging 1.0.0\n"
+    shown = interlock("rollout", "show", "api/staging").stdout
+    assert shown.startswith("api/staging 1.0.0: open since ")
+    assert "(bakeSeconds 0, maxInFlight 3): in a hurry" in shown
+    assert "paused" in shown and "we look" in shown
+    assert '"inWaves": false' in interlock("rollout", "show", short, "-o", "json").stdout
     assert interlock("rollout", "abort", short, "--reason", "no").output == "aborted api/staging 1.0.0\n"
     assert (
         "No open, paused or halted rollout" in interlock("rollout", "abort", short, "--reason", "r", fails=True).stderr

@@ -1,6 +1,6 @@
-"""REST for rollouts and quarantines: see where a change stands, and open the way after a halt.
+"""REST for rollouts and quarantines: see where a change stands, steer it, and open the way after a halt.
 
-Whoever pauses, resumes, aborts or clears says why; everybody who looks at it reads the reason.
+Whoever pauses, resumes, speeds up, promotes, aborts or clears says why; everybody who looks at it reads the reason.
 
 Source: core.md section 4; DESIGN.md section 1, step 6. These paths are ours, not the public contract's.
 """
@@ -10,16 +10,19 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Query
+from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.places import load_picture, render_picture
 from interlock.api.rendering import Wire
+from interlock.model.wire import INT32_MAX
 from interlock.store import deployments, rollouts
-from interlock.store.rollouts import Steering, StoredQuarantine, StoredRollout
+from interlock.store.rollouts import Faster, Steering, StoredQuarantine, StoredRollout, StoredSteering
 from interlock.web.answers import Json, instant, present
-from interlock.web.bodies import ClosedBody, Name
+from interlock.web.bodies import ClosedBody, Int, Name, refuse_unless
 from interlock.web.paging import Paging
 from interlock.web.sign_in import Here, InWorkspace
 
@@ -33,6 +36,14 @@ class ReasonBody(ClosedBody):
     """Why a person does it."""
 
     reason: Name
+
+
+class FasterBody(ReasonBody):
+    """What goes faster, in the words of the rule gradualRollout; what is left out stays."""
+
+    timeScaleInterval: Annotated[Int, Field(ge=0, le=INT32_MAX)] | None = None
+    maxInFlight: Annotated[Int, Field(ge=1, le=INT32_MAX)] | None = None
+    bakeSeconds: Annotated[Int, Field(ge=0, le=INT32_MAX)] | None = None
 
 
 @router.get(W + "/rollouts")
@@ -59,8 +70,19 @@ async def list_rollouts(
 
 @router.get(W + "/rollouts/{rolloutId:segment}")
 async def get_rollout(here: InWorkspace, rolloutId: str) -> Response:
-    """Get a rollout."""
-    return Json(render_rollout(await _known(here, rolloutId)))
+    """Get a rollout, with what people said about it, newest first."""
+    known = await _known(here, rolloutId)
+    async with here.read() as conn:
+        steering = await rollouts.list_steering(conn, rollout_id=known.id)
+    return Json({**render_rollout(known), "steering": [render_steering(word) for word in steering]})
+
+
+@router.get(W + "/rollouts/{rolloutId:segment}/places")
+async def get_rollout_places(here: InWorkspace, rolloutId: str) -> Response:
+    """Get where each target of a rollout stands, wave by wave, and what is next."""
+    known = await _known(here, rolloutId)
+    async with here.store.snapshot() as conn:
+        return Json(render_picture(await load_picture(conn, known)))
 
 
 @router.post(W + "/rollouts/{rolloutId:segment}/pause")
@@ -73,6 +95,21 @@ async def pause_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> 
 async def resume_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
     """Resume a paused or halted rollout; the failures that it saw are forgiven."""
     return await _steer(here, rolloutId, "resume", body)
+
+
+@router.post(W + "/rollouts/{rolloutId:segment}/speed-up")
+async def speed_up_rollout(here: InWorkspace, rolloutId: str, body: FasterBody) -> Response:
+    """Let a rollout go faster than its rules say, never slower: the fields of the rule, for this rollout alone."""
+    faster = Faster(body.timeScaleInterval, body.maxInFlight, body.bakeSeconds)
+    given = faster != Faster()
+    refuse_unless(given, "Give timeScaleInterval, maxInFlight or bakeSeconds.", field="timeScaleInterval")
+    return await _steer(here, rolloutId, "speed_up", body, faster=faster)
+
+
+@router.post(W + "/rollouts/{rolloutId:segment}/promote")
+async def promote_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
+    """Let all that is left of a rollout start at once, also of a paused or halted one; gates are still asked."""
+    return await _steer(here, rolloutId, "promote", body)
 
 
 @router.post(W + "/rollouts/{rolloutId:segment}/abort")
@@ -119,11 +156,19 @@ async def clear_quarantine(here: InWorkspace, quarantineId: str, body: ReasonBod
     return Json(render_quarantine(cleared))
 
 
-async def _steer(here: Here, text: str, step: Steering, body: ReasonBody) -> Response:
+async def _steer(here: Here, text: str, step: Steering, body: ReasonBody, *, faster: Faster | None = None) -> Response:
     known = await _known(here, text)
     place = await place_of(here, known.deployment_id, environment_id=known.environment_id)
     async with here.tx(Permission.STEER, cause=f"api: {step} rollout", place=place) as tx:
-        after = await rollouts.steer_rollout(tx, here.id, rollout_id=known.id, step=step, reason=body.reason)
+        after = await rollouts.steer_rollout(
+            tx,
+            here.id,
+            rollout_id=known.id,
+            step=step,
+            reason=body.reason,
+            principal_id=here.caller.id,
+            faster=faster,
+        )
     return Json(render_rollout(after))
 
 
@@ -150,6 +195,26 @@ def render_rollout(rollout: StoredRollout) -> Wire:
         targetsAtOpen=rollout.targets_at_open,
         failures=rollout.failures,
         failuresForgiven=rollout.failures_forgiven,
+        speed=present(
+            timeScaleInterval=rollout.interval_s,
+            maxInFlight=rollout.max_in_flight,
+            bakeSeconds=rollout.bake_s,
+            promotedAt=instant(rollout.promoted_at) if rollout.promoted_at else None,
+        )
+        or None,
+    )
+
+
+def render_steering(word: StoredSteering) -> Wire:
+    """A person's word on a rollout, on the wire."""
+    return present(
+        step=word.step.replace("_", "-"),
+        timeScaleInterval=word.interval_s,
+        maxInFlight=word.max_in_flight,
+        bakeSeconds=word.bake_s,
+        reason=word.reason,
+        by=word.by,
+        at=instant(word.at),
     )
 
 

@@ -1,15 +1,22 @@
-"""`interlock rollout`: see where changes stand, and open the way after a halt.
+"""`interlock rollout`: see where changes stand, steer them, and open the way after a halt.
 
     interlock rollout list                                         open, paused and halted ones
+    interlock rollout show shop-api/production                     its waves, what is next, what people said
     interlock rollout resume shop-api/production --reason "the port is free now"
     interlock rollout pause 4c1f… --reason "we are looking"
+    interlock rollout speed-up shop-api/production --bake 60 --reason "a fix that must be out by noon"
+    interlock rollout promote shop-api/production --reason "proven in the morning"
     interlock rollout abort shop-api/production --reason "1.2.0 replaces it"
 
 A rollout is named by the beginning of its id, or by what it is about where that is one alone. Resuming forgives the
-failures that were seen; aborting ends the rollout and leaves what it moved where it is.
+failures that were seen; promoting too, and lets all that is left start at once; aborting ends the rollout and leaves
+what it moved where it is. Gates are asked in any case.
 """
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
 
 import click
 
@@ -18,7 +25,13 @@ from interlock.cli.tables import output_option, print_list
 from interlock.client import Client, Wire
 from interlock.model.errors import Conflict, NotFound
 
-STATES = {"pause": "paused", "resume": "resumed", "abort": "aborted"}
+STATES = {
+    "pause": "paused",
+    "resume": "resumed",
+    "speed-up": "sped up",
+    "promote": "promoted",
+    "abort": "aborted",
+}
 
 _named = click.argument("rollout_id", metavar="ID | DEPLOYMENT/ENVIRONMENT")
 _why = click.option("--reason", required=True, help="Why. Everybody who looks at the rollout reads it.")
@@ -26,7 +39,7 @@ _why = click.option("--reason", required=True, help="Why. Everybody who looks at
 
 @click.group()
 def rollout() -> None:
-    """List, pause, resume or abort rollouts."""
+    """List, show, pause, resume, speed up, promote or abort rollouts."""
 
 
 @rollout.command("list")
@@ -68,14 +81,90 @@ def abort(client: Client, rollout_id: str, *, reason: str) -> None:
     _steer(client, rollout_id, step="abort", reason=reason)
 
 
-def _steer(client: Client, text: str, *, step: str, reason: str) -> None:
+@rollout.command("speed-up")
+@_named
+@click.option("--interval", "interval_s", type=click.IntRange(0), help="Seconds between two targets (linear).")
+@click.option("--bake", "bake_s", type=click.IntRange(0), help="Seconds that each wave bakes; 0 for none.")
+@click.option("--max-in-flight", type=click.IntRange(1), help="So many at once.")
+@_why
+@connected
+def speed_up(
+    client: Client,
+    rollout_id: str,
+    *,
+    interval_s: int | None,
+    bake_s: int | None,
+    max_in_flight: int | None,
+    reason: str,
+) -> None:
+    """Let one go faster than its rules say, never slower."""
+    given = {"timeScaleInterval": interval_s, "bakeSeconds": bake_s, "maxInFlight": max_in_flight}
+    faster = {name: value for name, value in given.items() if value is not None}
+    if not faster:
+        raise click.UsageError("Say what goes faster: --interval, --bake or --max-in-flight.")
+    _steer(client, rollout_id, step="speed-up", reason=reason, **faster)
+
+
+@rollout.command()
+@_named
+@_why
+@connected
+def promote(client: Client, rollout_id: str, *, reason: str) -> None:
+    """Let all that is left of one start at once; gates are still asked."""
+    _steer(client, rollout_id, step="promote", reason=reason)
+
+
+@rollout.command()
+@_named
+@output_option
+@connected
+def show(client: Client, rollout_id: str, *, output: str) -> None:
+    """Show one: its waves, what is next and when, and what people said."""
+    rollout = client.get_rollout(_meant(client, rollout_id)["id"])
+    places = client.get_rollout_places(rollout["id"])
+    if output == "json":
+        click.echo(json.dumps({**rollout, **places}, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{_about(rollout)} {_tag(rollout)}: {rollout['state']} since {rollout['stateAt']}, id {rollout['id']}")
+    for wave in places["waves"]:
+        name = f"wave {wave['number']}" if places["inWaves"] else "targets"
+        counts = ", ".join(f"{number} {state}" for state, number in wave["counts"].items())
+        click.echo(f"  {name}: {counts}: {_names(wave['targets'])}")
+    if (coming := places.get("next")) is not None:
+        click.echo(f"  next: {coming['resource']}: {coming['why']}")
+    for word in rollout["steering"]:
+        what = ", ".join(f"{name} {word[name]}" for name in FASTER if name in word)
+        click.echo(f"  {STATES[word['step']]} {word['at']} by {word['by']}{what and f' ({what})'}: {word['reason']}")
+
+
+FASTER = ("timeScaleInterval", "bakeSeconds", "maxInFlight")
+NAMES_MAX = 8
+
+
+def _names(targets: Sequence[Wire]) -> str:
+    named = ", ".join(each["resource"] for each in targets[:NAMES_MAX])
+    return named if len(targets) <= NAMES_MAX else f"{named} and {len(targets) - NAMES_MAX} more"
+
+
+def _steer(client: Client, text: str, *, step: str, reason: str, **faster: int) -> None:
+    meant = _meant(client, text)
+    client.steer_rollout(meant["id"], step=step, reason=reason, **faster)
+    click.echo(f"{STATES[step]} {_about(meant)} {_tag(meant)}")
+
+
+def _meant(client: Client, text: str) -> Wire:
+    """The one live rollout that a text names; one that is over by its whole id."""
     meant = [each for each in client.list_rollouts() if each["id"].startswith(text) or _about(each) == text]
+    if not meant and len(text) == ID_LENGTH:
+        return client.get_rollout(text)
     if not meant:
         raise NotFound(f"No open, paused or halted rollout matches {text}.")
     if len(meant) > 1:
         raise Conflict(f"{len(meant)} rollouts match {text}; give more of the id.")
-    client.steer_rollout(meant[0]["id"], step=step, reason=reason)
-    click.echo(f"{STATES[step]} {_about(meant[0])} {_tag(meant[0])}")
+    return meant[0]
+
+
+ID_LENGTH = 36
 
 
 def _about(each: Wire) -> str:

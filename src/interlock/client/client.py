@@ -264,9 +264,17 @@ class Client:
         """Rollouts, newest first; `live` are those that are open, paused or halted."""
         return self.calls.items(self._in("rollouts"), query={"state": state})
 
-    def steer_rollout(self, rollout_id: str, *, step: str, reason: str) -> Wire:
-        """`pause`, `resume` or `abort` a rollout."""
-        return self._write("POST", self._in("rollouts", rollout_id, step), {"reason": reason})
+    def get_rollout(self, rollout_id: str) -> Wire:
+        """A rollout, with what people said about it."""
+        return cast("Wire", self.calls.request("GET", self._in("rollouts", rollout_id)))
+
+    def get_rollout_places(self, rollout_id: str) -> Wire:
+        """Where each target of a rollout stands, wave by wave."""
+        return cast("Wire", self.calls.request("GET", self._in("rollouts", rollout_id, "places")))
+
+    def steer_rollout(self, rollout_id: str, *, step: str, reason: str, **faster: int) -> Wire:
+        """`pause`, `resume`, `speed-up`, `promote` or `abort` a rollout."""
+        return self._write("POST", self._in("rollouts", rollout_id, step), {"reason": reason, **faster})
 
     # Orders -----------------------------------------------------------------------------------------------------------
 

@@ -286,13 +286,7 @@ class Schedule:
     def _set_out(self, walk: Walk, rollout: Rollout, members: Sequence[Target], asks: Asks) -> None:
         """Where every target's wave is, and which wave may go."""
         by_id = {target.id: target for target in members}
-        walk.places = places(
-            walk.params,
-            members,
-            opened_at=rollout.opened_at,
-            salt=_salt(rollout),
-            labels=self.index.facts.labels_by_target,
-        )
+        walk.places = self._places(walk.params, rollout, members)
         walk.front = front(
             walk.params,
             walk.places.waves,
@@ -338,6 +332,25 @@ class Schedule:
                 return None
             shared[key] = _of_lane(lane, verdict)
         return shared[key]
+
+    def laid_out(self, rollout: Rollout) -> tuple[tuple[str, ...], ...]:
+        """The ids of a rollout's targets, wave by wave, for people; all in one where no rule has waves.
+
+        Gives: those without a place in a last wave of their own.
+        """
+        lanes_by_set = self._lanes.get(rollout.environment_id) or self._all_lanes().get(rollout.environment_id, {})
+        members = self._members(rollout)
+        for lane in {id(one): one for lanes in lanes_by_set.values() for one in lanes}.values():
+            if lane.params.in_waves:
+                mine = [target for target in members if lane in lanes_by_set.get(target.policy_set, ())]
+                found = self._places(lane.params, rollout, mine)
+                rest = tuple(sorted(one.id for one in members if one.id not in found.wave_by_target))
+                return (*found.waves, rest) if rest else found.waves
+        return (tuple(one.id for one in self._order(rollout, members, ())),)
+
+    def _places(self, params: Params, rollout: Rollout, members: Sequence[Target]) -> Places:
+        labels, salt = self.index.facts.labels_by_target, _salt(rollout)
+        return places(params, members, opened_at=rollout.opened_at, salt=salt, labels=labels)
 
     # Order ------------------------------------------------------------------------------------------------------------
 

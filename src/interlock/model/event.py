@@ -118,6 +118,8 @@ KINDS: dict[str, str] = {
     "rollout.opened": "The first target of an environment passed all gates for this change.",
     "rollout.paused": "A person paused a rollout; it starts nothing.",
     "rollout.resumed": "A person resumed a paused or halted rollout.",
+    "rollout.sped_up": "A person lets a rollout go faster: a shorter interval or bake, or more at once.",
+    "rollout.promoted": "A person let all that was left of a rollout start at once; gates are still asked.",
     "rollout.halted": "More failed than is allowed; nothing starts until a person acts or a newer rollout comes.",
     "rollout.completed": "Every target of the rollout has landed.",
     "rollout.superseded": "A newer change took over.",

@@ -1,7 +1,10 @@
-"""Which rollouts and quarantines are there, and how does a person steer them? Pause, resume, abort; clear.
+"""Which rollouts and quarantines are there, and how does a person steer them? Pause, resume, speed up, promote, abort.
 
-After a halt the way forward is a person's: resuming forgives the failures that were seen, aborting ends the rollout
-for good. A cleared quarantine lets a target take again what failed on it, and everything newer than what it runs.
+After a halt the way forward is a person's: resuming forgives the failures that were seen, promoting too, and lets all
+that is left start at once; aborting ends the rollout for good. What a person said about the pace is kept word by word;
+rounds read the latest of each.
+
+A cleared quarantine lets a target take again what failed on it, and everything newer than what it runs.
 
 Each is a fact of the deployment and asks for its round. All of them bump the fence: a round that decided over the
 state before may not commit over it. What a person wrote stands in the row, never in the ledger.
@@ -11,7 +14,8 @@ Source: core.md section 4, "A rollout opens", "Rollback"; DESIGN.md section 1, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -28,15 +32,18 @@ Q = queries("rollout")
 
 PEOPLE = 10
 
-Steering = Literal["pause", "resume", "abort"]
+Steering = Literal["pause", "resume", "abort", "speed_up", "promote"]
+LIVE = frozenset({"open", "paused", "halted"})
 
-_STEPS = {
+_STEPS: Mapping[Steering, tuple[str | None, frozenset[str], str]] = {
     "pause": ("paused", frozenset({"open"}), "rollout.paused"),
     "resume": ("open", frozenset({"paused", "halted"}), "rollout.resumed"),
-    "abort": ("aborted", frozenset({"open", "paused", "halted"}), "rollout.aborted"),
+    "abort": ("aborted", LIVE, "rollout.aborted"),
+    "speed_up": (None, LIVE, "rollout.sped_up"),
+    "promote": ("open", LIVE, "rollout.promoted"),
 }
-"""word -> the state it leads to, those it starts from, and its event. A halted rollout is not paused: the halt also
-holds the environments after it, and must not be forgotten."""
+"""word -> the state it leads to (None: as it was), those it starts from, and its event. A halted rollout is not paused:
+the halt also holds the environments after it, and must not be forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,48 @@ class StoredRollout:
     state_at: datetime
     targets_at_open: int
     failures_forgiven: int
+    interval_s: int | None
+    max_in_flight: int | None
+    bake_s: int | None
+    promoted_at: datetime | None
     failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Faster:
+    """How a rollout is sped up; None leaves a part as it was."""
+
+    interval_s: int | None = None
+    max_in_flight: int | None = None
+    bake_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSteering:
+    """A person's word on a rollout. `step` is pause, resume, abort, speed_up or promote."""
+
+    step: str
+    interval_s: int | None
+    max_in_flight: int | None
+    bake_s: int | None
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlace:
+    """Where a target stands in a rollout: its newest move there, whether it has arrived, and what its row says."""
+
+    target_id: str
+    resource: str
+    move_state: str | None
+    closed_at: datetime | None
+    there: bool
+    outcome: str | None
+    about_version_id: str | None
+    verdicts: list[dict[str, Any]] | None
+    wake_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,32 +149,67 @@ async def find_rollout(conn: Conn, workspace_id: str, *, rollout_id: str) -> Sto
     return None if row is None else StoredRollout(**_less_total(row))
 
 
-async def steer_rollout(tx: Tx, workspace_id: str, *, rollout_id: str, step: Steering, reason: str) -> StoredRollout:
-    """Pause, resume or abort a rollout.
+async def list_steering(conn: Conn, *, rollout_id: str) -> tuple[StoredSteering, ...]:
+    """What people said about a rollout, newest first."""
+    return tuple(StoredSteering(**row) for row in await conn.fetch(Q.list_steering, rollout_id))
 
+
+async def list_places(conn: Conn, rollout: StoredRollout) -> tuple[StoredPlace, ...]:
+    """Where each target of a rollout stands."""
+    asked = (rollout.id, rollout.deployment_id, rollout.environment_id, rollout.version_id)
+    return tuple(StoredPlace(**row) for row in await conn.fetch(Q.list_places, *asked))
+
+
+async def steer_rollout(
+    tx: Tx,
+    workspace_id: str,
+    *,
+    rollout_id: str,
+    step: Steering,
+    reason: str,
+    principal_id: str,
+    faster: Faster | None = None,
+) -> StoredRollout:
+    """Pause, resume, speed up, promote or abort a rollout.
+
+    Takes: `faster` with `speed_up`.
     Fails: `NotFound`; `Conflict` when it is in no state that this can start from.
     """
     before = await _locked(tx, workspace_id, rollout_id)
     state, starts_from, kind = _STEPS[step]
     if before.state not in starts_from:
-        raise Conflict(f"The rollout is {before.state}: there is nothing to {step}.", code="ROLLOUT_STATE")
-    forgiven = before.failures if step == "resume" else before.failures_forgiven
-    place = {"deployment": before.deployment, "environment": before.environment}
-    body: dict[str, object] = {**place, **({"version": before.tag} if before.tag else {}), "from": before.state}
-    refs = [Ref("deployment", before.deployment_id), Ref("environment", before.environment_id)]
-    if before.version_id is not None:
-        refs.append(Ref("version", before.version_id))
+        word = step.replace("_", " ")
+        raise Conflict(f"The rollout is {before.state}: there is nothing to {word}.", code="ROLLOUT_STATE")
+    said = faster or Faster()
+    forgiven = before.failures if step in {"resume", "promote"} else before.failures_forgiven
+    words = (said.interval_s, said.max_in_flight, said.bake_s)
+    changes = [
+        touch(before.deployment_id, takes_away=True),
+        Change(Q.insert_steering, (workspace_id, rollout_id, step, *words, reason, principal_id), rows=1),
+    ]
+    if state is not None:
+        changes.append(Change(Q.set_state, (rollout_id, state, reason, forgiven, before.state), rows=1))
     await tx.record(
-        changes=[
-            touch(before.deployment_id, takes_away=True),
-            Change(Q.set_state, (rollout_id, state, reason, forgiven, before.state), rows=1),
-        ],
-        events=[Event(kind, Ref("rollout", rollout_id), body, refs=tuple(refs), chain=before.change_id)],
+        changes=changes,
+        events=[_told(before, kind, said)],
         wakes=[WorkRequest("round", before.deployment_id, workspace_id=workspace_id, priority=PEOPLE)],
     )
     after = await find_rollout(tx.conn, workspace_id, rollout_id=rollout_id)
     assert after is not None, "just written in this transaction"
     return after
+
+
+def _told(rollout: StoredRollout, kind: str, said: Faster) -> Event:
+    """What the ledger says of it."""
+    body: dict[str, object] = {"deployment": rollout.deployment, "environment": rollout.environment}
+    if rollout.tag:
+        body["version"] = rollout.tag
+    body["from"] = rollout.state
+    body |= {name: value for name, value in asdict(said).items() if value is not None}
+    refs = [Ref("deployment", rollout.deployment_id), Ref("environment", rollout.environment_id)]
+    if rollout.version_id is not None:
+        refs.append(Ref("version", rollout.version_id))
+    return Event(kind, Ref("rollout", rollout.id), body, refs=tuple(refs), chain=rollout.change_id)
 
 
 async def list_quarantines(
