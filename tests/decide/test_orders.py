@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -145,6 +146,49 @@ def test_a_redeploy_of_nothing_is_refused_when_its_turn_comes():
     finish(world, "prod-1", JobStatus.FAILURE)
     (end,) = world.round().order_ends
     assert (end.state, end.reason) == ("refused", "nothing_to_bring")
+
+
+def test_a_release_that_was_tried_is_refused_once_its_version_is_not_ready():
+    world = production(hosts=["prod-1"], runs="v1")
+    world.create_version("v2")
+    go(world)
+    tried = world.open_move("prod-1").to_release
+    order_id = world.order("redeploy", "prod-1", when="idle")
+    orders = tuple(replace(one, version_id=version_id("v2"), release=tried) for one in world.facts.orders)
+    world.facts = replace(world.facts, orders=orders)
+    finish(world, "prod-1", JobStatus.FAILURE)
+    go(world)
+    assert world.open_move("prod-1").to_release == tried, "it is brought again, as it was frozen"
+    finish(world, "prod-1", JobStatus.FAILURE)
+    world.settle()
+    world.set_version_status("v2", "paused")
+    world.facts = replace(world.facts, orders=orders)
+    (end,) = world.round().order_ends
+    assert (end.order_id, end.state, end.reason) == (order_id, "refused", "version_not_ready")
+
+
+def test_an_order_of_a_version_that_is_not_known_any_more_is_refused():
+    world = production(hosts=["prod-1"], runs="v1")
+    world.create_version("v2")
+    world.order("force", "prod-1", "v2", expires_at=world.now + HOUR)
+    world.facts = replace(world.facts, versions=tuple(one for one in world.facts.versions if one.tag == "v1"))
+    (end,) = world.round().order_ends
+    assert (end.state, end.reason) == ("refused", "version_gone")
+
+
+def test_a_waiting_job_that_somebody_cancels_is_left_to_its_end():
+    world = production(hosts=["prod-1"], runs="v1")
+    world.order("redeploy", "prod-1")
+    world.settle()
+    (move,) = [one for one in world.facts.moves if one.open]
+    cancelled = replace(move, jobs=(replace(move.jobs[0], cancel_asked=True),))
+    world.facts = replace(world.facts, moves=(cancelled,))
+    assert not world.round().moving
+    assert words(world)["prod-1"] == []
+    world.hear(move.jobs[0].id, JobStatus.CANCELLED)
+    plan = world.round()
+    assert [(end.state, end.reason) for end in plan.ends] == [("cancelled", "job_cancelled")]
+    assert [end.state for end in plan.order_ends] == ["answered"]
 
 
 def test_a_redeploy_that_fails_puts_nothing_that_is_good_into_quarantine():
@@ -411,6 +455,42 @@ def test_a_job_that_never_ends_on_a_target_that_is_to_go_back_calls_for_a_person
     assert {one.target_id for one in plan.escalations} >= {world.target("prod-2").id}
 
 
+def test_a_redeploy_of_something_never_proven_that_fails_has_nothing_to_quarantine():
+    world = production(ROLLBACK, VERIFY, hosts=["prod-1"])
+    world.create_version("v1")
+    go(world)
+    finish(world, "prod-1")
+    world.settle()
+    verify(world, "prod-1", "inconclusive")
+    world.settle()
+    world.order("redeploy", "prod-1")
+    go(world)
+    finish(world, "prod-1", JobStatus.FAILURE)
+    world.settle()
+    assert (moving(world), world.facts.quarantines) == ({}, ())
+
+
+def test_roll_back_now_tells_a_verification_that_failed_meanwhile():
+    world = production(VERIFY, hosts=["prod-1"], runs="v1")
+    world.create_version("v2")
+    go(world)
+    finish(world, "prod-1")
+    world.settle()
+    world.order("rollback", "prod-1")
+    verify(world, "prod-1", "failed")
+    (end,) = world.round().ends
+    assert (end.state, end.reason) == ("failed", "verification_failed")
+    assert moving(world) == {"prod-1": "rollback v1 admitted"}
+
+
+def test_roll_back_now_to_the_version_that_moves_there_already_is_refused():
+    world = production(hosts=["prod-1"], runs="v1")
+    deploy(world, "v2", verified=True)
+    world.order("force", "prod-1", "v1", expires_at=world.now + HOUR)
+    go(world)
+    assert world.order("rollback", "prod-1", "v1") is None
+
+
 # The whole environment ------------------------------------------------------------------------------------------------
 
 
@@ -518,6 +598,44 @@ def test_what_verifies_beside_a_failure_goes_back_too():
         ("cancelled", "rolled_back"), ("failed", "verification_failed"),
     ]  # fmt: skip
     assert moving(world)["prod-2"] == "rollback v1 admitted" or words(world)["prod-2"][0] == "rollback_cap"
+
+
+def test_who_left_or_runs_something_else_does_not_go_back():
+    world = production(TOGETHER, TOLERANT, hosts=["prod-1", "prod-2", "prod-3", "prod-4"], runs="v1")
+    world.create_version("v2")
+    world.create_version("v3", status="building")
+    go(world)
+    for name in ("prod-1", "prod-2"):
+        finish(world, name)
+    world.settle()
+    world.detach("prod-1")
+    world.order("force", "prod-2", "v3", expires_at=world.now + HOUR)
+    go(world)
+    finish(world, "prod-2")
+    world.settle()
+    world.hear(active_job(world, "prod-3"), JobStatus.FAILURE)
+    world.settle()
+    assert {order.target_id for order in world.facts.orders} == {world.target(name).id for name in ("prod-3", "prod-4")}
+
+
+def test_a_config_that_fails_takes_the_environment_back_to_the_config_before():
+    world = production(TOGETHER, TOLERANT, hosts=["prod-1", "prod-2", "prod-3"], runs="v1")
+    for name in ("prod-1", "prod-2", "prod-3"):
+        world.edit_target(name, config_digest="config-2")
+    go(world)
+    assert set(moving(world).values()) == {"config v1 running"}
+    world.hear(active_job(world, "prod-1"), JobStatus.SUCCESSFUL)
+    world.settle()
+    world.hear(active_job(world, "prod-2"), JobStatus.FAILURE)
+    world.hear(active_job(world, "prod-3"), JobStatus.SUCCESSFUL)
+    world.settle()
+    assert {one.config_digest for one in world.facts.quarantines} == {"config-2"}
+    for _ in range(3):
+        for name in list(moving(world)):
+            finish(world, name)
+        world.settle()
+    assert {target.current.config_digest for target in world.facts.targets.values()} == {"config-1"}
+    assert moving(world) == {}, "no config moves until it is cleared"
 
 
 def test_two_that_fail_at_once_give_one_order_each():

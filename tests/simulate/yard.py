@@ -29,7 +29,7 @@ from interlock.decide.plan import applied, counted_leaving, labels_of
 from interlock.decide.rules.gradual_rollout import keys_read
 from interlock.flow import Flow
 from interlock.metrics.reading import Reading
-from interlock.model.errors import AgentUnavailable, Conflict, Refused, Rejected, Stale, Unavailable
+from interlock.model.errors import AgentUnavailable, Conflict, NotFound, Refused, Rejected, Stale, Unavailable
 from interlock.model.ids import new_id
 from interlock.model.job import AgentClass, JobStatus, Observation
 from interlock.store.agents import save_agent
@@ -37,7 +37,9 @@ from interlock.store.deployments import touch
 from interlock.store.facts import Loaded
 from interlock.store.health import Counts
 from interlock.store.jobs import apply_observation, find_flow_job
+from interlock.store.orders import Where, list_orders, place_orders, withdraw_order
 from interlock.store.tx import Store
+from interlock.store.versions import find_version
 from interlock.store.wake import list_all_deployments
 from interlock.store.work import PEOPLE, Claim, Finished, WorkRequest, claim_work, fail_work, finish_work, release_work
 from interlock.workers import steps_by_kinds
@@ -54,7 +56,11 @@ DECLARE moved move; was version;
 BEGIN
     SELECT * INTO moved FROM move WHERE id = NEW.move_id;
     SELECT * INTO was FROM version WHERE id = moved.version_id;
-    IF moved.kind = 'rollback' THEN
+    IF EXISTS (SELECT FROM steering_order WHERE id = moved.order_id AND NEW.retry_of IS NULL AND NEW.attempt <= 1
+               AND (state NOT IN ('open', 'answered') OR state = 'open' AND expires_at <= interlock_now())) THEN
+        RAISE EXCEPTION 'guard: % was handed over although its order had ended', NEW.id;
+    END IF;
+    IF moved.kind IN ('rollback', 'force') THEN
         RETURN NULL;
     END IF;
     IF EXISTS (SELECT FROM "freeze" WHERE workspace_id = NEW.workspace_id AND thawed_at IS NULL
@@ -338,9 +344,10 @@ class Yard:
                 self.change_policy,
                 self.change_status,
                 self.pin_or_unpin,
+                self.order_or_withdraw,
                 self.fully_decided,
             ),
-            (60, 14, 4, 8, 3, 3, 5, 1, 1, 2, 1, 4),
+            (60, 14, 4, 8, 3, 3, 5, 1, 1, 2, 1, 3, 4),
         )[0]
         try:
             await action()
@@ -457,6 +464,57 @@ class Yard:
                     row["id"],
                 )
             await touch_away(tx, deployment_id)
+
+    async def order_or_withdraw(self) -> None:
+        """Somebody asks for a redeploy, a force or a rollback, or takes one back."""
+        async with self.store.read() as conn:
+            standing, _ = await list_orders(conn, self.fleet.workspace_id, state="open")
+        try:
+            if standing and self.chance.random() < 0.3:
+                order = self.chance.choice(standing)
+                self.note(f"withdraw the {order.kind} of {order.resource}")
+                async with self.fleet.tx() as tx:
+                    named = {"order_id": order.id, "reason": "no", "principal_id": self.fleet.admin_id}
+                    await withdraw_order(tx, self.fleet.workspace_id, **named)
+            else:
+                await self.order()
+        except (Conflict, NotFound) as no:
+            self.note(f"  {no}")
+
+    async def order(self) -> None:
+        """On one environment of a deployment, or on one host in it."""
+        deployment_id, kind = (
+            self.chance.choice(self.deployments),
+            self.chance.choice(("redeploy", "force", "rollback")),
+        )
+        hosts = list(self.fleet.resources.values())
+        where = Where(
+            deployment_id,
+            "some deployment",
+            self.chance.choice((None, *self.fleet.environments.values())),
+            self.chance.choice(hosts) if self.chance.random() < 0.7 else None,
+        )
+        tags = [tag for tag in self.tags.get(deployment_id, []) if tag in self.fleet.versions]
+        async with self.fleet.tx() as tx:
+            version = None
+            if kind == "force" and tags:
+                version_id = self.fleet.versions[self.chance.choice(tags)]
+                version = await find_version(tx.conn, self.fleet.workspace_id, version_id=version_id)
+            if kind == "force" and version is None:
+                return
+            self.clock.at += timedelta(microseconds=1)
+            self.note(f"{kind} {where.scope}")
+            await place_orders(
+                tx,
+                self.fleet.workspace_id,
+                where,
+                kind=kind,
+                version=version,
+                when=self.chance.choice(("now", "idle")),
+                reason="by hand",
+                expires_at=self.clock.at + timedelta(seconds=self.chance.choice((5, 60, 600))),
+                principal_id=self.fleet.admin_id,
+            )
 
     async def news(self) -> None:
         """The outside says something about a job by itself: again, or late, or out of order."""

@@ -369,13 +369,14 @@ class Reactions:
             if move.state != "verifying":
                 self._arrive(target, move, job)
             landed = self._landed_of(target, move)
-            if landed is not None and back.version_id != move.version_id:
+            if landed is not None:
                 self._landed[(target.id, move.version_id)] = replace(landed, left_at=self.now)
             if failed is not None:
                 self._ends.append(MoveEnd(move.id, target.id, "failed", "verification_failed", _measured(failed)))
             else:
                 self._ends.append(MoveEnd(move.id, target.id, "cancelled", "rolled_back", {}))
         else:
+            self._note_ending(target, move, job)
             self._answer_failure(target, move, job)
 
     def _call_when_overdue(self, move: Move, since: datetime) -> None:

@@ -523,7 +523,7 @@ class World:
             leaves = target.current.version_id if target.current else None
             leaves = move.version_id if move is not None and move.started_at is not None else leaves
             release = self._goes_back_to(target, leaves, version_id)
-            if release is None or (move is not None and move.kind == "rollback"):
+            if release is None or leaves == version_id or (move is not None and move.kind == "rollback"):
                 return None
             version_id = release.version_id
             undoes = move.id if move is not None else None

@@ -348,8 +348,8 @@ def _why_not(row: Row, *, kind: Kind, version: Version | None, when: When) -> tu
     if kind == "rollback":
         if row["move_kind"] == "rollback":
             return "goes_back_already", f"it goes back already, to {row['move_tag']}."
-        if version is not None and row["move_id"] is None and row["current_version_id"] == version.id:
-            return "runs_it_already", f"it runs {version.tag} already."
+        if version is not None and row["leaves_version_id"] == version.id:
+            return "runs_it_already", f"it runs {version.tag} already, or is on its way to it."
         if row["returns_to_id"] is None:
             named = (
                 f"{version.tag} was never good there." if version else "there is no good release of another version."
