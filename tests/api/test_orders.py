@@ -47,6 +47,10 @@ async def test_orders_are_taken_without_workers_and_answered_when_they_return(
     assert (await olga.get(base, params={"deploymentId": "shop-api", "state": "open"})).json()["total"] == 2
     assert (await olga.get(base, params={"offset": 50})).json()["total"] == 2
     assert len((await api.get("/quarantines")).json()["items"]) == 2
+    said = (await api.get(f"/release-targets/{first['target']}/explain")).json()
+    assert said["orders"] == [first]
+    assert any(line.startswith("A rollback to 1.0.0 is asked for since") for line in said["sentences"]), said
+    assert any("by olga: checkout fails." in line for line in said["sentences"])
 
     again = await olga.post(base, json=back)
     assert (again.status_code, again.json()["code"]) == (409, "ORDERED_ALREADY")

@@ -541,7 +541,7 @@ def test_the_version_that_failed_starts_nowhere_else_in_its_environment():
     ]
     assert len(untouched) == 1
     assert moving(world).keys().isdisjoint(untouched)
-    assert words(world)[untouched[0]] == ["rollout_halted"]
+    assert words(world)[untouched[0]] == ["rollout_taken_back"]
     world.attach("prod-9", "production", policy_set=world.target("prod-1").policy_set)
     world.settle()
     assert moving(world)["prod-9"] == "forward v1 admitted", "it takes what is good and not in quarantine beside it"

@@ -174,6 +174,8 @@ def _rollout(rollout: LiveRollout) -> str:
     match rollout.state:
         case "halted":
             count = f"{rollout.failures} of its targets failed, more than is allowed"
+            if rollout.reason == "rolled_back":
+                count = "what it brought is taken back there"
             return f"{about} halted at {instant(rollout.state_at)}: {count}. {WAYS_ON}"
         case "paused":
             why = f": {rollout.reason.rstrip('.')}" if rollout.reason else ""

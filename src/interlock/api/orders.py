@@ -218,6 +218,14 @@ def render_order(order: StoredOrder) -> Wire:
     )
 
 
+def explain_order(order: StoredOrder) -> str:
+    """An open order as a sentence: who asked for what, why, and until when it stands."""
+    why = f": {order.reason.rstrip('.')}" if order.reason else ""
+    until = f" It stands until {instant(order.expires_at)}." if order.expires_at else ""
+    by = f"since {instant(order.created_at)} by {order.created_by}"
+    return f"A {order.kind} to {order.tag} is asked for {by}{why}.{until}"
+
+
 def _end_reason(order: StoredOrder) -> str | None:
     if order.state in {"open", "answered"} or order.end_reason is None:
         return None

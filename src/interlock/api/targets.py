@@ -17,6 +17,7 @@ from starlette.responses import Response
 from interlock.access import Permission
 from interlock.api.explanation import explain_deployment, explain_target, first_reason
 from interlock.api.jobs import render_job, render_with_release
+from interlock.api.orders import explain_order, render_order
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables, render_version
 from interlock.decide.explain import EndedMove
@@ -24,7 +25,17 @@ from interlock.inventory.variables import remarks
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, parse_target_key
 from interlock.model.version import Version
-from interlock.store import deployments, freezes, jobs, resources, standings, target_states, verifications, versions
+from interlock.store import (
+    deployments,
+    freezes,
+    jobs,
+    orders,
+    resources,
+    standings,
+    target_states,
+    verifications,
+    versions,
+)
 from interlock.store.queries import Conn
 from interlock.store.target_states import Release, StoredDecision, TargetState, TargetVariables
 from interlock.web.answers import Json, instant, present
@@ -179,6 +190,7 @@ async def get_target_explanation(
         around = await load_around(conn, here.id, targets=[target])
         ended = await target_states.load_ended_moves(conn, [target.id])
         resolved = (await target_states.load_target_variables(conn, [target.id]))[target.id]
+        asked, _ = await orders.list_orders(conn, here.id, target_id=target.id, state="open")
     standing = await standings.explain_target_now(
         here.store, target.deployment_id, target_id=target.id, version=version, counterfactual=counterfactual
     )
@@ -186,8 +198,13 @@ async def get_target_explanation(
     return Json(
         {
             **render_target(target, around),
-            "sentences": [*_sentences(target, around, ended=ended.get(target.id, ())), *remarks(resolved.origin)],
+            "sentences": [
+                *_sentences(target, around, ended=ended.get(target.id, ())),
+                *map(explain_order, asked),
+                *remarks(resolved.origin),
+            ],
             **_render_target_variables(resolved),
+            "orders": [render_order(order) for order in asked],
             "verdicts": target.verdicts,
             "decisions": [_render_decision(decision) for decision in decisions],
             **({"standing": standing} if standing is not None else {}),

@@ -71,7 +71,7 @@ def mark_of(verdict: Verdict) -> str:
         return "unknown"
     if verdict.get("reason") == "frozen":
         return "frozen"
-    if verdict.get("reason") in {"rollout_halted", "rejected", "rollback_escalated"}:
+    if verdict.get("reason") in {"rollout_halted", "rollout_taken_back", "rejected", "rollback_escalated"}:
         return "halted"
     return {"person": "person", "deny": "deny", "incomplete": "unknown"}.get(str(verdict.get("waitsFor")), "wait")
 

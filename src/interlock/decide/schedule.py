@@ -121,6 +121,11 @@ class Schedule:
                 self._lanes[environment_id] = by_set
         return self._lanes
 
+    def _taken_back(self, rollout: Rollout) -> bool:
+        """Whether what a rollout brought is in quarantine on some target there: it halted because that goes back."""
+        bad = self.index.bad_versions_by_environment.get(rollout.environment_id, frozenset())
+        return rollout.version_id in bad
+
     def blocked(self, rollout: Rollout) -> Judged | None:
         """Why a rollout starts nothing at all."""
         failures = failures_of(self.index, rollout.id) - rollout.failures_forgiven
@@ -131,6 +136,8 @@ class Schedule:
             verdict = holds(WaitsFor.PERSON, "rollout_paused", waits_on=waits_on, who=OPERATOR)
         elif rollout.state == "aborted":
             verdict = holds(WaitsFor.DENY, "rollout_aborted", waits_on=waits_on, who="a newer version, or a pin")
+        elif rollout.state == "halted" and failures <= allowed and self._taken_back(rollout):
+            verdict = holds(WaitsFor.PERSON, "rollout_taken_back", waits_on=waits_on, who=OPERATOR)
         elif rollout.state == "halted" or failures > allowed:
             verdict = holds(
                 WaitsFor.PERSON,

@@ -40,7 +40,7 @@ REASONS = {
     "too_many_newer": "More than {candidates_max} newer versions are candidates here.",
 }
 
-STOPPED = frozenset({"rollout_paused", "rollout_halted", "rollout_aborted", "slot_group_unknown"})
+STOPPED = frozenset({"rollout_paused", "rollout_halted", "rollout_taken_back", "rollout_aborted", "slot_group_unknown"})
 """Reasons of a pace that lets nothing start at all: more than waiting for a place."""
 
 OPERATOR = "an operator may pin it"

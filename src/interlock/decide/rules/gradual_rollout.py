@@ -96,6 +96,7 @@ REASONS = {
     "rollout_baking": "It goes in wave {wave}; what went before bakes until {due_at}.",
     "rollout_samples": "It goes in wave {wave}; the wave before it has {samples} of at least {minimum} samples.",
     "rollout_domain_unknown": "Its resource has no {key}, which failureDomains names; without it it has no place.",
+    "rollout_taken_back": "The rollout halted: what it brought is taken back in this environment.",
     "rollout_halted": "The rollout halted: {failures} of its targets failed, at most {max_failures} may.",
     "rollout_paused": "The rollout is paused.",
     "rollout_aborted": "The rollout was aborted.",
@@ -343,7 +344,7 @@ def lifts(subject: TargetMove, params: Params | None, verdict: Verdict) -> tuple
     index, environment_id = subject.index, subject.target.environment_id
     where = index.facts.environments[environment_id].name
     tags = {version.id: version.tag for version in index.facts.versions}
-    if verdict.reason in {"rollout_paused", "rollout_halted"}:
+    if verdict.reason in {"rollout_paused", "rollout_halted", "rollout_taken_back"}:
         named = {topic.removeprefix("rollout:") for topic in verdict.waits_on}
         stopped = [one for one in index.facts.rollouts if one.id in named]
         return tuple(
