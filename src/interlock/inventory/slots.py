@@ -93,12 +93,12 @@ def _column(rule: SlotRule, resources: Sequence[View], subjects: Mapping[str, An
     for view in resources:
         both = {**subjects, "resource": view}
         text = evaluate(both)
-        found = by_text.get(text) if isinstance(text, str) else None
-        if found is None:
-            found = _slot_key(rule, rule.group_by, both)
-            if isinstance(text, str):
-                by_text[text] = found
-        column.append(found)
+        if not isinstance(text, str):
+            column.append(_slot_key(rule, rule.group_by, both))
+            continue
+        if text not in by_text:
+            by_text[text] = _of_value(rule, rule.group_by, text)
+        column.append(by_text[text])
     return column
 
 
@@ -106,7 +106,12 @@ def _slot_key(rule: SlotRule, group_by: Expression, subjects: Mapping[str, Any])
     try:
         value = value_of(group_by, subjects)
     except Invalid as nothing:
-        return _in_none(rule, nothing.message.rstrip("."))
+        words = nothing.message.rstrip(".").removeprefix("NOT_FOUND: ")
+        return _in_none(rule, f"{group_by.text}: {words}")
+    return _of_value(rule, group_by, value)
+
+
+def _of_value(rule: SlotRule, group_by: Expression, value: object) -> SlotKey:
     if isinstance(value, bool):
         return _in_group(rule, str(value).lower())
     if not isinstance(value, str | int | float):

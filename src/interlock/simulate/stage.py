@@ -86,6 +86,8 @@ class Stage:
             views = [self.views[one.name] for one in here]
             sets = policies_of(selectors, views, environment=environment.view, deployment=deployment)
             ids_by_target |= {target.id: ids for target, ids in zip(here, sets, strict=True)}
+        world.views = dict(self.views)
+        world.labels = {name: view["metadata"] for name, view in self.views.items()}
         world.match_policies(built.values(), ids_by_target)
 
     def _built(self, written: WrittenPolicy) -> Policy:

@@ -78,6 +78,7 @@ class World:
     valid_until_by_job: dict[str, datetime | None] = field(default_factory=dict)
     detached: dict[str, Target] = field(default_factory=dict)
     labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    views: dict[str, Mapping[str, object]] = field(default_factory=dict)
     held_elsewhere: dict[str, int] = field(default_factory=dict)
     good: dict[str, list[ReleaseRef]] = field(default_factory=dict)
     """Target id -> the releases that were good on it, oldest first."""
@@ -388,9 +389,10 @@ class World:
         ]
         targets = dict(facts.targets)
         for target in facts.targets.values():
+            view = self.views.get(target.name, {"id": target.resource_id, "name": target.name})
             (keys,) = slot_keys_of(
                 rules,
-                [{"id": target.resource_id, "name": target.name, "metadata": self.labels.get(target.name, {})}],
+                [{**view, "metadata": self.labels.get(target.name, {})}],
                 [facts.policy_sets.get(target.policy_set or "", ())],
                 environment=facts.environments[target.environment_id].view,
                 deployment={"id": facts.deployment_id, "name": facts.deployment_name},

@@ -48,7 +48,7 @@ shape = "pace"
 needs = frozenset({"targets", "moves", "slots"})
 
 REASONS = {
-    "concurrency_full": "{held} of at most {limit} are in flight in the slot group {group} ({size} targets).",
+    "concurrency_full": "In flight in the slot group {group}: {held} of at most {limit} ({size} targets).",
     "slot_group_unknown": "Its slot group cannot be told ({why}).",
 }
 
