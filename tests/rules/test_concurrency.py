@@ -306,3 +306,16 @@ def test_a_force_takes_a_slot_without_asking_and_others_see_it():
     world.settle()
     assert moving(world)[other] == "force 2.0 admitted"
     assert all(len(move.slots) == 1 for move in world.facts.moves if move.open)
+
+
+def test_what_would_let_it_go_is_a_free_slot():
+    from interlock.decide.counterfactual import find_counterfactual
+
+    world = a_zoned_fleet(BY_ZONE)
+    key = next(key for key in world.snapshot().slots if key.endswith("/a"))
+    world.hold_elsewhere(key, 2)
+    version = world.create_version("2.0")
+    world.settle()
+    answer = find_counterfactual(world.snapshot(), world.now, target_id=world.target("a1").id, version_id=version.id)
+    assert answer.found
+    assert [(one.code, one.values) for one in answer.lifts] == [("slots_freed", {"count": 2, "group": "a"})]

@@ -37,8 +37,13 @@ maxUnavailable, rollback pace 0.33).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from interlock.decide.facts import Facts, Slot
+from interlock.decide.lift import Lift, lift
+from interlock.decide.subjects import TargetMove
+from interlock.decide.verdict import Verdict
 from interlock.inventory.selector import Expression, Scope, parse_expression
 from interlock.model.errors import Invalid
 from interlock.model.wire import Fields
@@ -51,6 +56,8 @@ REASONS = {
     "concurrency_full": "In flight in the slot group {group}: {held} of at most {limit} ({size} targets).",
     "slot_group_unknown": "Its slot group cannot be told ({why}).",
 }
+
+LIFTS = {"slots_freed": "{count} fewer are in flight in the slot group {group}."}
 
 ROLLBACK_PERCENTAGE = 33
 """So much of a group may be in flight for a rollback to start, where the rule's own limit is lower."""
@@ -94,3 +101,20 @@ def limit_of(params: Params, size: int, *, kind: str = "forward") -> int:
     else:
         limit = max(size * (params.max_percentage or 0) // 100, 1)
     return max(limit, size * ROLLBACK_PERCENTAGE // 100) if kind == "rollback" else limit
+
+
+def lifts(subject: TargetMove, params: Params, verdict: Verdict) -> tuple[Lift, ...]:
+    """As many slots of the group become free as are missing, whoever holds them."""
+    del subject, params
+    if verdict.reason != "concurrency_full":
+        return ()
+    values = verdict.values
+    key, count = str(values["key"]), int(str(values["held"])) - int(str(values["limit"])) + 1
+
+    def free(facts: Facts, now: datetime) -> Facts:
+        del now
+        group = facts.slots.get(key, Slot())
+        freed = replace(group, held_by_others=group.held_by_others - count)
+        return replace(facts, slots={**facts.slots, key: freed})
+
+    return (lift("slots_freed", free, who="whoever ends a move of the group", count=count, group=values["group"]),)
