@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 
-from bench import decide, forecast, latency, selectors, work
+from bench import decide, forecast, latency, match, selectors, work
 from bench import round as rounds
 from bench.ground import Finding
 
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "decide": decide,
     "forecast": forecast,
     "round": rounds,
+    "match": match,
     "latency": latency,
     "selectors": selectors,
     "work": work,

@@ -151,37 +151,59 @@ class Variables:
         candidates: Sequence[Sequence[Candidate]],
         shared: dict[tuple[object, ...], Resolution],
     ) -> Resolution:
-        own = self._own.get(resource["id"], {})
-        values: dict[str, Any] = {}
-        origins: dict[str, Any] = {}
-        passed: list[dict[str, Any]] = []
-        taken: list[object] = []
+        """One target's variables; the same object for targets that take the same candidates to the same end."""
+        resource_id = resource["id"]
+        own = self._own.get(resource_id)
+        taken: list[tuple[str, Candidate, Found | None, tuple[str, ...]]] = []
+        passed: list[tuple[str, Candidate, str]] = []
         for key, ladder in zip(keys, candidates, strict=True):
-            if key in own:
-                mine = Candidate(plain_value(own[key]), {"from": "resource"}, None, ("resource",))
-                ladder = (mine, *ladder)
+            if own is not None and key in own:
+                ladder = (Candidate(plain_value(own[key]), {"from": "resource"}, None, ("resource",)), *ladder)
             for place, candidate in enumerate(ladder):
-                if not candidate.concerns(resource["id"]):
+                if candidate.ids is not None and resource_id not in candidate.ids:
                     continue
-                value, origin = candidate.value, candidate.origin
-                if isinstance(value, Reference):
-                    found = self._relations.follow(value, resource)
-                    if isinstance(found, Nothing):
-                        passed.append({"key": key, **origin, **_reference(value), "why": found.why})
+                found = None
+                if isinstance(candidate.value, Reference):
+                    led = self._relations.follow(candidate.value, resource)
+                    if isinstance(led, Nothing):
+                        passed.append((key, candidate, led.why))
                         continue
-                    origin = {**origin, **_reference(value, found)}
-                    value = found.value
-                tied = _tied(candidate, ladder[place + 1 :], resource["id"])
-                values[key] = value
-                origins[key] = {**origin, "tiedWith": tied} if tied else origin
-                taken.append((key, place, *tied))
+                    found = led
+                taken.append((key, candidate, found, _tied(candidate, ladder, place + 1, resource_id)))
                 break
-        if passed or own or any("reference" in origin for origin in origins.values()):
-            return Resolution(values, _origin(origins, passed))
-        signature = tuple(taken)
+        if own is not None:
+            return _resolution(taken, passed)
+        signature = (
+            *(
+                (id(candidate), found and (found.rule_id, found.id, found.others), tied)
+                for _, candidate, found, tied in taken
+            ),
+            *((id(candidate), why) for _, candidate, why in passed),
+        )
         if signature not in shared:
-            shared[signature] = Resolution(values, _origin(origins, passed))
+            shared[signature] = _resolution(taken, passed)
         return shared[signature]
+
+
+def _resolution(
+    taken: Sequence[tuple[str, Candidate, Found | None, tuple[str, ...]]], passed: Sequence[tuple[str, Candidate, str]]
+) -> Resolution:
+    """What was taken and what was passed over, as values and words."""
+    values: dict[str, Any] = {}
+    origins: dict[str, Any] = {}
+    for key, candidate, found, tied in taken:
+        origin = candidate.origin
+        values[key] = candidate.value
+        if found is not None:
+            values[key] = found.value
+            origin = {**origin, **_reference(candidate.value, found)}
+        origins[key] = {**origin, "tiedWith": list(tied)} if tied else origin
+    if not passed:
+        return Resolution(values, {"variables": origins})
+    over = [
+        {"key": key, **candidate.origin, **_reference(candidate.value), "why": why} for key, candidate, why in passed
+    ]
+    return Resolution(values, {"variables": origins, "passedOver": over})
 
 
 def overlaps(values: Iterable[VariableValue], resources: Sequence[View]) -> tuple[Overlap, ...]:
@@ -274,14 +296,15 @@ def _matched_by_set(text: str, subjects: Mapping[str, View], resources: Sequence
     return frozenset([view["id"] for view in resources if matches({**subjects, "resource": view})])
 
 
-def _tied(candidate: Candidate, after: Sequence[Candidate], resource_id: str) -> list[str]:
+def _tied(candidate: Candidate, ladder: Sequence[Candidate], after: int, resource_id: str) -> tuple[str, ...]:
     """The ids of the candidates that only an id puts behind the one that was taken."""
-    tied = []
-    for one in after:
+    tied: tuple[str, ...] = ()
+    for place in range(after, len(ladder)):
+        one = ladder[place]
         if one.rank != candidate.rank:
             break
         if one.concerns(resource_id):
-            tied.append(str(one.origin.get("valueId") or one.origin.get("setId")))
+            tied = (*tied, str(one.origin.get("valueId") or one.origin.get("setId")))
     return tied
 
 
@@ -297,7 +320,3 @@ def _reference(value: Reference, found: Found | None = None) -> dict[str, Any]:
         if found.others:
             said["others"] = True
     return {"reference": said}
-
-
-def _origin(origins: Mapping[str, Any], passed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"variables": origins, "passedOver": passed} if passed else {"variables": origins}
