@@ -71,6 +71,23 @@ def test_a_variable_that_changes_for_500_targets_is_one_rollout_of_one_target_a_
     assert len(moving(world)) == 1, "those that are overdue keep their distance"
 
 
+def test_a_variable_of_three_among_many_does_not_wait_for_the_places_of_the_others():
+    world = production(LINEAR, hosts=MANY[:50], runs="v1")
+    for name in ("prod-007", "prod-023", "prod-049"):
+        world.edit_target(name, config_digest="config-2")
+    plan = world.round()
+    assert [one.targets_at_open for one in plan.rollouts] == [3]
+    (waiting, behind) = [row for row in plan.target_decisions if row.outcome == "hold"]
+    assert {str(row.verdicts[0]["values"]["targets"]) for row in (waiting, behind)} == {"3"}
+    for _ in range(3):
+        assert len(moving(world)) == 1
+        land_all(world)
+        world.now += MINUTE
+        world.settle()
+    assert configs(world) == {"config-1": 47, "config-2": 3}
+    assert world.facts.rollouts == ()
+
+
 def test_what_waits_for_its_place_takes_the_new_config_with_the_version():
     world = production(LINEAR, runs="v1")
     world.create_version("v2")
@@ -145,3 +162,46 @@ def test_a_config_that_fails_halts_its_rollout_and_no_other():
     world.create_version("v2")
     world.settle()
     assert set(moving(world).values()) == {"forward v2 admitted"}, "a newer version brings the config along"
+
+
+def test_a_correction_of_what_failed_opens_a_rollout_of_its_own():
+    world = production(LINEAR, runs="v1")
+    change_all(world)
+    go(world)
+    (name,) = moving(world)
+    finish(world, name, JobStatus.FAILURE)
+    world.settle()
+    (halted,) = world.facts.rollouts
+    others = [target.name for target in world.facts.targets.values() if target.name != name]
+    for other in others:
+        world.edit_target(other, config_digest="config-3")
+    assert not world.round().moves, "where it failed it is still wanted"
+    world.edit_target(name, config_digest="config-3")
+    plan = world.round()
+    assert [(one.rollout_id, one.state, one.reason) for one in plan.rollout_states] == [
+        (halted.id, "aborted", "newer_config")
+    ]
+    assert [one.kind for one in plan.rollouts] == ["config"] and len(plan.moves) == 1, "one at a time again"
+    for _ in range(4):
+        land_all(world)
+        world.now += MINUTE
+        world.settle()
+    assert configs(world) == {"config-3": 4} and world.facts.rollouts == ()
+
+
+def test_a_correction_after_a_rollback_goes_to_the_others():
+    world = production(LINEAR, {"rollback": {"onJobStatuses": ["failure"]}}, runs="v1")
+    change_all(world)
+    go(world)
+    (name,) = moving(world)
+    finish(world, name, JobStatus.FAILURE)
+    world.settle()
+    assert moving(world) == {name: "rollback v1 admitted"}
+    land_all(world)
+    change_all(world, "config-3")
+    for _ in range(4):
+        world.settle()
+        assert name not in moving(world), "it takes no config until its quarantine is cleared"
+        land_all(world)
+        world.now += MINUTE
+    assert configs(world) == {"config-1": 1, "config-3": 3}

@@ -155,6 +155,7 @@ class Pace:
                 self._open(change_id, environment_id, "version", version.id)
 
     def _open(self, change_id: str, environment_id: str, kind: str, version_id: str | None) -> Rollout:
+        here = self.index.targets_by_environment.get(environment_id, ())
         opened = Rollout(
             id=derived_id("rollout", change_id, environment_id),
             change_id=change_id,
@@ -163,27 +164,45 @@ class Pace:
             version_id=version_id,
             state="open",
             opened_at=self.now,
-            targets_at_open=len(self.index.targets_by_environment.get(environment_id, ())),
+            targets_at_open=len([one for one in here if kind != "config" or self.index.drifts(one)]),
         )
         self._opened[opened.id] = opened
         return opened
 
     def _open_configs(self, asked: Asked) -> None:
-        """One config rollout an environment: the live one, or a new one over the targets that differ now."""
+        """One config rollout an environment: the live one, or a new one over the targets that differ now.
+
+        Why:    one that halted ends when what failed was corrected, as a version's does when a newer version comes;
+                else the correction would wait behind the failure that it is for.
+        """
         drifting: dict[str, list[str]] = {}
         for asking in asked.by_target.values():
             if asking.choice is not None and asking.choice.kind == "config":
                 drifting.setdefault(asking.target.environment_id, []).append(asking.target.config_digest or "")
         for environment_id, found in sorted(drifting.items()):
             live = self.index.live_rollout_by_environment_kind.get((environment_id, "config"))
-            if live is None:
+            corrected = live is not None and live.state == "halted" and self._is_corrected(live)
+            if live is None or corrected:
                 digests = sorted(set(found))
                 named = (self.index.facts.deployment_id, environment_id, *digests, instant(self.now))
                 digest = digests[0] if len(digests) == 1 else None
                 change = NewChange(derived_id("change", "config", *named), "config", config_digest=digest)
                 self._changes.append(change)
-                live = self._open(change.id, environment_id, "config", None)
+                opened = self._open(change.id, environment_id, "config", None)
+                if live is not None:
+                    self._states.append(RolloutState(live.id, "aborted", "newer_config", {"by": opened.id}))
+                live = opened
             self._config_rollouts[environment_id] = live
+
+    def _is_corrected(self, rollout: Rollout) -> bool:
+        """Whether every target on which a config rollout failed goes for another config by now, or is gone."""
+        newest = {move.target_id: move for move in self.index.moves_by_rollout.get(rollout.id, ())}
+        failed = [move for move in newest.values() if move.state == "failed"]
+        targets = self.index.facts.targets
+        return all(
+            move.target_id not in targets or targets[move.target_id].config_digest != move.to_release.config_digest
+            for move in failed
+        )
 
     def _supersede(self) -> None:
         """Of the live version rollouts of an environment only the newest version's stays."""

@@ -30,6 +30,8 @@ from interlock.decide.wave_places import AT_START, Front, Places, Standing, fron
 from interlock.model.ids import TargetKey
 
 OPERATOR = "an operator may resume, promote or abort the rollout; a newer version ends it"
+CORRECTED = ", and so does another config where it failed"
+"""What else ends the halt of a config rollout."""
 
 
 @dataclass(slots=True)
@@ -48,12 +50,13 @@ class Lane:
 class Walk:
     """Where a lane stands while the targets of one rollout are walked in order.
 
-    `params` are those of this rollout: the rule's, or faster. `previous` is the last target that started: when, its
-    position, and whether it is proven. `waiting` says that one before waits for its time already. `places` and `front`
-    are of rules that go wave by wave.
+    `params` are those of this rollout: the rule's, or faster. `targets`: so many have a place. `previous` is the last
+    target that started: when, its position, and whether it is proven. `waiting` says that one before waits for its time
+    already. `places` and `front` are of rules that go wave by wave.
     """
 
     params: Params
+    targets: int
     position: int = -1
     previous: tuple[datetime, int, bool] | None = None
     waiting: bool = False
@@ -143,7 +146,7 @@ class Schedule:
                 WaitsFor.PERSON,
                 "rollout_halted",
                 waits_on=waits_on,
-                who=OPERATOR,
+                who=OPERATOR + (CORRECTED if rollout.kind == "config" else ""),
                 failures=failures,
                 max_failures=allowed,
             )
@@ -175,7 +178,10 @@ class Schedule:
         }
         members = self._members(rollout)
         lanes_here = {id(lane): lane for lanes in lanes_by_set.values() for lane in lanes}
-        walks = {number: Walk(sped(lane.params, rollout.speed)) for number, lane in lanes_here.items()}
+        walks = {number: Walk(sped(lane.params, rollout.speed), lane.targets) for number, lane in lanes_here.items()}
+        if rollout.kind == "config":
+            for number, walk in walks.items():
+                walk.targets = sum(lanes_here[number] in lanes_by_set.get(one.policy_set, ()) for one in members)
         for number, lane in lanes_here.items():
             if lane.params.in_waves:
                 mine = [target for target in members if lane in lanes_by_set.get(target.policy_set, ())]
@@ -263,7 +269,7 @@ class Schedule:
         if self.now >= due_at:
             return None
         walk.waiting = True
-        values = {"position": walk.position + 1, "targets": lane.targets, "due_at": instant(due_at)}
+        values = {"position": walk.position + 1, "targets": walk.targets, "due_at": instant(due_at)}
         verdict = Verdict(Outcome.HOLD, "rollout_due_later", values, waits_for=WaitsFor.WAIT, changes_at=due_at)
         return _of_lane(lane, verdict)
 
@@ -362,12 +368,21 @@ class Schedule:
     # Order ------------------------------------------------------------------------------------------------------------
 
     def _members(self, rollout: Rollout) -> tuple[Target, ...]:
-        """The targets that a rollout counts: those of its environment, and those that left it since the opening."""
+        """The targets that a rollout counts: those of its environment, and those that left it since the opening.
+
+        A config rollout counts those alone that the change concerns: who lacks the config, and whom it was brought.
+
+        Why:    a variable of three targets among five hundred must not wait for the places of the others.
+        """
         left = self.index.leaving_by_environment.get(rollout.environment_id, ())
-        return (
+        members = (
             *self.index.targets_by_environment.get(rollout.environment_id, ()),
             *(one for one in left if one.detached_at is None or one.detached_at > rollout.opened_at),
         )
+        if rollout.kind != "config":
+            return members
+        brought = {move.target_id for move in self.index.moves_by_rollout.get(rollout.id, ())}
+        return tuple(one for one in members if one.id in brought or self.index.drifts(one))
 
     def _order(
         self, rollout: Rollout, members: Sequence[Target], by_lane: Sequence[Places | None]

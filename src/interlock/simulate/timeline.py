@@ -164,6 +164,7 @@ ROLLOUTS: Mapping[str, str] = {
 WHYS: Mapping[str, str] = {
     "done": "",
     "newer_version": "a newer version's rollout takes over",
+    "newer_config": "what failed goes for another config by now",
     "failures": "more of its targets failed than may",
 }
 """Why a rollout goes to another state."""

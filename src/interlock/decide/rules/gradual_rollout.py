@@ -35,6 +35,9 @@ Ours, in waves:
 The rollout opens in the first round in which one of its targets passes all gates, and that instant never changes. Sizes
 are parts of the targets that were attached then; later ones come behind, and one that leaves keeps its number.
 
+A rollout of a changed config goes the same way, over the targets that the change concerns: the others have no place in
+it. A further change joins it while it is under way.
+
 **linear**: the order is that of the reference (FNV-1a over target key and version id). Target i is due at `opened_at +
 offset(i)` and starts no earlier than the one before it started plus the difference of their offsets, so overdue targets
 keep their spacing after a pause, a closed window or an outage.
@@ -52,7 +55,7 @@ somebody adds it.
 **Verified between**: where a verification rule applies the next target or wave starts only after the one before it
 passed; `overlap` waits for the jobs only. **Halt**: when more than `maxFailures` targets failed (no retry left, or a
 failed verification) nothing more starts until a person resumes, promotes or aborts it, or a newer version's rollout
-opens.
+opens; for a config, until the targets on which it failed go for another one.
 
 **People** may pause, resume and abort a rollout; speed it up (a shorter interval, a shorter bake, more at once: never
 slower than the rule); or promote it, after which everything that is left may start at once. Gates and `concurrency` are
