@@ -11,13 +11,14 @@ import platform
 import sys
 import time
 
-from bench import decide, forecast, latency, match, selectors, work
+from bench import decide, forecast, latency, match, selectors, what_if, work
 from bench import round as rounds
 from bench.ground import Finding
 
 BENCHMARKS = {
     "decide": decide,
     "forecast": forecast,
+    "what-if": what_if,
     "round": rounds,
     "match": match,
     "latency": latency,

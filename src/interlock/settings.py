@@ -46,3 +46,5 @@ class Settings(BaseSettings):
     sweep_every_s: float = 3600.0
     blob_days: int = 90
     measurement_days: int = 30
+    what_if_targets_max: int = Field(default=50_000, ge=1)
+    """How many targets one question about policies decides; it says how many it left out."""

@@ -57,6 +57,7 @@ from interlock.api import (
     variable_sets,
     variables,
     versions,
+    what_if,
     workspaces,
 )
 from interlock.metrics import build_metrics
@@ -73,6 +74,7 @@ NOUNS = (
     workspaces,
     systems,
     forecast,
+    what_if,
     environments,
     deployments,
     versions,

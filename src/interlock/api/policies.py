@@ -98,14 +98,18 @@ def metrics_of(request: Request) -> Metrics:
     return metrics
 
 
-async def _save(here: Here, policy_id: str, body: PolicyBody, *, metrics: Metrics, cause: str) -> Response:
+def checked_content(body: PolicyBody, metrics: Metrics) -> policies.PolicyContent:
+    """What a body says of a policy, checked.
+
+    Fails: `Invalid` on a wrong selector, rule or metric.
+    """
     rules = body.rules or []
     for number, rule in enumerate(parse_rules(rules)):
         if isinstance(rule.params, verification.Params):
             for place, spec in enumerate(rule.params.metrics):
                 check_metric(spec, metrics, path=f"rules[{number}].verification.metrics[{place}]")
     selector = checked_selector(body.selector, scope=Scope.POLICY, field="selector") or EVERYTHING
-    content = policies.PolicyContent(
+    return policies.PolicyContent(
         name=body.name,
         description=body.description,
         selector=selector,
@@ -115,6 +119,10 @@ async def _save(here: Here, policy_id: str, body: PolicyBody, *, metrics: Metric
         mode=body.mode,
         rules=rules,
     )
+
+
+async def _save(here: Here, policy_id: str, body: PolicyBody, *, metrics: Metrics, cause: str) -> Response:
+    content = checked_content(body, metrics)
     async with here.tx(Permission.POLICY_WRITE, cause=cause) as tx:
         policy = await policies.save_policy(
             tx, here.id, policy_id=policy_id, content=content, now=utc_now(), author_id=here.caller.id

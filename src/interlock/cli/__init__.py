@@ -50,6 +50,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "List or clear what failed and is kept off its targets.",
     ),
     "cancel": ("interlock.cli.cancel:cancel", "Ask for a job's end."),
+    "what-if": ("interlock.cli.what_if:what_if", "Say what policies would change before they are saved."),
+    "delete": ("interlock.cli.delete:delete", "End a policy, once it is shown what it holds."),
     "forecast": ("interlock.cli.forecast:forecast", "Say when each target could start at the earliest."),
     "simulate": ("interlock.cli.simulate:simulate", "Play rollouts from files on a virtual clock."),
     "ledger": ("interlock.cli.ledger:ledger", "Show what happened, in order."),

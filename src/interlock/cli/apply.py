@@ -73,8 +73,9 @@ class Known:
 @click.command()
 @click.option("-f", "--file", "sources", multiple=True, required=True, help="File, folder, glob or - ; may repeat.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Go on although a policy that would no longer count holds something.")
 @connected
-def apply(client: Client, sources: tuple[str, ...], *, dry_run: bool) -> None:
+def apply(client: Client, sources: tuple[str, ...], *, dry_run: bool, yes: bool) -> None:
     r"""Create or change what YAML files describe.
 
     Everything is checked before anything is written. A second time changes nothing; what a file no longer names stays,
@@ -87,10 +88,34 @@ def apply(client: Client, sources: tuple[str, ...], *, dry_run: bool) -> None:
     documents = read_documents(sources)
     check_meaning(documents)
     steps = plan_steps(client, documents)
+    if not dry_run and not _may_let_go(client, documents, yes=yes):
+        return
     for step in steps:
         if not dry_run:
             _run(step)
         click.echo(f"{step.verdict:<9}  {step.type:<16}  {step.name}")
+
+
+def _may_let_go(client: Client, documents: Sequence[Document], *, yes: bool) -> bool:
+    """Whether policies that would no longer count may let go what they hold: shown, and asked about."""
+    policies = [document for document in documents if document.type == "Policy"]
+    ending = [document for document in policies if document.value("enabled") is False]
+    if not ending:
+        return True
+    from interlock.cli.what_if import confirmed
+
+    enforced = {each["name"] for each in client.list_policies() if each.get("enabled", True)}
+    names = [document.name for document in ending if document.name in enforced]
+    if not names:
+        return True
+    changes: list[Wire] = [{"policyId": one, "policy": body} for one, body in policy_bodies(client, policies)]
+    return confirmed(client, changes, f"Policy {', '.join(names)}", yes=yes)
+
+
+def policy_bodies(client: Client, documents: Sequence[Document]) -> list[tuple[str, Wire]]:
+    """(policy id, body) of each policy as `apply` would write it; one that is known keeps the ids of its rules."""
+    known = _load(client, documents)
+    return [(known.id_of("Policy", one.name), _policy_body(known, one)) for one in known.described("Policy")]
 
 
 def _run(step: Step) -> None:
@@ -245,13 +270,21 @@ def _policies(known: Known, _: list[str]) -> list[Step]:
     for document in known.described("Policy"):
         current = known.policies.get(document.name)
         policy_id = known.id_of("Policy", document.name)
-        body = _body(document, "name", "description", "selector", "priority", "enabled", "metadata")
-        body["rules"] = _with_ids(document.value("rules"), current["rules"] if current else [], policy_id=policy_id)
+        body = _policy_body(known, document)
         seen = {**current, "rules": [_bare(rule) for rule in current["rules"]]} if current else None
         meant = {**body, "rules": [_bare(rule) for rule in body["rules"]]}
         write = _later(known.client.put_policy, policy_id, body)
         steps.append(_step(document, _verdict(meant, seen), write))
     return steps
+
+
+def _policy_body(known: Known, document: Document) -> Wire:
+    """What would be written of a policy."""
+    current = known.policies.get(document.name)
+    policy_id = known.id_of("Policy", document.name)
+    body = _body(document, "name", "description", "selector", "priority", "enabled", "metadata")
+    body["rules"] = _with_ids(document.value("rules"), current["rules"] if current else [], policy_id=policy_id)
+    return body
 
 
 def _bare(rule: Wire) -> Wire:

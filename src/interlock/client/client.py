@@ -431,6 +431,18 @@ class Client:
         """Decide a decision, or a round, again: `agrees` says whether it is decided the same today."""
         return cast("Wire", self.calls.request("GET", self._in("decisions", decision_id, "replay")))
 
+    def delete_policy(self, policy_id: str) -> None:
+        """End a policy. Targets that only its rules held may start at once."""
+        self.calls.request("DELETE", self._in("policies", policy_id))
+
+    def ask_what_if(self, changes: Sequence[Wire]) -> Wire:
+        """Ask what policies would change: {policyId, policy} or {policyId, delete: true} each; answered later."""
+        return cast("Wire", self.calls.request("POST", self._in("what-if"), body={"changes": list(changes)}))
+
+    def get_what_if(self, what_if_id: str) -> Wire:
+        """A question about policies, and its answer when it is there."""
+        return cast("Wire", self.calls.request("GET", self._in("what-if", what_if_id)))
+
     def forecast(self, deployment_id: str, *, version: str | None = None, environment: str | None = None) -> Wire:
         """When each target of a deployment could start at the earliest."""
         query = {"version": version, "environment": environment}

@@ -78,10 +78,11 @@ class Loaded:
     news: bool = False
 
 
-async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
+async def load_facts(conn: Conn, deployment_id: str, *, asking: Sequence[Policy] = ()) -> Loaded | None:
     """The facts of one deployment; None when it does not exist or is deleted.
 
-    Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction).
+    Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction). `asking` are
+           policies that are not in force and might be: what only their rules read is loaded too.
     Costs: 15 statements; one more where a rule limits how many are in flight, one each where a rule asks for labels or
            samples, and up to 4 where a rule or version asks what other deployments run.
     """
@@ -97,11 +98,12 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
     policy_rows = await conn.fetch(Q.load_policies, sets)
     rollouts = tuple(map(_rollout, await conn.fetch(Q.load_rollouts, deployment_id, version_ids)))
     policies = {row["id"]: _policy(row) for row in policy_rows}
-    grouped = await _load_slots(conn, deployment_id, head["workspace_id"], policies)
+    asked_by = (*policies.values(), *asking)
+    grouped = await _load_slots(conn, deployment_id, head["workspace_id"], asked_by)
     moves = tuple(map(grouped.move, await _load_moves(conn, deployment_id)))
-    keys = keys_read(policies.values())
+    keys = keys_read(asked_by)
     labels = await conn.fetch(Q.load_labels, deployment_id, sorted(keys), list(leaving)) if keys else ()
-    counts = await conn.fetch(Q.load_samples, deployment_id) if samples_read(policies.values()) else ()
+    counts = await conn.fetch(Q.load_samples, deployment_id) if samples_read(asked_by) else ()
     landed = await conn.fetch(Q.load_landed, concerned)
     answers = await conn.fetch(Q.load_answers, concerned)
     freezes = await _load_freezes(conn, deployment_id, head["name"], environments)
@@ -147,9 +149,7 @@ async def load_facts(conn: Conn, deployment_id: str) -> Loaded | None:
             for row in overrides
             if row["kind"] == "quarantine"
         ),
-        elsewhere=await load_elsewhere(
-            conn, deployment_id, versions=versions, policies=policies.values(), targets=targets
-        ),
+        elsewhere=await load_elsewhere(conn, deployment_id, versions=versions, policies=asked_by, targets=targets),
         slots=grouped.slots,
         orders=tuple(_order(row) for row in orders),
         decided_by_subject={
@@ -275,9 +275,9 @@ class _Grouped:
         return replace(move, slots=keys) if keys else move
 
 
-async def _load_slots(conn: Conn, deployment_id: str, workspace_id: str, policies: Mapping[str, Policy]) -> _Grouped:
+async def _load_slots(conn: Conn, deployment_id: str, workspace_id: str, policies: Sequence[Policy]) -> _Grouped:
     """Nothing, and no statement, where no policy limits anything."""
-    if not any(rule.kind == concurrency.kind for policy in policies.values() for rule in policy.rules):
+    if not any(rule.kind == concurrency.kind for policy in policies for rule in policy.rules):
         return _Grouped()
     by_target: dict[str, list[SlotKey]] = {}
     by_move: dict[str, list[str]] = {}

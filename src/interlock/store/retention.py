@@ -12,6 +12,9 @@ BATCHES_MAX = 100
 PLAN_DAYS = 7
 """How long a deployment plan stays after it expired."""
 
+WHAT_IF_DAYS = 7
+"""How long the answer to a question about policies can be read."""
+
 
 async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -> int:
     """Delete blobs, measurements and captured output past their days. Gives how many rows."""
@@ -21,6 +24,7 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
         (queries("verification").delete_old_measurements, measurement_days),
         (queries("verification").delete_old_output, measurement_days),
         (queries("deployment_plan").delete_old_plans, PLAN_DAYS),
+        (queries("what_if").delete_old_what_ifs, WHAT_IF_DAYS),
     ):
         for _ in range(BATCHES_MAX):
             rows = int((await conn.execute(text, days)).rpartition(" ")[2])

@@ -4,6 +4,7 @@
     dispatch   dispatch_job        match   the second look at a changed object
     observe    observe_job         measure take_measurement
     plan       what a version would change, asked of the agents (`deployment_plans.py`)
+    what_if    what changed policies would do, decided and not committed (`what_if.py`)
     expire     note_expiry         (with match and wake, in one loop)
     sequence   places for ledger rows
     sweep      decides without committing, and must find nothing        (hourly)
@@ -33,11 +34,12 @@ from interlock.workers.loop import Ended, Loop
 from interlock.workers.retention import keep_retention
 from interlock.workers.sequence import keep_sequencing
 from interlock.workers.sweep import keep_sweeping
+from interlock.workers.what_if import WhatIfs
 
 Step = Callable[[Claim], Awaitable[datetime | None]]
 
 
-def steps_by_kinds(flow: Flow) -> Mapping[tuple[str, ...], Step]:
+def steps_by_kinds(flow: Flow, *, what_if_targets_max: int = 50_000) -> Mapping[tuple[str, ...], Step]:
     """Kinds of work -> the step that looks at their keys."""
     steps_of_many = {"match": flow.match_inventory, "wake": flow.wake_deployments, "expire": flow.note_expiry}
 
@@ -51,6 +53,7 @@ def steps_by_kinds(flow: Flow) -> Mapping[tuple[str, ...], Step]:
         ("measure",): flow.take_measurement,
         ("match", "wake", "expire"): of_many,
         ("plan",): DeploymentPlans(flow.store, flow.agents).compute,
+        ("what_if",): WhatIfs(flow.store, what_if_targets_max).answer,
     }
 
 
@@ -90,7 +93,7 @@ async def run_workers(
             attempts_max=settings.work_attempts_max,
             on_end=note,
         )
-        for kinds, step in steps_by_kinds(flow).items()
+        for kinds, step in steps_by_kinds(flow, what_if_targets_max=settings.what_if_targets_max).items()
     ]
     keepers = [
         asyncio.create_task(keep_sequencing(store), name="sequence"),
