@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.decide import GATES, NOW, some_facts
 from bench.forecast import cpu_ms
 from bench.ground import Finding
+
 from interlock.decide import decide
 from interlock.decide.what_if import Proposal, differences
 from interlock.simulate.world import policy
