@@ -124,6 +124,7 @@ async def test_axe_finds_nothing_serious_on_any_page(open_page, world, store, wi
     await freeze(store, world, "incident 42")
     async with store.read() as conn:
         freeze_id = await conn.fetchval('SELECT id FROM "freeze"')
+        rollout_id = await conn.fetchval("SELECT id FROM rollout ORDER BY opened_at DESC LIMIT 1")
     found = []
     for path in (
         world.at(),
@@ -138,6 +139,7 @@ async def test_axe_finds_nothing_serious_on_any_page(open_page, world, store, wi
         world.at("freezes"),
         world.at("freezes", "new"),
         world.at("freezes", freeze_id, "thaw"),
+        world.at("rollouts", str(rollout_id)),
         "/workspaces",
     ):
         answer = await page.goto(path)

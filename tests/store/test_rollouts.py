@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from interlock.agents.test_runner import TestRunnerAgent
-from interlock.api.places import load_picture
 from interlock.decide.facts import Speed
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.ids import new_id
+from interlock.store.places import load_picture
 from interlock.store.rollouts import Faster, find_rollout, list_rollouts, list_steering, steer_rollout
 from tests.store.fleet import Stepper, a_fleet, load
 

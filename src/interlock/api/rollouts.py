@@ -16,10 +16,10 @@ from starlette.responses import Response
 from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
-from interlock.api.places import load_picture, render_picture
 from interlock.api.rendering import Wire
 from interlock.model.wire import INT32_MAX
 from interlock.store import deployments, rollouts
+from interlock.store.places import Picture, Square, load_picture
 from interlock.store.rollouts import Faster, Steering, StoredQuarantine, StoredRollout, StoredSteering
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Int, Name, refuse_unless
@@ -230,4 +230,31 @@ def render_quarantine(quarantine: StoredQuarantine) -> Wire:
         configDigest=quarantine.config_digest,
         setAt=instant(quarantine.set_at),
         clearedAt=instant(quarantine.cleared_at) if quarantine.cleared_at else None,
+    )
+
+
+def render_picture(picture: Picture) -> Wire:
+    """A picture on the wire."""
+    return present(
+        inWaves=picture.in_waves,
+        waves=[
+            {
+                "number": strip.number,
+                "over": strip.over,
+                "counts": strip.counts,
+                "targets": [_render_square(square) for square in strip.squares],
+            }
+            for strip in picture.strips
+        ],
+        next=_render_square(picture.next) if picture.next else None,
+    )
+
+
+def _render_square(square: Square) -> Wire:
+    return present(
+        targetId=square.target_id,
+        resource=square.resource,
+        state=square.state,
+        why=square.why,
+        until=instant(square.until) if square.until else None,
     )

@@ -7,6 +7,7 @@ act.
     sign_in  workspaces        the way in
     fleet  deployments         what runs where, and what waits and why
     target  version            why one target is where it is; what one version went through
+    rollouts  steer            how far a change is, wave by wave; pause it, speed it up, promote it, give it up
     approvals  approval        what a person is asked
     jobs  ledger               what was done, and what happened
     freezes  freeze  thaw      stopping, and going on
@@ -31,7 +32,9 @@ from interlock.console import (
     jobs,
     ledger,
     live,
+    rollouts,
     sign_in,
+    steer,
     target,
     thaw,
     version,
@@ -62,6 +65,9 @@ def build_console(store: Store, settings: Settings) -> Starlette:
             Route(W + "/deployments/{deployment:segment}", in_workspace(deployments.show)),
             Route(W + "/targets/{target:segment}", in_workspace(target.show)),
             Route(W + "/versions/{version:segment}", in_workspace(version.show)),
+            Route(W + "/rollouts/{rollout:segment}", in_workspace(rollouts.show)),
+            Route(W + "/rollouts/{rollout:segment}/{step:segment}", in_workspace(steer.show)),
+            Route(W + "/rollouts/{rollout:segment}/{step:segment}", in_workspace(steer.save), methods=["POST"]),
             Route(W + "/approvals", in_workspace(approvals.show)),
             Route(W + "/approvals/{request:segment}", in_workspace(approval.show)),
             Route(W + "/approvals/{request:segment}", in_workspace(approval.answer), methods=["POST"]),

@@ -99,6 +99,7 @@ class StoredPlace:
     """Where a target stands in a rollout: its newest move there, whether it has arrived, and what its row says."""
 
     target_id: str
+    resource_id: str
     resource: str
     move_state: str | None
     closed_at: datetime | None

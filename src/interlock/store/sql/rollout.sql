@@ -42,7 +42,7 @@ WHERE s.rollout_id = $1 ORDER BY s.at DESC, s.id DESC LIMIT 100;
 -- The targets of the rollout $1 of deployment $2 in environment $3 (of version $4): where each stands in it, and what its row says. By target's
 -- unique key (deployment first), move_of_rollout and target_decision's primary key.
 -- name: list_places
-SELECT t.id::text AS target_id, r.name AS resource, m.state AS move_state, m.closed_at,
+SELECT t.id::text AS target_id, r.id::text AS resource_id, r.name AS resource, m.state AS move_state, m.closed_at,
        (c.version_id = $4 OR $4 IS NULL AND c.config_digest = t.config_digest) IS TRUE AS there,
        w.outcome, w.version_id::text AS about_version_id, w.verdicts, w.wake_at
 FROM target t

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from interlock.api.rendering import Wire
 from interlock.decide.explain import sentence
 from interlock.decide.index import Index
 from interlock.decide.schedule import Schedule
@@ -21,7 +20,6 @@ from interlock.decide.slots import Slots
 from interlock.store.facts import Loaded, load_facts
 from interlock.store.queries import Conn
 from interlock.store.rollouts import StoredPlace, StoredRollout, list_places
-from interlock.web.answers import instant, present
 
 BY_MOVE: Mapping[str, str] = {
     "admitted": "starting",
@@ -43,6 +41,7 @@ class Square:
     """One target of a rollout. `why` is what it waits for, as a sentence, and `until` when that ends by itself."""
 
     target_id: str
+    resource_id: str
     resource: str
     state: str
     why: str | None = None
@@ -115,42 +114,16 @@ def pictured(
 
 
 def _square(rollout: StoredRollout, place: StoredPlace) -> Square:
+    of = (place.target_id, place.resource_id, place.resource)
     state = BY_MOVE.get(place.move_state or "")
     if state is not None:
-        return Square(place.target_id, place.resource, state)
+        return Square(*of, state)
     if place.there:
-        return Square(place.target_id, place.resource, "done")
+        return Square(*of, "done")
     meant = rollout.version_id is None or place.about_version_id == rollout.version_id
     if place.outcome not in {"hold", "unknown"} or not meant:
-        return Square(place.target_id, place.resource, "elsewhere")
+        return Square(*of, "elsewhere")
     verdict = next((one for one in place.verdicts or () if one.get("outcome") != "pass"), None)
     why = sentence(verdict) if verdict else "Its gates hold it; explain says which."
     until = datetime.fromisoformat(verdict["changesAt"]) if verdict and verdict.get("changesAt") else place.wake_at
-    return Square(place.target_id, place.resource, "waiting", why, until)
-
-
-def render_picture(picture: Picture) -> Wire:
-    """A picture on the wire."""
-    return present(
-        inWaves=picture.in_waves,
-        waves=[
-            {
-                "number": strip.number,
-                "over": strip.over,
-                "counts": strip.counts,
-                "targets": [_render(square) for square in strip.squares],
-            }
-            for strip in picture.strips
-        ],
-        next=_render(picture.next) if picture.next else None,
-    )
-
-
-def _render(square: Square) -> Wire:
-    return present(
-        targetId=square.target_id,
-        resource=square.resource,
-        state=square.state,
-        why=square.why,
-        until=instant(square.until) if square.until else None,
-    )
+    return Square(*of, "waiting", why, until)
