@@ -653,3 +653,42 @@ def test_two_that_fail_at_once_give_one_order_each():
     assert len(world.facts.orders) == 3
     assert len({order.change_id for order in world.facts.orders}) == 1, "one change takes all of them back"
     assert len(world.facts.quarantines) == 3
+
+
+def test_where_a_concurrency_rule_stands_a_third_of_its_group_goes_back_at_once():
+    world = an_environment_that_goes_back(hosts=10, moved=6, rules=[{"concurrency": {"maxInFlight": 1}}])
+    assert list(moving(world).values()) == ["rollback v1 admitted"] * 3
+    held = [said for said in words(world).values() if said[:1] == ["concurrency_full"]]
+    assert len(held) >= 4
+    for _ in range(10):
+        for name in list(moving(world)):
+            finish(world, name)
+        world.settle()
+    assert set(runs(world).values()) == {"v1"}
+
+
+def test_a_redeploy_waits_for_a_slot_and_a_force_does_not():
+    world = production({"concurrency": {"maxInFlight": 1}}, hosts=["prod-1", "prod-2"], runs="v1")
+    for name in ("prod-1", "prod-2"):
+        world.order("redeploy", name)
+    go(world)
+    assert list(moving(world).values()) == ["redeploy v1 running"]
+    (waiting,) = {"prod-1", "prod-2"} - moving(world).keys()
+    assert words(world)[waiting] == ["concurrency_full"]
+    world.order("force", waiting, "v1", expires_at=world.now + HOUR)
+    go(world)
+    assert moving(world)[waiting] == "force v1 running"
+
+
+def test_a_rejected_version_that_is_ready_again_comes_back_where_it_was_taken_off():
+    world = production(hosts=["prod-1"], runs="v1")
+    deploy(world, "v2", verified=True)
+    world.set_version_status("v2", "rejected")
+    world.order("rollback", "prod-1", scope="version")
+    go(world)
+    finish(world, "prod-1")
+    world.settle()
+    assert (runs(world), moving(world)) == ({"prod-1": "v1"}, {})
+    world.set_version_status("v2", "ready")
+    go(world)
+    assert moving(world) == {"prod-1": "forward v2 running"}

@@ -158,6 +158,9 @@ async def test_an_environment_goes_back_to_what_was_good_and_its_rollout_halts(s
     await stepper.run()
     assert await fleet.where() == {"one": "1.0.0", "two": "1.0.0", "stage": "1.1.0"}
     assert {one.state for one in await all_orders(fleet)} == {"answered"}
+    await fleet.resource("three", env="prod")
+    await stepper.run()
+    assert (await fleet.where())["three"] == "1.0.0", "what was taken back starts on no target that joins"
     with pytest.raises(Conflict, match="no good release of another version"):
         await place(fleet, "rollback", at(fleet, "prod"))
 
@@ -210,6 +213,21 @@ async def test_a_rejected_version_leaves_its_targets_only_when_asked(store, step
     assert len(placed.orders) == 2
     await stepper.run()
     assert await fleet.where() == {"one": "1.0.0", "two": "1.0.0"}
+
+
+async def test_a_version_that_was_taken_off_comes_back_once_it_is_ready_again(store, stepper):
+    fleet = await a_fleet(store, {"one": "prod"})
+    await landed(fleet, stepper, "1.0.0", "1.1.0")
+    await fleet.status("1.1.0", "rejected")
+    await place(fleet, "rollback", at(fleet, "prod"))
+    await stepper.run()
+    assert await fleet.where() == {"one": "1.0.0"}
+    await fleet.status("1.1.0", "ready")
+    assert "quarantine.cleared" in await fleet.told()
+    await stepper.run()
+    assert await fleet.where() == {"one": "1.0.0"}, "its rollout halted when it was taken back"
+    async with store.read() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM quarantine WHERE cleared_at IS NULL") == 0
 
 
 async def test_a_withdrawn_order_starts_nothing(store, stepper):

@@ -26,7 +26,7 @@ from interlock.decide.pace import MOVES_MAX, Pace
 from interlock.decide.plan import Plan, applied, joined
 from interlock.decide.record import Recorder
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Goes up with every change that may decide the same facts differently; `replay` says so when it differs."""
 
 

@@ -132,11 +132,17 @@ def capped_rollbacks(index: Index, wanted: Sequence[tuple[Target, Order]]) -> di
     for environment_id, waiting in by_environment.items():
         targets = len(index.targets_by_environment.get(environment_id, ()))
         limit = max(1, int(targets * ROLLBACK_CAP))
-        free = max(0, limit - going.get(environment_id, 0))
+        others = going.get(environment_id, 0)
+        free = max(0, limit - others)
         for target, _ in waiting[free:]:
             waits_on = (f"moves:{index.facts.deployment_id}",)
             verdict = holds(
-                WaitsFor.WAIT, "rollback_cap", waits_on=waits_on, in_flight=limit, targets=targets, limit=limit
+                WaitsFor.WAIT,
+                "rollback_cap",
+                waits_on=waits_on,
+                in_flight=max(others, limit),
+                targets=targets,
+                limit=limit,
             )
             held[target.id] = Judged("rollback", verdict, Stage.READINESS)
     return held

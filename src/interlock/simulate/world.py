@@ -250,6 +250,8 @@ class World:
         versions = tuple(edited if one.id == version.id else one for one in self.facts.versions)
         self._own(takes_away=status != "ready", versions=versions)
         if version.status == "rejected" and status == "ready":
+            left = tuple(one for one in self.facts.quarantines if one.version_id != version.id)
+            self.facts = replace(self.facts, quarantines=left)
             self._forget_marks(target.id for target in self.facts.targets.values() if target.mark == version.id)
 
     def depend(self, tag: str, dependencies: Iterable[Dependency]) -> None:

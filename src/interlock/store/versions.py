@@ -160,7 +160,8 @@ async def change_version(tx: Tx, workspace_id: str, *, before: Version, after: V
     """Write what differs between two states of a version; nothing when nothing does.
 
     A changed version may no longer be one that a target may take, so the change can take something away. One that was
-    rejected and is ready again may be taken once more by targets that left it (core.md 4).
+    rejected and is ready again may be taken once more by targets that left it, also where it was in quarantine
+    (core.md 4).
 
     Fails: `Conflict` when another version of the deployment has the new tag.
     """
@@ -188,6 +189,7 @@ async def change_version(tx: Tx, workspace_id: str, *, before: Version, after: V
     changes = [Change(Q.update_version, row), touch(before.deployment_id, takes_away=True)]
     if (before.status, after.status) == ("rejected", "ready"):
         changes.append(Change(Q.forget_marks, (before.deployment_id, before.id)))
+        events.extend(await _cleared(tx, after, chain=chain))
     await tx.record(
         changes=changes,
         events=events,
@@ -195,6 +197,32 @@ async def change_version(tx: Tx, workspace_id: str, *, before: Version, after: V
     )
     await wake_dependents(tx, workspace_id, [before.deployment_id])  # whose expressions may read what changed
     return await _stored(tx.conn, workspace_id, before.id)
+
+
+async def _cleared(tx: Tx, version: Version, *, chain: str | None) -> list[Event]:
+    """Lift the quarantines of a version that is ready again: whoever rejected it took it off, and lets it come back."""
+    rows = await tx.conn.fetch(Q.clear_quarantines, version.deployment_id, version.id, tx.actor.id)
+    return [
+        Event(
+            "quarantine.cleared",
+            Ref("quarantine", row["id"]),
+            {
+                "target": row["resource"],
+                "environment": row["environment"],
+                "deployment": row["deployment"],
+                "version": version.tag,
+            },
+            refs=(
+                Ref("target", row["target_id"]),
+                Ref("environment", row["environment_id"]),
+                Ref("deployment", version.deployment_id),
+                Ref("move", row["move_id"]),
+                Ref("version", version.id),
+            ),
+            chain=chain,
+        )
+        for row in rows
+    ]
 
 
 async def _stored(conn: Conn, workspace_id: str, version_id: str) -> Version:

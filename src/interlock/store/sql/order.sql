@@ -69,11 +69,16 @@ SELECT $1, $2, n.* FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[]) A
 UPDATE landed l SET left_at = interlock_now() FROM unnest($1::uuid[], $2::uuid[]) AS n(target_id, version_id)
 WHERE l.target_id = n.target_id AND l.version_id = n.version_id;
 
--- While an environment goes back, the version that it leaves starts nowhere in it. By rollout_one_open.
+-- While an environment goes back, the version that it leaves starts nowhere in it: not where its rollout had not come, nor, if that was
+-- complete, on a target that joins. By rollout_of_deployment and rollout_one_open.
 -- name: halt_rollouts
 UPDATE rollout o SET state = 'halted', reason = 'rolled_back', state_at = interlock_now()
 FROM environment e, version v
-WHERE o.deployment_id = $1 AND o.kind = 'version' AND o.state IN ('open', 'paused') AND o.environment_id = ANY ($2::uuid[])
+WHERE o.deployment_id = $1 AND o.kind = 'version' AND o.environment_id = ANY ($2::uuid[])
+  AND (o.state IN ('open', 'paused')
+       OR o.state = 'complete' AND NOT EXISTS (SELECT FROM rollout l
+                                               WHERE l.deployment_id = $1 AND l.environment_id = o.environment_id AND l.kind = 'version'
+                                                 AND l.state IN ('open', 'paused', 'halted')))
   AND o.version_id = ANY ($3::uuid[]) AND e.id = o.environment_id AND v.id = o.version_id
 RETURNING o.id, o.environment_id, e.name AS environment, o.version_id, v.tag, o.change_id;
 

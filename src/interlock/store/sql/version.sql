@@ -57,6 +57,14 @@ VALUES ($1, $2, $3, 'version', $4, $5, $6);
 -- name: find_change
 SELECT id FROM change WHERE version_id = $1 AND kind = 'version';
 
+-- Nothing keeps the version off its targets any more. By quarantine_in_force.
+-- name: clear_quarantines
+UPDATE quarantine q SET cleared_at = interlock_now(), cleared_by = $3, clear_reason = 'the version is ready again'
+FROM target t, environment e, resource r, deployment d
+WHERE q.deployment_id = $1 AND q.version_id = $2 AND q.cleared_at IS NULL
+  AND t.id = q.target_id AND e.id = t.environment_id AND r.id = t.resource_id AND d.id = q.deployment_id
+RETURNING q.id, q.target_id, t.environment_id, q.move_id, e.name AS environment, r.name AS resource, d.name AS deployment;
+
 -- Targets that left the version may consider it again: everything newer than what they run. By the unique key of target.
 -- name: forget_marks
 UPDATE target SET mark_version_id = (SELECT x.version_id FROM release x WHERE x.id = target.current_release_id)
