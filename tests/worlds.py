@@ -483,6 +483,25 @@ def _withdraw_order(world: World, pick: Pick) -> None:
         world.withdraw_order(pick.one(sorted(one.id for one in world.facts.orders)))
 
 
+def _skip_kind(world: World, pick: Pick) -> None:
+    if world.facts.versions:
+        expires_at = world.now + timedelta(seconds=pick.one(SECONDS)) if pick.maybe() else None
+        kind = pick.one(("anyApproval", "environmentProgression", "deploymentWindow", "versionDependency"))
+        world.skip(f"kind:{kind}", pick.one(_tags(world)[:2]), expires_at=expires_at)
+
+
+def _bypass(world: World, pick: Pick) -> None:
+    if world.facts.freezes and world.facts.versions and world.facts.targets:
+        resource_id = world.target(pick.one(_names(world))).resource_id if pick.maybe() else None
+        world.skip(
+            f"freeze:{pick.one(world.facts.freezes).id}",
+            pick.one(_tags(world)[:2]),
+            environment="production" if pick.maybe() else None,
+            resource_id=resource_id,
+            expires_at=world.now + timedelta(seconds=pick.one(SECONDS)),
+        )
+
+
 def _clear(world: World, pick: Pick) -> None:
     hit = [one.target_id for one in world.facts.quarantines if one.target_id in world.facts.targets]
     if hit:
@@ -674,6 +693,8 @@ COMMANDS: tuple[Command, ...] = (
     _elsewhere,
     _elsewhere,
     _label,
+    _skip_kind,
+    _bypass,
 )
 
 Step = tuple[int, int, Written | None]
