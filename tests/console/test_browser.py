@@ -17,6 +17,7 @@ import uvicorn
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
+from interlock.console.override import WAYS
 from interlock.model.event import Actor
 from interlock.store import freezes
 from interlock.store.ledger import sequence_ledger
@@ -132,10 +133,15 @@ async def test_axe_finds_nothing_serious_on_any_page(open_page, world, store, wi
         world.at("approvals"),
         world.at("approvals", world.request_id),
         world.at("approvals", world.answered_id),
+        world.at("jobs"),
         world.at("jobs", world.job_id),
         world.at("targets", world.target_key("prod-eu-1", "production")),
         world.at("versions", world.versions["1.1.0"]),
         world.at("ledger"),
+        world.at("overrides"),
+        world.at("overrides", "new", "pin"),
+        *(f"{world.at('overrides', 'new', kind)}?deployment={world.deployment_id}" for kind in WAYS),
+        world.at("freezes", freeze_id, "extend"),
         world.at("freezes"),
         world.at("freezes", "new"),
         world.at("freezes", freeze_id, "thaw"),

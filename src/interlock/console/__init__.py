@@ -9,8 +9,9 @@ act.
     target  version            why one target is where it is; what one version went through
     rollouts  steer            how far a change is, wave by wave; pause it, speed it up, promote it, give it up
     approvals  approval        what a person is asked
-    jobs  ledger               what was done, and what happened
-    freezes  freeze  thaw      stopping, and going on
+    job_list  jobs  ledger     what was done, and what happened
+    freezes  freeze  extend  thaw                         stopping, and going on
+    overrides  override  ending                           steering by hand, and ending that
     refusal                    what did not work
 
 `visit.py` is what every page of a workspace begins with, `rendering.py` how it ends; `holds.py` and `telling.py` put
@@ -26,12 +27,17 @@ from interlock.console import (
     approval,
     approvals,
     deployments,
+    ending,
+    extend,
     fleet,
     freeze,
     freezes,
+    job_list,
     jobs,
     ledger,
     live,
+    override,
+    overrides,
     rollouts,
     sign_in,
     steer,
@@ -71,11 +77,23 @@ def build_console(store: Store, settings: Settings) -> Starlette:
             Route(W + "/approvals", in_workspace(approvals.show)),
             Route(W + "/approvals/{request:segment}", in_workspace(approval.show)),
             Route(W + "/approvals/{request:segment}", in_workspace(approval.answer), methods=["POST"]),
+            Route(W + "/jobs", in_workspace(job_list.show)),
             Route(W + "/jobs/{job:segment}", in_workspace(jobs.show)),
+            Route(W + "/jobs/{id:segment}/cancel", in_workspace(ending.show)),
+            Route(W + "/jobs/{id:segment}/cancel", in_workspace(ending.save), methods=["POST"]),
+            Route(W + "/overrides", in_workspace(overrides.show)),
+            Route(W + "/overrides/new/{kind:segment}", in_workspace(override.show)),
+            Route(W + "/overrides/new/{kind:segment}", in_workspace(override.save), methods=["POST"]),
+            Route(W + "/overrides/{kind:segment}/{id:segment}/{step:segment}", in_workspace(ending.show)),
+            Route(
+                W + "/overrides/{kind:segment}/{id:segment}/{step:segment}", in_workspace(ending.save), methods=["POST"]
+            ),
             Route(W + "/ledger", in_workspace(ledger.show)),
             Route(W + "/freezes", in_workspace(freezes.show)),
             Route(W + "/freezes/new", in_workspace(freeze.show)),
             Route(W + "/freezes", in_workspace(freeze.save), methods=["POST"]),
+            Route(W + "/freezes/{freeze:segment}/extend", in_workspace(extend.show)),
+            Route(W + "/freezes/{freeze:segment}/extend", in_workspace(extend.save), methods=["POST"]),
             Route(W + "/freezes/{freeze:segment}/thaw", in_workspace(thaw.show)),
             Route(W + "/freezes/{freeze:segment}/thaw", in_workspace(thaw.save), methods=["POST"]),
             Mount("/static", StaticFiles()),

@@ -16,6 +16,8 @@ from starlette.responses import Response
 
 from interlock.console.fleet import frozen_ids
 from interlock.console.holds import ASKS_A_PERSON, Hold, gathered, holding, told
+from interlock.console.override import WAYS
+from interlock.console.overrides import groups_of
 from interlock.console.telling import entries_of
 from interlock.console.visit import Visit, found, number_in_query
 from interlock.decide.rules.gradual_rollout import order_keys
@@ -30,6 +32,8 @@ TARGETS_MAX = 200
 
 VERSIONS_MAX = 20
 ENTRIES_MAX = 12
+OVERRIDES_MAX = 5
+"""Overrides that are shown above everything else; a page of their own has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ async def show(visit: Visit) -> Response:
         entries = await read_feed_back(conn, here.id, rows_max=ENTRIES_MAX, subject=deployment.id)
         freezes = await pages.list_freezes(conn, here.id)
         asked = {(each.environment_id, each.version_id): each.id for each in requests}
+        groups = [each for each in await groups_of(visit, conn, deployment_id=deployment.id) if not each.stands_still]
+        overridden = [line for group in groups for line in group.lines]
         return await visit.render(
             conn,
             "deployments.html",
@@ -95,6 +101,9 @@ async def show(visit: Visit) -> Response:
             page_size=VERSIONS_MAX,
             where=_where(running, environments),
             entries=await entries_of(conn, entries, at=visit.at),
+            overridden=overridden[:OVERRIDES_MAX],
+            overridden_total=sum(each.total for each in groups),
+            ways=[way for way in WAYS.values() if visit.may_somewhere(way.permission) and way.kind != "bypass"],
             frozen=frozen_ids(freezes),
             frozen_all=any(each.scope_kind in {"workspace", "system"} for each in freezes),
         )

@@ -15,12 +15,15 @@ from starlette.responses import Response
 
 from interlock.access import WORKSPACE, Permission, Place
 from interlock.console.visit import Visit, form_text, see_other
+from interlock.inventory.selector import Scope, parse_selector
 from interlock.model.errors import Forbidden, Invalid, NotFound
 from interlock.store import freezes, pages
 from interlock.store.pages import ScopeRow
 from interlock.store.queries import Conn
 
 REASON_MAX = 255
+SELECTOR_MAX = 4_000
+URL_MAX = 2_000
 HOURS = {"": "Until somebody thaws it", "1": "1 hour", "4": "4 hours", "24": "24 hours", "72": "3 days"}
 """What can be chosen; hours, or no end."""
 
@@ -37,7 +40,7 @@ async def save(visit: Visit) -> Response:
     Fails: `Forbidden`; `NotFound` for a scope that is gone. A field that is wrong is shown in the form again.
     """
     form = await visit.request.form()
-    sent = {name: str(form.get(name, "")) for name in ("scope", "reason", "hours")}
+    sent = {name: str(form.get(name, "")) for name in ("scope", "reason", "hours", "selector", "incident")}
     try:
         scope = await form_text(visit, "scope", length_max=100, required="Choose what is to be frozen.")
         reason = await form_text(
@@ -45,6 +48,12 @@ async def save(visit: Visit) -> Response:
         )
         if sent["hours"] not in HOURS:
             raise Invalid("Choose for how long.", field="hours")
+        selector = await form_text(visit, "selector", length_max=SELECTOR_MAX)
+        if selector:
+            parse_selector(selector, Scope.POLICY)
+        incident_url = await form_text(visit, "incident", length_max=URL_MAX)
+        if incident_url and not incident_url.startswith(("https://", "http://")):
+            raise Invalid("The incident's address begins with https://.", field="incident")
     except Invalid as refused:
         async with visit.here.store.snapshot() as conn:
             return await _form(visit, conn, sent=sent, refused=refused)
@@ -58,9 +67,9 @@ async def save(visit: Visit) -> Response:
             visit.here.id,
             scope_kind=kind,
             scope_id=scope_id or None,
-            selector=None,
+            selector=selector or None,
             reason=reason,
-            incident_url=None,
+            incident_url=incident_url or None,
             expires_at=now + timedelta(hours=int(sent["hours"])) if sent["hours"] else None,
             author_id=visit.here.caller.id,
         )
@@ -91,8 +100,8 @@ async def _form(visit: Visit, conn: Conn, *, sent: Mapping[str, str], refused: I
         ],
         hours=HOURS,
         reason_max=REASON_MAX,
-        sent={"scope": "workspace", "reason": "", "hours": "", **sent},
-        wrong={each.path: each.message for each in refused.fields} if refused else {},
+        sent={"scope": "workspace", "reason": "", "hours": "", "selector": "", "incident": "", **sent},
+        wrong={each.path: each.message for each in refused.fields} or {"selector": refused.message} if refused else {},
         status=400 if refused else 200,
     )
 

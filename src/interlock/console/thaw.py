@@ -34,20 +34,24 @@ async def save(visit: Visit) -> Response:
         async with visit.here.store.snapshot() as conn:
             return await _form(visit, conn, refused=refused)
     async with visit.here.read() as conn:
-        freeze = await _known(visit, conn)
+        freeze = await known_freeze(visit, conn)
     async with visit.here.tx(Permission.FREEZE, cause="console: thaw", place=place_of_freeze(freeze)) as tx:
         await freezes.thaw_freeze(tx, visit.here.id, freeze_id=freeze.id, reason=reason, author_id=visit.here.caller.id)
     return see_other(f"{visit.at('freezes')}?said=thawed")
 
 
-async def _known(visit: Visit, conn: Conn) -> FreezeRow:
+async def known_freeze(visit: Visit, conn: Conn) -> FreezeRow:
+    """The freeze in the path.
+
+    Fails: `NotFound`.
+    """
     freeze_id = id_in_path(visit, "freeze", "freeze")
     rows = await pages.list_freezes(conn, visit.here.id, over_too=True)
     return found(next((row for row in rows if row.id == freeze_id), None), "freeze")
 
 
 async def _form(visit: Visit, conn: Conn, *, refused: Invalid | None = None) -> Response:
-    freeze = await _known(visit, conn)
+    freeze = await known_freeze(visit, conn)
     visit.here.require(Permission.FREEZE, place=place_of_freeze(freeze))
     if not freeze.in_force:
         raise Conflict("This freeze is over already.", code="FREEZE_OVER")

@@ -117,6 +117,12 @@ async def find_skip(conn: Conn, workspace_id: str, *, skip_id: str) -> StoredSki
     return None if row is None else StoredSkip(**_less_total(row))
 
 
+async def list_rules(conn: Conn, workspace_id: str, *, rules_max: int = 500) -> tuple[tuple[str, str, str], ...]:
+    """The rules of live policies that can be skipped: (id, kind, policy's name), by policy."""
+    rows = await conn.fetch(Q.list_rules, workspace_id, list(SKIPPABLE), rules_max)
+    return tuple((row["id"], kind_of(row["rule"]) or "", row["policy"]) for row in rows)
+
+
 async def name_of_rule(conn: Conn, workspace_id: str, *, rule_id: str) -> str:
     """What a skip of one rule names.
 

@@ -45,6 +45,13 @@ FROM policy p JOIN policy_revision v ON v.id = p.revision_id CROSS JOIN LATERAL 
 WHERE p.workspace_id = $1 AND p.deleted_at IS NULL AND p.enabled AND one.rule ->> 'id' = $2
 ORDER BY p.id LIMIT 1;
 
+-- The rules of these kinds in live policies, at most $3. By policy_of_workspace.
+-- name: list_rules
+SELECT one.rule ->> 'id' AS id, p.name AS policy, one.rule
+FROM policy p JOIN policy_revision v ON v.id = p.revision_id CROSS JOIN LATERAL jsonb_array_elements(v.rules) WITH ORDINALITY AS one (rule, place)
+WHERE p.workspace_id = $1 AND p.deleted_at IS NULL AND p.enabled AND one.rule ?| $2::text[]
+ORDER BY p.name COLLATE "C", p.id, one.place LIMIT $3;
+
 -- One row; its identity is the caller's.
 -- name: insert_skip
 INSERT INTO skip (id, workspace_id, deployment_id, version_id, environment_id, resource_id, rule_id, reason, created_by, expires_at)
