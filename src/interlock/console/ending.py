@@ -200,7 +200,10 @@ async def _rollout(visit: Visit, conn: Conn, rollout_id: str, *, step: rollouts.
     rollout = found(await rollouts.find_rollout(conn, visit.here.id, rollout_id=rollout_id), "rollout")
 
     async def end(tx: Tx, reason: str) -> object:
-        return await rollouts.steer_rollout(tx, visit.here.id, rollout_id=rollout.id, step=step, reason=reason)
+        principal_id = visit.here.caller.id
+        return await rollouts.steer_rollout(
+            tx, visit.here.id, rollout_id=rollout.id, step=step, reason=reason, principal_id=principal_id
+        )
 
     resumes = step == "resume"
     return Ending(
