@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 
-from interlock.decide import decide
+from interlock.decide import decide, work_out
 from interlock.decide.codec import decode, encode, in_order
 from interlock.decide.explain import SENTENCES, sentences
 from interlock.decide.facts import Elsewhere, Facts
@@ -18,6 +18,8 @@ from interlock.decide.index import Index
 from interlock.decide.orders import ROLLBACK_CAP
 from interlock.decide.plan import MOVING, Plan, applied
 from interlock.decide.rules import RULES
+from interlock.decide.standing import standing_of
+from interlock.decide.tree import standing_json
 from interlock.model.job import Handover
 from interlock.model.policy import Policy, Rule
 from interlock.simulate.world import World
@@ -435,6 +437,27 @@ def explains_every_hold(world: World) -> None:
         assert row.outcome not in {"hold", "unknown"} or holding, row
 
 
+def says_who_can_act(world: World) -> None:
+    """Law 8, of any version on any target: each hold stands in the tree and says until when, or who can act."""
+    worked = work_out(unwritten(world.snapshot()), world.now)
+    for target in worked.index.targets_in_order:
+        for version in worked.index.newest_first[:3]:
+            standing = standing_of(worked, target, version)
+            body = standing_json(worked, standing, now=world.now)
+            tree = [verdict for policy in body["policies"] for verdict in policy["rules"]]
+            shared = worked.gates.shared(target.environment_id, version, target.policy_set, standing.kind).judged
+            told = {(one["rule"], one.get("ruleId"), one.get("observed", False)) for one in tree}
+            for judged in shared:
+                assert (judged.kind, ",".join(judged.rule_ids) or None, judged.observed) in told, judged
+            assert {one["sentence"] for one in body["holds"]} <= {one["sentence"] for one in tree}
+            for one in tree:
+                text = str(one["sentence"])
+                assert one["reason"] in SENTENCES and "?" not in text and "{" not in text, one
+            for one in body["holds"]:
+                ends = "changesAt" in one or "waitsOn" in one
+                assert one["outcome"] == "unknown" or "who" in one or (one["waitsFor"] == "wait" and ends), one
+
+
 # 9 --------------------------------------------------------------------------------------------------------------------
 
 
@@ -529,6 +552,7 @@ OF_A_WORLD: Mapping[str, Callable[[World], None]] = {
     "5 fewer gates hold no more": fewer_gates_hold_no_more,
     "5 more obligations start no more": more_obligations_start_no_more,
     "8 explains every hold": explains_every_hold,
+    "8 says who can act": says_who_can_act,
     "9 facts survive the codec": facts_survive_the_codec,
     "9 commits what was applied": commits_what_was_applied,
     "10 rolled back stays": rolled_back_stays,

@@ -29,7 +29,18 @@ from interlock.decide import work_out
 from interlock.decide.facts import Facts, Target, Version
 from interlock.decide.gates import SCOPES
 from interlock.decide.index import Index
-from interlock.decide.lift import Lift, clear_quarantines, clock, land_move, lift, pin_target, skip_rule, with_lifts
+from interlock.decide.lift import (
+    Lift,
+    clear_quarantines,
+    clock,
+    force_target,
+    land_move,
+    lift,
+    pin_target,
+    skip_rule,
+    with_lifts,
+    withdraw_order,
+)
 from interlock.decide.rules import RULE_BY_KIND
 from interlock.decide.standing import STOPPED, Standing, State, standing_of
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
@@ -299,6 +310,11 @@ def _core_lifts(index: Index, standing: Standing, bar: Judged) -> tuple[Lift, ..
             return (clear_quarantines(frozenset({target.id}), version, where=environment),)
         case "not_matched_yet" if target.policy_set is not None:
             return (lift("policies_matched", _matched),)
+        case "order_goes_first":
+            order = index.order_of(target)
+            return () if order is None else (withdraw_order(order, target, environment=environment),)
+        case "config_attempts_used" | "slot_group_unknown":
+            return (force_target(target, version, environment=environment),)
         case "another_under_way":
             move = index.open_move_by_target.get(target.id)
             tag = str(bar.verdict.values.get("version"))

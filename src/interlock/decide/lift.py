@@ -27,6 +27,7 @@ from interlock.decide.facts import (
     Facts,
     Landed,
     Move,
+    Order,
     Pin,
     Rollout,
     Skip,
@@ -43,6 +44,8 @@ Change = Callable[[Facts, datetime], Facts]
 LIFTS = {
     "clock": "The clock stands at {at}.",
     "rule_skipped": "The rule {rule} ({policy}) is skipped for {version} in {environment}.",
+    "forced": "{version} is forced onto {target} in {environment}.",
+    "order_withdrawn": "The {order} that is asked for on {target} in {environment} is withdrawn.",
     "pinned": "{target} in {environment} is pinned to {version}.",
     "rejection_withdrawn": "{by} withdraws the rejection of {version} for {environment}.",
     "rollout_promoted": "The rollout of {version} in {environment} is promoted.",
@@ -246,3 +249,28 @@ def land_move(move: Move, target: Target, *, what: str, where: str) -> Lift:
         return replace(facts, moves=moves, targets=targets, landed_by_target_version=landed)
 
     return lift("move_landed", change, target=target.name or target.id, environment=where, version=what)
+
+
+def force_target(target: Target, version: Version, *, environment: str) -> Lift:
+    """Somebody forces a version onto one target, past every rule."""
+    order_id = derived_id("order", "lift", target.id, version.id)
+
+    def change(facts: Facts, now: datetime) -> Facts:
+        order = Order(order_id, "force", target.id, version.id, version.change_id, now)
+        return replace(facts, orders=(*facts.orders, order))
+
+    who = "whoever may force here, who then answers for it"
+    name = target.name or target.id
+    return lift("forced", change, who=who, target=name, environment=environment, version=version.tag)
+
+
+def withdraw_order(order: Order, target: Target, *, environment: str) -> Lift:
+    """Nobody asks for that move any more."""
+
+    def change(facts: Facts, now: datetime) -> Facts:
+        del now
+        return replace(facts, orders=tuple(one for one in facts.orders if one.id != order.id))
+
+    name = target.name or target.id
+    who = "whoever may steer here may withdraw it"
+    return lift("order_withdrawn", change, who=who, target=name, environment=environment, order=order.kind)

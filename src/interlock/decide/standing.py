@@ -40,8 +40,8 @@ REASONS = {
     "too_many_newer": "More than {candidates_max} newer versions are candidates here.",
 }
 
-STOPPED = frozenset({"rollout_paused", "rollout_halted", "rollout_taken_back", "rollout_aborted", "slot_group_unknown"})
-"""Reasons of a pace that lets nothing start at all: more than waiting for a place."""
+STOPPED = frozenset({"rollout_paused", "rollout_halted", "rollout_taken_back", "rollout_aborted"})
+"""Reasons of a rollout that starts nothing at all. A pin goes past it."""
 
 OPERATOR = "an operator may pin it"
 
@@ -173,7 +173,8 @@ def _state(worked: WorkedOut, target: Target, version: Version, asking: Asking |
         place = worked.pace.paced.get(target.id)
         if not place:
             return State.STARTS
-        return State.HELD if any(one.verdict.reason in STOPPED for one in place) else State.PACED
+        waits = all(one.verdict.waits_for is WaitsFor.WAIT for one in place)
+        return State.PACED if waits else State.HELD
     current = target.current
     if current is None or current.version_id != version.id:
         return State.HELD
@@ -226,9 +227,8 @@ def _candidacy(worked: WorkedOut, target: Target, version: Version, kind: str) -
         found.append(Judged("order", verdict, Stage.ELIGIBILITY))
     other = index.open_move_by_target.get(target.id)
     if other is not None and other.version_id != version.id:
-        stays = asking is None or (
-            asking.retrying and kind != "pin" and not index.is_newer(version.id, other.version_id)
-        )
+        replaced = kind == "pin" or index.is_newer(version.id, other.version_id)
+        stays = asking is None or (asking.retrying and (other.kind == "rollback" or not replaced))
         found.extend((_under_way(worked, other),) if stays else ())
     return found
 
