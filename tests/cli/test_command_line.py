@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 
 import click
@@ -115,3 +116,16 @@ def test_a_table_is_as_wide_as_what_it_holds_and_marks_what_is_empty():
     assert table(("name", "why"), [("a", None), ("longer", "two\nlines")]) == (
         "NAME    WHY\na       -\nlonger  two lines"
     )
+
+
+def test_no_help_shows_how_its_lines_are_kept_apart():
+    def shown(command: click.Command, name: str) -> Iterator[str]:
+        yield command.get_help(click.Context(command, info_name=name))
+        for inner, one in getattr(command, "commands", {}).items():
+            yield from shown(one, f"{name} {inner}")
+
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        for text in shown(command, name):
+            assert "\\b" not in text, text
+    assert "\n  interlock up  " in cli.get_help(click.Context(cli))

@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "trace": ("interlock.cli.trace:trace", "Show what a version went through."),
     "replay": ("interlock.cli.replay:replay", "Decide a past decision again."),
     "approve": ("interlock.cli.approve:approve", "Answer a request for approval, or list them."),
-    "rollout": ("interlock.cli.rollout:rollout", "List, pause, resume or abort rollouts."),
+    "rollout": ("interlock.cli.rollout:rollout", "List, show, pause, resume, speed up, promote or abort rollouts."),
     "rollback": ("interlock.cli.rollback:rollback", "Go back to what was good, now."),
     "redeploy": ("interlock.cli.redeploy:redeploy", "Bring the same release again."),
     "force": ("interlock.cli.force:force", "Bring a version past every rule."),
@@ -65,6 +65,19 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 """name -> where it is defined, and its line in `interlock --help`; in the order that help shows."""
 
 
+def kept_lines(command: click.Command) -> click.Command:
+    """The command, with the lines of its examples kept apart in its help.
+
+    Why:    click keeps a paragraph as it is after a line with a backspace; the docstrings that we write are raw, and
+            say it in two characters.
+    """
+    if command.help is not None:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        kept_lines(inner)
+    return command
+
+
 class Commands(click.Group):
     """A group whose commands are imported when they are called, and which says errors of ours in one sentence."""
 
@@ -78,7 +91,7 @@ class Commands(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), name)
-        return command
+        return kept_lines(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Help without importing a single command."""
@@ -113,6 +126,9 @@ def cli() -> None:
     interlock explain shop-api                        why it waits, and who can act
     interlock freeze --reason "checkout is down"      stop every hand-over, now
     """
+
+
+kept_lines(cli)
 
 
 def main() -> None:
