@@ -26,7 +26,7 @@ def test_what_runs_is_brought_again_taken_back_and_forced(interlock):
         interlock("version", "upsert", "-d", "api", "-t", tag)
         wait_for(runs(interlock, tag), f"{tag} did not land")
 
-    placed = interlock("redeploy", "api", "--environment", "staging", "--reason", "new disk").stdout
+    placed = interlock("redeploy", "api/staging/one", "--reason", "new disk").stdout
     assert placed.startswith("redeploy of api/staging/one to 1.1.0: order ")
     wait_for(lambda: "answered" in interlock("order", "list", "--all").stdout, "nobody answered")
 
@@ -36,6 +36,9 @@ def test_what_runs_is_brought_again_taken_back_and_forced(interlock):
     assert "already" in interlock("rollback", "api", "--to", "1.0.0", "--reason", "r", fails=True).stderr
 
     assert interlock("force", "api", "1.1.0", "--reason", "r", fails=True).exit_code == 2
+    twice = interlock("rollback", "api/staging", "--environment", "staging", "--reason", "r", fails=True)
+    assert twice.exit_code == 2 and "says where already" in twice.stderr
+    assert "no environment named nowhere" in interlock("rollback", "api/nowhere", "--reason", "r", fails=True).stderr
     forced = interlock("force", "api", "1.1.0", "--resource", "host/one", "--for", "5m", "--reason", "it was fine")
     assert "force of api/staging/one to 1.1.0" in forced.stdout
     wait_for(runs(interlock, "1.1.0"), "it was not forced")

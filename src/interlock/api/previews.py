@@ -68,7 +68,7 @@ async def list_eligible_versions(
     async with here.read() as conn:
         known = found(await target_states.find_target(conn, here.id, key=key), "release target")
     async with here.store.snapshot() as conn:
-        loaded = await load_facts(conn, known.deployment_id)
+        loaded = await load_facts(conn, known.deployment_id, every=True)
     target = found(None if loaded is None else loaded.facts.targets.get(known.id), "release target")
     assert loaded is not None, "its target was found"
     worked = work_out(loaded.facts, loaded.now, only=frozenset({target.id}))

@@ -9,14 +9,14 @@ once; a worker answers it when its target is free. Until its job is handed over 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.places import parse_duration
+from interlock.cli.places import find_place, parse_duration
 from interlock.cli.tables import output_option, print_list
 from interlock.client import Client, Wire
 from interlock.model.errors import Conflict, NotFound
@@ -79,19 +79,40 @@ def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--reason", required=True, help="Why. Everybody who looks at it reads it."),
         click.option("--resource", help="Only this resource, by identifier."),
         click.option("--environment", help="Only this environment."),
-        click.argument("deployment"),
+        click.argument("deployment", metavar="DEPLOYMENT[/ENVIRONMENT[/RESOURCE]]"),
     ):
         command = option(command)
     return command
 
 
 def place(client: Client, *, kind: str, deployment: str, lasts: str | None, **asked: str | None) -> None:
-    """Ask, and say what became of it."""
+    """Ask, and say what became of it. The place may be one text, as for a pin."""
+    if "/" in deployment:
+        deployment, asked["environment"], asked["resource"] = _split(client, deployment, asked)
     body: Wire = {"kind": kind, "deployment": deployment}
     body |= {key: value for key, value in asked.items() if value is not None}
     if lasts is not None:
         body["expiresAt"] = (datetime.now(UTC) + parse_duration(lasts)).isoformat()
     tell_placed(client.place_orders(body))
+
+
+def _split(client: Client, text: str, asked: Mapping[str, str | None]) -> tuple[str, str, str | None]:
+    """DEPLOYMENT/ENVIRONMENT[/RESOURCE] in its parts, the resource by its identifier.
+
+    Fails: `UsageError` when the options say it too; `NotFound`.
+    """
+    if asked.get("environment") or asked.get("resource"):
+        raise click.UsageError(f"{text} says where already; give no --environment or --resource beside it.")
+    where = find_place(client, text)
+    deployment, environment, *_ = text.split("/", 2)
+    if where.resource_id is None:
+        return deployment, environment, None
+    targets = client.list_targets(deployment_id=where.deployment_id)
+    return (
+        deployment,
+        environment,
+        next(str(each["resource"]["identifier"]) for each in targets if each["resource"]["id"] == where.resource_id),
+    )
 
 
 def tell_placed(answer: Wire) -> None:

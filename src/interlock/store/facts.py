@@ -78,11 +78,14 @@ class Loaded:
     news: bool = False
 
 
-async def load_facts(conn: Conn, deployment_id: str, *, asking: Sequence[Policy] = ()) -> Loaded | None:
+async def load_facts(
+    conn: Conn, deployment_id: str, *, asking: Sequence[Policy] = (), about: str | None = None, every: bool = False
+) -> Loaded | None:
     """The facts of one deployment; None when it does not exist or is deleted.
 
     Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction). `asking` are
-           policies that are not in force and might be: what only their rules read is loaded too.
+           policies that are not in force and might be: what only their rules read is loaded too. `about`: a version, by
+           id or tag, whose history is wanted though no round would look at it; `every`: that of all versions.
     Costs: 15 statements; one more where a rule limits how many are in flight, one each where a rule asks for labels or
            samples, and up to 4 where a rule or version asks what other deployments run.
     """
@@ -90,7 +93,7 @@ async def load_facts(conn: Conn, deployment_id: str, *, asking: Sequence[Policy]
     if head is None or head["deleted_at"] is not None:
         return None
     environments = {row["id"]: _environment(row) for row in await conn.fetch(Q.load_environments, deployment_id)}
-    version_rows = await conn.fetch(Q.load_versions, deployment_id, VERSIONS_MAX)
+    version_rows = await conn.fetch(Q.load_versions, deployment_id, VERSIONS_MAX, about, every)
     version_ids = [row["id"] for row in version_rows]
     concerned = [row["id"] for row in version_rows if row["concerned"]]
     attached, leaving = _targets(await conn.fetch(Q.load_targets, deployment_id, concerned))

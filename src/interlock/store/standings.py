@@ -56,13 +56,13 @@ class Now:
         )
 
 
-async def load_now(store: Store, deployment_id: str) -> Now:
-    """The facts of this instant.
+async def load_now(store: Store, deployment_id: str, *, about: str | None = None) -> Now:
+    """The facts of this instant, with the history of the version that they are asked about (an id or a tag).
 
     Fails: `NotFound` when the deployment is gone.
     """
     async with store.snapshot() as conn:
-        loaded = await load_facts(conn, deployment_id)
+        loaded = await load_facts(conn, deployment_id, about=about)
     if loaded is None:
         raise NotFound("There is no such deployment.")
     return Now(loaded.facts, loaded.now)
@@ -76,7 +76,7 @@ async def explain_target_now(
     Takes: `version` is an id or a tag; without it the one that the target goes for.
     Gives: None when the target is not attached, or there is no version to ask about.
     """
-    at = await load_now(store, deployment_id)
+    at = await load_now(store, deployment_id, about=version)
     if target_id not in at.facts.targets:
         return None
     return await asyncio.to_thread(_explain, at, target_id, version, counterfactual)
@@ -127,7 +127,7 @@ async def explain_version_now(
     Fails: `NotFound` for an environment that shares no system with the deployment, and for a resource that is no target
            of it there.
     """
-    at = await load_now(store, deployment_id)
+    at = await load_now(store, deployment_id, about=version)
     if environment_id not in at.facts.environments:
         raise NotFound("The deployment and this environment share no system, so nothing can be deployed there.")
     return await asyncio.to_thread(_explain_version, at, environment_id, version, resource, counterfactual)

@@ -18,7 +18,7 @@ WHERE se.system_id IN (SELECT system_id FROM system_deployment WHERE deployment_
 GROUP BY e.id;
 
 -- The newest $2 versions, and those that a target, pin, order, move or live rollout names. `concerned` are those whose history a round may
--- look at: those that some target may still take, and those that move. Relies on version_newest, version_dependency's key and target's unique
+-- look at: those that some target may still take, that move, are pinned or run, the one that somebody asks about ($3: a tag or an id), or all ($4). Relies on version_newest, version_dependency's key and target's unique
 -- key (deployment first).
 -- name: load_versions
 WITH attached AS MATERIALIZED (
@@ -37,10 +37,16 @@ WITH attached AS MATERIALIZED (
     UNION SELECT id FROM moving
     UNION SELECT version_id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted')
     UNION (SELECT id FROM version WHERE deployment_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2)
+    UNION SELECT id FROM version WHERE deployment_id = $1 AND $3::text IS NOT NULL AND (tag = $3 OR id::text = $3)
+), going AS MATERIALIZED (
+    SELECT id FROM moving
+    UNION SELECT version_id FROM pin WHERE deployment_id = $1 AND removed_at IS NULL
+    UNION SELECT version_id FROM release WHERE id IN (SELECT current_release_id FROM attached)
 )
 SELECT v.id, v.tag, v.name, v.status, v.created_at, v.metadata, v.message, v.author_id, c.id AS change_id,
        (SELECT p.id FROM principal p WHERE p.name = v.metadata ->> 'interlock/author') AS named_author_id,
-       coalesce((SELECT (v.created_at, v.id) >= (o.created_at, o.id) FROM oldest o), true) OR v.id IN (SELECT id FROM moving) AS concerned,
+       coalesce((SELECT (v.created_at, v.id) >= (o.created_at, o.id) FROM oldest o), true) OR v.id IN (SELECT id FROM going)
+           OR coalesce(v.tag = $3 OR v.id::text = $3, false) OR $4 AS concerned,
        (SELECT jsonb_agg(jsonb_build_array(n.deployment_id, n.version_selector, n.environments = 'all') ORDER BY n.deployment_id)
         FROM version_dependency n WHERE n.version_id = v.id) AS dependencies
 FROM named JOIN version v ON v.id = named.id JOIN change c ON c.version_id = v.id AND c.kind = 'version';
