@@ -130,7 +130,8 @@ async def test_a_quarantine_is_cleared_and_a_halted_rollout_resumed(visitor, wor
     assert "Rollouts that stand still" in shown and f"{one.tag} failed here" in shown
     clear = world.at("overrides", "quarantine", one.id, "end")
     assert (await olga.send(clear, clear, reason="the disk was full")).status_code == 303
-    resume = world.at("overrides", "rollout", rollout.id, "resume")
+    resume = world.at("rollouts", rollout.id, "resume")
+    assert f'href="{resume}"' in shown
     assert (await olga.send(resume, resume, reason="fixed")).status_code == 303
     assert "Nothing is set by hand" in (await olga.get(world.at("overrides"))).text
 

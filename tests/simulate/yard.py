@@ -32,8 +32,8 @@ from interlock.metrics.reading import Reading
 from interlock.model.errors import AgentUnavailable, Conflict, NotFound, Refused, Rejected, Stale, Unavailable
 from interlock.model.ids import new_id
 from interlock.model.job import AgentClass, JobStatus, Observation
+from interlock.store import pins
 from interlock.store.agents import save_agent
-from interlock.store.deployments import touch
 from interlock.store.facts import Loaded
 from interlock.store.health import Counts
 from interlock.store.jobs import apply_observation, find_flow_job
@@ -41,7 +41,7 @@ from interlock.store.orders import Where, list_orders, place_orders, withdraw_or
 from interlock.store.tx import Store
 from interlock.store.versions import find_version
 from interlock.store.wake import list_all_deployments
-from interlock.store.work import PEOPLE, Claim, Finished, WorkRequest, claim_work, fail_work, finish_work, release_work
+from interlock.store.work import Claim, Finished, claim_work, fail_work, finish_work, release_work
 from interlock.workers import steps_by_kinds
 from interlock.workers.sweep import sweep_deployment
 from tests.store.fleet import Fleet, a_fleet, a_member, commit, load
@@ -438,32 +438,28 @@ class Yard:
         )
 
     async def pin_or_unpin(self) -> None:
-        """Somebody wants an older version here, or no longer. (No call does this yet; the rows do.)"""
+        """Somebody wants an older version here, or no longer."""
         deployment_id = self.chance.choice(self.deployments)
+        who = {"reason": "hold", "author_id": self.fleet.admin_id}
         async with self.fleet.tx() as tx:
             if self.pins:
                 self.note("unpin")
-                pin_id = self.pins.pop()
-                await tx.conn.execute("UPDATE pin SET removed_at = interlock_now() WHERE id = $1", pin_id)
-                deployment_id = await tx.conn.fetchval("SELECT deployment_id FROM pin WHERE id = $1", pin_id)
-            else:
-                row = await tx.conn.fetchrow(
-                    "SELECT id FROM version WHERE deployment_id = $1 AND status = 'ready' ORDER BY created_at LIMIT 1",
-                    deployment_id,
-                )
-                if row is None:
-                    return
-                self.note("pin")
-                self.pins.append(new_id())
-                await tx.conn.execute(
-                    "INSERT INTO pin (id, workspace_id, deployment_id, version_id, reason) "
-                    "VALUES ($1, $2, $3, $4, 'hold')",
-                    self.pins[-1],
-                    self.fleet.workspace_id,
-                    deployment_id,
-                    row["id"],
-                )
-            await touch_away(tx, deployment_id)
+                try:
+                    await pins.remove_pin(tx, self.fleet.workspace_id, pin_id=self.pins.pop(), **who)
+                except Conflict:
+                    self.note("  somebody was faster")
+                return
+            row = await tx.conn.fetchrow(
+                "SELECT id FROM version WHERE deployment_id = $1 AND status = 'ready' ORDER BY created_at LIMIT 1",
+                deployment_id,
+            )
+            if row is None:
+                return
+            self.note("pin")
+            place = {"environment_id": None, "target_id": None, "expires_at": None}
+            version = {"deployment_id": deployment_id, "version_id": row["id"]}
+            pin, _ = await pins.set_pin(tx, self.fleet.workspace_id, **version, **place, **who)
+            self.pins.append(pin.id)
 
     async def order_or_withdraw(self) -> None:
         """Somebody asks for a redeploy, a force or a rollback, or takes one back."""
@@ -647,12 +643,6 @@ class Yard:
             rows = await conn.fetch(LEFT_BEHIND)
         if rows:
             raise Broken(f"left behind: {[dict(row) for row in rows]}")
-
-
-async def touch_away(tx: Any, deployment_id: str) -> None:
-    """An own fact that can take something away."""
-    wake = WorkRequest("round", deployment_id, tx.workspace_id, None, PEOPLE)
-    await tx.record([touch(deployment_id, takes_away=True)], wakes=[wake])
 
 
 def assert_agrees(before: Loaded, expected: Facts, after: Loaded) -> None:

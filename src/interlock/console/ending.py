@@ -1,6 +1,6 @@
 """How does a person end what is in force? A form that says what it is and what follows, and asks why.
 
-One form for all of them: a pin, a skip, an order, a quarantine, a rollout that stands still, a job that runs.
+One form for all of them: a pin, a skip, an order, a quarantine, a job that runs. A rollout has a page of its own.
 
 Source: core.md sections 4 and 5.
 """
@@ -188,40 +188,6 @@ async def _quarantine(visit: Visit, conn: Conn, quarantine_id: str) -> Ending:
     )
 
 
-async def _resume(visit: Visit, conn: Conn, rollout_id: str) -> Ending:
-    return await _rollout(visit, conn, rollout_id, step="resume")
-
-
-async def _abort(visit: Visit, conn: Conn, rollout_id: str) -> Ending:
-    return await _rollout(visit, conn, rollout_id, step="abort")
-
-
-async def _rollout(visit: Visit, conn: Conn, rollout_id: str, *, step: rollouts.Steering) -> Ending:
-    rollout = found(await rollouts.find_rollout(conn, visit.here.id, rollout_id=rollout_id), "rollout")
-
-    async def end(tx: Tx, reason: str) -> object:
-        principal_id = visit.here.caller.id
-        return await rollouts.steer_rollout(
-            tx, visit.here.id, rollout_id=rollout.id, step=step, reason=reason, principal_id=principal_id
-        )
-
-    resumes = step == "resume"
-    return Ending(
-        title="Resume a rollout" if resumes else "Abort a rollout",
-        what=f"The rollout of {rollout.tag or 'a new config'} in {rollout.deployment} / {rollout.environment} is "
-        f"{rollout.state}.",
-        follows="It goes on, and the failures it saw are forgiven."
-        if resumes
-        else "It starts nothing any more. What it moved stays where it is.",
-        button="Resume it now" if resumes else "Abort it now",
-        deployment_id=rollout.deployment_id,
-        environment_id=rollout.environment_id,
-        over=None if rollout.state in {"paused", "halted", "open"} else f"The rollout is {rollout.state}.",
-        end=end,
-        mark=rollout.state if rollout.state in {"paused", "halted"} else "moving",
-    )
-
-
 async def _job(visit: Visit, conn: Conn, job_id: str) -> Ending:
     job = found(await jobs.find_job(conn, visit.here.id, job_id=job_id), "job")
     place = found(await pages.find_job_place(conn, visit.here.id, job_id=job_id), "job")
@@ -249,7 +215,5 @@ _ENDINGS: dict[tuple[str, str], Callable[[Visit, Conn, str], Awaitable[Ending]]]
     ("skip", "end"): _skip,
     ("order", "end"): _order,
     ("quarantine", "end"): _quarantine,
-    ("rollout", "resume"): _resume,
-    ("rollout", "abort"): _abort,
     ("job", "cancel"): _job,
 }

@@ -57,6 +57,12 @@ class Line:
     note: str | None = None
     incident_url: str | None = None
     ways_out: tuple[tuple[str, str], ...] = ()
+    environment_id: str | None = None
+    resource_id: str | None = None
+
+    def covers(self, *, environment_id: str, resource_id: str) -> bool:
+        """Whether it concerns this target of its deployment."""
+        return self.environment_id in {None, environment_id} and self.resource_id in {None, resource_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,20 +182,20 @@ class _Lines:
     def rollout(self, rollout: StoredRollout) -> Line:
         what = f"Rollout of {rollout.tag or 'a new config'}"
         note = f"{rollout.failures} of its targets failed." if rollout.state == "halted" else None
-        steps = ("Resume", "resume"), ("Abort", "abort")
         return Line(
             rollout.state,
             rollout.state,
             what,
             f"{rollout.deployment} / {rollout.environment}",
-            self._path(rollout.deployment, rollout.deployment_id),
+            self.visit.at("rollouts", rollout.id),
             rollout.reason,
             None,
             rollout.state_at,
             None,
             "until somebody resumes or aborts it, or a newer version comes",
             note,
-            ways_out=self._ways(rollout, "rollout", *steps),
+            ways_out=self._ways(rollout, "rollout", ("Resume", "resume"), ("Abort", "abort")),
+            environment_id=rollout.environment_id,
         )
 
     def pin(self, pin: StoredPin) -> Line:
@@ -206,6 +212,8 @@ class _Lines:
             pin.expires_at,
             "until somebody unpins it",
             ways_out=self._ways(pin, "pin", ("Unpin", "end")),
+            environment_id=pin.environment_id,
+            resource_id=pin.resource_id,
         )
 
     def skip(self, skip: StoredSkip) -> Line:
@@ -229,6 +237,8 @@ class _Lines:
             "until somebody takes it back",
             f"{gone}: it does nothing." if skip.orphaned else None,
             ways_out=self._ways(skip, "skip", ("Take back", "end")),
+            environment_id=skip.environment_id,
+            resource_id=skip.resource_id,
         )
 
     def order(self, order: StoredOrder) -> Line:
@@ -247,6 +257,8 @@ class _Lines:
             "until it is answered",
             waits,
             ways_out=self._ways(order, "order", ("Withdraw", "end")),
+            environment_id=order.environment_id,
+            resource_id=order.resource_id,
         )
 
     def quarantine(self, quarantine: StoredQuarantine) -> Line:
@@ -263,6 +275,8 @@ class _Lines:
             None,
             "until somebody clears it, or something newer runs",
             ways_out=self._ways(quarantine, "quarantine", ("Clear", "end")),
+            environment_id=quarantine.environment_id,
+            resource_id=quarantine.resource_id,
         )
 
     def _path(self, name: str, deployment_id: str) -> str:
@@ -281,7 +295,8 @@ class _Lines:
         )
         if not self.visit.may(Permission.STEER, place=place):
             return ()
-        return tuple((label, self.visit.at("overrides", kind, thing.id, step)) for label, step in steps)
+        base = ("rollouts", thing.id) if kind == "rollout" else ("overrides", kind, thing.id)
+        return tuple((label, self.visit.at(*base, step)) for label, step in steps)
 
 
 def _where(*names: str | None) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 from starlette.responses import Response
 
 from interlock.console.holds import mark_of
+from interlock.console.override import WAYS
+from interlock.console.overrides import groups_of
 from interlock.console.visit import Visit, found
 from interlock.decide.explain import failures
 from interlock.model.errors import InterlockError, NotFound
@@ -40,6 +42,7 @@ async def show(visit: Visit) -> Response:
         versions, _ = await pages.list_versions(conn, target.deployment_id, limit=VERSIONS_MAX, offset=0)
         releases = await target_states.load_releases(conn, here.id, release_ids=[target.current_release_id or ""])
         latest, _ = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=JOBS_MAX, offset=0)
+        groups = await groups_of(visit, conn, deployment_id=target.deployment_id)
         tags = {version.id: version.tag for version in versions}
         current = releases.get(target.current_release_id or "")
         return await visit.render(
@@ -53,6 +56,14 @@ async def show(visit: Visit) -> Response:
             standing=standing,
             mark=STATE_MARKS.get(standing["state"], "unknown") if standing else "idle",
             marked=mark_of,
+            by_hand=[
+                line
+                for group in groups
+                if not group.stands_still
+                for line in group.lines
+                if line.covers(environment_id=target.environment_id, resource_id=target.resource_id)
+            ],
+            ways=[way for way in WAYS.values() if visit.may_somewhere(way.permission)],
             failed=failures(ended.get(target.id, ())),
             runs=tags.get(current.version_id, current.version_id) if current else None,
             proven=current is not None and target.good_release_id == current.id,

@@ -120,6 +120,7 @@ class StoredQuarantine:
     target_id: str
     environment_id: str
     environment: str
+    resource_id: str
     resource: str
     version_id: str | None
     tag: str | None

@@ -56,7 +56,7 @@ ORDER BY m.closed_at NULLS LAST, r.name, t.id;
 
 -- By quarantine_in_force where it narrows, else the primary key.
 -- name: list_quarantines
-SELECT q.id, q.deployment_id, d.name AS deployment, q.target_id, t.environment_id, e.name AS environment, r.name AS resource,
+SELECT q.id, q.deployment_id, d.name AS deployment, q.target_id, t.environment_id, e.name AS environment, r.id AS resource_id, r.name AS resource,
        q.version_id, v.tag, q.config_digest, q.move_id, q.set_at, q.cleared_at, count(*) OVER () AS total
 FROM quarantine q
 JOIN deployment d ON d.id = q.deployment_id
