@@ -9,6 +9,9 @@
 Jobs and verifications take as long as they are said to take, and nothing fails: run once with usual durations and once
 with long ones, the answers are a range. So a forecast is no promise; it is what the rules alone would allow.
 
+Environments are walked one after the other. Where they share slots, the one that is walked first takes them first; it
+need not be the one whose turn would come first.
+
 Each event looks at the first waiting target of each group (same rules, same environment), for those behind it wait for
 the same. So a forecast costs O(n log n), but where gates differ from target to target.
 
@@ -24,19 +27,19 @@ from heapq import heappop, heappush
 from itertools import count
 
 from interlock.decide.candidates import Candidates
-from interlock.decide.facts import Environment, Facts, Landed, Move, Target, Version
-from interlock.decide.forecast_lanes import ForecastLane
+from interlock.decide.facts import Environment, Facts, Landed, Move, Rollout, Target, Version
+from interlock.decide.forecast_lanes import ForecastLane, ForecastWaves
 from interlock.decide.gates import Gates
 from interlock.decide.index import Index
 from interlock.decide.react import GATING
 from interlock.decide.record import Recorder
 from interlock.decide.rules import environment_progression, verification
-from interlock.decide.rules.gradual_rollout import Params, order_keys
+from interlock.decide.rules.gradual_rollout import Params, sped
 from interlock.decide.schedule import Schedule
 from interlock.decide.slots import Slots
 from interlock.decide.verdict import Judged, WaitsFor, earliest, holds
 from interlock.inventory.to_python import matches
-from interlock.model.ids import TargetKey
+from interlock.model.ids import derived_id
 
 AHEAD_MAX = timedelta(days=400)
 """What would begin later than this is not known."""
@@ -171,7 +174,7 @@ def forecast(
 
 
 def _in_order_of_progress(facts: Facts, version: Version) -> list[Environment]:
-    """The environments, those that others depend on first; a circle in the order of names."""
+    """The environments, those that others depend on first; else, and in a circle, in the order in which rounds go."""
     index = Index(facts)
     upstream: dict[str, set[str]] = {}
     for environment in facts.environments.values():
@@ -189,7 +192,7 @@ def _in_order_of_progress(facts: Facts, version: Version) -> list[Environment]:
             and any(matches(selector, {"environment": other.view}) for selector in selectors)
         }
     ordered: list[Environment] = []
-    left = sorted(facts.environments.values(), key=lambda one: (one.name, one.id))
+    left = [one for _, one in sorted(facts.environments.items())]
     while left:
         done = {one.id for one in ordered}
         ready = next((one for one in left if upstream[one.id] <= done), left[0])
@@ -349,21 +352,30 @@ class _Run:
 
     def _set_out(self) -> None:
         """The order of the targets, their lanes, what has started and what is in flight."""
+        rollout = self._rollout_meant()
+        schedule = Schedule(self.index, self.slots, self.now)
+        members = schedule.members_of(rollout)
         lanes: dict[tuple[str, str], ForecastLane] = {}
         for policy_set in {target.policy_set for target in (*self.targets, *self.leaving)}:
             mine = []
             for policy in self.index.policies_of(policy_set):
                 for rule in policy.rules:
                     if isinstance(rule.params, Params) and not policy.observe:
-                        lane = ForecastLane(rule.id, policy.id, policy.name, rule.params)
+                        params = sped(rule.params, rollout.speed)
+                        lane = ForecastLane(rule.id, policy.id, policy.name, params)
                         mine.append(lanes.setdefault((policy.id, rule.id), lane))
             self._lanes[policy_set] = tuple(mine)
-        newest: dict[str, Move] = {}
-        if self.rollout is not None:
-            for move in self.index.moves_by_rollout.get(self.rollout.id, ()):
-                if move.state not in {"withdrawn", "cancelled"}:
-                    newest[move.target_id] = move
-        for rank, target in enumerate(self._ordered()):
+        newest = {
+            move.target_id: move
+            for move in self.index.moves_by_rollout.get(rollout.id, ())
+            if move.state not in {"withdrawn", "cancelled"}
+        }
+        for lane in lanes.values():
+            lane.mixed = len(lanes) > 1
+            if lane.params.in_waves:
+                self._set_out_waves(lane, [one for one in members if lane in self._lanes[one.policy_set]], newest)
+        by_lane = [lane.waves.places if lane.waves else None for lane in lanes.values()]
+        for rank, target in enumerate(schedule.ordered(rollout, members, by_lane)):
             self._rank[target.id] = rank
             started = newest.get(target.id)
             for lane in self._lanes[target.policy_set]:
@@ -372,11 +384,16 @@ class _Run:
                     proven = started.state in {"succeeded", "failed"} or not self._triggers(target)
                     lane.start(target.id, started.started_at or started.admitted_at, proven=proven)
         for target in (*self.targets, *self.leaving):
+            self._rank.setdefault(target.id, len(self._rank))
+        for target in (*self.targets, *self.leaving):
             occupying = self._occupied(target)
             if occupying is not None:
                 for lane in self._lanes[target.policy_set]:
                     lane.in_flight += 1
                 self._note(self._ends_at(target, occupying), "end", target.id)
+                if target.id not in self._left and occupying.state != "verifying":
+                    landed_at = (occupying.started_at or self.now) + self.durations.job
+                    self._note(max(self.now, landed_at), "landed", target.id)
         if self.slots.limiting:
             self._count_elsewhere()
 
@@ -393,17 +410,30 @@ class _Run:
                 self._note(one.starts_at, "takes", one.target_id)
                 self._note(one.ends_at, "gives", one.target_id)
 
-    def _ordered(self) -> tuple[Target, ...]:
-        """The targets in the rollout's order."""
-        members = (*self.targets, *self.leaving)
-        names = [str(TargetKey(one.resource_id, one.environment_id, self.facts.deployment_id)) for one in members]
-        keys = order_keys(names, self.version.id)
-        opened_at = self.opened_at or self.now
-        ranks = sorted(
-            (max(target.attached_at, opened_at), key, target.id, number)
-            for number, (target, key) in enumerate(zip(members, keys, strict=True))
+    def _rollout_meant(self) -> Rollout:
+        """This version's rollout here, or the one that would open now."""
+        return self.rollout or Rollout(
+            id=derived_id("rollout", self.version.change_id, self.environment.id),
+            change_id=self.version.change_id,
+            environment_id=self.environment.id,
+            kind="version",
+            version_id=self.version.id,
+            state="open",
+            opened_at=self.now,
+            targets_at_open=len(self.targets),
         )
-        return tuple(members[number] for _, _, _, number in ranks)
+
+    def _set_out_waves(self, lane: ForecastLane, members: Sequence[Target], newest: Mapping[str, Move]) -> None:
+        """Where each wave stands now: whom it waits for, and when the last of it ended."""
+        places = Schedule(self.index, self.slots, self.now).places_of(lane.params, self._rollout_meant(), members)
+        lane.waves = ForecastWaves(lane.params, places, [set(one) for one in places.waves], [None] * len(places.waves))
+        for target in members:
+            move = newest.get(target.id)
+            moving = move is not None and move.open
+            if moving and lane.params.overlap and move is not None and move.state == "verifying":
+                moving = False
+            if target.id not in self._left and not moving:
+                lane.waves.leave(target.id, move.closed_at if move is not None else None)
 
     # Events -----------------------------------------------------------------------------------------------------------
 
@@ -429,7 +459,9 @@ class _Run:
             while self._events and self._events[0][0] == at:
                 _, _, what, target_id = heappop(self._events)
                 if what == "end":
-                    self._end(self.target_by_id[target_id])
+                    self._end(self.target_by_id[target_id], at)
+                elif what == "landed":
+                    self._landed(self.target_by_id[target_id], at)
                 elif what == "join":
                     self._join(self.target_by_id[target_id])
                 elif what in {"takes", "gives"}:
@@ -441,13 +473,26 @@ class _Run:
             too_far = Judged("forecast", holds(WaitsFor.WAIT, "too_far", days=AHEAD_MAX.days))
             self._never(target, self._causes.get(target_id) or group.cause or too_far)
 
-    def _end(self, target: Target) -> None:
+    def _end(self, target: Target, now: datetime) -> None:
         """A move ended: others have its place, and its target may want this version now."""
         for lane in self._lanes[target.policy_set]:
             lane.end(target.id)
+            if lane.waves is not None and self._goes(target):
+                lane.waves.leave(target.id, now)
         self.slots.count(target, -1)
         if target.id in self._left and target.id not in self._done:
             self._join(target)
+
+    def _landed(self, target: Target, now: datetime) -> None:
+        """A job ended; what verifies it may go on: where waves overlap, its wave waits for it no longer."""
+        for lane in self._lanes[target.policy_set]:
+            if lane.waves is not None and lane.params.overlap and self._goes(target):
+                lane.waves.leave(target.id, now)
+
+    def _goes(self, target: Target) -> bool:
+        """Whether a target's move is the one that its wave waits for."""
+        done = self._done.get(target.id)
+        return done is not None and done.state in {"starts", "moving"}
 
     def _look(self, now: datetime) -> None:
         """Start whoever may start now, in the order of the rollout."""
@@ -516,7 +561,8 @@ class _Run:
             return True
         if self.opened_at is None:
             self.opened_at = now
-        if group.kind != "pin":
+        promoted = self.rollout is not None and self.rollout.speed.promoted_at is not None
+        if group.kind != "pin" and not promoted:
             for lane in self._lanes[group.policy_set]:
                 at_open = self.rollout.targets_at_open if self.rollout else len(self.targets)
                 wait = lane.wait(target_id, now, opened_at=self.opened_at, targets_at_open=at_open)
@@ -545,6 +591,7 @@ class _Run:
             lane.in_flight += 1
             lane.start(target.id, now, proven=not self._triggers(target))
         self._note(ends_at, "end", target.id)
+        self._note(now + self.durations.job, "landed", target.id)
         cause = self._cause(group, target, now)
         assumes = (*self._pause, *group.assumed)
         self._done[target.id] = Expected(target.id, self.environment.id, "starts", now, ends_at, cause, assumes)

@@ -176,7 +176,7 @@ class Schedule:
             for move in self.index.moves_by_rollout.get(rollout.id, ())
             if move.state not in {"withdrawn", "cancelled"}
         }
-        members = self._members(rollout)
+        members = self.members_of(rollout)
         lanes_here = {id(lane): lane for lanes in lanes_by_set.values() for lane in lanes}
         walks = {number: Walk(sped(lane.params, rollout.speed), lane.targets) for number, lane in lanes_here.items()}
         if rollout.kind == "config":
@@ -189,7 +189,7 @@ class Schedule:
         order: list[str] = []
         held: dict[str, tuple[Judged, ...]] = {}
         shared: dict[tuple[str, str, str], Judged] = {}
-        for target in self._order(rollout, members, [walk.places for walk in walks.values()]):
+        for target in self.ordered(rollout, members, [walk.places for walk in walks.values()]):
             lanes = lanes_by_set.get(target.policy_set, ())
             for lane in lanes:
                 walks[id(lane)].position += 1
@@ -299,7 +299,7 @@ class Schedule:
     def _set_out(self, walk: Walk, rollout: Rollout, members: Sequence[Target], asks: Asks) -> None:
         """Where every target's wave is, and which wave may go."""
         by_id = {target.id: target for target in members}
-        walk.places = self._places(walk.params, rollout, members)
+        walk.places = self.places_of(walk.params, rollout, members)
         walk.front = front(
             walk.params,
             walk.places.waves,
@@ -352,22 +352,23 @@ class Schedule:
         Gives: those without a place in a last wave of their own.
         """
         lanes_by_set = self._lanes.get(rollout.environment_id) or self._all_lanes().get(rollout.environment_id, {})
-        members = self._members(rollout)
+        members = self.members_of(rollout)
         for lane in {id(one): one for lanes in lanes_by_set.values() for one in lanes}.values():
             if lane.params.in_waves:
                 mine = [target for target in members if lane in lanes_by_set.get(target.policy_set, ())]
-                found = self._places(lane.params, rollout, mine)
+                found = self.places_of(lane.params, rollout, mine)
                 rest = tuple(sorted(one.id for one in members if one.id not in found.wave_by_target))
                 return (*found.waves, rest) if rest else found.waves
-        return (tuple(one.id for one in self._order(rollout, members, ())),)
+        return (tuple(one.id for one in self.ordered(rollout, members, ())),)
 
-    def _places(self, params: Params, rollout: Rollout, members: Sequence[Target]) -> Places:
+    def places_of(self, params: Params, rollout: Rollout, members: Sequence[Target]) -> Places:
+        """The waves of the targets that a rule paces in a rollout."""
         labels, salt = self.index.facts.labels_by_target, _salt(rollout)
         return places(params, members, opened_at=rollout.opened_at, salt=salt, labels=labels)
 
     # Order ------------------------------------------------------------------------------------------------------------
 
-    def _members(self, rollout: Rollout) -> tuple[Target, ...]:
+    def members_of(self, rollout: Rollout) -> tuple[Target, ...]:
         """The targets that a rollout counts: those of its environment, and those that left it since the opening.
 
         A config rollout counts those alone that the change concerns: who lacks the config, and whom it was brought.
@@ -384,7 +385,7 @@ class Schedule:
         brought = {move.target_id for move in self.index.moves_by_rollout.get(rollout.id, ())}
         return tuple(one for one in members if one.id in brought or self.index.drifts(one))
 
-    def _order(
+    def ordered(
         self, rollout: Rollout, members: Sequence[Target], by_lane: Sequence[Places | None]
     ) -> tuple[Target, ...]:
         """The targets in the rollout's order: wave by wave where every rule has waves, else the reference's.

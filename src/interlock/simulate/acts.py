@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from interlock.decide.facts import Target
+from interlock.decide.facts import Dependency, Target
+from interlock.inventory.selector import Scope, parse_selector
 from interlock.model.errors import NotFound
 from interlock.model.ids import derived_id
 from interlock.model.job import JobStatus
@@ -154,15 +155,105 @@ def _rollout(state: str, verb: str) -> Callable[[Fields, Clock], Doing]:
         by, reason = fields.text("by", default="somebody"), fields.text("reason")
 
         def do(stage: Stage) -> list[Telling]:
-            found = stage.world.rollout(tag, environment)
-            if found is None:
-                raise NotFound(f"There is no rollout of {tag} in {environment}.")
-            stage.world.set_rollout(found.id, state)
+            stage.world.set_rollout(_rollout_id(stage, tag, environment), state)
             return [Telling(by, f"{verb} the rollout of {tag} in {environment}", reason)]
 
         return do
 
     return read
+
+
+def _order(kind: str, verb: str) -> Callable[[Fields, Clock], Doing]:
+    def read(fields: Fields, clock: Clock) -> Doing:
+        target = fields.text("target", required=True)
+        tag = fields.text("version", required=kind == "force") or None
+        when = fields.choice("when", allowed=("now", "idle"), default="now")
+        scope = fields.choice("scope", allowed=("target", "environment"), default="target")
+        by, reason = fields.text("by", default="somebody"), fields.text("reason")
+        ends = _ends(fields, clock)
+
+        def do(stage: Stage) -> list[Telling]:
+            asked = stage.world.order(kind, target, tag, when=when, scope=scope, expires_at=ends(stage.world.now))
+            what = f"{verb} {target}" + (f" {'with' if kind == 'force' else 'to'} {tag}" if tag else "")
+            return [Telling(by, what, reason if asked else "refused: it has an open move, or was asked for already")]
+
+        return do
+
+    return read
+
+
+def speed_up(fields: Fields, _: Clock) -> Doing:
+    """A rollout goes faster: {version, environment, interval, maxInFlight, bake, by}."""
+    tag, environment = fields.text("version", required=True), fields.text("environment", required=True)
+    interval = fields.parsed("interval", duration, required=False)
+    bake = fields.parsed("bake", duration, required=False)
+    most = fields.optional_integer("maxInFlight", minimum=1)
+    by = fields.text("by", default="somebody")
+
+    def do(stage: Stage) -> list[Telling]:
+        stage.world.speed_up(
+            _rollout_id(stage, tag, environment),
+            interval_s=None if interval is None else int(interval.total_seconds()),
+            max_in_flight=most,
+            bake_s=None if bake is None else int(bake.total_seconds()),
+        )
+        return [Telling(by, f"speeds the rollout of {tag} in {environment} up")]
+
+    return do
+
+
+def promote(fields: Fields, _: Clock) -> Doing:
+    """All that is left of a rollout may start at once: {version, environment, by, reason}."""
+    tag, environment = fields.text("version", required=True), fields.text("environment", required=True)
+    by, reason = fields.text("by", default="somebody"), fields.text("reason")
+
+    def do(stage: Stage) -> list[Telling]:
+        stage.world.promote(_rollout_id(stage, tag, environment))
+        return [Telling(by, f"promotes the rollout of {tag} in {environment}", reason)]
+
+    return do
+
+
+def elsewhere(fields: Fields, _: Clock) -> Doing:
+    """Another deployment runs a version beside a target: {deployment, version, target, environment, metadata}."""
+    name, tag = fields.text("deployment", required=True), fields.text("version") or None
+    target, environment = fields.text("target", required=True), fields.text("environment", required=True)
+    metadata = texts(fields, "metadata")
+
+    def do(stage: Stage) -> list[Telling]:
+        stage.world.runs_elsewhere(name, tag, resource=target, environment=environment, metadata=metadata)
+        return [Telling(name, f"runs {tag or 'nothing'} on {target} in {environment}")]
+
+    return do
+
+
+def depend(fields: Fields, _: Clock) -> Doing:
+    """A version needs another deployment beside it: {version, on (a deployment), selector, environments}."""
+    tag, on = fields.text("version", required=True), fields.text("on", required=True)
+    checked = fields.parsed("selector", lambda text: parse_selector(text, Scope.VERSION), required=False)
+    selector = checked.text if checked is not None else "true"
+    everywhere = fields.choice("environments", allowed=("same", "all"), default="same") == "all"
+
+    def do(stage: Stage) -> list[Telling]:
+        known = stage.world.version(tag).dependencies
+        needed = Dependency(derived_id("deployment", on), selector, everywhere)
+        stage.world.depend(tag, (*known, needed))
+        return [Telling("CI", f"says that {tag} needs {on}{'' if selector == 'true' else f' where {selector}'}")]
+
+    return do
+
+
+def label(fields: Fields, _: Clock) -> Doing:
+    """A resource gets other metadata: {target, metadata}."""
+    name, metadata = fields.text("target", required=True), texts(fields, "metadata")
+
+    def do(stage: Stage) -> list[Telling]:
+        stage.views[name] = {**stage.views[stage.world.target(name).name], "metadata": metadata}
+        stage.world.label(name, **metadata)
+        stage.match()
+        return [Telling("the inventory", f"labels {name}: {', '.join(f'{k}={v}' for k, v in metadata.items())}")]
+
+    return do
 
 
 def clear(fields: Fields, _: Clock) -> Doing:
@@ -302,11 +393,19 @@ ACTS: Mapping[str, Act] = {
     "pause": _rollout("paused", "pauses"),
     "resume": _rollout("open", "resumes"),
     "abort": _rollout("aborted", "aborts"),
+    "promote": promote,
+    "speedUp": speed_up,
+    "redeploy": _order("redeploy", "redeploys"),
+    "force": _order("force", "forces"),
+    "rollback": _order("rollback", "rolls back"),
     "clear": clear,
     "cancel": cancel,
     "job": job,
     "attach": attach,
     "detach": detach,
+    "label": label,
+    "elsewhere": elsewhere,
+    "depend": depend,
     "config": config,
     "agents": agents,
     "policy": policy,
@@ -326,6 +425,13 @@ def _ends(fields: Fields, clock: Clock) -> Callable[[datetime], datetime | None]
         return until if lasts is None else now + lasts
 
     return ends
+
+
+def _rollout_id(stage: Stage, tag: str, environment: str) -> str:
+    found = stage.world.rollout(tag, environment)
+    if found is None:
+        raise NotFound(f"There is no rollout of {tag} in {environment}.")
+    return found.id
 
 
 def _named(stage: Stage, kind: str, name: str) -> str:
