@@ -127,7 +127,7 @@ async def test_a_quarantine_is_cleared_and_a_halted_rollout_resumed(visitor, wor
         ((one,), _) = await rollouts.list_quarantines(conn, world.workspace_id)
         ((rollout,), _) = await rollouts.list_rollouts(conn, world.workspace_id, states=("halted",))
     shown = (await olga.get(world.at("overrides"))).text
-    assert "Rollouts that stand still" in shown and f"{one.tag} failed here" in shown
+    assert "Rollouts that stand still" in shown and f"{one.tag} is not taken again" in shown
     clear = world.at("overrides", "quarantine", one.id, "end")
     assert (await olga.send(clear, clear, reason="the disk was full")).status_code == 303
     resume = world.at("rollouts", rollout.id, "resume")

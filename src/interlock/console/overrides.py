@@ -133,7 +133,7 @@ async def groups_of(visit: Visit, conn: Conn, *, deployment_id: str | None = Non
         Group("Orders", "Asked for, and not answered yet.", tuple(map(made.order, ordered)), ordered_total),
         Group(
             "Quarantines",
-            "It failed there, and is not taken again by itself.",
+            "It failed there or was taken back, and is not taken again by itself.",
             tuple(map(made.quarantine, kept_off)),
             kept_off_total,
         ),
@@ -181,14 +181,17 @@ class _Lines:
 
     def rollout(self, rollout: StoredRollout) -> Line:
         what = f"Rollout of {rollout.tag or 'a new config'}"
-        note = f"{rollout.failures} of its targets failed." if rollout.state == "halted" else None
+        note = None
+        if rollout.state == "halted":
+            taken_back = rollout.reason == "rolled_back"
+            note = "What it brought is taken back." if taken_back else f"{rollout.failures} of its targets failed."
         return Line(
             rollout.state,
             rollout.state,
             what,
             f"{rollout.deployment} / {rollout.environment}",
             self.visit.at("rollouts", rollout.id),
-            rollout.reason,
+            None if rollout.state == "halted" else rollout.reason,
             None,
             rollout.state_at,
             None,
@@ -266,7 +269,7 @@ class _Lines:
         return Line(
             "failed",
             "kept off",
-            f"{what} failed here",
+            f"{what} is not taken again",
             _where(quarantine.deployment, quarantine.environment, quarantine.resource),
             self._path(quarantine.deployment, quarantine.deployment_id),
             None,

@@ -21,8 +21,8 @@ from interlock.decide.verdict import Judged, Outcome, Stage, WaitsFor, holds, wo
 
 REASONS = {
     "round_full": "The round started {moves_max} moves already; the next one follows at once.",
-    "quarantined": "{version} failed here and is in quarantine for this target.",
-    "config_quarantined": "Its new config failed here and is in quarantine for this target.",
+    "quarantined": "{version} failed here or was taken back, and is in quarantine for this target.",
+    "config_quarantined": "Its new config failed here or was taken back, and is in quarantine for this target.",
     "config_attempts_used": "Its new config was tried here and is not taken again by itself.",
     "attempts_used": "{version} was tried here and is not taken again by itself; nothing newer is admitted.",
     "not_proven": "What it runs, {version}, was never proven here.",

@@ -19,7 +19,7 @@ from interlock.decide.schedule import Schedule
 from interlock.decide.slots import Slots
 from interlock.store.facts import Loaded, load_facts
 from interlock.store.queries import Conn
-from interlock.store.rollouts import StoredPlace, StoredRollout, list_places
+from interlock.store.rollouts import LIVE, StoredPlace, StoredRollout, list_places
 
 BY_MOVE: Mapping[str, str] = {
     "admitted": "starting",
@@ -116,6 +116,8 @@ def pictured(
 def _square(rollout: StoredRollout, place: StoredPlace) -> Square:
     of = (place.target_id, place.resource_id, place.resource)
     state = BY_MOVE.get(place.move_state or "")
+    if state == "done" and not place.there and rollout.state in LIVE:
+        return Square(*of, "elsewhere", "It had it, and runs something else again.")
     if state is not None:
         return Square(*of, state)
     if place.there:
