@@ -197,3 +197,20 @@ async def test_a_running_job_is_asked_to_stop_and_one_that_is_over_is_not(pulled
     over = await api.post(path, {"reason": "r"})
     assert (over.status_code, over.json()["code"]) == (409, "JOB_OVER")
     assert (await api.post(f"/jobs/{agent}/cancel", {"reason": "r"})).status_code == 404
+
+
+async def test_a_target_says_which_freezes_bite_there_also_when_it_goes_nowhere(api):
+    world = await a_world(api)
+    scope = {"kind": "system", "id": world.ids["system"]}
+    body = {"reason": "zone b", "scope": scope, "selector": 'resource.name == "p-1"', "expiresAt": FAR}
+    frozen = (await api.post("/freezes", body)).json()
+    await api.post("/freezes", {"reason": "lab", "scope": {"kind": "environment", "id": world.ids["staging"]}})
+    listed = (await api.get("/release-targets")).json()["items"]
+    by_name = {item["resource"]["name"]: item.get("frozen") for item in listed}
+    assert by_name["p-2"] is None
+    assert [each["reason"] for each in by_name["s-1"]] == ["lab"]
+    (said,) = by_name["p-1"]
+    assert (said["id"], said["scope"], said["by"], said["until"]) == (frozen["id"], "system", "ada", FAR)
+    await api.post(f"/freezes/{frozen['id']}/thaw", {"reason": "over"})
+    listed = (await api.get("/release-targets")).json()["items"]
+    assert all("frozen" not in item for item in listed if item["resource"]["name"] == "p-1")

@@ -71,6 +71,7 @@ def test_a_freeze_takes_a_selector_is_extended_listed_and_bypassed(interlock):
     freeze_id = frozen.split()[-1]
     listed = interlock("freeze", "--list").output
     assert 'resource.metadata["env"]' in listed and "https://incidents.example/7" in listed
+    assert "frozen (workspace) by" in interlock("get", "targets").output
     interlock("version", "upsert", "-d", "api", "-t", "1.0.0")
     assert interlock("freeze", "--extend", freeze_id, "--for", "3h").output.startswith("Frozen until 20")
     assert "until it is thawed" in interlock("freeze", "--extend", freeze_id).output

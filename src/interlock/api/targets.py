@@ -36,6 +36,7 @@ from interlock.store import (
     verifications,
     versions,
 )
+from interlock.store.freezes import Biting
 from interlock.store.queries import Conn
 from interlock.store.target_states import Release, StoredDecision, TargetState, TargetVariables
 from interlock.web.answers import Json, instant, present
@@ -65,6 +66,7 @@ class Around:
     versions: Mapping[str, Version]
     decisions: Mapping[str, StoredDecision]
     variables: Mapping[str, TargetVariables] = field(default_factory=dict)
+    frozen: Mapping[str, Sequence[Biting]] = field(default_factory=dict)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -278,7 +280,7 @@ async def find_target_by_old_path(here: InWorkspace, identifier: str, deployment
 
 
 async def load_around(conn: Conn, workspace_id: str, *, targets: Sequence[TargetState]) -> Around:
-    """Load what these targets refer to: three statements, whatever their number."""
+    """Load what these targets refer to: a few statements, whatever their number."""
     release_ids = _ids(
         each
         for target in targets
@@ -294,7 +296,8 @@ async def load_around(conn: Conn, workspace_id: str, *, targets: Sequence[Target
             if each is not None
         }
     loaded = await versions.load_versions(conn, sorted(version_ids))
-    return Around(releases, {version.id: version for version in loaded}, decisions)
+    frozen = await freezes.load_biting(conn, [target.id for target in targets])
+    return Around(releases, {version.id: version for version in loaded}, decisions, frozen=frozen)
 
 
 async def with_variables(conn: Conn, around: Around, targets: Sequence[TargetState]) -> Around:
@@ -365,6 +368,19 @@ def render_target(target: TargetState, around: Around) -> Wire:
         reason=first_reason(target, decisions=around.decisions, tags=around.tags),
         since=instant(target.since) if target.since else None,
         wakeAt=instant(target.wake_at) if target.wake_at else None,
+        frozen=[render_biting(freeze) for freeze in around.frozen.get(target.id, ())] or None,
+    )
+
+
+def render_biting(freeze: Biting) -> Wire:
+    """A freeze as it concerns a target."""
+    return present(
+        id=freeze.id,
+        scope=freeze.scope_kind,
+        reason=freeze.reason,
+        by=freeze.created_by,
+        since=instant(freeze.created_at),
+        until=instant(freeze.expires_at) if freeze.expires_at else None,
     )
 
 

@@ -53,7 +53,7 @@ def targets(client: Client, *, deployment: str | None, items_max: int, output: s
             _tag(each.get("current")),
             _tag(each.get("desired")),
             each.get("outcome"),
-            each.get("reason"),
+            each.get("reason") or _frozen(each),
         )
         for each in found
     ]
@@ -144,3 +144,11 @@ def _tag(version: Any) -> str | None:
 
 def _pairs(metadata: Wire) -> str:
     return " ".join(f"{key}={value}" for key, value in sorted(metadata.items()))
+
+
+def _frozen(target: Wire) -> str | None:
+    """What is said of a target that nothing holds, where a freeze would."""
+    for freeze in target.get("frozen") or ():
+        until = f"until {freeze['until']}" if freeze.get("until") else "until thawed"
+        return f"frozen ({freeze['scope']}) by {freeze['by']} {until}: {freeze['reason']}"
+    return None

@@ -34,6 +34,9 @@ HEARD: Mapping[str, str] = {
     "approval.rejected": "An approval was refused.",
     "freeze.set": "A freeze was set.",
     "freeze.thawed": "A freeze was ended.",
+    "freeze.expired": "A freeze reached its end.",
+    "pin.set": "A pin to {version} was set.",
+    "skip.set": "{version} passes a rule by hand.",
     "version.created": "Version {tag} was created.",
 }
 """Kinds that are read out where they happen, and how."""

@@ -10,12 +10,19 @@ Source: core.md sections 2 and 5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
+
+from interlock.inventory.selector import Scope, parse_selector
+from interlock.inventory.to_python import matches
 from interlock.model.errors import Conflict, Invalid, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.freeze import Freeze
 from interlock.model.ids import new_id
+from interlock.store.facts import resource_view
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
@@ -36,6 +43,45 @@ async def list_freezes(
     """A page of the freezes in force, newest first, and how many there are; `over_too` those that ended as well."""
     total = await conn.fetchval(Q.count_freezes, workspace_id, over_too)
     return many(Freeze, await conn.fetch(Q.list_freezes, workspace_id, over_too, limit, offset)), total
+
+
+@dataclass(frozen=True, slots=True)
+class Biting:
+    """A freeze in force, as it concerns one target."""
+
+    id: str
+    scope_kind: str
+    reason: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+async def load_biting(conn: Conn, target_ids: Sequence[str]) -> dict[str, tuple[Biting, ...]]:
+    """target id -> the freezes that bite there, oldest first, for those that have one.
+
+    Costs: one statement while nothing is frozen there; one more where a freeze has a selector.
+    """
+    rows = await conn.fetch(Q.list_biting, list(target_ids))
+    narrow = sorted({row["target_id"] for row in rows if row["selector"]})
+    views = {row["target_id"]: row for row in await conn.fetch(Q.list_views, narrow)} if narrow else {}
+    biting: dict[str, tuple[Biting, ...]] = {}
+    for row in rows:
+        if row["selector"] and not _picks(row["selector"], views[row["target_id"]]):
+            continue
+        one = Biting(
+            row["id"], row["scope_kind"], row["reason"], row["created_by"], row["created_at"], row["expires_at"]
+        )
+        biting[row["target_id"]] = (*biting.get(row["target_id"], ()), one)
+    return biting
+
+
+def _picks(selector: str, view: asyncpg.Record) -> bool:
+    environment = {"id": view["environment_id"], "name": view["environment"], "metadata": view["environment_metadata"]}
+    name = view["deployment"]
+    deployment = {"id": view["deployment_id"], "name": name, "slug": name, "metadata": {}}
+    values = {"resource": resource_view(view), "environment": environment, "deployment": deployment}
+    return matches(parse_selector(selector, Scope.POLICY), values)
 
 
 async def set_freeze(

@@ -35,3 +35,25 @@ UPDATE "freeze" SET thawed_at = interlock_now(), thawed_by = $2, thaw_reason = $
 -- The instant of this transaction.
 -- name: now
 SELECT interlock_now();
+
+-- The freezes in force whose scope holds one of these targets. By freeze_in_force and the primary keys of targets and links.
+-- name: list_biting
+SELECT t.id AS target_id, t.environment_id, t.deployment_id, f.id, f.scope_kind, f.selector, f.reason, f.created_at, f.expires_at,
+       coalesce(p.name, 'system') AS created_by
+FROM target t
+JOIN "freeze" f ON f.workspace_id = t.workspace_id AND f.thawed_at IS NULL AND (f.expires_at IS NULL OR f.expires_at > interlock_now())
+LEFT JOIN principal p ON p.id = f.created_by
+WHERE t.id = ANY ($1::uuid[])
+  AND (f.scope_kind = 'workspace' OR f.scope_id = t.environment_id OR f.scope_id = t.deployment_id
+       OR f.scope_kind = 'system'
+          AND EXISTS (SELECT FROM system_environment s WHERE s.system_id = f.scope_id AND s.environment_id = t.environment_id)
+          AND EXISTS (SELECT FROM system_deployment s WHERE s.system_id = f.scope_id AND s.deployment_id = t.deployment_id))
+ORDER BY f.created_at, f.id;
+
+-- What a selector reads of these targets. By primary keys.
+-- name: list_views
+SELECT t.id AS target_id, r.id, r.identifier, r.name, r.kind, r.version, r.workspace_id, r.provider_id, r.config, r.metadata, r.created_at,
+       r.updated_at, e.id AS environment_id, e.name AS environment, e.metadata AS environment_metadata, d.id AS deployment_id,
+       d.name AS deployment
+FROM target t JOIN resource r ON r.id = t.resource_id JOIN environment e ON e.id = t.environment_id JOIN deployment d ON d.id = t.deployment_id
+WHERE t.id = ANY ($1::uuid[]);
