@@ -284,11 +284,14 @@ async def _load_slots(conn: Conn, deployment_id: str, workspace_id: str, policie
         return _Grouped()
     by_target: dict[str, list[SlotKey]] = {}
     by_move: dict[str, list[str]] = {}
-    slots: dict[str, Slot] = {}
+    sizes: dict[str, int] = {}
+    held: dict[str, int] = {}
     known: dict[SlotKey, SlotKey] = {}
     for row in await conn.fetch(Q.load_slots, deployment_id, workspace_id):
-        if row["of"] == "group":
-            slots[row["key"]] = Slot(row["size"], row["held"])
+        if row["of"] == "size":
+            sizes[row["key"]] = row["count"]
+        elif row["of"] == "held":
+            held[row["key"]] = row["count"]
         elif row["of"] == "move":
             by_move.setdefault(row["id"], []).append(row["key"])
         else:
@@ -297,7 +300,7 @@ async def _load_slots(conn: Conn, deployment_id: str, workspace_id: str, policie
     return _Grouped(
         {key: tuple(sorted(found, key=_of_rule)) for key, found in by_target.items()},
         {key: tuple(sorted(found)) for key, found in by_move.items()},
-        slots,
+        {key: Slot(size, held.get(key, 0)) for key, size in sizes.items()},
     )
 
 

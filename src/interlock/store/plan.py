@@ -68,7 +68,7 @@ async def commit_plan(tx: Tx, loaded: Loaded, plan: Plan, *, round_ms: int = 0) 
     """
     facts, now = loaded.facts, loaded.now
     await lock_fences(tx, facts)
-    plan, left_out = await _take_slots(tx, facts, plan)
+    plan, left_out, freed = await _take_slots(tx, facts, plan)
     if not plan.empty:
         await _write(tx, loaded, plan)
     wake_at = plan.wake_at
@@ -77,6 +77,7 @@ async def commit_plan(tx: Tx, loaded: Loaded, plan: Plan, *, round_ms: int = 0) 
         wake_at = again_at if wake_at is None else min(wake_at, again_at)
     finish = (facts.deployment_id, facts.fence, facts.rules_fence, now, wake_at, round_ms)
     wakes = [WorkRequest("round", facts.deployment_id, facts.workspace_id, wake_at, OWN_FACTS)] if wake_at else []
+    wakes += [WorkRequest("wake", f"slots:{facts.workspace_id}", facts.workspace_id)] if freed else []
     wakes += [
         WorkRequest("dispatch", job_id, facts.workspace_id, None, OWN_FACTS) for job_id in _held_back(loaded, plan)
     ]
@@ -118,18 +119,19 @@ async def lock_fences(tx: Tx, facts: Facts) -> None:
         raise Stale("Facts that can take something away arrived since the snapshot.")
 
 
-async def _take_slots(tx: Tx, facts: Facts, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
-    """Free the slots of moves that end, take those of moves that start, and leave out moves that do not fit."""
+async def _take_slots(tx: Tx, facts: Facts, plan: Plan) -> tuple[Plan, tuple[str, ...], bool]:
+    """Free the slots of moves that end, take those of moves that start, and leave out moves that do not fit.
+
+    Gives: what is left of the plan, the moves left out, whether anything was freed.
+    """
     ended = [end.move_id for end in plan.ends]
-    if ended:
-        freed = await tx.conn.fetch(Q.free_slots, ended)
-        if freed:
-            await tx.record(wakes=[WorkRequest("wake", f"slots:{facts.workspace_id}", facts.workspace_id)])
+    freed = bool(ended and await tx.conn.fetch(Q.free_slots, ended))
     if not plan.slots:
-        return plan, ()
+        return plan, (), freed
     keys = sorted({claim.key for claim in plan.slots})
-    await tx.conn.execute(Q.ensure_slot_groups, facts.workspace_id, keys)
-    await tx.conn.fetch(Q.lock_slot_groups, facts.workspace_id, keys)
+    if len(await tx.conn.fetch(Q.lock_slot_groups, facts.workspace_id, keys)) < len(keys):
+        await tx.conn.execute(Q.ensure_slot_groups, facts.workspace_id, keys)  # matching makes them, as a rule
+        await tx.conn.fetch(Q.lock_slot_groups, facts.workspace_id, keys)
     held = {row["key"]: row["held"] for row in await tx.conn.fetch(Q.count_slots, facts.workspace_id, keys)}
     refused: set[str] = set()
     claims_by_move: dict[str, list[SlotClaim]] = {}
@@ -141,7 +143,7 @@ async def _take_slots(tx: Tx, facts: Facts, plan: Plan) -> tuple[Plan, tuple[str
         else:
             for claim in claims:
                 held[claim.key] = held.get(claim.key, 0) + claim.weight
-    return without_moves(plan, refused), tuple(sorted(refused))
+    return without_moves(plan, refused), tuple(sorted(refused)), freed
 
 
 def without_moves(plan: Plan, refused: Iterable[str]) -> Plan:

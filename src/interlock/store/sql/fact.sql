@@ -81,24 +81,22 @@ FROM (SELECT policy_id, array_agg(set_id ORDER BY set_id) AS set_ids
 JOIN policy p ON p.id = s.policy_id AND p.enabled AND p.deleted_at IS NULL
 JOIN policy_revision v ON v.id = p.revision_id;
 
--- Slot groups: those of each attached target, of each group how many attached targets it has and what others hold of it, and what each open move
--- holds. Relies on target's unique key (deployment first), target_slot_of_key, slot's primary key and move_open_of_deployment.
+-- Slot groups: those of each attached target, how many attached targets each has, what others hold of it, and what each open move holds. The
+-- groups come as an array, whatever their number, because nobody can guess how many there are. Relies on target's unique key (deployment
+-- first), target_slot's primary key, target_slot_of_key, slot's primary key and move_open_of_deployment.
 -- name: load_slots
 WITH mine AS MATERIALIZED (
     SELECT s.* FROM target t JOIN target_slot s ON s.target_id = t.id WHERE t.deployment_id = $1 AND t.state = 'attached'
-), groups AS MATERIALIZED (
-    SELECT DISTINCT key FROM mine WHERE key IS NOT NULL
 )
-SELECT 'target' AS of, target_id::text AS id, policy_id::text, rule_id, key, why, NULL::bigint AS size, NULL::bigint AS held FROM mine
+SELECT 'target' AS of, target_id::text AS id, policy_id::text, rule_id, key, why, NULL::bigint AS count FROM mine
 UNION ALL
-SELECT 'group', NULL, NULL, NULL, g.key, NULL, n.size, coalesce(h.held, 0)
-FROM groups g
-JOIN (SELECT key, count(*) AS size FROM target_slot
-      WHERE workspace_id = $2 AND key IN (SELECT key FROM groups) GROUP BY key) AS n ON n.key = g.key
-LEFT JOIN (SELECT s.key, sum(s.weight)::bigint AS held FROM slot s JOIN move m ON m.id = s.move_id
-           WHERE s.workspace_id = $2 AND s.key IN (SELECT key FROM groups) AND m.deployment_id <> $1 GROUP BY s.key) AS h ON h.key = g.key
+SELECT 'size', NULL, NULL, NULL, key, NULL, count(*) FROM target_slot
+WHERE workspace_id = $2 AND key = ANY (ARRAY(SELECT DISTINCT key FROM mine WHERE key IS NOT NULL)) GROUP BY key
 UNION ALL
-SELECT 'move', m.id::text, NULL, NULL, s.key, NULL, NULL, NULL
+SELECT 'held', NULL, NULL, NULL, s.key, NULL, sum(s.weight)::bigint FROM slot s JOIN move m ON m.id = s.move_id
+WHERE s.workspace_id = $2 AND s.key = ANY (ARRAY(SELECT DISTINCT key FROM mine WHERE key IS NOT NULL)) AND m.deployment_id <> $1 GROUP BY s.key
+UNION ALL
+SELECT 'move', m.id::text, NULL, NULL, s.key, NULL, NULL
 FROM move m JOIN slot s ON s.move_id = m.id WHERE m.deployment_id = $1 AND m.closed_at IS NULL;
 
 -- Live rollouts, and any of the loaded versions ($2), each with the latest word on every part of its pace. Relies on rollout_of_deployment and

@@ -132,11 +132,10 @@ DELETE FROM slot s USING move m
 WHERE m.target_id = ANY ($1::uuid[]) AND m.closed_at IS NULL AND s.move_id = m.id
   AND NOT EXISTS (SELECT FROM target_slot o WHERE o.target_id = m.target_id AND o.key = s.key);
 
--- The groups that open moves of the targets $1 are in now, in the order in which groups are locked. Relies on target_slot's primary key.
+-- The groups of the targets $1, in the order in which groups are locked. Relies on target_slot's primary key.
 -- name: ensure_slot_groups
 INSERT INTO slot_group (workspace_id, key)
-SELECT DISTINCT o.workspace_id, o.key FROM target_slot o JOIN move m ON m.target_id = o.target_id AND m.closed_at IS NULL
-WHERE o.target_id = ANY ($1::uuid[]) AND o.key IS NOT NULL ORDER BY o.key
+SELECT DISTINCT workspace_id, key FROM target_slot WHERE target_id = ANY ($1::uuid[]) AND key IS NOT NULL ORDER BY key
 ON CONFLICT DO NOTHING;
 
 -- An open move holds a slot in every group of its target ($1), whenever it started. Relies on target_slot's primary key.
