@@ -17,6 +17,7 @@ from interlock.decide import decide
 from interlock.decide.facts import Slot
 from interlock.decide.plan import SlotClaim
 from interlock.model.job import JobStatus
+from interlock.store.retention import delete_expired
 from interlock.store.slots import list_slot_groups
 from interlock.store.tx import Store
 from interlock.store.work import WorkRequest
@@ -171,6 +172,9 @@ async def test_targets_know_their_groups_and_follow_labels_and_rules(store):
     async with store.read() as conn:
         assert await conn.fetchval("SELECT count(*) FROM target_slot") == 0
         assert await conn.fetchval("SELECT count(*) FROM slot") == 0
+        assert await conn.fetchval("SELECT count(*) FROM slot_group") == 2
+        await delete_expired(conn, blob_days=1, measurement_days=1)
+        assert await conn.fetchval("SELECT count(*) FROM slot_group") == 0
 
 
 async def test_what_is_in_flight_already_counts_from_the_day_the_rule_is_written(store):

@@ -31,4 +31,5 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
             deleted += rows
             if rows == 0:
                 break
-    return deleted
+    unused = await conn.execute(queries("slot").delete_unused_slot_groups)
+    return deleted + int(unused.rpartition(" ")[2])

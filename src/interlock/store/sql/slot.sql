@@ -42,3 +42,10 @@ SELECT key, move_id, kind, state, weight, taken_at, target_id, resource, environ
     JOIN version v ON v.id = m.version_id
     WHERE s.workspace_id = $1 AND s.key = ANY ($2::text[])) AS found
 WHERE place <= $3 ORDER BY key, place;
+
+-- Groups in which no target is and nobody holds anything: a rule that is there no more, a label that nobody has. Relies on slot's primary key
+-- and target_slot_of_key.
+-- name: delete_unused_slot_groups
+DELETE FROM slot_group g
+WHERE NOT EXISTS (SELECT FROM slot s WHERE s.workspace_id = g.workspace_id AND s.key = g.key)
+  AND NOT EXISTS (SELECT FROM target_slot t WHERE t.workspace_id = g.workspace_id AND t.key = g.key);
