@@ -41,14 +41,17 @@ def version(fields: Fields, clock: Clock) -> Doing:
 
 
 def status(fields: Fields, _: Clock) -> Doing:
-    """Somebody sets a version's status: {version, status, by}."""
+    """Somebody sets a version's status: {version, status, rollback, by}."""
     tag = fields.text("version", required=True)
     wanted = fields.choice("status", allowed=STATUSES)
+    back = fields.boolean("rollback", default=False)
     by = fields.text("by", default="somebody")
 
     def do(stage: Stage) -> list[Telling]:
         stage.world.set_version_status(tag, wanted)
-        return [Telling(by, f"sets version {tag} to {wanted}")]
+        if back:
+            stage.world.order_many("rollback", leaves=tag)
+        return [Telling(by, f"sets version {tag} to {wanted}" + (" and rolls it back" if back else ""))]
 
     return do
 
@@ -164,8 +167,12 @@ def _rollout(state: str, verb: str) -> Callable[[Fields, Clock], Doing]:
 
 
 def _order(kind: str, verb: str) -> Callable[[Fields, Clock], Doing]:
+    """Somebody asks for a move: {target | environment, version, when, scope, for, until, by, reason}."""
+
     def read(fields: Fields, clock: Clock) -> Doing:
-        target = fields.text("target", required=True)
+        target, environment = fields.text("target") or None, fields.text("environment") or None
+        if (target is None) == (environment is None):
+            fields.wrong("target", "or an environment must be there, and only one of them")
         tag = fields.text("version", required=kind == "force") or None
         when = fields.choice("when", allowed=("now", "idle"), default="now")
         scope = fields.choice("scope", allowed=("target", "environment"), default="target")
@@ -173,8 +180,12 @@ def _order(kind: str, verb: str) -> Callable[[Fields, Clock], Doing]:
         ends = _ends(fields, clock)
 
         def do(stage: Stage) -> list[Telling]:
-            asked = stage.world.order(kind, target, tag, when=when, scope=scope, expires_at=ends(stage.world.now))
-            what = f"{verb} {target}" + (f" {'with' if kind == 'force' else 'to'} {tag}" if tag else "")
+            world, expires_at = stage.world, ends(stage.world.now)
+            if target is not None:
+                asked = world.order(kind, target, tag, when=when, scope=scope, expires_at=expires_at) is not None
+            else:
+                asked = world.order_many(kind, tag, environment=environment, when=when, expires_at=expires_at) > 0
+            what = f"{verb} {target or environment}" + (f" {'with' if kind == 'force' else 'to'} {tag}" if tag else "")
             return [Telling(by, what, reason if asked else "refused: it has an open move, or was asked for already")]
 
         return do

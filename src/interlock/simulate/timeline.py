@@ -166,6 +166,7 @@ WHYS: Mapping[str, str] = {
     "newer_version": "a newer version's rollout takes over",
     "newer_config": "what failed goes for another config by now",
     "failures": "more of its targets failed than may",
+    "rolled_back": "what it brought goes back",
 }
 """Why a rollout goes to another state."""
 

@@ -541,6 +541,56 @@ class World:
             self._leave(target, leaves)
         return order_id
 
+    def order_many(
+        self,
+        kind: str,
+        tag: str | None = None,
+        *,
+        environment: str | None = None,
+        leaves: str | None = None,
+        when: str = "now",
+        expires_at: datetime | None = None,
+    ) -> int:
+        """The same for an environment, or for all. Gives how many targets take it.
+
+        Takes: `leaves` is the tag that goes back; without it and `tag`, each environment's newest version.
+        """
+        placed = 0
+        for place in self.facts.environments.values():
+            here = sorted(one.name for one in self.facts.targets.values() if one.environment_id == place.id)
+            if environment not in {None, place.name, place.id} or not here:
+                continue
+            left = {name: self._leaves(name) for name in here}
+            going = [version for version in left.values() if version is not None]
+            newest = self.version(leaves) if leaves else max(going, key=lambda one: one.age_key, default=None)
+            chosen = [name for name in here if kind != "rollback" or tag is not None or left[name] == newest]
+            made = [
+                self.order(kind, name, tag, when=when, expires_at=expires_at, scope="environment") for name in chosen
+            ]
+            placed += sum(order_id is not None for order_id in made)
+            if kind == "rollback" and newest is not None and any(made):
+                self._halt(newest, place)
+        return placed
+
+    def _leaves(self, name: str) -> Version | None:
+        """What a rollback takes off a target: what was handed over to it and still moves, else what runs."""
+        target, move = self.target(name), self.open_move(name)
+        if move is not None and move.started_at is not None:
+            return self.version(move.version_id)
+        return self.version(target.current.version_id) if target.current is not None else None
+
+    def _halt(self, version: Version, environment: Environment) -> None:
+        """What an environment leaves starts nowhere in it any more."""
+        rollouts = self.facts.rollouts
+        mine = next(
+            (one for one in rollouts if (one.version_id, one.environment_id) == (version.id, environment.id)), None
+        )
+        live = any(one.live and (one.environment_id, one.kind) == (environment.id, "version") for one in rollouts)
+        if mine is not None and (mine.state in {"open", "paused"} or (mine.state == "complete" and not live)):
+            halted = tuple(replace(one, state="halted") if one.id == mine.id else one for one in rollouts)
+            self.facts = replace(self.facts, rollouts=halted)
+            self._tell("rollout.halted", mine.id, "rolled_back")
+
     def _goes_back_to(self, target: Target, leaves: str | None, version_id: str | None) -> ReleaseRef | None:
         """The newest good release of another version, or of the one that is named."""
         bad = {one.version_id for one in self.facts.quarantines if one.target_id == target.id} | {leaves}
