@@ -77,6 +77,9 @@ def _overrides(found: Wire) -> Iterator[str]:
         yield f"  a rule is skipped ({one['reason']}) since {one['since']}{_until(one)}"
     for one in found.get("freezes") or ():
         yield f"  frozen by {one['by']} ({one['reason']}) since {one['since']}{_until(one)}"
+    for one in found.get("orders") or ():
+        why = f" ({one['reason']})" if one.get("reason") else ""
+        yield f"  a {one['kind']} is ordered by {one['by']}{why} since {one['since']}{_until(one)}"
     for one in found.get("quarantines") or ():
         yield f"  in quarantine here: {one['version']}"
 

@@ -110,6 +110,9 @@ def find_counterfactual(
         return answer
     standing = look(*with_lifts(facts, now, answer.lifts), target_id=target_id, version_id=version_id, beside=True)
     assert standing is not None, "the narrowed facts are some of these"
+    if standing.state is State.HELD:  # something reads more than was kept: all of it, then, as far as that can be paid
+        fewer = looks_max if beside <= FALL_BACK_TARGETS_MAX else looks_max // 10
+        return _Search(facts, now, target_id, version_id, lifts_max, fewer, place=False).run()
     if answer.lifts or standing.state is not State.PACED:
         return replace(answer, then=standing.state, left=standing.bars)
     return _Search(facts, now, target_id, version_id, lifts_max, looks_max // 10, place=True).run()
@@ -119,12 +122,12 @@ def narrowed(facts: Facts, target_id: str) -> Facts:
     """The facts without those targets of its environment that no gate of this one reads.
 
     Why:    a gate reads the targets of other environments, and of its own none but the one that moves. Kept are those
-            that move (what became of them is answered first, and may halt a rollout), and one of each set of policies
+            that move or failed (what became of them may halt a rollout), and one of each set of policies
             (the least of what they allow to fail counts). A target that runs nothing yet may fall back to what is good
             beside it while others go before it: there all are kept, unless they are very many.
     """
     mine = facts.targets[target_id]
-    moving = {move.target_id for move in facts.moves if move.open}
+    moving = {move.target_id for move in facts.moves if move.open or move.state == "failed"}
     kept: dict[str, Target] = {}
     seen = {mine.policy_set}
     all_kept = mine.current is None and len(facts.targets) <= FALL_BACK_TARGETS_MAX

@@ -5,7 +5,7 @@ One shape for the API, the command line and the console, made here and nowhere e
     at, target, version, kind, state, says     where it stands, in one sentence
     policies                                   the rule tree: each policy with its rules, each rule with its verdict
     holds                                      the verdicts that hold, most pressing first
-    overrides                                  pins, skips, freezes and quarantines that bear on it
+    overrides                                  pins, skips, freezes, orders and quarantines that bear on it
     counterfactual                             a set of facts whose change lets it go, of which no proper subset does
 
 Source: core.md law 8; STYLE.md rule 16.
@@ -153,7 +153,11 @@ def overrides(worked: WorkedOut, standing: Standing) -> Told:
         for one in facts.quarantines
         if one.target_id == target.id
     ]
-    for name, rows in (("skips", skips), ("freezes", freezes), ("quarantines", quarantines)):
+    orders = [
+        _with_end({"id": one.id, "kind": one.kind, "reason": one.reason, "by": one.by}, one.created_at, one.expires_at)
+        for one in worked.index.orders_by_target.get(target.id, ())
+    ]
+    for name, rows in (("skips", skips), ("freezes", freezes), ("orders", orders), ("quarantines", quarantines)):
         if rows:
             found[name] = rows
     return found
