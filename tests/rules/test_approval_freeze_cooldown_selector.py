@@ -253,6 +253,51 @@ def test_cools_down_from_the_start_of_the_last_deployment():
     assert judged_target(world, HOUR, "v2", "prod-1").passes
 
 
+# last deployment's start, interval in seconds, when it ends: an interval is time that passed, whatever clocks showed
+INTERVALS = [
+    ("2026-03-29 01:30+01:00", 3600, "2026-03-29 03:30+02:00"),  # Berlin springs forward
+    ("2026-10-25 02:30+02:00", 3600, "2026-10-25 02:30+01:00"),  # and falls back
+    ("2026-03-08 01:30-05:00", 3600, "2026-03-08 03:30-04:00"),  # New York springs forward
+    ("2026-11-01 01:30-04:00", 7200, "2026-11-01 02:30-05:00"),  # and falls back
+    ("2026-01-31 23:00+01:00", 86_400 * 29, "2026-03-01 23:00+01:00"),  # no leap day
+    ("2028-01-31 23:00-05:00", 86_400 * 29, "2028-02-29 23:00-05:00"),  # the leap day
+    ("2026-03-09 10:30", 0, "2026-03-09 10:30"),
+    ("2026-03-09 10:30", 31_536_000, "2027-03-09 10:30"),
+]
+
+
+@pytest.mark.parametrize(("started", "seconds", "ends"), INTERVALS)
+def test_cools_down_for_as_long_as_it_says(started, seconds, ends):
+    rule = {"versionCooldown": {"intervalSeconds": seconds}}
+    world = a_fleet({"production": ["prod-1"]}, runs="v0", now=at(started))
+    target = replace(world.target("prod-1"), last_started_at=at(started))
+    world.facts = replace(world.facts, targets={target.id: target})
+    world.create_version("v2")
+    world.now = at(ends) - timedelta(microseconds=1)
+    if seconds:
+        held = judged_target(world, rule, "v2", "prod-1")
+        assert (held.reason, held.since, held.changes_at) == ("cooling_down", at(started), at(ends))
+    world.now = at(ends)
+    passed = judged_target(world, rule, "v2", "prod-1")
+    assert (passed.reason, passed.since) == ("cooled_down", at(ends))
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [
+        ({}, "intervalSeconds is required"),
+        ({"intervalSeconds": -1}, "intervalSeconds must be from 0 to 31536000"),
+        ({"intervalSeconds": 31_536_001}, "intervalSeconds must be from 0 to 31536000"),
+        ({"intervalSeconds": 0.5}, "intervalSeconds must be a whole number"),
+        ({"intervalSeconds": 60, "base": "createdAt"}, "base is not known here"),
+    ],
+)
+def test_wrong_parameters_of_a_cooldown_are_named(rule, names):
+    with pytest.raises(Invalid) as refused:
+        parse_rules([{"versionCooldown": rule}])
+    assert names in refused.value.message
+
+
 def test_a_target_that_runs_nothing_need_not_cool_down():
     world = a_fleet({"production": ["prod-1"]})
     world.create_version("v1")
@@ -277,6 +322,8 @@ SELECTORS = [
     ('environment.name == "production"', "v2.1", True),
     ('deployment.name == "shop-api"', "v2.1", True),
     ("false", "v2.1", False),
+    ('timestamp(version.createdAt) < timestamp("2026-03-29T03:00:00+02:00")', "v2.1", True),  # Berlin
+    ('timestamp(version.createdAt) < timestamp("2026-03-08T03:00:00-04:00")', "v2.1", False),  # New York
     ("", "v2.1", False),
 ]
 

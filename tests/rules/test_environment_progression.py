@@ -177,6 +177,41 @@ def test_a_soak_may_be_a_fraction_of_a_minute():
     assert judged(a_world({"staging-1": 0}), half, "v1", "production").changes_at == NOW + timedelta(milliseconds=500)
 
 
+# success in staging, rule, when it opens and when it closes: time that passed, in Berlin and New York, over the changes
+SPANS = [
+    ("2026-03-29 01:30+01:00", {"minimumSoakTimeMinutes": 60}, "2026-03-29 03:30+02:00", None),
+    ("2026-11-01 01:30-04:00", {"minimumSoakTimeMinutes": 60}, "2026-11-01 01:30-05:00", None),
+    ("2026-03-28 12:00+01:00", {"maximumAgeHours": 24}, "2026-03-28 12:00+01:00", "2026-03-29 13:00+02:00"),
+    ("2026-10-31 12:00-04:00", {"maximumAgeHours": 24}, "2026-10-31 12:00-04:00", "2026-11-01 11:00-05:00"),
+    (
+        "2026-02-28 23:59:30+01:00",
+        {"minimumSoakTimeSeconds": 45, "maximumAgeHours": 1},
+        "2026-03-01 00:00:15+01:00",
+        "2026-03-01 00:59:30+01:00",
+    ),
+    ("2028-02-28 20:00-05:00", {"minimumSoakTimeMinutes": 1440}, "2028-02-29 20:00-05:00", None),
+]
+
+
+@pytest.mark.parametrize(("succeeded", "more", "opens", "closes"), SPANS)
+def test_soaks_and_ages_by_the_time_that_passed(succeeded, more, opens, closes):
+    world = a_fleet({"staging": ["staging-1"], "production": ["prod-1"]}, now=NOW)
+    target = replace(world.target("staging-1"), attached_at=at(succeeded) - timedelta(days=1))
+    landed = {(target.id, version_id("v1")): Landed(at(succeeded))}
+    targets = {**world.facts.targets, target.id: target}
+    world.facts = replace(world.facts, targets=targets, landed_by_target_version=landed)
+    world.create_version("v1", created_at=at(succeeded) - timedelta(hours=1))
+    for instant, passes in ((at(opens) - timedelta(microseconds=1), False), (at(opens), True)):
+        world.now = instant
+        if instant >= at(succeeded):
+            assert judged(world, rule(**more), "v1", "production").passes is passes
+    if closes is not None:
+        world.now = at(closes) - timedelta(microseconds=1)
+        assert judged(world, rule(**more), "v1", "production").changes_at == at(closes)
+        world.now = at(closes)
+        assert judged(world, rule(**more), "v1", "production").reason == "too_old"
+
+
 def test_a_later_move_to_the_version_renews_it():
     aged = rule(maximumAgeHours=0.5)
     world = a_world({"staging-1": 40}, hosts=1)

@@ -24,6 +24,7 @@ from typing import Any
 
 from interlock.decide import decide
 from interlock.decide.codec import in_order
+from interlock.decide.elsewhere import narrowed, needed
 from interlock.decide.facts import Facts
 from interlock.decide.plan import applied, counted_leaving, labels_of
 from interlock.decide.rules.gradual_rollout import keys_read
@@ -370,7 +371,15 @@ class Yard:
         self.clock.at += timedelta(microseconds=1)
         tags.append(tag)
         self.note(f"version {tag}")
-        await self.fleet.version(tag, deployment_id=deployment_id)
+        needs = None
+        if self.chance.random() < 0.25:
+            other = self.chance.choice([one for one in self.deployments if one != deployment_id])
+            needs = {other: self.chance.choice(("true", '!version.tag.contains("bad")', 'version.tag == "none"'))}
+            self.note(f"  it needs {needs}")
+        try:
+            await self.fleet.version(tag, deployment_id=deployment_id, needs=needs)
+        except Conflict as refused:
+            self.note(f"  {refused.message}")
 
     def some_tag(self) -> str | None:
         """A recent version."""
@@ -430,8 +439,11 @@ class Yard:
 
     async def change_policy(self) -> None:
         """Another rule somewhere; the limits of `PROD_RULES` stay."""
-        kind = self.chance.choice(("deploymentWindow", "versionCooldown", "versionSelector", "environmentProgression"))
+        kinds = ("deploymentWindow", "versionCooldown", "versionSelector", "environmentProgression")
+        kind = self.chance.choice((*kinds, "deploymentDependency"))
         rules = [{kind: RULE_MAKERS[kind](Pick(self.chance.randrange(2**20)))}] if self.chance.random() < 0.5 else []
+        if rules and kind == "deploymentDependency":
+            rules[0][kind]["dependsOn"] = 'deployment.name == "billing" && !version.tag.contains("bad")'
         self.note(f"policy {rules}")
         await self.fleet.policy(
             "changing", rules or [{"retry": {"maxRetries": 2}}], selector='environment.name == "staging"'
@@ -667,8 +679,10 @@ def assert_agrees(before: Loaded, expected: Facts, after: Loaded) -> None:
         target_id: {key: value for key, value in mine.items() if key in keys}
         for target_id, mine in labels_of(expected.labels_by_target, (*expected.targets, *leaving)).items()
     }
+    need = needed(found.versions, found.policies.values())
     same = replace(
         expected,
+        elsewhere=narrowed(expected.elsewhere, need, found.targets),
         labels_by_target={target_id: mine for target_id, mine in labels.items() if mine},
         landed_by_target_version=landed,
         ended_by_target_version=ended,

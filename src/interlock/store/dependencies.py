@@ -5,7 +5,7 @@ would wait for the other. Writers take turns by the workspace's row, so that two
 once, and so that a landing either sees the new dependency or is seen by the round that it asks for
 (`store/elsewhere.py`).
 
-Source: contract.md section e, "Version"; core.md section 10, outcome 24; requirements.md R000-36.
+Source: contract.md section e, "Version"; core.md section 10, outcome 24; docs/decisions/0019-who-depends-on-whom.md.
 """
 
 from __future__ import annotations
