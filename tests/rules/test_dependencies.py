@@ -8,14 +8,17 @@ import pytest
 
 from interlock.decide import decide
 from interlock.decide.elsewhere import Need, narrowed, needed
+from interlock.decide.explain import sentence
 from interlock.decide.facts import Dependency
 from interlock.decide.index import Index
-from interlock.decide.rules import parse_rules, version_dependency
+from interlock.decide.lift import with_lifts
+from interlock.decide.rules import deployment_dependency, parse_rules, version_dependency
 from interlock.decide.subjects import TargetMove
-from interlock.decide.verdict import WaitsFor
+from interlock.decide.verdict import Judged, WaitsFor, verdict_json
 from interlock.inventory import to_python
 from interlock.model.errors import Invalid
 from interlock.model.ids import derived_id
+from interlock.model.job import JobStatus
 from rules.examples import at, judged_target
 from worlds import a_fleet, deploy, finish, runs, set_policies
 
@@ -134,8 +137,6 @@ def test_a_retry_and_a_rollback_are_not_asked():
     world.runs_elsewhere("shop-schema", "v2", resource="prod-1", environment="production")
     world.create_version("v1")
     world.settle()
-    from interlock.model.job import JobStatus
-
     world.hand_over(world.open_move("prod-1").jobs[0].id)
     world.runs_elsewhere("shop-schema", "v1", resource="prod-1", environment="production")
     world.hear(world.open_move("prod-1").jobs[0].id, JobStatus.FAILURE)
@@ -151,7 +152,12 @@ REFUSED = [
     ("what is no CEL", {"dependsOn": "((( not"}, "dependsOn", "line 1"),
     ("another root", {"dependsOn": "resource.name == 'a'"}, "dependsOn", "not known here"),
     ("a field that is none", {"dependsOn": "version.tg == 'a'"}, "dependsOn", "no field `tg`"),
-    ("a field that is not loaded", {"dependsOn": "version.config.a == 'a'"}, "dependsOn", "not known of other"),
+    (
+        "a field that is not loaded",
+        {"dependsOn": "version.config.a == 'a'"},
+        "dependsOn",
+        "reads version.config, which is not known of other deployments",
+    ),
     ("whether it is there", {"dependsOn": "has(version.config)"}, "dependsOn", "not known of other"),
     ("another mode", {"dependsOn": "true", "require": "some"}, "require", "one of any, all"),
     ("another scope", {"dependsOn": "true", "scope": "world"}, "scope", "one of sameResource, sameEnvironment"),
@@ -193,13 +199,11 @@ def test_equal_targets_are_told_the_same_and_different_ones_their_own():
     plan = decide(facts, world.now)
     assert {facts.targets[move.target_id].name for move in plan.moves} == {"staging-1", "prod-2"}
     index = Index(facts)
-    from interlock.decide.rules import deployment_dependency as module
-
     groups = {}
     for target in facts.targets.values():
         subject = TargetMove(index, target, world.version("v1"), "forward")
-        told = module.evaluate(subject, rule.params, world.now)
-        assert groups.setdefault(module.group(subject), told) == told
+        told = deployment_dependency.evaluate(subject, rule.params, world.now)
+        assert groups.setdefault(deployment_dependency.group(subject), told) == told
 
 
 # Version dependencies -------------------------------------------------------------------------------------------------
@@ -322,3 +326,125 @@ def test_equal_neighbours_are_one_value():
         world.runs_elsewhere("shop-schema", "v2", resource=resource, environment="production")
     one, other = world.snapshot().elsewhere.by_resource.values()
     assert one is other
+
+
+# Words ----------------------------------------------------------------------------------------------------------------
+
+WORDS = [
+    ({}, [], f"No other deployment runs anything on the same resource; it waits for one that matches {NEEDS_V2}."),
+    (
+        AROUND,
+        [],
+        f"No other deployment runs anything in the same environment; it waits for one that matches {NEEDS_V2}.",
+    ),
+    ({}, [V1, CACHE], f"Nothing that runs on the same resource matches {NEEDS_V2}; there is cache v9, shop-schema v1."),
+    (ALL, [V2, CACHE], f"cache v9 runs on the same resource and does not match {NEEDS_V2}; all must."),
+    (ALL | AROUND, [V2, CACHE], f"cache v9 runs in the same environment and does not match {NEEDS_V2}; all must."),
+    ({}, [V2, STAGED, CACHE], "shop-schema v2 runs on the same resource."),
+    (AROUND, [V2], "shop-schema v2 runs in the same environment."),
+]
+
+
+@pytest.mark.parametrize(("more", "there", "said"), WORDS)
+def test_says_what_runs_there_and_what_it_waits_for(more, there, said):
+    world = a_world()
+    set_policies(world, {"depend": (["production"], [depends(**more)])})
+    for name, tag, resource, environment in there:
+        world.runs_elsewhere(name, tag, resource=resource, environment=environment)
+    found = judged_target(world, depends(**more), "v1", "prod-1")
+    assert sentence(verdict_json(Judged("deploymentDependency", found))).startswith(said)
+
+
+def test_who_can_act_are_those_who_may_deploy_what_is_missing():
+    world = a_world()
+    set_policies(world, {"depend": (["production"], [depends(require="all")])})
+    assert judged_target(world, depends(), "v1", "prod-1").who == (
+        "whoever may deploy what it waits for, or edit the policy"
+    )
+    assert judged_target(world, depends(), "v1", "prod-1").waits_on == ("runs",)
+    for name, tag in (("shop-schema", "v2"), ("cache", "v9"), ("proxy", "v1"), ("agent", None)):
+        world.runs_elsewhere(name, tag, resource="prod-1", environment="production")
+    held = judged_target(world, depends(require="all"), "v1", "prod-1")
+    assert held.who == "whoever may deploy cache, proxy, or edit the policy"
+    assert held.waits_on == tuple(sorted(f"runs:{derived_id('deployment', name)}" for name in ("cache", "proxy")))
+
+
+def test_names_ten_of_many_at_most():
+    world = a_world()
+    set_policies(world, {"depend": (["production"], [depends()])})
+    for number in range(12):
+        world.runs_elsewhere(f"other-{number:02}", "v1", resource="prod-1", environment="production")
+    held = judged_target(world, depends(), "v1", "prod-1")
+    assert held.values["running"] == [f"other-{number:02} v1" for number in range(10)]
+    assert held.who.endswith("other-09, or edit the policy")
+    assert len(held.waits_on) == 10
+
+
+def test_a_version_says_what_it_needs_and_what_runs_instead():
+    world = a_world()
+    cache = derived_id("deployment", "cache")
+    needs = [Dependency(SCHEMA, V2_ONLY, everywhere=True), Dependency(cache, "false")]
+    world.create_version("v2", dependencies=needs)
+    world.runs_elsewhere("shop-schema", "v1", resource="prod-1", environment="production")
+    world.runs_elsewhere("shop-schema", None, resource="prod-1", environment="staging")
+    world.runs_elsewhere("cache", "v9", resource="prod-1", environment="staging")
+    found = told(world)
+    assert sentence(verdict_json(Judged("versionDependency", found))) == (
+        "The version needs cache with false (it runs v9), shop-schema in all environments with "
+        'version.tag == "v2" (it runs nothing, v1) on the same resource. '
+        "Who can act: whoever may deploy cache, shop-schema, or edit the version's dependencies."
+    )
+    assert found.waits_on == tuple(sorted((f"runs:{SCHEMA}", f"runs:{cache}")))
+
+
+# What would let it go -------------------------------------------------------------------------------------------------
+
+
+def lifted(world, lifts, tag):
+    facts, at_ = with_lifts(world.snapshot(), world.now, lifts)
+    moved = {facts.targets[move.target_id].name: move.version_id for move in decide(facts, at_).moves}
+    return moved.get("prod-1") == world.version(tag).id
+
+
+def subject_of(world, tag="v1"):
+    return TargetMove(Index(world.snapshot()), world.target("prod-1"), world.version(tag), "forward")
+
+
+def test_a_version_known_from_elsewhere_would_let_it_go():
+    world = a_world()
+    set_policies(world, {"depend": (["production"], [depends()])})
+    world.runs_elsewhere("shop-schema", "v1", resource="prod-1", environment="production")
+    (rule,) = parse_rules([depends()])
+    held = judged_target(world, depends(), "v1", "prod-1")
+    assert deployment_dependency.lifts(subject_of(world), rule.params, held) == ()
+    world.runs_elsewhere("shop-schema", "v2", resource="prod-2", environment="production")
+    (lift,) = deployment_dependency.lifts(subject_of(world), rule.params, held)
+    assert (lift.code, lift.values) == ("runs_beside", {"deployment": "shop-schema", "version": "v2"})
+    assert lift.who == "whoever may deploy shop-schema"
+    assert not lifted(world, [], "v1")
+    assert lifted(world, [lift], "v1")
+    (rule,) = parse_rules([depends(require="all")])
+    assert deployment_dependency.lifts(subject_of(world), rule.params, held) == ()
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "known", "code"),
+    [
+        (False, True, "runs_beside"),
+        (False, False, "dependency_dropped"),
+        (True, True, "dependency_dropped"),
+    ],
+)
+def test_a_version_would_go_if_its_need_were_met_or_dropped(everywhere, known, code):
+    world = a_world()
+    needs = [Dependency(SCHEMA, V2_ONLY, everywhere), Dependency(derived_id("deployment", "cache"), "true")]
+    world.create_version("v2", dependencies=needs)
+    world.runs_elsewhere("cache", "v2", resource="prod-1", environment="production")
+    world.runs_elsewhere("shop-schema", "v1", resource="prod-1", environment="production")
+    if known:
+        world.runs_elsewhere("shop-schema", "v2", resource="prod-2", environment="production")
+    (lift,) = version_dependency.lifts(subject_of(world, "v2"), None, told(world))
+    assert lift.code == code
+    assert lift.values["deployment"] == "shop-schema"
+    assert not lifted(world, [], "v2")
+    assert lifted(world, [lift], "v2")
