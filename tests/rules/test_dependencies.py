@@ -209,7 +209,7 @@ def test_equal_targets_are_told_the_same_and_different_ones_their_own():
 # Version dependencies -------------------------------------------------------------------------------------------------
 
 V2_ONLY = 'version.tag == "v2"'
-HERE, THERE = ("prod-1", "production"), ("prod-1", "staging")
+HERE, THERE, LAB = ("prod-1", "production"), ("prod-1", "staging"), ("prod-1", "lab")
 
 # what shop-schema runs at (resource, environment); everywhere?
 NEEDS = [
@@ -219,6 +219,9 @@ NEEDS = [
     ("it runs nothing here", {HERE: None}, False, False),
     ("it is only there", {THERE: "v2"}, False, True),
     ("it is only there, with something else", {THERE: "v1"}, False, False),
+    ("nowhere here: right in one environment, wrong in another", {THERE: "v1", LAB: "v2"}, False, True),
+    ("nowhere here: wrong in both", {THERE: "v1", LAB: "v3"}, False, False),
+    ("all: nowhere here, right in one of two", {THERE: "v1", LAB: "v2"}, True, False),
     ("here decides: not yet here, but there", {HERE: None, THERE: "v2"}, False, False),
     ("here decides: wrong here, right there", {HERE: "v1", THERE: "v2"}, False, False),
     ("here decides: right here, wrong there", {HERE: "v2", THERE: "v1"}, False, True),
@@ -245,7 +248,9 @@ def test_a_version_waits_for_what_it_needs(what, there, everywhere, passes):
         world.runs_elsewhere("shop-schema", tag, resource=resource, environment=environment)
     found = told(world)
     assert found.passes is passes, found
+    assert found.reason == ("dependencies_run" if passes else "dependency_not_there")
     if not passes:
+        assert found.waits_for is WaitsFor.WAIT
         assert found.waits_on == (f"runs:{SCHEMA}",)
         assert V2_ONLY in found.values["unmet"][0]
 
@@ -445,6 +450,20 @@ def test_a_version_would_go_if_its_need_were_met_or_dropped(everywhere, known, c
         world.runs_elsewhere("shop-schema", "v2", resource="prod-2", environment="production")
     (lift,) = version_dependency.lifts(subject_of(world, "v2"), None, told(world))
     assert lift.code == code
-    assert lift.values["deployment"] == "shop-schema"
+    about = {"deployment": "shop-schema", "version": "v2"}
+    assert lift.values == about
     assert not lifted(world, [], "v2")
     assert lifted(world, [lift], "v2")
+
+
+def test_each_need_that_is_not_met_has_its_own_way():
+    world = a_world()
+    cache = derived_id("deployment", "cache")
+    world.create_version("v2", dependencies=[Dependency(cache, "true"), Dependency(SCHEMA, V2_ONLY)])
+    world.runs_elsewhere("shop-schema", "v2", resource="prod-2", environment="staging")
+    dropped, beside = version_dependency.lifts(subject_of(world, "v2"), None, told(world))
+    assert [dropped.code, beside.code] == ["dependency_dropped", "runs_beside"]
+    assert dropped.values == {"deployment": cache, "version": "v2"}
+    assert not lifted(world, [dropped], "v2")
+    assert not lifted(world, [beside], "v2")
+    assert lifted(world, [dropped, beside], "v2")
