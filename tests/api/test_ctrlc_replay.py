@@ -257,3 +257,30 @@ async def test_a_set_may_be_larger_than_other_bodies(api: Any) -> None:
     assert (await api.put(f"/resource-providers/{provider_id}/set", {"resources": hosts})).status_code == 202
     assert (await api.get("/resources", params={"limit": 1})).json()["total"] == 600
     assert (await api.post("/systems", {"name": "x", "metadata": {"x": "y" * 300_000}})).status_code == 413
+
+
+async def test_variables_of_a_resource_come_back_as_they_mean(api: Any) -> None:
+    path = "/resources/identifier/arn%3Aa%2Fb"
+    assert (await api.put(path, {"name": "b", "kind": "Host", "version": "v1", "config": None})).status_code == 202
+    sent = {
+        "text": "x",
+        "number": 5,
+        "flag": False,
+        "null": None,
+        "list": [1, "a"],
+        "object": {"a": {"b": 1}},
+        "wrapped": {"object": {"a": 1}},
+        "elsewhere": {"reference": "network", "path": ["config", "cidr"]},
+        "no reference": {"reference": "network", "path": ["a"], "more": 1},
+    }
+    assert (await api.patch(f"{path}/variables", sent)).status_code == 202
+    listed = (await api.get(f"{path}/variables")).json()
+    read = {each["key"]: each["value"] for each in listed["items"]}
+    for key in ("object", "no reference"):
+        sent[key] = {"object": sent[key]}
+    assert read == sent and listed["total"] == len(sent)
+    assert {each["resourceId"] for each in listed["items"]} == {(await api.get(path)).json()["id"]}
+    assert (await api.patch(f"{path}/variables", {})).status_code == 202
+    assert (await api.get(f"{path}/variables")).json()["items"] == []
+    bad = await api.patch(f"{path}/variables", {"a": {"reference": "network", "path": "config.cidr"}})
+    assert bad.status_code == 400 and bad.json()["details"][0]["path"] == "variables.a.path"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from interlock.cli.documents import read_documents
@@ -93,3 +96,13 @@ def test_a_source_that_is_not_there_is_refused(tmp_path):
         read_documents([str(tmp_path / "none.yaml")])
     with pytest.raises(Invalid, match="no YAML file there"):
         read_documents([f"{tmp_path}/*.yaml"])
+
+
+def test_the_examples_of_the_guide_to_variables_are_what_apply_takes(tmp_path):
+    from interlock.cli.apply import check_meaning
+
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "variables.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    found = [document for text in blocks for document in read(tmp_path, text)]
+    check_meaning(found)
+    assert {document.type for document in found} == {"Deployment", "VariableSet", "Resource", "RelationshipRule"}

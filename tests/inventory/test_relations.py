@@ -212,3 +212,20 @@ def test_lookups_find_what_asking_everything_finds_in_any_order(
         found = one.follow(NAME, mine)
         assert found == other.follow(NAME, mine)
         assert (found.id if isinstance(found, Found) else None) == (book[0] if book else None)
+
+
+def test_a_list_or_an_object_is_compared_the_long_way() -> None:
+    alike = "from.config.n == to.config.n"
+    mine, plain = thing("m", config={"n": [1]}), thing("a", "VPC", config={"n": 1})
+    assert found_by(alike, mine, plain, thing("b", config={"n": [1]})) == "b"
+    assert found_by(alike, mine, plain) is None
+    assert found_by(f'{alike} && to.kind == "VPC"', mine, plain) is None
+    assert found_by(alike, plain, thing("b", config={"n": {}}), thing("c", config={"n": 1})) == "c"
+
+
+def test_what_was_found_for_a_resource_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = Relations(parse_rules([rule("true")]), [entity_of("resource", thing("a", config={"x": 1}))])
+    assert isinstance(every.follow(NAME, thing("m")), Found)
+    monkeypatch.setattr(Relations, "_find", lambda *_: pytest.fail("it looks again"))
+    found = every.follow(Reference("r", ("config", "x")), thing("m"))
+    assert isinstance(found, Found) and found.value == 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.inventory.relations import Relations, entity_of, parse_rules
-from interlock.inventory.variables import UNDECLARED, Declared, Overlap, Resolution, Variables, overlaps
+from interlock.inventory.variables import UNDECLARED, Declared, Overlap, Resolution, Variables, overlaps, remarks
 from interlock.model.variable import RelationshipRule, VariableSet, VariableValue
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -276,3 +276,32 @@ def test_values_that_overlap_at_one_priority_are_found() -> None:
 
 def test_two_values_for_everything_overlap_even_where_there_is_nothing() -> None:
     assert overlaps([value("1", 1), value("2", 2, selector=" ")], []) == (Overlap(("1", "2"), 0, 0),)
+
+
+# In words -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_person_should_know_is_said() -> None:
+    on = resource("one", vpc="main")
+    nets = related(SAME_VPC, to=[on, vpc("net-b", vpc="main"), vpc("net-a", vpc="main")])
+    declared = [
+        Declared("plain", (value("p", 1),)),
+        Declared("tied", (value("t1", 1), value("t2", 2), value("t3", 3))),
+        Declared("one of two", (value("r", VPC),)),
+        Declared("left out", (value("n", {"reference": "nowhere", "path": ["x"]}),)),
+        Declared("instead", ()),
+        Declared("own", (value("o", 1),)),
+    ]
+    nowhere = {"reference": "nowhere", "path": ["a", "b"]}
+    sets = [a_set("one", priority=2, instead=nowhere), a_set("two", instead=2)]
+    every = Variables({"d": declared}, sets=sets, own_by_resource={"one": {"own": nowhere}}, relations=nets)
+    (found,) = every.resolve(DEPLOYMENT, ENVIRONMENT, [on])
+    why = "there is no relationship rule for the reference nowhere"
+    assert remarks(found.origin) == [
+        f"Variable instead: variable set one refers to nowhere at a.b, but {why}; it takes variable set two instead.",
+        f"Variable left out: value n refers to nowhere at x, but {why}; it is left out.",
+        f"Variable own: the resource's own value refers to nowhere at a.b, but {why}; it takes value o instead.",
+        "Variable one of two: more than one thing is related to this resource by network; resource net-a comes first.",
+        "Variable tied: value t1 has the same priority as t2, t3; it wins because its id is smaller.",
+    ]
+    assert remarks({}) == []

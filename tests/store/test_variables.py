@@ -3,6 +3,7 @@
 Source: core.md sections 2 and 4; reference-behaviour.md section 6.
 """
 
+import asyncio
 import sys
 from datetime import timedelta
 
@@ -348,6 +349,36 @@ async def test_a_reference_may_lead_to_a_deployment_or_an_environment(store, ste
         await save_deployment(tx, shelf.fleet.workspace_id, **renamed)
     await stepper.run(kinds=["match"])
     assert (await shelf.resolved())["one"]["deployment"] == "renamed"
+
+
+async def test_a_reference_and_what_it_leads_to_that_were_written_at_once_meet(store, stepper):
+    shelf = await a_shelf(store, {"none": "prod"})
+    await shelf.fleet.resource("one", env="prod", net="a")
+    await shelf.network("a", "old")
+    await shelf.declare("cidr")
+    await shelf.relate("network", SAME_NET)
+    await stepper.run(kinds=["match"])
+    content = ResourceContent("a", "a", "Network", "v1", {"cidr": "new"}, {"net": "a"})
+    async with shelf.fleet.tx() as slow:
+        await save_resource(slow, shelf.fleet.workspace_id, content=content, variables=None)
+        await shelf.value("cidr", "network", CIDR)
+        await stepper.run(kinds=["match"])
+        assert (await shelf.resolved())["one"] == {"cidr": "old"}, "even its second look cannot see the other"
+    await stepper.run(kinds=["match"])
+    assert (await shelf.resolved())["one"] == {"cidr": "new"}
+
+
+async def test_two_values_that_were_written_at_once_meet(store, stepper):
+    shelf = await a_shelf(store, {"one": "prod"})
+    await shelf.declare("a")
+    content = SetContent("set", "", "true", 0, [{"key": "a", "value": "set"}])
+    async with shelf.fleet.tx() as slow:
+        await create_set(slow, shelf.fleet.workspace_id, set_id=new_id(), content=content)
+        writing = asyncio.create_task(shelf.value("a", "value", "value"))
+        await asyncio.sleep(0.1)
+    await writing
+    await stepper.run(kinds=["match"])
+    assert await shelf.resolved() == {"one": {"a": "value"}}
 
 
 # Many targets ---------------------------------------------------------------------------------------------------------
