@@ -139,6 +139,8 @@ async def test_values_that_overlap_are_warned_of_and_explained(api: Any, world: 
     said = (await api.get(f"/release-targets/{key}/explain")).json()["sentences"]
     wanted = f"Variable replicas: value {first} has the same priority as {second}; it wins because its id is smaller."
     assert wanted in said
+    whole = (await api.get(f"/deployments/{world.ids['deployment']}/explain")).json()["sentences"]
+    assert f"{wanted} (1 target)" in whole
     assert not any("replicas" in each for each in (await explained(api, await shelf.target("p-2"))))
 
 

@@ -7,6 +7,7 @@ Source: contract.md sections d and e ("Release", "Release target"); core.md sect
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
@@ -47,6 +48,9 @@ from interlock.web.sign_in import Here, InWorkspace
 router = noun_router("release targets")
 
 BY_KEY = W + "/release-targets/{releaseTargetKey:segment}"
+REMARKS_MAX = 10
+"""Sentences about variables in the explanation of a deployment; each target's own explanation has all of its own."""
+
 EXPLAINED_MAX = 1000
 """Targets that an explanation of a deployment goes through; the first ones by environment and name."""
 
@@ -228,6 +232,7 @@ async def get_deployment_explanation(here: InWorkspace, deploymentId: str) -> Re
         rollouts = await target_states.list_live_rollouts(conn, deployment.id)
         pulse = found(await target_states.find_pulse(conn, deployment.id), "deployment")
         _, frozen = await freezes.list_freezes(conn, here.id, limit=1)
+        resolved = await target_states.load_target_variables(conn, [target.id for target in targets])
     explained = [
         present(
             key=target.key,
@@ -241,7 +246,10 @@ async def get_deployment_explanation(here: InWorkspace, deploymentId: str) -> Re
     return Json(
         present(
             deployment={"id": deployment.id, "name": deployment.name},
-            sentences=explain_deployment(targets, rollouts=rollouts, frozen=frozen),
+            sentences=[
+                *explain_deployment(targets, rollouts=rollouts, frozen=frozen),
+                *_remarks([each.origin for each in resolved.values()]),
+            ],
             targets=explained,
             targetsTotal=total,
             decidedAt=instant(pulse.decided_at) if pulse.decided_at else None,
@@ -399,6 +407,18 @@ def render_release(release: Release) -> Wire:
         "variableOrigins": release.snapshot.get("variableOrigins") or {},
         "encryptedVariables": [],
     }
+
+
+def _remarks(origins: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What there is to know of how the variables of many targets came about, each once: the most frequent first."""
+    counts = Counter(remark for origin in origins for remark in remarks(origin))
+    said = [
+        f"{remark} ({number} {'target' if number == 1 else 'targets'})"
+        for remark, number in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    ]
+    return (
+        said if len(said) <= REMARKS_MAX else [*said[:REMARKS_MAX], f"And {len(said) - REMARKS_MAX} more like these."]
+    )
 
 
 def _render_target_variables(resolved: TargetVariables) -> Wire:
