@@ -205,3 +205,29 @@ def test_a_correction_after_a_rollback_goes_to_the_others():
         land_all(world)
         world.now += MINUTE
     assert configs(world) == {"config-1": 1, "config-3": 3}
+
+
+def test_a_config_that_a_person_took_back_is_no_correction():
+    world = production(LINEAR, runs="v1")
+    change_all(world)
+    go(world)
+    (name,) = moving(world)
+    land_all(world)
+    (rollout,) = world.facts.rollouts
+    world.set_rollout(rollout.id, "halted")
+    world.now += MINUTE
+    assert not world.round().moves, "nothing went wrong that a new value could correct"
+    change_all(world, "config-3")
+    assert not world.round().moves and configs(world)["config-2"] == 1 and name not in moving(world)
+
+
+def test_a_target_that_left_no_longer_keeps_the_halt():
+    world = production(LINEAR, runs="v1")
+    change_all(world)
+    go(world)
+    (name,) = moving(world)
+    finish(world, name, JobStatus.FAILURE)
+    world.settle()
+    assert not world.round().moves
+    world.detach(name)
+    assert [one.reason for one in world.round().rollout_states] == ["newer_config"]

@@ -122,12 +122,17 @@ def narrowed(facts: Facts, target_id: str) -> Facts:
     """The facts without those targets of its environment that no gate of this one reads.
 
     Why:    a gate reads the targets of other environments, and of its own none but the one that moves. Kept are those
-            that move or failed (what became of them may halt a rollout), and one of each set of policies
-            (the least of what they allow to fail counts). A target that runs nothing yet may fall back to what is good
-            beside it while others go before it: there all are kept, unless they are very many.
+            that move or failed (what became of them may halt a rollout), those on which a config was undone (they end
+            its halt), and one of each set of policies (the least of what they allow to fail counts). A target that runs
+            nothing yet may fall back to what is good beside it while others go before it: there all are kept, unless
+            they are very many.
     """
     mine = facts.targets[target_id]
     moving = {move.target_id for move in facts.moves if move.open or move.state == "failed"}
+    index = Index(facts)
+    for rollout in facts.rollouts:
+        if rollout.kind == "config" and rollout.state == "halted":
+            moving |= {wrong_id for wrong_id, _ in index.went_wrong(rollout)}
     kept: dict[str, Target] = {}
     seen = {mine.policy_set}
     all_kept = mine.current is None and len(facts.targets) <= FALL_BACK_TARGETS_MAX

@@ -199,6 +199,26 @@ class Index:
         """(environment id, kind) -> the one rollout that is open, paused or halted."""
         return {(rollout.environment_id, rollout.kind): rollout for rollout in self.facts.rollouts if rollout.live}
 
+    def went_wrong(self, rollout: Rollout) -> frozenset[tuple[str, str]]:
+        """(target id, config digest) that a config rollout brought in vain: the newest move failed, or was undone."""
+        moves = self.moves_by_rollout.get(rollout.id, ())
+        newest = {move.target_id: move for move in moves}
+        return frozenset(
+            (move.target_id, move.to_release.config_digest)
+            for move in moves
+            if (move.target_id, move.to_release.config_digest) in self.quarantined
+            or (newest[move.target_id] is move and move.state == "failed")
+        )
+
+    def is_corrected(self, rollout: Rollout) -> bool:
+        """Whether every target on which a config rollout went wrong goes for another config by now, or has left."""
+        wrong = self.went_wrong(rollout)
+        targets, leaving = self.facts.targets, self.facts.leaving
+        return bool(wrong) and all(
+            target_id in leaving or (target_id in targets and targets[target_id].config_digest != digest)
+            for target_id, digest in wrong
+        )
+
     @cached_property
     def tried_configs(self) -> frozenset[tuple[str, str | None]]:
         """(target id, config digest) that a live rollout brought there in vain: that was its attempt."""

@@ -181,7 +181,7 @@ class Pace:
                 drifting.setdefault(asking.target.environment_id, []).append(asking.target.config_digest or "")
         for environment_id, found in sorted(drifting.items()):
             live = self.index.live_rollout_by_environment_kind.get((environment_id, "config"))
-            corrected = live is not None and live.state == "halted" and self._is_corrected(live)
+            corrected = live is not None and live.state == "halted" and self.index.is_corrected(live)
             if live is None or corrected:
                 digests = sorted(set(found))
                 named = (self.index.facts.deployment_id, environment_id, *digests, instant(self.now))
@@ -193,16 +193,6 @@ class Pace:
                     self._states.append(RolloutState(live.id, "aborted", "newer_config", {"by": opened.id}))
                 live = opened
             self._config_rollouts[environment_id] = live
-
-    def _is_corrected(self, rollout: Rollout) -> bool:
-        """Whether every target on which a config rollout failed goes for another config by now, or is gone."""
-        newest = {move.target_id: move for move in self.index.moves_by_rollout.get(rollout.id, ())}
-        failed = [move for move in newest.values() if move.state == "failed"]
-        targets = self.index.facts.targets
-        return all(
-            move.target_id not in targets or targets[move.target_id].config_digest != move.to_release.config_digest
-            for move in failed
-        )
 
     def _supersede(self) -> None:
         """Of the live version rollouts of an environment only the newest version's stays."""
