@@ -12,6 +12,7 @@ act.
     job_list  jobs  ledger     what was done, and what happened
     freezes  freeze  extend  thaw                         stopping, and going on
     overrides  override  ending                           steering by hand, and ending that
+    forecast  what_if                                     when targets could start; what a policy would change
     refusal                    what did not work
 
 `visit.py` is what every page of a workspace begins with, `rendering.py` how it ends; `holds.py` and `telling.py` put
@@ -30,6 +31,7 @@ from interlock.console import (
     ending,
     extend,
     fleet,
+    forecast,
     freeze,
     freezes,
     job_list,
@@ -44,6 +46,7 @@ from interlock.console import (
     target,
     thaw,
     version,
+    what_if,
     workspaces,
 )
 from interlock.console.refusal import HANDLED, refuse
@@ -69,6 +72,10 @@ def build_console(store: Store, settings: Settings) -> Starlette:
             Route(W, in_workspace(fleet.show)),
             Route(W + "/live", in_workspace(live.follow, followed=True)),
             Route(W + "/deployments/{deployment:segment}", in_workspace(deployments.show)),
+            Route(W + "/deployments/{deployment:segment}/forecast", in_workspace(forecast.show)),
+            Route(W + "/what-if", in_workspace(what_if.show)),
+            Route(W + "/what-if", in_workspace(what_if.ask), methods=["POST"]),
+            Route(W + "/what-if/{question:segment}", in_workspace(what_if.answer)),
             Route(W + "/targets/{target:segment}", in_workspace(target.show)),
             Route(W + "/versions/{version:segment}", in_workspace(version.show)),
             Route(W + "/rollouts/{rollout:segment}", in_workspace(rollouts.show)),
