@@ -319,3 +319,49 @@ def test_what_would_let_it_go_is_a_free_slot():
     answer = find_counterfactual(world.snapshot(), world.now, target_id=world.target("a1").id, version_id=version.id)
     assert answer.found
     assert [(one.code, one.values) for one in answer.lifts] == [("slots_freed", {"count": 2, "group": "a"})]
+
+
+def test_without_a_group_only_a_force_lets_a_target_go():
+    from interlock.decide.counterfactual import find_counterfactual
+
+    world = a_zoned_fleet(BY_ZONE)
+    world.label("a1")
+    world.label("a2")
+    version = world.create_version("2.0")
+    world.settle()
+    assert holds_of(world, "a1") == holds_of(world, "a2")
+    answer = find_counterfactual(world.snapshot(), world.now, target_id=world.target("a1").id, version_id=version.id)
+    assert [one.code for one in answer.lifts] == ["forced"]
+
+
+def test_a_target_whose_groups_nobody_worked_out_yet_waits_for_that():
+    from dataclasses import replace
+
+    from interlock.decide import decide
+
+    world = a_zoned_fleet(BY_ZONE)
+    world.create_version("2.0")
+    facts = world.snapshot()
+    one = world.target("a1")
+    facts = replace(facts, targets={**facts.targets, one.id: replace(one, slot_keys=())})
+    plan = decide(facts, world.now)
+    assert sorted(world.target(move.target_id).name[0] for move in plan.moves) == ["a", "b"]
+    assert one.id not in {move.target_id for move in plan.moves}
+    (row,) = [row for row in plan.target_decisions if row.target_id == one.id]
+    assert row.outcome == "unknown"
+    assert row.verdicts[0]["values"] == {"why": "it is still being worked out"}
+
+
+def test_what_is_counted_by_hand_is_seen_by_those_who_ask_after_it():
+    from interlock.decide.index import Index
+    from interlock.decide.slots import Slots
+
+    world = a_zoned_fleet(BY_ZONE)
+    world.label("b1")
+    slots = Slots(Index(world.snapshot()))
+    one, other, without = world.target("a1"), world.target("a2"), world.target("b1")
+    slots.count(one, 1)
+    slots.count(without, 1)
+    assert slots.take(other, "forward")
+    slots.count(one, -1)
+    assert not slots.take(other, "forward")

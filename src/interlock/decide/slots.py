@@ -13,13 +13,14 @@ Source: core.md section 4 (the table of moves) and section 3 (slot groups).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from interlock.decide.facts import Slot, Target
 from interlock.decide.index import Index
 from interlock.decide.plan import SlotClaim
 from interlock.decide.rules import concurrency
 from interlock.decide.rules.concurrency import Params, limit_of
-from interlock.decide.verdict import Judged, Stage, WaitsFor, holds, unknown
+from interlock.decide.verdict import Judged, Stage, Verdict, WaitsFor, holds, unknown
 from interlock.inventory.slots import SlotKey, group_of
 from interlock.model.policy import Rule
 
@@ -130,18 +131,15 @@ class Slots:
             self._shared[asked] = self._judged(rule, unknown("slot_group_unknown", waits_on=waits_on, why=why))
         return self._shared[asked]
 
-    def _judged(self, rule: Rule, verdict: object) -> Judged:
+    def _judged(self, rule: Rule, verdict: Verdict) -> Judged:
         policy = self.index.facts.policies[rule.policy_id]
-        return Judged(concurrency.kind, verdict, Stage.READINESS, (rule.id,), policy.id, policy.name)  # type: ignore[arg-type]
+        return Judged(concurrency.kind, verdict, Stage.READINESS, (rule.id,), policy.id, policy.name)
 
     def _rules_of(self, policy_set: str | None) -> Rules:
         """The rules that limit the targets of a policy set."""
         if policy_set not in self._rules:
-            self._rules[policy_set] = tuple(
-                (rule, rule.params)
-                for rule in self.index.enforced_rules(policy_set, concurrency.kind)
-                if isinstance(rule.params, Params)
-            )
+            enforced = self.index.enforced_rules(policy_set, concurrency.kind)
+            self._rules[policy_set] = tuple((rule, cast("Params", rule.params)) for rule in enforced)
         return self._rules[policy_set]
 
     def _key(self, target: Target, rule: Rule) -> SlotKey | None:
