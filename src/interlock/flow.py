@@ -51,7 +51,7 @@ from interlock.store.targets import (
 )
 from interlock.store.tx import Store, Tx
 from interlock.store.verifications import find_due_metric, record_measurement
-from interlock.store.wake import request_rounds
+from interlock.store.wake import list_by_domain, request_rounds
 from interlock.store.work import OWN_FACTS, Claim, WorkRequest
 
 WORKER = Actor("system", "worker")
@@ -290,6 +290,12 @@ class Flow:
             for page in batched(unmatched, DEPLOYMENTS_A_TRANSACTION):
                 async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
                     await match_targets(tx, workspace_id, touched, only=page)
+        if kind == "resource":
+            async with self.store.read() as conn:
+                moved = await list_by_domain(conn, workspace_id, resource_ids=object_id.split(","))
+            if moved:
+                async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
+                    await tx.record(wakes=[WorkRequest("round", each, workspace_id) for each in moved])
         if kind == "policy":
             async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
                 await note_policies_matched(tx, workspace_id, fence=fence)

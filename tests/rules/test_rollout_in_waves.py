@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interlock.decide.facts import Facts
 from interlock.decide.verdict import instant
@@ -525,3 +527,56 @@ def test_who_left_before_the_opening_takes_no_place():
     assert world.wake_at is not None
     assert world.wake_at - opened_at < timedelta(seconds=61)
     assert an_id("production") in world.facts.environments
+
+
+# Whatever the fleet ---------------------------------------------------------------------------------------------------
+
+
+FLEET = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=12)
+PACE = st.sampled_from(
+    [
+        {"rolloutType": "exponential"},
+        {"rolloutType": "exponential", "failureDomains": [REGION, ZONE], "bakeSeconds": [600, 60]},
+        {"rolloutType": "waves", "waves": [1, "50%", "100%"], "failureDomains": [ZONE], "maxInFlight": 2},
+        {"rolloutType": "linear", "timeScaleInterval": 60},
+    ]
+)
+
+
+def a_fleet_anywhere(places: list[tuple[int, int]], gradual: dict[str, object]) -> World:
+    world = fleet(len(places), **gradual)
+    for number, (region, zone) in enumerate(places):
+        world.label(f"t{number}", **{REGION: f"r{region}", ZONE: f"r{region}z{zone}"})
+    return world
+
+
+@settings(max_examples=30, deadline=None)
+@given(FLEET, PACE)
+def test_every_target_starts_exactly_once_and_the_rollout_ends(where, gradual):
+    world = a_fleet_anywhere(where, gradual)
+    world.create_version("v2")
+    began = [name for wave in go(world) for name in wave]
+    assert sorted(began) == sorted(f"t{number}" for number in range(len(where)))
+    found = world.rollout("v2", "production")
+    assert found is not None
+    assert found.state == "complete"
+
+
+@settings(max_examples=20, deadline=None)
+@given(FLEET, PACE, st.integers(0, 4))
+def test_a_halt_stops_everything_for_good(where, gradual, good):
+    world = a_fleet_anywhere(where, gradual)
+    world.create_version("v2")
+    for _ in range(good):
+        world.round()
+        finish_all(world)
+        world.advance(timedelta(seconds=600))
+    world.round()
+    if not started(world):
+        return
+    finish_all(world, JobStatus.FAILURE)
+    world.round()
+    for _ in range(5):
+        world.advance(timedelta(days=1))
+        world.round()
+        assert started(world) == []

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from interlock.agents.test_runner import TestRunnerAgent
+from interlock.decide.codec import decode, encode, in_order
 from interlock.decide.facts import Speed
 from interlock.model.errors import Conflict, NotFound
+from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.store.places import load_picture
 from interlock.store.rollouts import Faster, find_rollout, list_rollouts, list_steering, steer_rollout
+from interlock.store.tx import Change
 from tests.store.fleet import Stepper, a_fleet, load
 
 WAVES = {
@@ -132,3 +135,58 @@ async def test_what_is_not_there_cannot_be_steered(store):
             await steer_rollout(
                 tx, fleet.workspace_id, rollout_id=new_id(), step="promote", reason="r", principal_id=fleet.admin_id
             )
+
+
+async def test_a_resource_that_tells_its_zone_is_placed_at_once(store, stepper):
+    fleet, rollout = await in_waves(store, stepper)
+    await fleet.resource("us-b1", env="prod", region="us")
+    await stepper.run()
+    await steer(fleet, rollout, "speed_up", bake_s=0)
+    await stepper.run()
+    left = {name for name, tag in (await fleet.where()).items() if tag == "1.0.0"}
+    assert left == {"us-b1"}
+    async with store.snapshot() as conn:
+        picture = await load_picture(conn, await live(fleet))
+    assert picture.next is not None
+    assert picture.next.why == (
+        "Its resource has no zone, which failureDomains names; without it it has no place. "
+        "Who can act: whoever may edit the resource; an operator may promote the rollout."
+    )
+    await fleet.resource("us-b1", env="prod", region="us", zone="us-b")
+    await stepper.run()
+    assert set((await fleet.where()).values()) == {"1.1.0"}
+
+
+async def test_samples_are_counted_of_what_passed_or_failed(store, stepper):
+    fleet, rollout = await in_waves(store, stepper)
+    await fleet.policy(
+        "waves", [{"gradualRollout": {**WAVES["gradualRollout"], "minimumSamples": 2, "bakeSeconds": 0}}]
+    )
+    async with fleet.tx() as tx:
+        move_id = await tx.conn.fetchval("SELECT id FROM move WHERE rollout_id = $1", rollout.id)
+        verification_id, metric_id = new_id(), new_id()
+        await tx.record(
+            [
+                Change(
+                    "INSERT INTO verification (id, workspace_id, deployment_id, subject_kind, subject_id, move_id, "
+                    "state, started_at) VALUES ($1, $2, $3, 'job', $1, $4, 'passed', now())",
+                    (verification_id, fleet.workspace_id, fleet.deployment_id, move_id),
+                ),
+                Change(
+                    "INSERT INTO verification_metric (id, verification_id, position, name, spec, state) "
+                    "VALUES ($1, $2, 0, 'error-rate', '{}', 'passed')",
+                    (metric_id, verification_id),
+                ),
+                *(
+                    Change(
+                        "INSERT INTO measurement (metric_id, number, status, measured_at) VALUES ($1, $2, $3, now())",
+                        (metric_id, number, status),
+                    )
+                    for number, status in enumerate(("passed", "errored", "inconclusive", "failed"))
+                ),
+            ],
+            events=[Event("verification.passed", Ref("verification", verification_id), {})],
+        )
+    facts = (await load(store, fleet.deployment_id)).facts
+    assert facts.samples_by_move == {move_id: 2}
+    assert decode(dict(encode(facts))) == in_order(facts)

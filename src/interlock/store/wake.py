@@ -12,6 +12,7 @@ Source: core.md section 2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,6 +46,12 @@ async def request_rounds(tx: Tx, topic: str, *, workspace_id: str | None) -> int
             ]
         )
     return len(rows)
+
+
+async def list_by_domain(conn: Conn, workspace_id: str, *, resource_ids: Sequence[str]) -> tuple[str, ...]:
+    """The deployments that roll out by failure domain over some resources, whose metadata says which."""
+    rows = await conn.fetch(Q.list_deployments_by_domain, workspace_id, list(resource_ids))
+    return tuple(row["id"] for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,19 @@ WHERE w.kind = 'round' AND w.workspace_id = $1 AND w.owner IS NOT NULL
   AND EXISTS (SELECT FROM target t JOIN target_slot s ON s.target_id = t.id WHERE t.deployment_id = d.id)
 ORDER BY id;
 
+-- The deployments that have a live rollout by failure domain with a target on one of the resources $2. Relies on target_of_resource,
+-- rollout_one_open and primary keys.
+-- name: list_deployments_by_domain
+SELECT DISTINCT t.deployment_id AS id
+FROM target t
+JOIN rollout o ON o.deployment_id = t.deployment_id AND o.environment_id = t.environment_id AND o.state IN ('open', 'paused', 'halted')
+JOIN policy_set s ON s.id = t.policy_set_id
+JOIN policy p ON p.id = ANY (s.policy_ids)
+JOIN policy_revision v ON v.id = p.revision_id
+WHERE t.workspace_id = $1 AND t.resource_id = ANY ($2::uuid[]) AND t.state = 'attached'
+  AND v.rules @? '$[*].gradualRollout.failureDomains'
+ORDER BY id;
+
 -- All live deployments. Relies on nothing: it runs once an hour.
 -- name: list_all_deployments
 SELECT id, workspace_id, wake_at FROM deployment WHERE deleted_at IS NULL ORDER BY id;
