@@ -179,6 +179,28 @@ def test_a_paused_rollout_is_resumed():
     assert answer.then is State.PACED
 
 
+def in_waves(**more):
+    """The one box of two landed; asked is the other one."""
+    pace = {"rolloutType": "waves", "waves": [1, "100%"], **more}
+    world = a_world({"gradualRollout": pace}, production=("p1", "p2"))
+    world.create_version("v1")
+    world.round()
+    (started,) = [one for one in ("p1", "p2") if world.open_move(one)]
+    finish(world, started)
+    world.round()
+    return asked(world, target={"p1": "p2", "p2": "p1"}[started])
+
+
+def test_a_rollout_in_waves_is_promoted_or_its_bake_ends():
+    answer = in_waves(bakeSeconds=600)
+    assert len(answer.lifts) == 1
+    assert answer.lifts[0].code in {"clock", "rollout_promoted"}
+
+
+def test_a_wave_that_lacks_samples_is_promoted():
+    assert [one.code for one in in_waves(minimumSamples=5).lifts] == ["rollout_promoted"]
+
+
 def test_a_target_that_waits_for_its_place_is_told_the_instant():
     world = a_world({"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 60}}, production=("p1", "p2"))
     world.create_version("v1")

@@ -11,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlock.decide.facts import Facts
+from interlock.decide.index import Index
+from interlock.decide.schedule import Schedule
+from interlock.decide.slots import Slots
 from interlock.decide.verdict import instant
 from interlock.model.job import JobStatus
 from interlock.simulate.world import World
@@ -527,6 +530,64 @@ def test_who_left_before_the_opening_takes_no_place():
     assert world.wake_at is not None
     assert world.wake_at - opened_at < timedelta(seconds=61)
     assert an_id("production") in world.facts.environments
+
+
+# For people ----------------------------------------------------------------------------------------------------------
+
+
+def laid_out(world: World) -> list[list[str]]:
+    index = Index(world.snapshot())
+    (found,) = [one for one in index.facts.rollouts if one.id == rollout_id(world)]
+    waves = Schedule(index, Slots(index), world.now).laid_out(found)
+    return [[world.target(target_id).name for target_id in wave] for wave in waves]
+
+
+def test_a_rollout_is_laid_out_as_it_will_go():
+    world = two_regions(rolloutType="exponential")
+    world.create_version("v2")
+    world.round()
+    shown = laid_out(world)
+    assert [sorted(wave) for wave in shown] == go(world)
+
+
+def test_who_has_no_place_is_laid_out_behind():
+    world = two_regions(rolloutType="exponential")
+    world.label("us-a6", **{REGION: "us"})
+    world.create_version("v2")
+    world.round()
+    assert laid_out(world)[-1] == ["us-a6"]
+
+
+def test_what_goes_one_by_one_is_laid_out_in_its_order():
+    world = fleet(4, rolloutType="linear", timeScaleInterval=60)
+    world.create_version("v2")
+    world.round()
+    (shown,) = laid_out(world)
+    assert [[name] for name in shown] == go(world)
+
+
+def test_a_wave_does_not_wait_for_a_target_that_goes_back():
+    """The one box failed and is on its way back to v1: it ended, and the rest goes within `maxFailures`."""
+    rollback = {"rollback": {"onJobStatuses": ["failure"]}}
+    world = fleet(3, rollback, rolloutType="waves", waves=[1, "100%"], maxFailures=1)
+    world.create_version("v2")
+    world.round()
+    (first,) = finish_all(world, JobStatus.FAILURE)
+    world.round()
+    assert moving(world)[first] == "rollback v1 admitted"
+    assert len(started(world)) == 3
+
+
+def test_one_by_one_the_next_waits_until_the_one_before_is_proven():
+    world = fleet(2, VERIFIED, rolloutType="linear", timeScaleInterval=0)
+    world.create_version("v2")
+    world.round()
+    (first,) = finish_all(world)
+    world.round()
+    assert len(waiting(world, "rollout_verifying")) == 1
+    verify(world, first)
+    world.round()
+    assert len(started(world)) == 1
 
 
 # Whatever the fleet ---------------------------------------------------------------------------------------------------

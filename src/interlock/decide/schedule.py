@@ -52,7 +52,7 @@ class Walk:
 
     `params` are those of this rollout: the rule's, or faster. `targets`: so many have a place. `previous` is the last
     target that started: when, its position, and whether it is proven. `waiting` says that one before waits for its time
-    already. `places` and `front` are of rules that go wave by wave.
+    already. `places`, `front` and `waits_on` are of rules that go wave by wave.
     """
 
     params: Params
@@ -62,6 +62,7 @@ class Walk:
     waiting: bool = False
     places: Places | None = None
     front: Front = AT_START
+    waits_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +238,12 @@ class Schedule:
         for lane in lanes:
             walk = walks[id(lane)]
             taken = lane.in_flight - has_place
-            if not walk.params.in_waves:
+            if walk.places is None:
                 hold = self._check(lane, walk, rollout, shared, taken)
             else:
-                hold = self._check_wave(lane, walk, rollout, target, shared) or self._full(lane, walk, taken, shared)
+                hold = self._check_wave(lane, walk, walk.places, target, shared) or self._full(
+                    lane, walk, taken, shared
+                )
             if hold is not None:
                 return hold
         return None
@@ -299,6 +302,7 @@ class Schedule:
     def _set_out(self, walk: Walk, rollout: Rollout, members: Sequence[Target], asks: Asks) -> None:
         """Where every target's wave is, and which wave may go."""
         by_id = {target.id: target for target in members}
+        walk.waits_on = (f"moves:{self.index.facts.deployment_id}", f"rollout:{rollout.id}")
         walk.places = self.places_of(walk.params, rollout, members)
         walk.front = front(
             walk.params,
@@ -330,17 +334,13 @@ class Schedule:
         return rollout.version_id is None or self.index.is_newer(rollout.version_id, occupying.version_id)
 
     def _check_wave(
-        self, lane: Lane, walk: Walk, rollout: Rollout, target: Target, shared: dict[tuple[str, str, str], Judged]
+        self, lane: Lane, walk: Walk, where: Places, target: Target, shared: dict[tuple[str, str, str], Judged]
     ) -> Judged | None:
         """Why a target must wait for its wave, if it must; told once for all whom it concerns."""
-        where = walk.places
-        if where is None:
-            return None
         said = where.unplaced.get(target.id) or str(where.wave_by_target[target.id])
         key = (lane.policy_id, lane.rule_id, f"wave {said}")
         if key not in shared:
-            waits_on = (f"moves:{self.index.facts.deployment_id}", f"rollout:{rollout.id}")
-            verdict = hold(walk.params, where, walk.front, target.id, waits_on=waits_on)
+            verdict = hold(walk.params, where, walk.front, target.id, waits_on=walk.waits_on)
             if verdict is None:
                 return None
             shared[key] = _of_lane(lane, verdict)
