@@ -205,6 +205,9 @@ async def test_a_target_says_which_freezes_bite_there_also_when_it_goes_nowhere(
     body = {"reason": "zone b", "scope": scope, "selector": 'resource.name == "p-1"', "expiresAt": FAR}
     frozen = (await api.post("/freezes", body)).json()
     await api.post("/freezes", {"reason": "lab", "scope": {"kind": "environment", "id": world.ids["staging"]}})
+    for text in ("shop-api", world.ids["deployment"]):
+        assert (await api.get("/freezes", params={"deploymentId": text})).json()["total"] == 2
+    assert (await api.get("/freezes", params={"deploymentId": "nobody"})).status_code == 404
     listed = (await api.get("/release-targets")).json()["items"]
     by_name = {item["resource"]["name"]: item.get("frozen") for item in listed}
     assert by_name["p-2"] is None

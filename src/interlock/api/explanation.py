@@ -146,7 +146,7 @@ def explain_deployment(targets: Sequence[TargetState], *, rollouts: Sequence[Liv
     said = [f"{len(targets)} targets: {', '.join(f'{number} {word}' for word, number in sorted(counts.items()))}."]
     said.extend(_rollout(rollout) for rollout in rollouts)
     if frozen:
-        said.append(f"{frozen} {'freeze is' if frozen == 1 else 'freezes are'} in force in this workspace.")
+        said.append(f"{frozen} {'freeze is' if frozen == 1 else 'freezes are'} in force that may concern it.")
     return said
 
 

@@ -59,11 +59,21 @@ class ThawBody(ClosedBody):
 
 
 @router.get(W + "/freezes")
-async def list_freezes(here: InWorkspace, page: Paging, over: Annotated[bool, Query()] = False) -> Response:
-    """List the freezes in force, newest first; with `over=true` those that ended as well."""
+async def list_freezes(
+    here: InWorkspace,
+    page: Paging,
+    over: Annotated[bool, Query(description="Those that ended as well.")] = False,
+    deploymentId: Annotated[str | None, Query(description="Id or name: those that concern it.")] = None,
+) -> Response:
+    """List the freezes in force, newest first."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        items, total = await freezes.list_freezes(conn, here.id, over_too=over, limit=page.limit, offset=page.offset)
+        narrow = None
+        if deploymentId:
+            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+        items, total = await freezes.list_freezes(
+            conn, here.id, deployment_id=narrow, over_too=over, limit=page.limit, offset=page.offset
+        )
         rendered = await _rendered(conn, *items)
     return page.answer(rendered, total)
 

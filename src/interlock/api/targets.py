@@ -231,7 +231,7 @@ async def get_deployment_explanation(here: InWorkspace, deploymentId: str) -> Re
         ended = await target_states.load_ended_moves(conn, [target.id for target in targets])
         rollouts = await target_states.list_live_rollouts(conn, deployment.id)
         pulse = found(await target_states.find_pulse(conn, deployment.id), "deployment")
-        _, frozen = await freezes.list_freezes(conn, here.id, limit=1)
+        _, frozen = await freezes.list_freezes(conn, here.id, deployment_id=deployment.id, limit=1)
         resolved = await target_states.load_target_variables(conn, [target.id for target in targets])
     explained = [
         present(

@@ -38,11 +38,21 @@ async def find_freeze(conn: Conn, workspace_id: str, *, freeze_id: str) -> Freez
 
 
 async def list_freezes(
-    conn: Conn, workspace_id: str, *, over_too: bool = False, limit: int = 50, offset: int = 0
+    conn: Conn,
+    workspace_id: str,
+    *,
+    deployment_id: str | None = None,
+    over_too: bool = False,
+    limit: int = 50,
+    offset: int = 0,
 ) -> tuple[tuple[Freeze, ...], int]:
-    """A page of the freezes in force, newest first, and how many there are; `over_too` those that ended as well."""
-    total = await conn.fetchval(Q.count_freezes, workspace_id, over_too)
-    return many(Freeze, await conn.fetch(Q.list_freezes, workspace_id, over_too, limit, offset)), total
+    """A page of the freezes in force, newest first, and how many there are; `over_too` those that ended as well.
+
+    Takes: with `deployment_id` those whose scope concerns it: its own, its systems', environments', the workspace's.
+    """
+    total = await conn.fetchval(Q.count_freezes, workspace_id, over_too, deployment_id)
+    rows = await conn.fetch(Q.list_freezes, workspace_id, over_too, limit, offset, deployment_id)
+    return many(Freeze, rows), total
 
 
 @dataclass(frozen=True, slots=True)

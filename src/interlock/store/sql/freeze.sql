@@ -6,17 +6,25 @@ SELECT id, scope_kind, scope_id, selector, reason, incident_url, created_by, cre
        thawed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now()) AS in_force
 FROM "freeze" WHERE id = $2 AND workspace_id = $1;
 
--- By freeze_in_force unless all are wanted ($2).
+-- By freeze_in_force unless all are wanted ($2); those that may concern the deployment $3, if there is one.
 -- name: count_freezes
 SELECT count(*) FROM "freeze"
-WHERE workspace_id = $1 AND ($2 OR (thawed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())));
+WHERE workspace_id = $1 AND ($2 OR (thawed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())))
+  AND ($3::uuid IS NULL OR scope_kind = 'workspace' OR scope_id = $3
+       OR scope_id IN (SELECT system_id FROM system_deployment WHERE deployment_id = $3)
+       OR scope_id IN (SELECT e.environment_id FROM system_environment e JOIN system_deployment d ON d.system_id = e.system_id
+                       WHERE d.deployment_id = $3));
 
--- By freeze_in_force unless all are wanted ($2); newest first.
+-- By freeze_in_force unless all are wanted ($2); those that may concern the deployment $5, if there is one; newest first.
 -- name: list_freezes
 SELECT id, scope_kind, scope_id, selector, reason, incident_url, created_by, created_at, expires_at, thawed_at, thawed_by, thaw_reason,
        thawed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now()) AS in_force
 FROM "freeze"
 WHERE workspace_id = $1 AND ($2 OR (thawed_at IS NULL AND (expires_at IS NULL OR expires_at > interlock_now())))
+  AND ($5::uuid IS NULL OR scope_kind = 'workspace' OR scope_id = $5
+       OR scope_id IN (SELECT system_id FROM system_deployment WHERE deployment_id = $5)
+       OR scope_id IN (SELECT e.environment_id FROM system_environment e JOIN system_deployment d ON d.system_id = e.system_id
+                       WHERE d.deployment_id = $5))
 ORDER BY created_at DESC, id LIMIT $3 OFFSET $4;
 
 -- One row; its identity is the caller's.
