@@ -93,6 +93,16 @@ def lose_a_sentence(patch):
     patch.delitem(explain.SENTENCES, "not_frozen")
 
 
+def ask_nobody(patch):
+    """An approval is missing, and nobody is named who could give it."""
+    evaluate = any_approval.evaluate
+
+    def silent(subject, params, now):
+        return replace(evaluate(subject, params, now), who=None)
+
+    patch.setattr(any_approval, "evaluate", silent)
+
+
 def leave_out_the_fence(patch):
     patch.setattr(codec, "HEAD", tuple(name for name in codec.HEAD if name != "fence"))
 
@@ -130,6 +140,7 @@ BROKEN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "6 extra rounds change nothing": complete_again_and_again,
     "7 never more in flight": count_no_place,
     "8 explains every hold": lose_a_sentence,
+    "8 says who can act": ask_nobody,
     "9 facts survive the codec": leave_out_the_fence,
     "9 commits what was applied": commit_all_but_one_move,
     "10 failures leave a known release": arrive_somewhere_else,
