@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from itertools import chain, combinations
 
@@ -256,6 +257,50 @@ def test_the_number_of_looks_is_bounded():
         world.snapshot(), world.now, target_id=world.target("p1").id, version_id=version_id("v1"), looks_max=2
     )
     assert (found.found, found.why) == (False, "looks_used")
+
+
+def test_the_looks_may_end_while_smaller_sets_are_tried():
+    world = a_world(APPROVAL, STAGING)
+    world.create_version("v1")
+    world.freeze("sev-1")
+    found = find_counterfactual(
+        world.snapshot(), world.now, target_id=world.target("p1").id, version_id=version_id("v1"), looks_max=5
+    )
+    assert (found.found, found.why) == (False, "looks_used")
+    assert {one.verdict.reason for one in found.left} == {"frozen", "success_missing", "approval_missing"}
+
+
+def test_where_nothing_frees_a_place_the_place_is_all_that_is_said(monkeypatch):
+    from interlock.decide.rules import gradual_rollout
+
+    monkeypatch.setattr(gradual_rollout, "lifts", lambda subject, params, verdict: ())
+    rule = {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 0, "maxInFlight": 1}}
+    world = a_world(rule, production=("p1", "p2"))
+    world.create_version("v1")
+    world.round()
+    hand_over_all(world)
+    (waiting,) = [one for one in ("p1", "p2") if not world.open_move(one)]
+    answer = asked(world, target=waiting)
+    assert (answer.found, answer.lifts, answer.then) == (True, (), State.PACED)
+    assert [one.verdict.reason for one in answer.left] == ["rollout_in_flight"]
+
+
+def test_where_narrowing_left_too_much_out_all_facts_are_searched(monkeypatch):
+    world = a_world()
+    world.create_version("v1")
+    world.freeze("sev-1")
+    plain = counterfactual.narrowed
+    monkeypatch.setattr(
+        counterfactual, "narrowed", lambda facts, target_id: replace(plain(facts, target_id), freezes=())
+    )
+    assert said(world) == ["The freeze of olga (sev-1) is thawed."]
+
+
+def test_what_never_opens_is_waited_for_a_few_times_and_then_skipped():
+    never = {"deploymentWindow": {"rrule": "FREQ=DAILY;COUNT=1", "durationMinutes": 10, "timezone": "UTC"}}
+    world = a_world(never)
+    world.create_version("v1")
+    assert said(world) == ["The rule deploymentWindow (prod) is skipped for v1 in production."]
 
 
 # Any world ------------------------------------------------------------------------------------------------------------
