@@ -9,8 +9,10 @@ freeze never keeps a target on a bad release.
 interlock freeze --reason "sev-1 in payments" --for 2h
 ```
 
-**Holds** while one is in force. **Passes** when none is, or when it was thawed or ran out. **Wakes**: its expiry, a
-thaw, an extension. **Meets others**: it is asked first; while it holds nobody is asked for an approval.
+**Holds** while one is in force. **Passes** when none is, when it was thawed or ran out, or when somebody bypassed each
+one that bites for this version (`interlock skip --freeze`, permission `freeze:bypass`); a bypass names its freeze, so a
+later one holds. **Wakes**: its expiry, a thaw, an extension, the end of a bypass. **Meets others**: it is asked first;
+while it holds nobody is asked for an approval.
 
 Source: core.md sections 4 and 5; reference-behaviour.md 4.14 (RFC 0008).
 """
