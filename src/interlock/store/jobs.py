@@ -220,15 +220,20 @@ async def judge_again(tx: Tx, job: FlowJob) -> None:
 
 
 async def _note_start(tx: Tx, job: FlowJob) -> None:
-    """The target has been handed this version: its mark, its move."""
+    """The target has been handed this version: its mark, its move.
+
+    Why:    the hand-over is what answers an order, and what a pin brings raises the mark past an older rollout's
+            version: both end in a round, which nothing else would ask for.
+    """
     started = await tx.conn.fetchrow(Q.start_move, job.move_id)
     events = []
+    wakes = [_round(job)] if started is not None and started["by_hand"] else []
     if started is not None:
         refs = tuple(ref for ref in (*job.refs(), Ref("job", job.id)) if ref.kind != "move")
         events.append(
             Event("move.started", Ref("move", job.move_id), job.place(), refs, job.decision_id, job.change_id)
         )
-    await tx.record([Change(Q.mark_target, (job.target_id, job.version_id))], events=events)
+    await tx.record([Change(Q.mark_target, (job.target_id, job.version_id))], events=events, wakes=wakes)
 
 
 async def offer_job(tx: Tx, job: FlowJob) -> bool:

@@ -42,7 +42,8 @@ RETURNING id;
 
 -- Relies on move's primary key.
 -- name: start_move
-UPDATE move SET state = 'running', started_at = interlock_now() WHERE id = $1 AND state = 'admitted' RETURNING id;
+UPDATE move SET state = 'running', started_at = interlock_now() WHERE id = $1 AND state = 'admitted'
+RETURNING id, order_id IS NOT NULL OR kind = 'pin' AS by_hand;
 
 -- The mark only goes forward. Relies on primary keys.
 -- name: mark_target
