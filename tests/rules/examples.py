@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from interlock.decide.facts import Facts
 from interlock.decide.index import Index
+from interlock.decide.lift import Lift, with_lifts
 from interlock.decide.rules import RULE_BY_KIND, parse_rules
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
 from interlock.decide.verdict import Verdict
@@ -35,6 +36,18 @@ def judged_target(world: World, rule: Mapping[str, object], tag: str, target: st
     (parsed,) = parse_rules([rule])
     subject = TargetMove(Index(world.snapshot()), world.target(target), world.version(tag), "forward")
     return RULE_BY_KIND[parsed.kind].evaluate(subject, parsed.params, world.now)
+
+
+def lifts_of(world: World, rule: Mapping[str, object], tag: str, environment: str) -> tuple[Lift, ...]:
+    """What one rule over an environment offers against what it says of a version now."""
+    (parsed,) = policy("example", [rule], first_stored_at=MONDAY).rules
+    subject = EnvironmentVersion(Index(world.snapshot()), world.environment(environment), world.version(tag), "forward")
+    return RULE_BY_KIND[parsed.kind].lifts(subject, parsed.params, judged(world, rule, tag, environment))
+
+
+def happens(world: World, *lifts: Lift) -> None:
+    """The facts become what they would be."""
+    world.facts, world.now = with_lifts(world.facts, world.now, lifts)
 
 
 def an_empty_subject(tag: str = "v1", environment: str = "production") -> EnvironmentVersion:

@@ -11,10 +11,10 @@ from interlock.decide.facts import Freeze
 from interlock.decide.index import Index
 from interlock.decide.rules import freeze, parse_rules
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
-from interlock.decide.verdict import WaitsFor
+from interlock.decide.verdict import WaitsFor, holds, passes
 from interlock.model.errors import Invalid
 from interlock.model.ids import derived_id
-from rules.examples import an_empty_subject, at, judged, judged_target
+from rules.examples import an_empty_subject, at, happens, judged, judged_target, lifts_of
 from worlds import MONDAY, a_fleet, a_version, an_environment
 
 
@@ -168,6 +168,56 @@ def test_a_yes_runs_out_and_says_when():
     assert judged(world, rule, "v1", "production").passes
 
 
+def test_where_no_approval_is_needed_it_passed_since_the_version_is_there():
+    world = a_world()
+    created_at = world.version("v1").created_at
+    assert judged(world, {"anyApproval": {"minApprovals": 0}}, "v1", "production").since == created_at
+
+
+def test_the_yeses_that_are_missing_would_lift_it():
+    world = a_world()
+    rule = {"anyApproval": {"minApprovals": 3, "approverGroup": "leads"}}
+    world.say("lea", "approved", "v1", "production", groups=["leads"])
+    world.say("bob", "approved", "v1", "staging")
+    (more,) = lifts_of(world, rule, "v1", "production")
+    assert (more.code, more.who, more.late) == ("approved_by_more", "members of leads", True)
+    assert more.values == {
+        "more": 2,
+        "minimum": 3,
+        "of_group": " of the group leads",
+        "version": "v1",
+        "environment": "production",
+    }
+    happens(world, more)
+    assert judged(world, rule, "v1", "production").values["by"] == ["lea", "somebody", "somebody"]
+    assert judged(world, ONE, "v1", "staging").passes, "what was said elsewhere stands"
+    assert lifts_of(world, rule, "v1", "production") == ()
+
+
+def test_the_first_yes_of_anybody_would_lift_it():
+    world = a_world()
+    (more,) = lifts_of(world, ONE, "v1", "production")
+    assert (more.values["more"], more.values["of_group"], more.who) == (1, "", "anybody who may approve")
+    happens(world, more)
+    assert judged(world, ONE, "v1", "production").passes
+
+
+def test_each_veto_withdrawn_would_lift_it_and_no_yes_would():
+    world = a_world()
+    for person, word in (("bob", "approved"), ("eve", "rejected"), ("zoe", "rejected")):
+        world.say(person, word, "v1", "production")
+    eve, zoe = lifts_of(world, ONE, "v1", "production")
+    assert (eve.code, eve.who) == ("rejection_withdrawn", "eve may withdraw the rejection")
+    assert [one.values for one in (eve, zoe)] == [
+        {"by": "eve", "version": "v1", "environment": "production"},
+        {"by": "zoe", "version": "v1", "environment": "production"},
+    ]
+    happens(world, eve)
+    assert judged(world, ONE, "v1", "production").values == {"by": ["zoe"]}
+    happens(world, zoe)
+    assert judged(world, ONE, "v1", "production").values == {"by": ["bob"]}
+
+
 # freeze ---------------------------------------------------------------------------------------------------------------
 
 
@@ -179,7 +229,7 @@ def frozen(world, environment: str = "production"):
 
 
 def test_nothing_is_frozen():
-    assert frozen(a_world()).passes
+    assert frozen(a_world()) == passes("not_frozen")
 
 
 def test_a_freeze_without_end_waits_for_a_person():
@@ -208,6 +258,71 @@ def test_of_several_freezes_it_tells_the_longest_and_wakes_at_the_first_end():
     assert verdict.changes_at == MONDAY + timedelta(hours=1)
 
 
+def test_a_freeze_says_everything_that_a_person_needs():
+    """Two freezes over the Berlin night of 29 March, one with an end before the clocks change and one after it."""
+    world = a_world()
+    first = world.freeze("short", expires_at=at("2026-03-29 01:30+01:00"))
+    since = world.now
+    world.advance(timedelta(hours=1))
+    second = world.freeze("long", environments=["production"], expires_at=at("2026-03-29 03:30+02:00"))
+    said = {"waits_on": (f"freeze:{first}", f"freeze:{second}"), "who": "an operator may thaw it", "by": "olga"}
+    assert frozen(world) == holds(
+        WaitsFor.WAIT,
+        "frozen",
+        since=since,
+        changes_at=at("2026-03-29 00:30"),
+        scope="environment",
+        why="long",
+        until_at=at("2026-03-29 01:30"),
+        freezes=[first, second],
+        **said,
+    )
+    third = world.freeze("sev-1")
+    assert frozen(world) == holds(
+        WaitsFor.PERSON,
+        "frozen",
+        since=since,
+        changes_at=at("2026-03-29 00:30"),
+        scope="workspace",
+        why="sev-1",
+        freezes=[first, second, third],
+        **(said | {"waits_on": (f"freeze:{first}", f"freeze:{second}", f"freeze:{third}")}),
+    )
+
+
+def test_of_freezes_that_end_together_it_tells_always_the_same_one():
+    world = a_world()
+    ends_at = MONDAY + timedelta(hours=1)
+    one, other = (Freeze(i, "workspace", i, MONDAY, "olga", ends_at) for i in ("a", "b"))
+    for both in ((one, other), (other, one)):
+        world.facts = replace(world.facts, freezes=both)
+        assert frozen(world).values["why"] == "b"
+
+
+def test_each_freeze_that_bites_thawed_would_lift_it():
+    world = a_world()
+    first = world.freeze("sev-1")
+    second = world.freeze("sev-2", expires_at=MONDAY + timedelta(hours=3))
+    world.freeze("elsewhere", environments=["staging"])
+    subject = EnvironmentVersion(
+        Index(world.snapshot()), world.environment("production"), world.version("v1"), "forward"
+    )
+    verdict = freeze.evaluate(subject, world.now)
+    lifts = freeze.lifts(subject, None, verdict)
+    assert {one.code for one in lifts} == {"thawed"}
+    assert {one.who for one in lifts} == {"an operator may thaw it"}
+    assert [one.values for one in lifts] == [
+        {"by": "olga", "why": "sev-1", "freeze": first},
+        {"by": "olga", "why": "sev-2", "freeze": second},
+    ]
+    happens(world, lifts[0])
+    assert frozen(world).values["freezes"] == [second]
+    happens(world, lifts[1])
+    assert frozen(world).passes
+    assert not frozen(world, "staging").passes, "the third one stands"
+    assert freeze.lifts(subject, None, passes("not_frozen")) == ()
+
+
 def test_a_freeze_bites_where_it_is_set():
     world = a_world()
     world.freeze(environments=["staging"])
@@ -233,6 +348,8 @@ def test_an_expired_freeze_in_the_facts_does_not_bite():
     world.facts = replace(world.facts, freezes=(old,))
     subject = EnvironmentVersion(Index(world.facts), world.environment("production"), world.version("v1"), "forward")
     assert freeze.evaluate(subject, world.now).passes
+    assert freeze.evaluate(subject, MONDAY - timedelta(days=1)).passes, "at the very end it is over"
+    assert not freeze.evaluate(subject, MONDAY - timedelta(days=1, microseconds=1)).passes
 
 
 # versionCooldown ------------------------------------------------------------------------------------------------------
@@ -247,8 +364,14 @@ def test_cools_down_from_the_start_of_the_last_deployment():
     world.facts = replace(world.facts, targets={target.id: target})
     world.create_version("v2", created_at=at("2026-03-09 10:40"))
     world.now = at("2026-03-09 11:29")
-    verdict = judged_target(world, HOUR, "v2", "prod-1")
-    assert (verdict.reason, verdict.changes_at) == ("cooling_down", at("2026-03-09 11:30"))
+    assert judged_target(world, HOUR, "v2", "prod-1") == holds(
+        WaitsFor.WAIT,
+        "cooling_down",
+        since=at("2026-03-09 10:30"),
+        changes_at=at("2026-03-09 11:30"),
+        seconds=3600,
+        until_at=at("2026-03-09 11:30"),
+    )
     world.now = at("2026-03-09 11:30")
     assert judged_target(world, HOUR, "v2", "prod-1").passes
 
@@ -301,10 +424,10 @@ def test_wrong_parameters_of_a_cooldown_are_named(rule, names):
 def test_a_target_that_runs_nothing_need_not_cool_down():
     world = a_fleet({"production": ["prod-1"]})
     world.create_version("v1")
-    assert judged_target(world, HOUR, "v1", "prod-1").passes
+    assert judged_target(world, HOUR, "v1", "prod-1") == passes("nothing_runs")
     failed = replace(world.target("prod-1"), last_started_at=world.now)
     world.facts = replace(world.facts, targets={failed.id: failed})
-    assert judged_target(world, HOUR, "v1", "prod-1").passes, "its first deployment failed"
+    assert judged_target(world, HOUR, "v1", "prod-1") == passes("nothing_runs"), "its first deployment failed"
 
 
 # versionSelector ------------------------------------------------------------------------------------------------------
@@ -321,6 +444,8 @@ SELECTORS = [
     ('version.metadata["missing"] == "gold"', "v2.1", False),
     ('environment.name == "production"', "v2.1", True),
     ('deployment.name == "shop-api"', "v2.1", True),
+    ('deployment.slug == "shop-api"', "v2.1", True),
+    ('deployment.id == ""', "v2.1", False),
     ("false", "v2.1", False),
     ('timestamp(version.createdAt) < timestamp("2026-03-29T03:00:00+02:00")', "v2.1", True),  # Berlin
     ('timestamp(version.createdAt) < timestamp("2026-03-08T03:00:00-04:00")', "v2.1", False),  # New York
@@ -337,6 +462,24 @@ def test_selects_versions(selector, tag, selected):
     else:
         with pytest.raises(Invalid):
             parse_rules([selecting(selector)])
+
+
+def test_says_by_which_expression_a_version_was_chosen_or_passed_over():
+    world = a_fleet({"production": []})
+    world.facts = replace(world.facts, versions=(a_version("v2.1"), a_version("v3.0")))
+    v2 = 'version.tag.startsWith("v2.")'
+    assert judged(world, selecting(v2), "v2.1", "production") == passes("version_selected", selector=v2)
+    assert judged(world, selecting(v2), "v3.0", "production") == holds(
+        WaitsFor.DENY, "version_not_selected", who="whoever may edit the version or the policy", selector=v2
+    )
+
+
+def test_keeps_the_words_that_explain_the_expression():
+    rule = {"selector": "true", "description": "production takes v2 releases only"}
+    (parsed,) = parse_rules([{"versionSelector": rule}])
+    assert parsed.params.description == "production takes v2 releases only"
+    (parsed,) = parse_rules([selecting("true")])
+    assert parsed.params.description == ""
 
 
 MIGRATION = {"interlock/change-type": "migration", "interlock/risk": "high", "interlock/commits": "9f2c1d4,abcdef0"}
@@ -367,7 +510,9 @@ def test_selects_by_what_was_said_of_the_change(selector, said, selected):
     [
         ("change.kind == 'fix'", "has no field `kind`"),
         ('version.config.image == "a"', "reads version.config"),
+        ("has(version.config)", "reads has_version.config"),
         ('resource.kind == "Host"', "reads resource.kind"),
+        ('resource.kind == "Host" && deployment.metadata["a"] == "b"', "reads deployment.metadata, resource.kind,"),
         ('deployment.metadata["team"] == "a"', "reads deployment.metadata"),
         ("version.tga == 'v1'", "has no field `tga`"),
         ("version.tag", "must be true or false"),

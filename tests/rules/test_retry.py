@@ -6,6 +6,7 @@ import pytest
 
 from interlock.decide.rules import parse_rules
 from interlock.decide.rules.retry import Params, backoff, wait_before_retry
+from interlock.model.errors import Invalid
 from interlock.model.job import JobStatus
 
 FAILURE, CANCELLED, NOT_FOUND = JobStatus.FAILURE, JobStatus.CANCELLED, JobStatus.EXTERNAL_RUN_NOT_FOUND
@@ -32,7 +33,36 @@ def test_backs_off(fields, waits_s):
 
 
 def test_a_thousandth_failure_waits_a_week_at_most():
-    assert backoff(params(backoffSeconds=10, backoffStrategy="exponential"), 1000).days == 7
+    assert backoff(params(backoffSeconds=10, backoffStrategy="exponential"), 1000).total_seconds() == 604_800
+
+
+def test_a_wait_doubles_from_each_failure_to_the_next():
+    rule = params(maxRetries=5, backoffSeconds=0.5, backoffStrategy="exponential")
+    waits = [wait_before_retry([rule], [FAILURE] * failures) for failures in range(1, 6)]
+    assert [wait.total_seconds() for wait in waits if wait] == [0.5, 1, 2, 4, 8]
+
+
+def test_a_rule_that_names_no_statuses_means_the_three_that_may_pass():
+    assert params().statuses == {FAILURE, JobStatus.INVALID_INTEGRATION, JobStatus.INVALID_JOB_AGENT}
+    assert (params().backoff_s, params().exponential, params().backoff_max_s) == (0.0, False, None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [
+        ({}, "rules[0].retry.maxRetries is required"),
+        ({"maxRetries": 101}, "rules[0].retry.maxRetries must be from 0 to 100"),
+        ({"maxRetries": 1, "backoffSeconds": -1}, "rules[0].retry.backoffSeconds must be from 0 to 604800"),
+        ({"maxRetries": 1, "backoffSeconds": 604_801}, "rules[0].retry.backoffSeconds must be from 0 to 604800"),
+        ({"maxRetries": 1, "maxBackoffSeconds": 604_801}, "rules[0].retry.maxBackoffSeconds must be from 0 to 604800"),
+        ({"maxRetries": 1, "backoffStrategy": "random"}, "backoffStrategy must be one of linear, exponential"),
+        ({"maxRetries": 1, "retryOnStatuses": ["successful"]}, "rules[0].retry.retryOnStatuses 'successful' is not"),
+    ],
+)
+def test_wrong_parameters_are_named(rule, names):
+    with pytest.raises(Invalid) as refused:
+        parse_rules([{"retry": rule}])
+    assert names in refused.value.message
 
 
 @pytest.mark.parametrize(

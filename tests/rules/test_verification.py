@@ -1,0 +1,49 @@
+"""What may a verification rule say, and what does it mean without saying? When it begins, and which metrics."""
+
+from __future__ import annotations
+
+import pytest
+
+from interlock.decide.rules import parse_rules
+from interlock.decide.rules.verification import METRICS_MAX, TRIGGERS, Params
+from interlock.model.errors import Invalid
+from interlock.model.verification import parse_metric
+from worlds import METRIC
+
+
+def params(**fields: object) -> Params:
+    (rule,) = parse_rules([{"verification": {"metrics": [METRIC], **fields}}])
+    assert isinstance(rule.params, Params)
+    return rule.params
+
+
+def test_begins_after_a_job_that_ended_well_where_nothing_else_is_said():
+    assert params() == Params("jobSuccess", (parse_metric(METRIC, path="metric"),))
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_may_begin_at_another_moment(trigger):
+    assert params(triggerOn=trigger).trigger == trigger
+
+
+def test_keeps_its_metrics_in_their_order():
+    names = [f"metric-{n}" for n in range(METRICS_MAX)]
+    assert [one.name for one in params(metrics=[{**METRIC, "name": name} for name in names]).metrics] == names
+
+
+@pytest.mark.parametrize(
+    ("rule", "faults"),
+    [
+        ({}, ["metrics is required", "metrics must name at least one metric"]),
+        ({"metrics": []}, ["metrics must name at least one metric"]),
+        ({"metrics": [METRIC, {**METRIC, "count": 2}]}, ["metrics must have different names"]),
+        ({"metrics": [METRIC] * 21}, ["metrics must hold at most 20 items", "metrics must have different names"]),
+        ({"metrics": [METRIC], "triggerOn": "never"}, [f"triggerOn must be one of {', '.join(TRIGGERS)}"]),
+        ({"metrics": [METRIC, {**METRIC, "name": "two", "count": 0}]}, ["metrics[1].count must be from 1 to 10000"]),
+    ],
+)
+def test_wrong_parameters_are_named(rule, faults):
+    with pytest.raises(Invalid) as refused:
+        parse_rules([{"verification": rule}])
+    found = [f"{one.path} {one.message}" for one in refused.value.fields]
+    assert found == [f"rules[0].verification.{fault}" for fault in faults]
