@@ -511,7 +511,10 @@ def _clear(world: World, pick: Pick) -> None:
 def _set_rollout(world: World, pick: Pick) -> None:
     live = [rollout for rollout in world.facts.rollouts if rollout.live]
     if live:
-        world.set_rollout(pick.one(live).id, pick.one(("open", "open", "paused", "aborted")))
+        state = pick.one(("open", "open", "paused", "paused", "aborted"))
+        lasts_s = pick.one((None, 30, 300, 3600)) if state == "paused" else None
+        until = None if lasts_s is None else world.now + timedelta(seconds=lasts_s)
+        world.set_rollout(pick.one(live).id, state, until=until)
 
 
 def _runs_elsewhere(world: World, pick: Pick) -> None:

@@ -33,6 +33,9 @@ def test_a_rollout_is_listed_paused_resumed_and_aborted(interlock):
     assert "(bakeSeconds 0, maxInFlight 3): in a hurry" in shown
     assert "paused" in shown and "we look" in shown
     assert '"inWaves": false' in interlock("rollout", "show", short, "-o", "json").stdout
+    interlock("rollout", "pause", short, "--reason", "lunch", "--for", "2h")
+    assert "It changes at" in interlock("explain", "api").stdout or "until" in interlock("explain", "api").stdout
+    interlock("rollout", "resume", short, "--reason", "back")
     assert interlock("rollout", "abort", short, "--reason", "no").output == "aborted api/staging 1.0.0\n"
     assert (
         "No open, paused or halted rollout" in interlock("rollout", "abort", short, "--reason", "r", fails=True).stderr

@@ -927,3 +927,22 @@ def test_a_move_of_a_target_that_is_not_loaded_is_left_alone():
     world.facts = replace(world.facts, targets=rest)
     plan = decide(world.facts, world.now)
     assert not plan.ends
+
+
+def test_a_pause_that_ends_by_itself_goes_on_at_its_instant_and_not_before():
+    world = production({"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 3600}}, runs="v0")
+    world.create_version("v1")
+    world.settle()
+    rollout = world.rollout("v1", "production")
+    until = world.now + timedelta(minutes=90)
+    world.set_rollout(rollout.id, "paused", until=until)
+    plan = world.round()
+    assert plan.wake_at == until and not plan.rollout_states
+    assert not world.waiting_jobs(), "what was not handed over is taken back"
+    world.now = until - timedelta(seconds=1)
+    assert not world.round().moves
+    world.now = until
+    plan = world.round()
+    assert [(state.state, state.reason) for state in plan.rollout_states] == [("open", "pause_over")]
+    assert plan.moves
+    assert world.rollout("v1", "production").state == "open"

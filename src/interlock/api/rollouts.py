@@ -7,16 +7,18 @@ Source: core.md section 4; DESIGN.md section 1, step 6. These paths are ours, no
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
+from interlock.clock import utc_now
 from interlock.model.wire import INT32_MAX
 from interlock.store import deployments, rollouts
 from interlock.store.places import Picture, Square, load_picture
@@ -36,6 +38,12 @@ class ReasonBody(ClosedBody):
     """Why a person does it."""
 
     reason: Name
+
+
+class PauseBody(ReasonBody):
+    """Until when; without it a person ends the pause."""
+
+    expiresAt: AwareDatetime | None = None
 
 
 class FasterBody(ReasonBody):
@@ -86,9 +94,11 @@ async def get_rollout_places(here: InWorkspace, rolloutId: str) -> Response:
 
 
 @router.post(W + "/rollouts/{rolloutId:segment}/pause")
-async def pause_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
-    """Pause an open rollout: what is handed over goes on, nothing else starts."""
-    return await _steer(here, rolloutId, "pause", body)
+async def pause_rollout(here: InWorkspace, rolloutId: str, body: PauseBody) -> Response:
+    """Pause an open rollout: what is handed over goes on, nothing else starts. With an end it goes on by itself."""
+    over = body.expiresAt is not None and body.expiresAt <= utc_now()
+    refuse_unless(not over, "A pause must end in the future.", field="expiresAt")
+    return await _steer(here, rolloutId, "pause", body, until=body.expiresAt)
 
 
 @router.post(W + "/rollouts/{rolloutId:segment}/resume")
@@ -156,7 +166,15 @@ async def clear_quarantine(here: InWorkspace, quarantineId: str, body: ReasonBod
     return Json(render_quarantine(cleared))
 
 
-async def _steer(here: Here, text: str, step: Steering, body: ReasonBody, *, faster: Faster | None = None) -> Response:
+async def _steer(
+    here: Here,
+    text: str,
+    step: Steering,
+    body: ReasonBody,
+    *,
+    faster: Faster | None = None,
+    until: datetime | None = None,
+) -> Response:
     known = await _known(here, text)
     place = await place_of(here, known.deployment_id, environment_id=known.environment_id)
     async with here.tx(Permission.STEER, cause=f"api: {step} rollout", place=place) as tx:
@@ -168,6 +186,7 @@ async def _steer(here: Here, text: str, step: Steering, body: ReasonBody, *, fas
             reason=body.reason,
             principal_id=here.caller.id,
             faster=faster,
+            until=until,
         )
     return Json(render_rollout(after))
 
@@ -190,6 +209,7 @@ def render_rollout(rollout: StoredRollout) -> Wire:
         kind=rollout.kind,
         state=rollout.state,
         reason=rollout.reason,
+        pausedUntil=instant(rollout.paused_until) if rollout.paused_until and rollout.state == "paused" else None,
         openedAt=instant(rollout.opened_at),
         stateAt=instant(rollout.state_at),
         targetsAtOpen=rollout.targets_at_open,

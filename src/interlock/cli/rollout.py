@@ -3,7 +3,7 @@
     interlock rollout list                                         open, paused and halted ones
     interlock rollout show shop-api/production                     its waves, what is next, what people said
     interlock rollout resume shop-api/production --reason "the port is free now"
-    interlock rollout pause 4c1f… --reason "we are looking"
+    interlock rollout pause 4c1f… --reason "we are looking" --for 2h
     interlock rollout speed-up shop-api/production --bake 60 --reason "a fix that must be out by noon"
     interlock rollout promote shop-api/production --reason "proven in the morning"
     interlock rollout abort shop-api/production --reason "1.2.0 replaces it"
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import click
 
 from interlock.cli.connection import connected
+from interlock.cli.places import expiry, lasting_option
 from interlock.cli.tables import output_option, print_list
 from interlock.client import Client, Wire
 from interlock.model.errors import Conflict, NotFound
@@ -57,10 +58,11 @@ def list_live(client: Client, *, output: str) -> None:
 @rollout.command()
 @_named
 @_why
+@lasting_option
 @connected
-def pause(client: Client, rollout_id: str, *, reason: str) -> None:
+def pause(client: Client, rollout_id: str, *, reason: str, lasts: str | None) -> None:
     """Pause one: what is handed over goes on, nothing else starts."""
-    _steer(client, rollout_id, step="pause", reason=reason)
+    _steer(client, rollout_id, step="pause", reason=reason, **expiry(lasts))
 
 
 @rollout.command()
@@ -146,9 +148,9 @@ def _names(targets: Sequence[Wire]) -> str:
     return named if len(targets) <= NAMES_MAX else f"{named} and {len(targets) - NAMES_MAX} more"
 
 
-def _steer(client: Client, text: str, *, step: str, reason: str, **faster: int) -> None:
+def _steer(client: Client, text: str, *, step: str, reason: str, **more: object) -> None:
     meant = _meant(client, text)
-    client.steer_rollout(meant["id"], step=step, reason=reason, **faster)
+    client.steer_rollout(meant["id"], step=step, reason=reason, **more)
     click.echo(f"{STATES[step]} {_about(meant)} {_tag(meant)}")
 
 

@@ -272,9 +272,9 @@ class Client:
         """Where each target of a rollout stands, wave by wave."""
         return cast("Wire", self.calls.request("GET", self._in("rollouts", rollout_id, "places")))
 
-    def steer_rollout(self, rollout_id: str, *, step: str, reason: str, **faster: int) -> Wire:
-        """`pause`, `resume`, `speed-up`, `promote` or `abort` a rollout."""
-        return self._write("POST", self._in("rollouts", rollout_id, step), {"reason": reason, **faster})
+    def steer_rollout(self, rollout_id: str, *, step: str, reason: str, **more: object) -> Wire:
+        """`pause` (perhaps with `expiresAt`), `resume`, `speed-up` (with its fields), `promote` or `abort` one."""
+        return self._write("POST", self._in("rollouts", rollout_id, step), {"reason": reason, **more})
 
     # Orders -----------------------------------------------------------------------------------------------------------
 

@@ -118,7 +118,10 @@ AS_WRITTEN = Speed()
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One change in one environment. States: open, paused, halted, complete, superseded, aborted."""
+    """One change in one environment. States: open, paused, halted, complete, superseded, aborted.
+
+    Takes: `paused_until` is when a pause ends by itself; None: a person ends it.
+    """
 
     id: str
     change_id: str
@@ -130,6 +133,7 @@ class Rollout:
     targets_at_open: int
     failures_forgiven: int = 0
     speed: Speed = AS_WRITTEN
+    paused_until: datetime | None = None
 
     @property
     def live(self) -> bool:

@@ -61,6 +61,7 @@ def answer(index: Index, recorder: Recorder, now: datetime) -> Plan:
         index = Index(applied(index.facts, ended, now))
     reactions = Reactions(index, recorder, now)
     reactions.answer_all()
+    recorder.wake(one.paused_until for one in index.facts.rollouts if one.state == "paused")
     answers = with_halts(index, reactions.plan(), now, rolled_back=reactions.rolled_back)
     refused = Plan()
     if index.facts.orders:
@@ -457,7 +458,10 @@ def failures_allowed(index: Index, environment_id: str) -> int:
 
 
 def with_halts(index: Index, answers: Plan, now: datetime, *, rolled_back: Mapping[str, int]) -> Plan:
-    """The answers, and the rollouts that they halt: too much failed, or all that they moved goes back."""
+    """The answers, and the rollouts that they halt: too much failed, or all that they moved goes back.
+
+    A pause that is over ends here too.
+    """
     after = Index(applied(index.facts, answers, now))
     states = []
     for rollout in sorted(after.facts.rollouts, key=lambda one: one.id):
@@ -465,10 +469,13 @@ def with_halts(index: Index, answers: Plan, now: datetime, *, rolled_back: Mappi
             continue
         failures = failures_of(after, rollout.id) - rollout.failures_forgiven
         allowed = failures_allowed(after, rollout.environment_id)
+        if rollout.state == "paused" and rollout.paused_until is not None and rollout.paused_until <= now:
+            states.append(RolloutState(rollout.id, "open", "pause_over", {"reason": "pause_over"}))
         if rollout.id in rolled_back:
             told = {"targets": rolled_back[rollout.id], "failures": failures}
             states.append(RolloutState(rollout.id, "halted", "rolled_back", told))
         elif failures > allowed:
             values: dict[str, object] = {"failures": failures, "max_failures": allowed}
             states.append(RolloutState(rollout.id, "halted", "failures", values))
-    return replace(answers, rollout_states=tuple(states)) if states else answers
+    last = {state.rollout_id: state for state in states}
+    return replace(answers, rollout_states=tuple(last.values())) if states else answers

@@ -137,7 +137,9 @@ class Schedule:
         waits_on = (f"rollout:{rollout.id}",)
         verdict = None
         if rollout.state == "paused":
-            verdict = holds(WaitsFor.PERSON, "rollout_paused", waits_on=waits_on, who=OPERATOR)
+            until = rollout.paused_until
+            waits_for = WaitsFor.PERSON if until is None else WaitsFor.WAIT
+            verdict = holds(waits_for, "rollout_paused", waits_on=waits_on, who=OPERATOR, changes_at=until)
         elif rollout.state == "aborted":
             verdict = holds(WaitsFor.DENY, "rollout_aborted", waits_on=waits_on, who="a newer version, or a pin")
         elif rollout.state == "halted" and failures <= allowed and self._taken_back(rollout):

@@ -661,8 +661,11 @@ class World:
 
         self.facts = replace(self.facts, rollouts=tuple(map(after, self.facts.rollouts)))
 
-    def set_rollout(self, rollout_id: str, state: str) -> None:
-        """A person pauses, resumes or aborts a rollout. Resumed, it forgives the failures that it saw."""
+    def set_rollout(self, rollout_id: str, state: str, *, until: datetime | None = None) -> None:
+        """A person pauses (perhaps until an instant), resumes or aborts a rollout.
+
+        Resumed, it forgives the failures that it saw.
+        """
         self._tick()
         failed = {
             move.target_id for move in self.facts.moves if move.rollout_id == rollout_id and move.state == "failed"
@@ -672,7 +675,7 @@ class World:
             if rollout.id != rollout_id or not rollout.live:
                 return rollout
             forgiven = len(failed) if state == "open" else rollout.failures_forgiven
-            return replace(rollout, state=state, failures_forgiven=forgiven)
+            return replace(rollout, state=state, failures_forgiven=forgiven, paused_until=until)
 
         rollouts = tuple(after(rollout) for rollout in self.facts.rollouts)
         self._own(takes_away=True, rollouts=rollouts)

@@ -627,6 +627,7 @@ def _end_events(tell: _Telling, end: MoveEnd) -> list[Event]:
 def _rollout_events(tell: _Telling, plan: Plan) -> list[Event]:
     facts = tell.facts
     known = {rollout.id: rollout for rollout in (*facts.rollouts, *plan.rollouts)}
+    opened = {rollout.id for rollout in plan.rollouts}
     told: list[tuple[str, str, dict[str, object]]] = [(rollout.id, "open", {}) for rollout in plan.rollouts]
     told += [(rollout.id, rollout.state, {}) for rollout in plan.rollouts if rollout.state != "open"]
     told += [(state.rollout_id, state.state, dict(state.values)) for state in plan.rollout_states]
@@ -644,7 +645,7 @@ def _rollout_events(tell: _Telling, plan: Plan) -> list[Event]:
         refs = [Ref("deployment", facts.deployment_id), Ref("environment", rollout.environment_id)]
         if rollout.version_id:
             refs.append(Ref("version", rollout.version_id))
-        kind = ROLLOUT_EVENTS[state]
+        kind = "rollout.resumed" if state == "open" and rollout_id not in opened else ROLLOUT_EVENTS[state]
         events.append(Event(kind, Ref("rollout", rollout_id), body, tuple(refs), None, rollout.change_id))
     return events
 

@@ -65,6 +65,7 @@ class StoredRollout:
     state_at: datetime
     targets_at_open: int
     failures_forgiven: int
+    paused_until: datetime | None
     interval_s: int | None
     max_in_flight: int | None
     bake_s: int | None
@@ -171,10 +172,11 @@ async def steer_rollout(
     reason: str,
     principal_id: str,
     faster: Faster | None = None,
+    until: datetime | None = None,
 ) -> StoredRollout:
     """Pause, resume, speed up, promote or abort a rollout.
 
-    Takes: `faster` with `speed_up`.
+    Takes: `faster` with `speed_up`; `until` with `pause`: when it ends by itself.
     Fails: `NotFound`; `Conflict` when it is in no state that this can start from.
     """
     before = await _locked(tx, workspace_id, rollout_id)
@@ -190,10 +192,10 @@ async def steer_rollout(
         Change(Q.insert_steering, (workspace_id, rollout_id, step, *words, reason, principal_id), rows=1),
     ]
     if state is not None:
-        changes.append(Change(Q.set_state, (rollout_id, state, reason, forgiven, before.state), rows=1))
+        changes.append(Change(Q.set_state, (rollout_id, state, reason, forgiven, before.state, until), rows=1))
     await tx.record(
         changes=changes,
-        events=[_told(before, kind, said)],
+        events=[_told(before, kind, said, until)],
         wakes=[WorkRequest("round", before.deployment_id, workspace_id=workspace_id, priority=PEOPLE)],
     )
     after = await find_rollout(tx.conn, workspace_id, rollout_id=rollout_id)
@@ -201,12 +203,14 @@ async def steer_rollout(
     return after
 
 
-def _told(rollout: StoredRollout, kind: str, said: Faster) -> Event:
+def _told(rollout: StoredRollout, kind: str, said: Faster, until: datetime | None) -> Event:
     """What the ledger says of it."""
     body: dict[str, object] = {"deployment": rollout.deployment, "environment": rollout.environment}
     if rollout.tag:
         body["version"] = rollout.tag
     body["from"] = rollout.state
+    if until is not None:
+        body["until"] = until.isoformat()
     body |= {name: value for name, value in asdict(said).items() if value is not None}
     refs = [Ref("deployment", rollout.deployment_id), Ref("environment", rollout.environment_id)]
     if rollout.version_id is not None:

@@ -57,9 +57,9 @@ passed; `overlap` waits for the jobs only. **Halt**: when more than `maxFailures
 failed verification) nothing more starts until a person resumes, promotes or aborts it, or a newer version's rollout
 opens; for a config, until the targets on which it failed go for another one.
 
-**People** may pause, resume and abort a rollout; speed it up (a shorter interval, a shorter bake, more at once: never
-slower than the rule); or promote it, after which everything that is left may start at once. Gates and `concurrency` are
-still asked. Each takes a reason and is in the ledger.
+**People** may pause (for a while, if they say so), resume and abort a rollout; speed it up (a shorter interval, a
+shorter bake, more at once: never slower than the rule); or promote it, after which everything that is left may start at
+once. Gates and `concurrency` are still asked. Each takes a reason and is in the ledger.
 
 **Holds** with the instant at which a target is due, or with what it waits for. A target that waits for its place does
 not take an older version meanwhile; one that runs nothing yet takes the newest version that is good elsewhere in its

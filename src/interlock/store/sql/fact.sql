@@ -103,7 +103,7 @@ FROM move m JOIN slot s ON s.move_id = m.id WHERE m.deployment_id = $1 AND m.clo
 -- steering_of_rollout.
 -- name: load_rollouts
 SELECT o.id, o.change_id, o.environment_id, o.kind, o.version_id, o.state, o.opened_at, o.targets_at_open, o.failures_forgiven,
-       s.interval_s, s.max_in_flight, s.bake_s, s.promoted_at
+       o.paused_until, s.interval_s, s.max_in_flight, s.bake_s, s.promoted_at
 FROM rollout o
 CROSS JOIN LATERAL (
     SELECT (array_agg(interval_s ORDER BY at DESC, id DESC) FILTER (WHERE interval_s IS NOT NULL))[1] AS interval_s,

@@ -3,7 +3,8 @@
 -- By rollout_of_deployment where it narrows, else rollout's primary key; the newest move of each target in it by move_of_rollout.
 -- name: list_rollouts
 SELECT o.id, o.deployment_id, d.name AS deployment, o.environment_id, e.name AS environment, o.change_id, o.kind, o.version_id, v.tag,
-       o.state, o.reason, o.opened_at, o.state_at, o.targets_at_open, o.failures_forgiven, s.interval_s, s.max_in_flight, s.bake_s, s.promoted_at,
+       o.state, o.reason, o.opened_at, o.state_at, o.targets_at_open, o.failures_forgiven, o.paused_until, s.interval_s, s.max_in_flight, s.bake_s,
+       s.promoted_at,
        (SELECT count(*) FILTER (WHERE newest.state = 'failed')
         FROM (SELECT DISTINCT ON (m.target_id) m.state FROM move m
               WHERE m.rollout_id = o.id ORDER BY m.target_id, m.admitted_at DESC, m.id DESC) newest) AS failures,
@@ -26,7 +27,8 @@ ORDER BY o.opened_at DESC, o.id LIMIT $5 OFFSET $6;
 
 -- By the primary key.
 -- name: set_state
-UPDATE rollout SET state = $2, reason = $3, failures_forgiven = $4, state_at = interlock_now() WHERE id = $1 AND state = $5;
+UPDATE rollout SET state = $2, reason = $3, failures_forgiven = $4, state_at = interlock_now(), paused_until = $6
+WHERE id = $1 AND state = $5;
 
 -- A word on the pace, kept for ever.
 -- name: insert_steering
