@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from interlock.decide.rules import deployment_window, parse_rules
-from interlock.decide.verdict import WaitsFor
+from interlock.decide.verdict import WaitsFor, holds, passes
 from interlock.model.errors import Bug, Invalid
 from interlock.model.policy import Rule
 from rules.examples import an_empty_subject, at
@@ -127,6 +127,80 @@ def test_is_open_or_says_when(what, rrule, minutes, zone, now, is_open, changes)
         assert verdict.changes_at == at(changes)
 
 
+# zone, now, when it opens, and how a person there reads that: after the clocks changed in the night of Sunday
+SAID = [
+    (BERLIN, "2026-03-29 12:00", "2026-03-30 07:00", "2026-03-30T09:00"),
+    (BERLIN, "2026-10-25 12:00", "2026-10-26 08:00", "2026-10-26T09:00"),
+    (NEW_YORK, "2026-03-08 12:00", "2026-03-09 13:00", "2026-03-09T09:00"),
+]
+
+
+@pytest.mark.parametrize(("zone", "now", "opens", "local"), SAID)
+def test_a_closed_window_says_when_it_opens_in_the_time_of_its_zone(zone, now, opens, local):
+    said = {"changes_at": at(opens), "opens_at": at(opens), "opens_local": local, "timezone": zone}
+    assert asked(at(now), a_window(OFFICE, 480, zone)) == holds(WaitsFor.WAIT, "window_closed", **said)
+
+
+def test_an_open_window_says_until_when_and_one_that_is_over_who_can_act():
+    found = asked(at("2026-03-09 12:00"), a_window(OFFICE, 480, BERLIN))
+    assert found == passes("window_open", changes_at=at("2026-03-09 16:00"))
+    new_year, who = at("2027-01-01 00:00"), "whoever may edit the policy"
+    over = asked(at("2026-03-09 09:00"), a_window("FREQ=DAILY;COUNT=10", 60))
+    assert over == holds(WaitsFor.DENY, "window_never_opens", changes_at=new_year, who=who, years=5)
+
+
+def test_looks_ahead_to_the_end_of_the_fourth_year_that_follows():
+    now = at("2026-03-09 09:00")
+    last, beyond = (a_window(f"DTSTART:{day}T000000\nFREQ=YEARLY", 60) for day in ("20301231", "20310101"))
+    assert asked(now, last).changes_at == at("2030-12-31 00:00")
+    assert asked(now, beyond).reason == "window_never_opens"
+    assert asked(at("2027-01-01 00:00"), beyond).changes_at == at("2031-01-01 00:00")
+
+
+# recurrence since Wednesday 2020-01-01 00:00, and the time from one start to the next
+PHASES = [
+    ("FREQ=DAILY;INTERVAL=3", timedelta(days=3)),
+    ("FREQ=DAILY;INTERVAL=10", timedelta(days=10)),
+    ("FREQ=WEEKLY;INTERVAL=3", timedelta(days=21)),
+    ("FREQ=HOURLY;INTERVAL=5", timedelta(hours=5)),
+    ("FREQ=HOURLY;INTERVAL=36", timedelta(hours=36)),
+]
+
+
+@pytest.mark.parametrize(("rrule", "period"), PHASES)
+@pytest.mark.parametrize("now", ["2020-01-01 00:30", "2020-01-12 00:30", "2026-03-09 12:34", "2028-02-29 12:34"])
+def test_an_interval_is_counted_from_its_first_day_however_long_ago(rrule, period, now):
+    window = a_window(rrule, 10, stored="2020-01-01 12:00")
+    opens = asked(at(now), window).changes_at
+    assert (opens - at("2020-01-01 00:00")) % period == timedelta()
+    assert timedelta() < opens - at(now) <= period
+
+
+def test_without_a_zone_a_window_is_in_utc_and_allows():
+    for more in ({}, {"timezone": ""}):
+        (rule,) = parse_rules([{"deploymentWindow": {"rrule": "RRULE:FREQ=DAILY", "durationMinutes": 60, **more}}])
+        hour = timedelta(hours=1)
+        assert rule.params == deployment_window.Params("FREQ=DAILY", None, hour, "UTC", allow=True)
+
+
+TAKEN = [
+    ("FREQ=DAILY;COUNT=10000", None),
+    ("FREQ=HOURLY", None),
+    ("FREQ=DAILY;BYHOUR=9,10;BYMINUTE=0,5,10,15,20,25,30,35,40,45,50,55", None),
+    ("DTSTART:20000101T000000\nFREQ=DAILY", "2000-01-01 00:00"),
+    ("DTSTART;VALUE=DATE:20260309\n\nRRULE:FREQ=DAILY", "2026-03-09 00:00"),
+    ("DTSTART:20260329T013000Z\\nRRULE:FREQ=DAILY", "2026-03-29 03:30"),  # UTC, kept as Berlin reads it
+    ("dtstart;tzid=Europe/Berlin:20260309T090000\nFREQ=DAILY", "2026-03-09 09:00"),
+]
+
+
+@pytest.mark.parametrize(("text", "starts"), TAKEN)
+def test_takes_what_is_just_within_the_limits(text, starts):
+    params = a_window(text, 366 * 24 * 60, BERLIN).params
+    assert params.dtstart == (None if starts is None else datetime.fromisoformat(starts))
+    assert params.duration == timedelta(days=366)
+
+
 def test_interval_keeps_its_phase_over_the_years():
     every_second_week = a_window("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;BYHOUR=9", 60, stored="2020-01-06 12:00")
     opens = asked(at("2026-03-01 00:00"), every_second_week).changes_at
@@ -216,7 +290,9 @@ REFUSED = [
     ("FREQ=DAILY;BYHOUR=9,10;BYMINUTE=0,1,2,3,4,5,6,7,8,9,10,11,12,13", "more often than 24 times a day"),
     ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "never recurs"),
     ("FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30", "never recurs"),
-    ("FREQ=DAILY;COUNT=1000000", "COUNT"),
+    ("FREQ=DAILY;COUNT=10001", "COUNT must be at most 10000"),
+    ("FREQ=DAILY;BYHOUR=0,1,2,3,4;BYMINUTE=0,15,30,45,50", "more often than 24 times a day"),
+    ("FREQ=DAILY;BYMONTH=" + ",".join(["1"] * 1000), "must be at most 2000 characters"),
     ("FREQ=SOMETIMES", "RFC 5545"),
     ("every monday", "RFC 5545"),
     ("", "must not be empty"),
@@ -244,3 +320,18 @@ def test_refuses_an_unknown_zone_and_a_window_without_length():
         "rules[0].deploymentWindow.timezone",
         "rules[0].deploymentWindow.durationMinutes",
     ]
+
+
+def test_refuses_more_than_a_year_and_words_where_yes_or_no_belongs():
+    body = {"rrule": "FREQ=DAILY", "durationMinutes": 366 * 24 * 60 + 1, "timezone": "x" * 101, "allowWindow": "yes"}
+    with pytest.raises(Invalid) as refused:
+        parse_rules([{"deploymentWindow": body}])
+    assert {one.path.rpartition(".")[2]: one.message for one in refused.value.fields} == {
+        "timezone": f"'{'x' * 101}' is not a time zone of the IANA database",
+        "durationMinutes": "must be from 1 to 527040",
+        "allowWindow": "must be true or false",
+    }
+    with pytest.raises(Invalid) as refused:
+        parse_rules([{"deploymentWindow": {}}])
+    paths = [one.path.rpartition(".")[2] for one in refused.value.fields]
+    assert paths == ["rrule", "durationMinutes"]

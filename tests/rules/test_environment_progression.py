@@ -8,15 +8,19 @@ from datetime import timedelta
 import pytest
 
 from interlock.decide.facts import Landed, Quarantine, Rollout
-from interlock.decide.verdict import WaitsFor
+from interlock.decide.rules import parse_rules
+from interlock.decide.verdict import WaitsFor, holds, passes
+from interlock.model.errors import Invalid
 from interlock.model.job import JobStatus
 from interlock.simulate.world import World
-from rules.examples import at, judged
+from rules.examples import at, happens, judged, lifts_of
 from worlds import a_fleet, a_target, an_id, finish, version_id
 
 STAGING = 'environment.name == "staging"'
 QA = 'environment.name.startsWith("qa")'
 NOW = at("2026-03-09 12:00")
+CREATED = at("2026-03-09 09:00")
+LANDED = (f"landed:{version_id('v1')}:{an_id('staging')}",)
 
 
 def minutes(number: float) -> timedelta:
@@ -74,11 +78,23 @@ def test_counts_in_whole_numbers(percentage, hosts, successes, enough):
 
 
 def test_says_how_many_are_missing():
-    verdict = judged(a_world({"staging-1": 10}), rule(minimumSuccessPercentage=75), "v1", "production")
-    assert verdict.reason == "success_missing"
-    assert verdict.values == {"environment": "staging", "successes": 1, "targets": 4, "needed": 3}
-    assert verdict.waits_for is WaitsFor.WAIT
-    assert verdict.waits_on == (f"landed:{version_id('v1')}:{an_id('staging')}",)
+    found = judged(a_world({"staging-1": 10}, hosts=3), rule(minimumSuccessPercentage=50), "v1", "production")
+    said = {"environment": "staging", "successes": 1, "targets": 3, "needed": 2}
+    assert found == holds(WaitsFor.WAIT, "success_missing", waits_on=LANDED, **said)
+    assert isinstance(found.values["needed"], int)
+
+
+def test_says_where_it_proved_itself_and_until_when_that_counts():
+    aged = rule(minimumSuccessPercentage=50, minimumSoakTimeMinutes=5, maximumAgeHours=1)
+    found = judged(a_world({"staging-1": 30, "staging-2": 20}, hosts=3), aged, "v1", "production")
+    assert found == passes(
+        "progressed",
+        since=NOW - minutes(15),
+        changes_at=NOW + minutes(40),
+        environments=["staging"],
+        successes=2,
+        targets=3,
+    )
 
 
 def test_default_is_all_of_them():
@@ -90,7 +106,9 @@ def test_soak_counts_from_when_it_was_met_and_later_successes_do_not_restart_it(
     soak = rule(minimumSuccessPercentage=50, minimumSoakTimeMinutes=30)
     world = a_world({"staging-1": 25, "staging-2": 20})
     verdict = judged(world, soak, "v1", "production")
-    assert (verdict.reason, verdict.since, verdict.changes_at) == ("soaking", NOW - minutes(20), NOW + minutes(10))
+    ends_at = NOW + minutes(10)
+    said = {"since": NOW - minutes(20), "changes_at": ends_at, "environment": "staging", "until_at": ends_at}
+    assert verdict == holds(WaitsFor.WAIT, "soaking", waits_on=LANDED, **said)
     add_successes(world, {"staging-3": 5})
     assert judged(world, soak, "v1", "production").changes_at == NOW + minutes(10)
     world.now = NOW + minutes(10)
@@ -142,6 +160,33 @@ def test_is_met_when_it_left_where_that_is_remembered():
     assert judged(world, rule(), "v1", "production").since == NOW - minutes(10) + timedelta(microseconds=1)
 
 
+def test_a_target_that_left_takes_its_success_with_it():
+    """One of three succeeded at 11:00 and left at 11:10; the other two follow at 11:20 and 11:30: met then."""
+    world = a_world({"staging-1": 60, "staging-2": 40, "staging-3": 30}, hosts=3)
+    world.now = NOW - minutes(50)
+    world.detach("staging-1")
+    world.now = NOW
+    assert judged(world, rule(), "v1", "production").since == NOW - minutes(30)
+
+
+def test_a_target_that_left_without_a_success_brings_none():
+    """One of three left at 11:10, and its job ended well after that; the other two follow: met at 11:30."""
+    world = a_world({"staging-1": 1, "staging-2": 40, "staging-3": 30}, hosts=3)
+    world.now = NOW - minutes(50)
+    world.detach("staging-1")
+    world.now = NOW
+    assert judged(world, rule(), "v1", "production").since == NOW - minutes(30)
+
+
+def test_an_environment_that_all_left_before_any_success_proves_nothing():
+    world = a_world({"staging-1": 1}, hosts=1)
+    world.now = NOW - minutes(50)
+    world.detach("staging-1")
+    world.now = NOW
+    assert judged(world, rule(), "v1", "production").reason == "no_targets_upstream"
+    assert judged(world, rule(requireTargets=True), "v1", "production").reason == "targets_missing"
+
+
 def test_a_success_before_the_target_joined_counts_from_the_joining():
     world = a_world({"staging-1": 600}, hosts=1)
     assert judged(world, rule(), "v1", "production").since == at("2026-03-09 08:00")
@@ -159,6 +204,8 @@ def test_verification_may_be_required():
     checked = rule(requireVerificationPassed=True)
     assert not judged(a_world({"staging-1": 60}, hosts=1), checked, "v1", "production").passes
     assert judged(a_world({"staging-1": 60}, hosts=1, verified=True), checked, "v1", "production").passes
+    half = rule(requireVerificationPassed=True, minimumSuccessPercentage=50)
+    assert judged(a_world({"staging-1": 60}, hosts=2, verified=True), half, "v1", "production").passes
 
 
 def test_is_too_old_after_the_maximum_age():
@@ -166,13 +213,22 @@ def test_is_too_old_after_the_maximum_age():
     world = a_world({"staging-1": 119}, hosts=1)
     assert judged(world, aged, "v1", "production").changes_at == NOW + minutes(1)
     world.now = NOW + minutes(1)
-    verdict = judged(world, aged, "v1", "production")
-    assert (verdict.reason, verdict.waits_for) == ("too_old", WaitsFor.DENY)
+    assert judged(world, aged, "v1", "production") == holds(
+        WaitsFor.DENY,
+        "too_old",
+        since=NOW + minutes(1),
+        waits_on=LANDED,
+        who="whoever may redeploy it there, or deploy a newer version",
+        environment="staging",
+        hours="2",
+    )
 
 
 def test_a_soak_may_be_a_fraction_of_a_minute():
     soak = rule(minimumSuccessPercentage=25, minimumSoakTimeMinutes=1.5)
     assert judged(a_world({"staging-1": 1}), soak, "v1", "production").changes_at == NOW + timedelta(seconds=30)
+    short = rule(minimumSuccessPercentage=25, minimumSoakTimeMinutes=0.5)
+    assert judged(a_world({"staging-1": 0}), short, "v1", "production").changes_at == NOW + timedelta(seconds=30)
     half = rule(minimumSuccessPercentage=25, minimumSoakTimeSeconds=0.5)
     assert judged(a_world({"staging-1": 0}), half, "v1", "production").changes_at == NOW + timedelta(milliseconds=500)
 
@@ -201,10 +257,10 @@ def test_soaks_and_ages_by_the_time_that_passed(succeeded, more, opens, closes):
     targets = {**world.facts.targets, target.id: target}
     world.facts = replace(world.facts, targets=targets, landed_by_target_version=landed)
     world.create_version("v1", created_at=at(succeeded) - timedelta(hours=1))
-    for instant, passes in ((at(opens) - timedelta(microseconds=1), False), (at(opens), True)):
+    for instant, is_open in ((at(opens) - timedelta(microseconds=1), False), (at(opens), True)):
         world.now = instant
         if instant >= at(succeeded):
-            assert judged(world, rule(**more), "v1", "production").passes is passes
+            assert judged(world, rule(**more), "v1", "production").passes is is_open
     if closes is not None:
         world.now = at(closes) - timedelta(microseconds=1)
         assert judged(world, rule(**more), "v1", "production").changes_at == at(closes)
@@ -287,16 +343,22 @@ def test_a_job_that_fails_after_its_target_left_ended():
 def test_no_targets_passes_unless_the_rule_requires_some():
     world = a_world({}, hosts=0)
     verdict = judged(world, rule(), "v1", "production")
-    assert (verdict.passes, verdict.reason) == (True, "no_targets_upstream")
+    assert verdict == passes("no_targets_upstream", since=CREATED, environment="staging")
     verdict = judged(world, rule(requireTargets=True), "v1", "production")
-    assert (verdict.reason, verdict.waits_for) == ("targets_missing", WaitsFor.INCOMPLETE)
+    who = "whoever may edit the environment or the policy"
+    assert verdict == holds(WaitsFor.INCOMPLETE, "targets_missing", waits_on=LANDED, who=who, environment="staging")
 
 
 def test_no_environment_matches_holds_and_says_who_can_act():
     nowhere = {"environmentProgression": {"dependsOnEnvironmentSelector": 'environment.name == "moon"'}}
     verdict = judged(a_world({}), nowhere, "v1", "production")
-    assert (verdict.reason, verdict.waits_for) == ("no_environment_matches", WaitsFor.INCOMPLETE)
-    assert verdict.who
+    assert verdict == holds(
+        WaitsFor.INCOMPLETE,
+        "no_environment_matches",
+        waits_on=("environments",),
+        who="whoever may edit the policy or the environments",
+        selector='environment.name == "moon"',
+    )
 
 
 def test_an_environment_of_another_system_is_no_neighbour():
@@ -329,9 +391,24 @@ def test_any_is_content_with_one_and_all_is_not():
     assert judged(world, anywhere, "v1", "production").since == NOW - minutes(60), "the earlier one"
 
 
-def test_of_several_holds_it_tells_the_one_that_time_ends_first():
+def test_several_environments_are_named_with_what_changes_first():
     world = a_world_with_two_qas()
+    aged = {"dependsOnEnvironmentSelector": QA, "minimumSoakTimeMinutes": 30, "maximumAgeHours": 1}
+    add_successes(world, {"a": 50, "b": 40})
+    names = [world.environment(name).name for name in sorted(("qa-a", "qa-b"), key=an_id)]
+    found = judged(world, {"environmentProgression": aged}, "v1", "production")
+    assert found == passes("progressed", since=NOW - minutes(20), changes_at=NOW + minutes(10), environments=names)
     add_successes(world, {"b": 10})
+    everywhere = {"environmentProgression": aged | {"require": "all"}}
+    held = judged(world, everywhere, "v1", "production")
+    assert (held.reason, held.values["environment"]) == ("soaking", "qa-b")
+    assert held.changes_at == NOW + minutes(10), "then the success in qa-a is too old, before the soak ends"
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_of_several_holds_it_tells_the_one_that_time_ends_first(name):
+    world = a_world_with_two_qas()
+    add_successes(world, {name: 10})
     soaking = {"environmentProgression": {"dependsOnEnvironmentSelector": QA, "minimumSoakTimeMinutes": 30}}
     verdict = judged(world, soaking, "v1", "production")
     assert (verdict.reason, verdict.changes_at) == ("soaking", NOW + minutes(20))
@@ -375,7 +452,9 @@ def test_closes_again_when_the_version_left(happens, how):
     assert judged(world, rule(), "v1", "production").passes
     happens(world)
     verdict = judged(world, rule(), "v1", "production")
-    assert (verdict.reason, verdict.values["how"]) == ("left_upstream", how)
+    who = "whoever may deploy a newer version, or clear what happened there"
+    said = {"environment": "staging", "how": how}
+    assert verdict == holds(WaitsFor.DENY, "left_upstream", waits_on=LANDED, who=who, **said)
 
 
 @pytest.mark.parametrize("state", ["open", "paused", "complete", "superseded"])
@@ -383,3 +462,76 @@ def test_stays_open_in_any_other_state_of_the_rollout(state):
     world = a_world({"staging-1": 60}, hosts=1)
     stopped(state)(world)
     assert judged(world, rule(), "v1", "production").passes
+
+
+LIMITS = [
+    ({"minimumSuccessPercentage": 100.1}, "minimumSuccessPercentage must be from 0 to 100"),
+    ({"minimumSuccessPercentage": -0.1}, "minimumSuccessPercentage must be from 0 to 100"),
+    ({"minimumSoakTimeMinutes": 525_601}, "minimumSoakTimeMinutes must be from 0 to 525600"),
+    ({"minimumSoakTimeSeconds": 31_536_001}, "minimumSoakTimeSeconds must be from 0 to"),
+    ({"minimumSoakTimeSeconds": -1}, "minimumSoakTimeSeconds must be from 0 to"),
+    ({"maximumAgeHours": 87_601}, "maximumAgeHours must be from 0 to 87600"),
+    ({"require": "some"}, "require must be one of any, all"),
+]
+
+
+@pytest.mark.parametrize(("more", "names"), LIMITS)
+def test_wrong_parameters_are_named(more, names):
+    with pytest.raises(Invalid) as refused:
+        parse_rules([rule(**more)])
+    assert f"rules[0].environmentProgression.{names}" in refused.value.message
+
+
+# What would lift it ---------------------------------------------------------------------------------------------------
+
+# rule, successes that are there -> how many more, how, of how many targets
+LACKING = [
+    ({}, {}, 3, "succeeds"),
+    ({}, {"staging-1": 10}, 2, "succeeds"),
+    ({"minimumSuccessPercentage": 50}, {"staging-1": 10}, 1, "succeeds"),
+    ({"requireVerificationPassed": True}, {"staging-1": 10}, 3, "is verified"),
+    ({"successStatuses": ["failure", "cancelled"]}, {"staging-1": 10}, 3, "succeeds"),
+]
+
+
+@pytest.mark.parametrize(("more", "successes", "lacking", "how"), LACKING)
+def test_the_successes_that_are_missing_would_lift_it(more, successes, lacking, how):
+    world = a_world(successes, hosts=3)
+    (lift,) = lifts_of(world, rule(**more), "v1", "production")
+    said = {"version": "v1", "environment": "staging", "how": how, "more": lacking, "targets": 3}
+    assert (lift.code, lift.values, lift.who) == ("succeeded_upstream", said, None)
+    happens(world, lift)
+    verdict = judged(world, rule(**more), "v1", "production")
+    assert (verdict.passes, verdict.since) == (True, NOW)
+    assert lifts_of(world, rule(**more), "v1", "production") == ()
+
+
+def test_what_made_it_leave_undone_would_lift_it_each_of_it():
+    world = a_world({"staging-1": 60}, hosts=1)
+    for happened in (rejected, quarantined, stopped("halted")):
+        happened(world)
+    lifts = lifts_of(world, rule(), "v1", "production")
+    assert [(one.code, one.values) for one in lifts] == [
+        ("rejection_withdrawn", {"by": "eve", "version": "v1", "environment": "staging"}),
+        ("quarantines_cleared", {"version": "v1", "environment": "staging"}),
+        ("rollout_resumed", {"version": "v1", "environment": "staging"}),
+    ]
+    happens(world, *lifts[:2])
+    assert judged(world, rule(), "v1", "production").values["how"] == "stopped"
+    happens(world, lifts[2])
+    assert judged(world, rule(), "v1", "production").passes
+
+
+@pytest.mark.parametrize("state", ["aborted", "open"])
+def test_a_rollout_that_nobody_can_resume_offers_nothing(state):
+    world = a_world({}, hosts=1)
+    stopped(state)(world)
+    world.set_version_status("v1", "rejected")
+    assert lifts_of(world, rule(), "v1", "production") == ()
+
+
+def test_time_and_missing_environments_are_lifted_by_nothing_of_its_own():
+    soaking = rule(minimumSuccessPercentage=25, minimumSoakTimeMinutes=30)
+    assert lifts_of(a_world({"staging-1": 10}), soaking, "v1", "production") == ()
+    nowhere = {"environmentProgression": {"dependsOnEnvironmentSelector": 'environment.name == "moon"'}}
+    assert lifts_of(a_world({}), nowhere, "v1", "production") == ()
