@@ -217,7 +217,7 @@ async def test_everything_is_reached_by_keyboard_in_order_and_seen(open_page, wo
     assert await page.evaluate("document.activeElement.id") == "main"
     await page.goto(world.at())
     seen = []
-    for _ in range(12):
+    for _ in range(13):
         await page.keyboard.press("Tab")
         seen.append(await focused(page))
         outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
