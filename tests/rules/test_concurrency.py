@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -86,8 +87,6 @@ def a_zoned_fleet(*rules):
 
 def holds_of(world, name):
     """The reasons that stand in a target's row."""
-    from dataclasses import replace
-
     from interlock.decide import decide
 
     facts = replace(world.snapshot(), decided_by_subject={}, decided_by_target={})
@@ -319,6 +318,10 @@ def test_what_would_let_it_go_is_a_free_slot():
     answer = find_counterfactual(world.snapshot(), world.now, target_id=world.target("a1").id, version_id=version.id)
     assert answer.found
     assert [(one.code, one.values) for one in answer.lifts] == [("slots_freed", {"count": 2, "group": "a"})]
+    (freed,) = answer.lifts
+    assert freed.who == "whoever ends a move of the group"
+    before, after = world.snapshot().slots, freed.change(world.snapshot(), world.now).slots
+    assert after == {**before, key: replace(before[key], held_by_others=0)}, "so many slots, and nothing else"
 
 
 def test_without_a_group_only_a_force_lets_a_target_go():
@@ -335,8 +338,6 @@ def test_without_a_group_only_a_force_lets_a_target_go():
 
 
 def test_a_target_whose_groups_nobody_worked_out_yet_waits_for_that():
-    from dataclasses import replace
-
     from interlock.decide import decide
 
     world = a_zoned_fleet(BY_ZONE)

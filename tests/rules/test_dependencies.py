@@ -14,7 +14,7 @@ from interlock.decide.index import Index
 from interlock.decide.lift import with_lifts
 from interlock.decide.rules import deployment_dependency, parse_rules, version_dependency
 from interlock.decide.subjects import TargetMove
-from interlock.decide.verdict import Judged, WaitsFor, verdict_json
+from interlock.decide.verdict import Judged, WaitsFor, holds, verdict_json
 from interlock.inventory import to_python
 from interlock.model.errors import Invalid
 from interlock.model.ids import derived_id
@@ -374,6 +374,21 @@ def test_who_can_act_are_those_who_may_deploy_what_is_missing():
     assert held.waits_on == tuple(sorted(f"runs:{derived_id('deployment', name)}" for name in ("cache", "proxy")))
 
 
+def test_what_has_a_place_there_and_runs_nothing_yet_is_waited_for_by_name():
+    world = a_world()
+    set_policies(world, {"depend": (["production"], [depends()])})
+    world.runs_elsewhere("shop-schema", None, resource="prod-1", environment="production")
+    assert judged_target(world, depends(), "v1", "prod-1") == holds(
+        WaitsFor.WAIT,
+        "nothing_runs_beside",
+        waits_on=(f"runs:{SCHEMA}",),
+        who="whoever may deploy shop-schema, or edit the policy",
+        where="on the same resource",
+        selector=NEEDS_V2,
+        running=[],
+    )
+
+
 def test_names_ten_of_many_at_most():
     world = a_world()
     set_policies(world, {"depend": (["production"], [depends()])})
@@ -426,6 +441,9 @@ def test_a_version_known_from_elsewhere_would_let_it_go():
     (lift,) = deployment_dependency.lifts(subject_of(world), rule.params, held)
     assert (lift.code, lift.values) == ("runs_beside", {"deployment": "shop-schema", "version": "v2"})
     assert lift.who == "whoever may deploy shop-schema"
+    there = subject_of(world).target
+    after = lift.change(world.snapshot(), world.now).elsewhere.by_resource[there.resource_id]
+    assert {(one.environment_id, one.deployment_id) for one in after} == {(there.environment_id, SCHEMA)}
     assert not lifted(world, [], "v1")
     assert lifted(world, [lift], "v1")
     (rule,) = parse_rules([depends(require="all")])
@@ -467,3 +485,19 @@ def test_each_need_that_is_not_met_has_its_own_way():
     assert not lifted(world, [dropped], "v2")
     assert not lifted(world, [beside], "v2")
     assert lifted(world, [dropped, beside], "v2")
+
+
+def test_the_version_that_would_run_there_takes_the_place_of_what_runs_there_now():
+    """Of two needs the first is met; for the second, v2 of the schema would have to run in place of v1."""
+    world = a_world()
+    cache = derived_id("deployment", "cache")
+    world.create_version("v2", dependencies=[Dependency(cache, "true"), Dependency(SCHEMA, V2_ONLY)])
+    world.runs_elsewhere("cache", "v9", resource="prod-1", environment="production")
+    world.runs_elsewhere("shop-schema", "v1", resource="prod-1", environment="production")
+    world.runs_elsewhere("shop-schema", "v2", resource="prod-2", environment="production")
+    subject = subject_of(world, "v2")
+    (lift,) = version_dependency.lifts(subject, None, told(world))
+    after = lift.change(world.snapshot(), world.now).elsewhere.by_resource[subject.target.resource_id]
+    found = {(one.environment_id, one.deployment_id, subject.tag_of(one.version_id)) for one in after}
+    here = subject.target.environment_id
+    assert found == {(here, cache, "v9"), (here, SCHEMA, "v2")}

@@ -18,6 +18,13 @@ from rules.examples import an_empty_subject, at
 BERLIN, NEW_YORK, UTC_ZONE = "Europe/Berlin", "America/New_York", "UTC"
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    """Each example is worked out anew, whatever was worked out before it."""
+    deployment_window.outlook.cache_clear()
+    deployment_window._anchored.cache_clear()
+
+
 def a_window(
     rrule: str, minutes: int, zone: str = "UTC", *, allow: bool = True, stored: str = "2026-01-01 00:00"
 ) -> Rule:

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 
 from interlock.decide.facts import Facts
 from interlock.decide.index import Index
+from interlock.decide.lift import Lift
+from interlock.decide.rules import gradual_rollout
 from interlock.decide.schedule import Schedule
 from interlock.decide.slots import Slots
-from interlock.decide.verdict import instant
+from interlock.decide.subjects import TargetMove
+from interlock.decide.verdict import WaitsFor, holds, instant
 from interlock.model.job import JobStatus
 from interlock.simulate.world import World
+from rules.examples import happens
 from worlds import (
     MONDAY,
     REGION,
@@ -641,3 +645,66 @@ def test_a_halt_stops_everything_for_good(where, gradual, good):
         world.advance(timedelta(days=1))
         world.round()
         assert started(world) == []
+
+
+# What would lift it ---------------------------------------------------------------------------------------------------
+
+
+def offered(world: World, reason: str, *, rollout: str, target: str = "t1") -> tuple[Lift, ...]:
+    """What the rule offers against a hold of a target, which waits on a rollout."""
+    subject = TargetMove(Index(world.snapshot()), world.target(target), world.version("v2"), "forward")
+    verdict = holds(WaitsFor.WAIT, reason, waits_on=(f"rollout:{rollout}",))
+    return gradual_rollout.lifts(subject, None, verdict)
+
+
+OFFERED = [
+    ("rollout_paused", "rollout_resumed"),
+    ("rollout_halted", "rollout_resumed"),
+    ("rollout_taken_back", "rollout_resumed"),
+    ("rollout_wave_later", "rollout_promoted"),
+    ("rollout_baking", "rollout_promoted"),
+    ("rollout_samples", "rollout_promoted"),
+    ("rollout_domain_unknown", "rollout_promoted"),
+]
+
+
+@pytest.mark.parametrize(("reason", "code"), OFFERED)
+def test_a_stopped_rollout_resumed_and_one_in_waves_promoted_would_lift_it(reason, code):
+    world = fleet(3, rolloutType="exponential")
+    world.create_version("v2")
+    world.settle()
+    (lift,) = offered(world, reason, rollout=rollout_id(world))
+    assert (lift.code, lift.values) == (code, {"version": "v2", "environment": "production"})
+    assert offered(world, reason, rollout="another") == ()
+    world.set_rollout(rollout_id(world), "paused")
+    happens(world, lift)
+    after = world.rollout("v2", "production")
+    assert (after.state == "open", after.speed.promoted_at == world.now) == (
+        code == "rollout_resumed",
+        code == "rollout_promoted",
+    )
+
+
+@pytest.mark.parametrize("reason", ["rollout_in_flight", "rollout_verifying"])
+def test_the_moves_that_have_its_place_would_have_to_end(reason):
+    world = fleet(3, rolloutType="linear", timeScaleInterval=0, maxInFlight=2, whileVerifying="overlap")
+    world.create_version("v2")
+    world.settle()
+    one, other = started(world)
+    (waiting_one,) = {"t0", "t1", "t2"} - {one, other}
+    lifts = offered(world, reason, rollout=rollout_id(world), target=waiting_one)
+    assert sorted((lift.code, *lift.values.values()) for lift in lifts) == sorted(
+        ("move_landed", name, "production", "v2") for name in (one, other)
+    )
+    (rest,) = offered(world, reason, rollout=rollout_id(world), target=one)
+    assert rest.values["target"] == other, "a target's own move is not in its way"
+    happens(world, lifts[0])
+    world.settle()
+    assert waiting_one in moving(world)
+
+
+def test_a_target_that_is_due_later_is_offered_nothing_of_its_own():
+    world = fleet(3, rolloutType="linear", timeScaleInterval=60)
+    world.create_version("v2")
+    world.settle()
+    assert offered(world, "rollout_due_later", rollout=rollout_id(world)) == ()
