@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from decide.test_scenarios import production
+from interlock.decide.index import Index
 from interlock.model.job import JobStatus
 from interlock.simulate.world import World
 from worlds import a_fleet, finish, hand_over_all, moving, runs
@@ -231,3 +232,10 @@ def test_a_target_that_left_no_longer_keeps_the_halt():
     assert not world.round().moves
     world.detach(name)
     assert [one.reason for one in world.round().rollout_states] == ["newer_config"]
+
+
+def test_only_who_lacks_the_new_config_is_told_to_lack_it():
+    world = a_fleet({"production": ["p1", "p2"]}, runs="v1")
+    world.edit_target("p2", config_digest="config-2")
+    key = (world.environment("production").id, world.version("v1").id)
+    assert Index(world.snapshot()).lacking_by_environment_version == {key: frozenset({"config-2"})}

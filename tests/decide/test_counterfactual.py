@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from interlock.decide import counterfactual, work_out
 from interlock.decide.counterfactual import find_counterfactual, goes, look
 from interlock.decide.explain import lift_sentence
-from interlock.decide.facts import Dependency
-from interlock.decide.lift import with_lifts
+from interlock.decide.facts import Approval, Dependency, Freeze
+from interlock.decide.lift import lift, with_lifts
+from interlock.decide.rules import any_approval
 from interlock.decide.standing import State, goes_for, standing_of
 from interlock.model.ids import derived_id
 from worlds import a_fleet, deploy, finish, hand_over_all, histories, seeded_history, version_id
@@ -268,6 +269,43 @@ def test_the_looks_may_end_while_smaller_sets_are_tried():
     )
     assert (found.found, found.why) == (False, "looks_used")
     assert {one.verdict.reason for one in found.left} == {"frozen", "success_missing", "approval_missing"}
+
+
+def test_a_search_takes_so_many_steps_at_most(monkeypatch):
+    monkeypatch.setattr(counterfactual, "STEPS_MAX", 1)
+    world = a_world()
+    world.create_version("v1")
+    world.freeze("sev-1")
+    answer = asked(world)
+    assert (answer.found, answer.why) == (False, "nothing_lifts")
+
+
+def test_where_only_several_can_be_left_out_together_the_smallest_set_is_found(monkeypatch):
+    def toggled(facts, now):
+        frozen = Freeze("sev-1", "workspace", "sev-1", now, "olga")
+        return replace(facts, freezes=() if facts.freezes else (frozen,))
+
+    def approved(facts, now):
+        key = (version_id("v1"), next(one.id for one in facts.environments.values() if one.name == "production"))
+        words = tuple(Approval(name, name, "approved", now) for name in ("ann", "bob"))
+        return replace(facts, approvals_by_version_environment={key: words})
+
+    lifts = (lift("forced", approved, n=1), lift("pinned", toggled, n=2), lift("clock", toggled, n=3))
+    monkeypatch.setattr(counterfactual, "offers", lambda *asked: iter([lifts]))
+    world = a_world(APPROVAL)
+    world.create_version("v1")
+    answer = asked(world)
+    assert (answer.found, [one.code for one in answer.lifts]) == (True, ["forced"])
+
+
+def test_a_rule_that_raises_offers_nothing_of_its_own(monkeypatch):
+    def broken(subject, params, now):
+        raise ValueError("broken")
+
+    monkeypatch.setattr(any_approval, "evaluate", broken)
+    world = a_world(APPROVAL)
+    world.create_version("v1")
+    assert said(world) == ["The rule anyApproval (prod) is skipped for v1 in production."]
 
 
 def test_where_nothing_frees_a_place_the_place_is_all_that_is_said(monkeypatch):

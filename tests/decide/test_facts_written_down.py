@@ -14,7 +14,8 @@ from interlock.decide import decide
 from interlock.decide.codec import TARGETS_PER_SHARD, decode, encode, in_order
 from interlock.decide.facts import Decided
 from interlock.decide.verdict import earliest, plain
-from worlds import METRIC, deploy
+from interlock.model.job import JobStatus
+from worlds import METRIC, deploy, hand_over_all
 
 
 def a_world(hosts=HOSTS):
@@ -92,3 +93,25 @@ def encode_unsorted(facts):
 def test_values_of_verdicts_are_plain():
     assert plain({"a": (1, 2), "b": None, "c": frozenset({"x"})}) == {"a": [1, 2], "c": ["x"]}
     assert earliest([None]) is None
+
+
+def test_every_kind_of_fact_of_a_target_reads_back():
+    world = production(hosts=HOSTS, runs="v0")
+    world.create_version("v1")
+    world.round()
+    hand_over_all(world)
+    first, second = (world.target(name) for name in HOSTS[:2])
+    world.runs_elsewhere("schema", "s1", resource=first.name, environment="production")
+    world.detach(second.name)
+    (moving, *_) = (move for move in world.facts.moves if move.target_id == first.id)
+    facts = replace(
+        world.facts,
+        ended_by_target_version={(first.id, moving.version_id): {"failure": world.now}},
+        labels_by_target={first.id: {"zone": "a"}, second.id: {"zone": "b"}},
+        samples_by_move={moving.id: 3, "a move that is not loaded": 1},
+    )
+    assert facts.leaving and facts.elsewhere.by_resource
+    read = decode(dict(encode(facts)))
+    assert read == in_order(facts)
+    assert (read.samples_by_move, read.labels_by_target) == (facts.samples_by_move, facts.labels_by_target)
+    assert {job.status for move in read.moves for job in move.jobs} == {JobStatus.PENDING}

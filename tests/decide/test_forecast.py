@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 
 from interlock.decide.forecast import Durations, Expected, Sample, forecast, ranked, usual_durations
+from interlock.decide.forecast_lanes import ForecastLane, ForecastWaves
+from interlock.decide.wave_places import Places
 from interlock.model.job import JobStatus
-from interlock.simulate.world import World
-from worlds import METRIC, a_fleet, deploy, finish, hand_over_all, set_policies
+from interlock.simulate.world import World, policy
+from worlds import METRIC, MONDAY, a_fleet, deploy, finish, hand_over_all, set_policies
 
 HOSTS = ["prod-1", "prod-2", "prod-3"]
 LINEAR = {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 60}}
@@ -164,3 +166,89 @@ def test_durations_are_nearest_ranks_and_say_what_they_rest_on():
     assert not known[production_id].few
     assert known[staging_id].few and not known[staging_id].assumed, "it borrows those of the deployment"
     assert known[staging_id].p50.job == timedelta(seconds=5)
+
+
+def test_a_pinned_target_has_no_place_to_wait_for():
+    world = production(LINEAR)
+    last = list(expected(world))[-1]
+    world.pin("v1", target=last)
+    found = expected(world)
+    assert (found[last].state, found[last].starts_at) == ("starts", world.now)
+
+
+def test_of_a_group_with_one_slot_the_next_starts_when_the_one_before_ended():
+    world = production({"concurrency": {"maxInFlight": 1}})
+    found = expected(world)
+    assert minutes(world, found) == [0, 1, 2]
+    assert [one.cause.kind for one in found.values() if one.cause] == ["concurrency"] * 2
+
+
+@pytest.mark.parametrize("other", ["production", "staging"])
+def test_a_slot_that_another_environment_holds_is_waited_for(other):
+    world = a_fleet({"staging": ["staging-1"], "production": ["production-1"]}, runs="v0")
+    world.order("redeploy", f"{other}-1")
+    world.pin("v0", target=f"{other}-1")
+    world.round()
+    hand_over_all(world)
+    set_policies(world, {"one": (["staging", "production"], [{"concurrency": {"maxInFlight": 1}}])})
+    world.create_version("v1")
+    mine = next(one for name, one in expected(world).items() if name != f"{other}-1")
+    assert mine.starts_at is not None
+    assert 0.9 < (mine.starts_at - world.now).total_seconds() / 60 <= 1
+
+
+def test_a_target_that_is_deployed_once_more_counts_from_its_first_success():
+    soak = {"dependsOnEnvironmentSelector": 'environment.name == "staging"', "minimumSoakTimeSeconds": 600}
+    world = a_fleet({"staging": ["s1"], "production": ["p1"]}, runs="v0")
+    thawed_at = world.now + timedelta(minutes=35)
+    world.freeze(environments=["production"], expires_at=thawed_at)
+    deploy(world, "v1")
+    world.advance(timedelta(minutes=30))
+    set_policies(world, {"p": (["production"], [{"environmentProgression": soak}])})
+    world.order("redeploy", "s1")
+    world.settle()
+    found = expected(world)
+    assert found["s1"].state == "moving"
+    assert found["p1"].starts_at == thawed_at, "10 minutes after the second success it would be later"
+
+
+def test_waves_that_overlap_wait_for_no_verification():
+    waves = {"rolloutType": "waves", "waves": [1, "100%"], "whileVerifying": "overlap"}
+    world = production({"gradualRollout": waves}, {"verification": {"metrics": [METRIC]}})
+    world.round()
+    (first,) = [name for name in HOSTS if world.open_move(name)]
+    finish(world, first)
+    world.round(moves_max=0)
+    assert world.open_move(first).state == "verifying"
+    found = expected(world)
+    assert found[first].state == "moving"
+    assert minutes(world, {name: one for name, one in found.items() if name != first}) == [0, 0]
+
+
+def a_lane(**params):
+    (rule,) = policy("pace", [{"gradualRollout": params}]).rules
+    return ForecastLane(rule.id, "pace", "pace", rule.params)
+
+
+def test_nobody_overtakes_one_who_waits_for_a_place_before():
+    """The first began late, so the second's turn is later than the instant at which the third's would have been."""
+    lane = a_lane(rolloutType="linear", timeScaleInterval=60)
+    for name in ("a", "b", "c"):
+        lane.join(name)
+    lane.start("a", MONDAY + timedelta(seconds=100), proven=True)
+    at = {"opened_at": MONDAY, "targets_at_open": 3}
+    now = MONDAY + timedelta(seconds=130)
+    second, third = lane.wait("b", now, **at), lane.wait("c", now, **at)
+    assert second.until == MONDAY + timedelta(seconds=160)
+    assert (third.judged.verdict.reason, third.until) == ("rollout_after_previous", None)
+
+
+def test_a_wave_in_which_nothing_had_to_move_need_not_bake():
+    lane = a_lane(rolloutType="waves", waves=[1, "100%"], bakeSeconds=600)
+    places = Places(waves=(("a",), ("b",)), wave_by_target={"a": 0, "b": 1}, unplaced={})
+    moved = ForecastWaves(lane.params, places, [{"a"}, {"b"}], [None, None])
+    still = ForecastWaves(lane.params, places, [{"a"}, {"b"}], [None, None])
+    moved.leave("a", MONDAY)
+    still.leave("a", None)
+    assert moved.wait(lane, "b", MONDAY).until == MONDAY + timedelta(minutes=10)
+    assert still.wait(lane, "b", MONDAY) is None

@@ -692,3 +692,52 @@ def test_a_rejected_version_that_is_ready_again_comes_back_where_it_was_taken_of
     world.set_version_status("v2", "ready")
     go(world)
     assert moving(world) == {"prod-1": "forward v2 running"}
+
+
+def test_a_force_of_a_version_that_is_gone_leaves_what_waits_there():
+    world = production(hosts=["prod-1"], runs="v1")
+    world.create_version("v2")
+    world.settle()
+    world.create_version("v3", status="building")
+    world.order("force", "prod-1", "v3")
+    world.facts = replace(world.facts, versions=tuple(one for one in world.facts.versions if one.tag != "v3"))
+    plan = world.round()
+    assert (plan.moves, plan.ends) == ((), ())
+    assert moving(world) == {"prod-1": "forward v2 admitted"}
+
+
+def test_an_environment_goes_back_around_those_who_never_had_anything_good():
+    world = production(TOGETHER, TOLERANT, hosts=["prod-1", "prod-2"])
+    world.create_version("v1")
+    go(world)
+    world.hear(active_job(world, "prod-1"), JobStatus.FAILURE)
+    world.settle()
+    world.hear(active_job(world, "prod-2"), JobStatus.FAILURE)
+    world.settle()
+    assert (moving(world), world.facts.orders) == ({}, ())
+    assert runs(world) == {"prod-1": "-", "prod-2": "-"}
+
+
+def test_who_left_with_a_job_that_was_skipped_before_anybody_had_it_moves_no_more():
+    world = production(hosts=["prod-1"], runs="v1")
+    world.create_version("v2")
+    world.settle()
+    assert world.hear(active_job(world, "prod-1"), JobStatus.SKIPPED)
+    world.detach("prod-1")
+    (end,) = world.round().ends
+    assert (end.state, end.reason) == ("cancelled", "target_detached")
+
+
+def test_an_ending_from_before_the_proof_does_not_renew_it():
+    world = production(hosts=["prod-1"], runs="v1")
+    target, version = world.target("prod-1"), world.version("v1")
+    proven = world.facts.landed_by_target_version[(target.id, version.id)]
+    world.order("redeploy", "prod-1")
+    world.settle()
+    finish(world, "prod-1")
+    (move,) = [one for one in world.facts.moves if one.open]
+    early = replace(move.jobs[-1], completed_at=proven.verified_at - HOUR)  # an agent whose clock is behind
+    world.facts = replace(world.facts, moves=(replace(move, jobs=(early,)),))
+    world.settle()
+    assert moving(world) == {}
+    assert world.facts.landed_by_target_version[(target.id, version.id)] == proven

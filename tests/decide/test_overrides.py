@@ -170,3 +170,21 @@ def test_when_a_bypass_ends_the_freeze_holds_again_and_what_it_let_start_goes_on
     world.round()
     assert moving(world) == {}
     assert ("freeze", "frozen") in reasons(world, "one")
+
+
+def test_a_freeze_that_has_ended_needs_no_bypass():
+    world = a_fleet(TWO)
+    world.create_version("1.0.0")
+    freeze = world.freeze("sev-1", expires_at=world.now + HOUR)
+    world.skip(f"freeze:{freeze}", "1.0.0")
+    assert ("freeze", "skipped") in reasons(world, "one")
+    world.advance(2 * HOUR)
+    assert ("freeze", "skipped") not in reasons(world, "one")
+
+
+def test_a_pin_that_has_ended_pins_nothing():
+    world = a_fleet(TWO, runs="1.0.0")
+    world.create_version("2.0.0")
+    world.pin("1.0.0", expires_at=world.now + HOUR)
+    assert decide(world.facts, world.now).moves == ()
+    assert len(decide(world.facts, world.now + HOUR).moves) == 2

@@ -9,7 +9,8 @@ from interlock.decide import work_out
 from interlock.decide.candidates import CANDIDATES_MAX
 from interlock.decide.counterfactual import Counterfactual, find_counterfactual, look
 from interlock.decide.facts import Order, Quarantine
-from interlock.decide.standing import State, goes_for, standing_of
+from interlock.decide.lift import land_move, with_lifts
+from interlock.decide.standing import State, eligible_versions, goes_for, standing_of
 from interlock.decide.tree import counterfactual_json, standing_json
 from interlock.model.job import JobStatus
 from worlds import a_fleet, deploy, finish, hand_over_all, set_policies, version_id
@@ -150,6 +151,64 @@ def test_another_move_must_end_first():
     assert reasons(world, "v1") == (State.MOVING, [])
     assert reasons(world, "v2") == (State.HELD, ["another_under_way"])
     assert lifted(world, "v2") == ["move_landed"]
+
+
+def test_where_a_move_of_one_who_left_has_the_place_it_ends_well():
+    limit = {"concurrency": {"maxInFlight": 1}}
+    world = a_fleet({"production": ["p1", "p2"]}, {"prod": (["production"], [limit])}, runs="v0")
+    world.create_version("v1")
+    world.round()
+    hand_over_all(world)
+    (mover,) = [name for name in ("p1", "p2") if world.open_move(name)]
+    world.detach(mover)
+    other = {"p1": "p2", "p2": "p1"}[mover]
+    assert stands(world, "v1", other).state is State.PACED
+    facts = world.snapshot()
+    ended, _ = with_lifts(
+        facts, world.now, [land_move(world.open_move(mover), world.target(mover), what="v1", where="production")]
+    )
+    assert not [move for move in ended.moves if move.open]
+    assert ended.targets == facts.targets
+    assert work_out(ended, world.now).plan.moves
+
+
+def test_what_a_round_has_no_room_for_starts_in_the_next():
+    world = a_fleet({"production": ["p1", "p2"]}, runs="v0")
+    world.create_version("v1")
+    worked = work_out(world.snapshot(), world.now, moves_max=1)
+    targets = worked.index.facts.targets.values()
+    assert len(worked.plan.moves) == 1
+    assert [standing_of(worked, one, world.version("v1")).state for one in targets] == [State.STARTS] * 2
+
+
+def test_a_version_could_be_pinned_where_no_rule_that_is_asked_holds_it():
+    world = a_world(APPROVAL)
+    for tag, status in (("v1", "ready"), ("v2", "building"), ("v3", "ready")):
+        world.create_version(tag, status=status)
+    world.say("bob", "approved", "v1", "production")
+    (rule,) = next(iter(world.facts.policies.values())).rules
+    worked = work_out(world.snapshot(), world.now)
+    target = worked.index.facts.targets[world.target("p1").id]
+
+    def eligible(*excluded):
+        return [one.tag for one in eligible_versions(worked, target, excluded=frozenset(excluded))]
+
+    assert eligible() == ["v1"]
+    assert eligible(rule.id) == ["v3", "v1", "v0"]
+    world.freeze("sev-1")
+    worked = work_out(world.snapshot(), world.now)
+    assert eligible(rule.id) == []
+
+
+def test_what_is_forced_asks_no_rule():
+    world = a_world(APPROVAL)
+    world.create_version("v1")
+    world.order("force", "p1", "v1")
+    world.round()
+    body = told(world, "v1")
+    assert stands(world, "v1").state is State.MOVING
+    assert [policy["policy"] for policy in body["policies"]] == ["prod"]
+    assert [rule["rule"] for rule in body["policies"][0]["silent"]] == ["anyApproval"]
 
 
 def test_an_order_goes_first():

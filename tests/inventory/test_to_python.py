@@ -9,7 +9,7 @@ import pytest
 
 from interlock.inventory import to_python
 from interlock.inventory.selector import Scope, parse_expression, parse_selector
-from interlock.inventory.to_python import Match, match_outcome, matches, python_source, sieve, value_of
+from interlock.inventory.to_python import Match, match_outcome, matches, python_source, sieve, value_of, valuer
 from interlock.inventory.views import agent_view, deployment_view, environment_view, resource_view, version_view
 from interlock.model.errors import Invalid
 from interlock.model.inventory import Deployment, Environment, JobAgent, Resource
@@ -263,6 +263,12 @@ def test_a_view_that_lacks_what_it_should_have_is_no_match_and_no_crash() -> Non
     assert not matches(selector, {"resource": {"kind": "z"}})
     assert matches(selector, {"resource": {"name": "y"}})
     assert sieve(selector)([{"kind": "z"}, {"name": "y"}]) == [{"name": "y"}]
+
+
+def test_a_value_of_a_view_that_is_missing_is_nothing_and_no_crash() -> None:
+    name = valuer(parse_expression("resource.name", Scope.RESOURCE))
+    assert name({"resource": VIEW}) == VIEW["name"]
+    assert name({}) is None
 
 
 def test_a_sieve_that_needs_another_root_asks_one_by_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interlock.decide.rules import KINDS, RULES, parse_rules
+from interlock.decide.rules import KINDS, RULES, parse_rules, plan_validation_opa
 from interlock.model.errors import Invalid
 from worlds import METRIC
 
@@ -148,6 +148,31 @@ def test_refuses_and_says_where(what, wire, faults):
     assert [path for path, _ in found] == [path for path, _ in faults]
     for (_, said), (_, expected) in zip(found, faults, strict=True):
         assert expected in said
+
+
+OPINION = {"name": "none privileged", "rego": "# who may\npackage deploy\ndeny contains 1 if false"}
+
+
+def test_an_opinion_on_a_plan_is_kept_as_it_was_written():
+    (rule,) = parse_rules([{"planValidationOpa": {**OPINION, "description": "for people"}}])
+    assert rule.params == plan_validation_opa.Params(**OPINION)
+
+
+@pytest.mark.parametrize(
+    ("wire", "faults"),
+    [
+        ({"name": "n"}, [("rego", "is required")]),
+        ({**OPINION, "name": ""}, [("name", "")]),
+        ({**OPINION, "rego": "deny[x]"}, [("rego", "must begin with a package")]),
+        ({**OPINION, "description": 3}, [("description", "must be")]),
+    ],
+)
+def test_an_opinion_on_a_plan_has_a_name_and_a_package(wire, faults):
+    with pytest.raises(Invalid) as refused:
+        parse_rules([{"planValidationOpa": wire}])
+    found = [(one.path.removeprefix("rules[0].planValidationOpa."), one.message) for one in refused.value.fields]
+    assert [path for path, _ in found] == [path for path, _ in faults]
+    assert all(expected in said for (_, said), (_, expected) in zip(found, faults, strict=True))
 
 
 def test_takes_what_clients_send_beside_the_rule():

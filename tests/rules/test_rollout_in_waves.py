@@ -582,6 +582,27 @@ def test_a_wave_does_not_wait_for_a_target_that_goes_back():
     assert len(started(world)) == 3
 
 
+def test_a_wave_does_not_wait_for_a_target_that_goes_where_it_is_pinned():
+    """The one box is on its way back to v0, where a person wants it: it will not want v2 after that."""
+    world = fleet(3, rolloutType="waves", waves=[1, "100%"])
+    (first, *_) = rollout_order(world)
+    world.create_version("v0", created_at=MONDAY - timedelta(days=9))
+    world.pin("v0", target=first)
+    world.round()
+    hand_over_all(world)
+    assert moving(world) == {first: "pin v0 running"}
+    world.create_version("v2")
+    world.round()
+    assert len(started(world)) == 3
+
+
+def rollout_order(world: World) -> list[str]:
+    """Who begins, wave by wave, were v2 made now."""
+    twin = World(world.facts, world.now)
+    twin.create_version("v2")
+    return [name for wave in go(twin) for name in wave]
+
+
 def test_one_by_one_the_next_waits_until_the_one_before_is_proven():
     world = fleet(2, VERIFIED, rolloutType="linear", timeScaleInterval=0)
     world.create_version("v2")

@@ -61,8 +61,7 @@ class ForecastLane:
     def start(self, target_id: str, at: datetime, *, proven: bool) -> None:
         """A place started."""
         place = self.place_by_target[target_id]
-        if place not in self.started_at:
-            insort(self.started, place)
+        insort(self.started, place)
         self.started_at[place] = at
         if not proven and not self.params.overlap:
             self.unproven.add(place)

@@ -72,10 +72,8 @@ class Recorder:
     def decide(
         self, *, kind: str, environment_id: str, version_id: str, policy_set: str | None, judged: Sequence[Judged]
     ) -> Decision:
-        """The decision on one subject; asked twice for the same subject it gives the first answer."""
+        """The decision on one subject, which is asked for once a round."""
         subject = f"{kind}:{environment_id}:{version_id}:{policy_set or ''}"
-        if subject in self._by_subject:
-            return self._by_subject[subject]
         verdicts = tuple(verdict_json(one) for one in judged)
         outcome = worst(judged).value
         digest = content_digest([outcome, verdicts])

@@ -254,9 +254,7 @@ def _floor(worked: WorkedOut, target: Target, version: Version) -> list[Judged]:
 
 def _selected(worked: WorkedOut, target: Target, version: Version) -> list[Judged]:
     """What the versionSelector rules say, each on its own."""
-    environment = worked.index.facts.environments.get(target.environment_id)
-    if environment is None:
-        return []
+    environment = worked.index.facts.environments[target.environment_id]
     subject = EnvironmentVersion(worked.index, environment, version, "forward")
     return [
         Judged(
