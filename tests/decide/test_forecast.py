@@ -220,7 +220,7 @@ def test_waves_that_overlap_wait_for_no_verification():
     finish(world, first)
     world.round(moves_max=0)
     assert world.open_move(first).state == "verifying"
-    found = expected(world)
+    found = expected(world, durations=Durations(timedelta(minutes=1), timedelta(minutes=5)))
     assert found[first].state == "moving"
     assert minutes(world, {name: one for name, one in found.items() if name != first}) == [0, 0]
 
