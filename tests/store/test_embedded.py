@@ -471,7 +471,11 @@ async def test_adopted_server_that_dies_is_replaced_by_our_own(made_dir):
 
 
 def another_process(user: os_user.OsUser) -> subprocess.Popen[bytes]:
-    return os_user.start_as(user, [shutil.which("sleep"), "60"])
+    sleep = shutil.which("sleep")
+    process = os_user.start_as(user, [sleep, "60"])
+    while not Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(sleep.encode()):  # still root until then
+        time.sleep(0.01)
+    return process
 
 
 def a_zombie(user: os_user.OsUser) -> subprocess.Popen[bytes]:
