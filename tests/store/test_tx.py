@@ -11,11 +11,12 @@ import pytest
 from interlock.model.errors import Bug, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event, Ref
 from interlock.model.ids import new_id
-from interlock.store.tx import Change, Store
+from interlock.store.tx import Change, RolledBack, Store
 from interlock.store.work import Claim, WorkRequest, claim_work, list_work
 
 SOMEBODY = Actor("user", "u1", "Ada")
 NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
+CLAIM = Claim("round", "k", workspace_id=None, owner="o", epoch=1, attempts=0, ready_at=NOON)
 
 MAKE_THING = """
 CREATE TABLE thing (id uuid PRIMARY KEY, status text NOT NULL);
@@ -282,3 +283,74 @@ async def test_nobody_takes_a_key_while_its_owner_commits(store: Store) -> None:
             assert await claim_work(conn, ["round"], items_max=1, owner="you", lease_s=60) == ()
     async with store.read() as conn:
         assert len(await claim_work(conn, ["round"], items_max=1, owner="you", lease_s=60)) == 1
+
+
+# Joined ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_joined_transactions_are_one_and_see_each_other(things: Store) -> None:
+    first, second = new_id(), new_id()
+    async with things.joined():
+        for thing in (first, second):
+            async with things.tx(actor=SOMEBODY, cause="test", workspace_id=new_id()) as tx:
+                await tx.record(
+                    [Change(INSERT_THING, (thing, "new"))],
+                    events=[created(thing)],
+                    wakes=[WorkRequest("round", thing), WorkRequest("round", first)],
+                )
+        async with things.read() as conn:
+            assert await conn.fetchval("SELECT count(*) FROM thing") == 2
+        async with things.snapshot() as conn:
+            assert await conn.fetchval("SELECT count(*) FROM ledger") == 0, "what comes last is written at the end"
+        elsewhere = await asyncpg.connect(things.url)
+        assert await elsewhere.fetchval("SELECT count(*) FROM thing") == 0
+        await elsewhere.close()
+    assert (await count(things, "thing"), await count(things, "ledger"), await count(things, "work")) == (2, 2, 2)
+
+
+async def test_one_that_fails_within_a_joined_transaction_leaves_the_others(things: Store) -> None:
+    kept, lost = new_id(), new_id()
+    async with things.joined():
+        for thing in (kept, lost):
+            try:
+                async with things.tx(actor=SOMEBODY, cause="test", workspace_id=new_id()) as tx:
+                    await tx.record([Change(INSERT_THING, (thing, "new"))], events=[created(thing)])
+                    if thing == lost:
+                        raise LookupError
+            except LookupError:
+                pass
+    assert (await count(things, "thing"), await count(things, "ledger")) == (1, 1)
+
+
+async def test_a_joined_transaction_that_is_rolled_back_or_fails_wrote_nothing(things: Store) -> None:
+    async def write() -> None:
+        async with things.tx(actor=SOMEBODY, cause="test", workspace_id=new_id()) as tx:
+            thing = new_id()
+            await tx.record(
+                [Change(INSERT_THING, (thing, "new"))], events=[created(thing)], wakes=[WorkRequest("round", thing)]
+            )
+
+    async with things.joined():
+        await write()
+        raise RolledBack
+
+    async def fail() -> None:
+        async with things.joined():
+            await write()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    assert (await count(things, "thing"), await count(things, "ledger"), await count(things, "work")) == (0, 0, 0)
+    await write()
+    assert await count(things, "thing") == 1, "afterwards each is for itself again"
+
+
+async def test_a_joined_transaction_settles_no_claim_and_is_in_no_other(things: Store) -> None:
+    async with things.joined():
+        with pytest.raises(Bug):
+            async with things.joined():
+                pass
+        with pytest.raises(Bug):
+            async with things.tx(actor=SOMEBODY, cause="test", claim=CLAIM):
+                pass

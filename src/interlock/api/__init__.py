@@ -25,6 +25,7 @@ import interlock
 from interlock.agents import build_agents
 from interlock.api import (
     agents,
+    apply,
     approvals,
     dependencies,
     deployment_plans,
@@ -105,6 +106,7 @@ NOUNS = (
     keys,
     groups,
     ledger,
+    apply,
 )
 """Every file of this package that has a router; a path that two of them match belongs to the first."""
 
@@ -131,7 +133,9 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     app.add_middleware(SignIn, store=store, protected="/api/v1/")
     app.add_middleware(
-        BodyLimit, bytes_max=settings.body_bytes_max, bytes_max_by_ending={"/set": settings.set_bytes_max}
+        BodyLimit,
+        bytes_max=settings.body_bytes_max,
+        bytes_max_by_ending={"/set": settings.set_bytes_max, "/apply": settings.set_bytes_max},
     )
     app.add_middleware(RawPath)
     return app

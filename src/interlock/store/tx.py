@@ -9,6 +9,10 @@
 its end, one statement each, so that work rows are always locked last and in one order. After the commit the store
 wakes the loops that the requests are for.
 
+`store.joined()` makes one transaction of many: within it every `tx`, `read` and `snapshot` of this task uses the same
+connection, each `tx` as a savepoint, and what comes last is written once, at the end of all. So a set of requests is
+written whole or not at all, by the code that writes each of them alone.
+
 Errors of the driver become ours at this edge: a deadlock or a serialization failure is `Stale`, a lost connection
 `StoreUnavailable`. A violated constraint stays the driver's, because only the caller knows what the caller did wrong.
 
@@ -125,6 +129,14 @@ class Tx:
 
     async def write_ends(self) -> None:
         """Write what comes last: ledger rows, then the claim's lock and the requests. Called once, by the store."""
+        await self.write_rows()
+        requests = joined_requests(self._requests)
+        if self._claim is not None:
+            await lock_claim(self.conn, self._claim, requests)
+        await request_work(self.conn, requests)
+
+    async def write_rows(self) -> None:
+        """Write the ledger rows. Called once, by the store."""
         if self._rows:
             await insert_rows(
                 self.conn,
@@ -135,10 +147,11 @@ class Tx:
                 chain=self.chain,
                 trace_id=self.trace_id,
             )
-        requests = joined_requests(self._requests)
-        if self._claim is not None:
-            await lock_claim(self.conn, self._claim, requests)
-        await request_work(self.conn, requests)
+
+    @property
+    def requests(self) -> Sequence[WorkRequest]:
+        """The looks that were asked for so far."""
+        return self._requests
 
     def topics(self, now: datetime) -> set[str]:
         """Whom the commit wakes: who has something to do before looking by itself within a second."""
@@ -147,6 +160,28 @@ class Tx:
         if self._rows:
             topics.add(LEDGER_TOPIC)
         return topics
+
+
+@dataclass(slots=True)
+class Joined:
+    """One transaction that several share: its connection, and those that went through, in their order."""
+
+    store: Store
+    conn: Conn
+    txs: list[Tx] = field(default_factory=list)
+
+    async def write_ends(self) -> None:
+        """Ledger rows of each, then all requests together: work rows are locked last and in one order."""
+        for tx in self.txs:
+            await tx.write_rows()
+        await request_work(self.conn, joined_requests([each for tx in self.txs for each in tx.requests]))
+
+
+_JOINED: contextvars.ContextVar[Joined | None] = contextvars.ContextVar("joined_transaction", default=None)
+
+
+class RolledBack(Exception):
+    """Raised within `Store.joined` to end it without writing; it does not leave the block."""
 
 
 class Store:
@@ -202,6 +237,10 @@ class Store:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Conn]:
         """A connection on which each statement is its own transaction. Hold it for a request, not for a wait."""
+        joined = self._joined()
+        if joined is not None:
+            yield joined.conn
+            return
         with _as_ours():
             async with self._connection() as conn:
                 if self._clock is not None:
@@ -210,7 +249,11 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Conn]:
-        """A read-only transaction in which nothing changes."""
+        """A read-only transaction in which nothing changes (within `joined`: in which nobody else's change is lost)."""
+        joined = self._joined()
+        if joined is not None:
+            yield joined.conn
+            return
         with _as_ours():
             async with self._connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
                 if self._clock is not None:
@@ -237,6 +280,24 @@ class Store:
                is lost, and then nobody knows whether the commit happened; `Bug` when a status changed without its
                event.
         """
+        joined = self._joined()
+        if joined is not None:
+            if claim is not None:
+                raise Bug("A claim cannot be settled within a joined transaction.")
+            with _as_ours():
+                async with joined.conn.transaction():
+                    tx = Tx(
+                        joined.conn,
+                        actor=actor,
+                        cause=cause,
+                        workspace_id=workspace_id,
+                        claim=None,
+                        chain=chain,
+                        trace_id=trace_id,
+                    )
+                    yield tx
+            joined.txs.append(tx)
+            return
         with _as_ours():
             async with self._connection() as conn, conn.transaction(isolation="read_committed"):
                 if self._clock is not None:
@@ -253,6 +314,38 @@ class Store:
                 yield tx
                 await tx.write_ends()
         self.wakes.announce(tx.topics(self.now()))
+
+    @contextlib.asynccontextmanager
+    async def joined(self) -> AsyncIterator[Joined]:
+        """One transaction for everything that this task does with the store within the block.
+
+        Why:    what belongs together is written whole or not at all, by the very code that writes its parts.
+        Takes:  `RolledBack`, raised in the block, ends it without writing anything and goes no further.
+        Fails:  as `tx` does.
+        """
+        if self._joined() is not None:
+            raise Bug("A joined transaction is within another.")
+        with _as_ours():
+            async with self._connection() as conn:
+                joined = Joined(self, conn)
+                token = _JOINED.set(joined)
+                try:
+                    async with conn.transaction(isolation="read_committed"):
+                        if self._clock is not None:
+                            await conn.execute(_SET_NOW, self._clock().isoformat(), True)
+                        yield joined
+                        await joined.write_ends()
+                except RolledBack:
+                    return
+                finally:
+                    _JOINED.reset(token)
+        now = self.now()
+        self.wakes.announce({topic for tx in joined.txs for topic in tx.topics(now)})
+
+    def _joined(self) -> Joined | None:
+        """The joined transaction that this task is in, if it is one of this store."""
+        joined = _JOINED.get()
+        return joined if joined is not None and joined.store is self else None
 
     def now(self) -> datetime:
         """This process's idea of the time, or the simulator's. A round asks the database instead."""

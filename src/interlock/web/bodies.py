@@ -4,6 +4,7 @@ The limit stands before everything else: a body is counted while it arrives, wha
 
 A request that lost a race in the database (`Stale`: a deadlock, a serialization failure) is handled again with the
 body that was read: its transaction wrote nothing, so the client need not hear of it. After `TRIES_MAX` it does: 503.
+One that is part of a larger transaction is tried once (`state.tries_max`): the whole is done again.
 
 Source: DESIGN.md section 8, REST row; STYLE rule 17.
 """
@@ -124,7 +125,7 @@ class JsonRoute(APIRoute):
                 if media and media != "application/json" and not media.endswith("+json"):
                     raise HTTPException(415)
             once_read = JsonRequest(request.scope, request.receive)
-            for tried in range(TRIES_MAX - 1):
+            for tried in range(getattr(request.state, "tries_max", TRIES_MAX) - 1):
                 try:
                     return await handler(once_read)
                 except Stale:
