@@ -12,10 +12,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
+import click
+
+from interlock.cli.commands import COMMANDS, SECTIONS
+from interlock.cli.program import cli
 from interlock.model.job import TERMINAL, TRANSITIONS, JobStatus
 
 DOCS = Path(__file__).resolve().parent
@@ -54,6 +58,8 @@ def render_pages() -> dict[Path, str]:
         Path("reference/job-status.md"): render_job_status(),
         Path("reference/ledger-events.md"): render_ledger_events(),
         Path("reference/moves.md"): render_moves(),
+        Path("reference/cli.md"): render_commands(),
+        Path("reference/exit-codes.md"): render_exit_codes(),
     }
 
 
@@ -223,6 +229,62 @@ def render_moves() -> str:
             *table,
             "",
             "The other rules keep no move from starting: they say what must hold after the job, or what follows it.",
+            "",
+        ]
+    )
+
+
+def render_commands() -> str:
+    """Every command as its own help says it, in the order of `interlock --help`."""
+
+    def helps(command: click.Command, name: str, *, parent: click.Context) -> Iterator[str]:
+        with click.Context(command, info_name=name, parent=parent, terminal_width=100) as ctx:
+            yield "\n".join(["```text", *(line.rstrip() for line in command.get_help(ctx).splitlines()), "```"])
+            for inner, one in getattr(command, "commands", {}).items():
+                if not one.hidden:
+                    yield from helps(one, inner, parent=ctx)
+
+    parts = [
+        "# The command line",
+        NOTE.format(source="the commands in `src/interlock/cli`").rstrip(),
+        "Each command as `interlock COMMAND --help` says it. [Exit codes](exit-codes.md).",
+    ]
+    root = click.Context(cli, info_name="interlock", help_option_names=["-h", "--help"])
+    for name in COMMANDS:
+        if name in SECTIONS:
+            parts.append(f"# {SECTIONS[name]}")
+        command = cli.get_command(root, name)
+        if command is not None:
+            parts += [f"## {name}", *helps(command, name, parent=root)]
+    return "\n\n".join(parts) + "\n"
+
+
+def render_exit_codes() -> str:
+    """Every exit code, and what it says of the commands that scripts ask."""
+    codes = importlib.import_module("interlock.cli.exit_codes")
+    rows = [f"| {code} | {word} | {text} |" for code, (word, text) in codes.MEANINGS.items()]
+    asked = [
+        f"| `interlock {name}` | {'; '.join(f'**{code}** {text}' for code, text in said.items())} |"
+        for name, said in codes.OF_COMMANDS.items()
+    ]
+    return "\n".join(
+        [
+            "# Exit codes",
+            "",
+            NOTE.format(source="`MEANINGS` and `OF_COMMANDS` in `src/interlock/cli/exit_codes.py`"),
+            "The same of every command. Errors are one sentence on stderr; what was asked for is on stdout.",
+            "",
+            "| code | word | what it says |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "Commands that scripts ask:",
+            "",
+            "| command | codes |",
+            "|---|---|",
+            *asked,
+            "",
+            "Every other command ends with 0, 1 or 2.",
             "",
         ]
     )

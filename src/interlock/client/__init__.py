@@ -6,8 +6,7 @@
 
 Answers are the wire's JSON objects (`contract.md`). A refusal is raised as the error of `model.errors` that its
 status names, with `status`, `code` and the server's sentence; what cannot be reached is `Unavailable`. The client
-imports `model` and nothing else of ours, and `httpx` only when the first request is made: `interlock --help` waits
-for this import.
+imports `model` and nothing else of ours, and beside it only the standard library: every command waits for this import.
 """
 
 from interlock.client.calls import Calls, Wire

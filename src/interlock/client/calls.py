@@ -1,22 +1,26 @@
 """How does one call travel, and what does a bad answer become?
 
-One HTTP client per `Calls`, made at the first request, because importing httpx costs more than most commands do.
 Every path segment is percent-encoded by the caller of `request` through `path`; a resource's identifier may hold
-slashes.
+slashes. A bad answer becomes the error that its status names (`model/errors.py`), with the server's own sentence.
 
-A bad answer becomes the error that its status names (`model/errors.py`), with the server's own sentence. Nothing is
-retried here: only the caller knows whether asking twice is harmless.
+Asked again, up to `retries_max` times and after what `Retry-After` says, is only what is harmless to ask twice: what
+never left this machine; a GET, a PUT or a DELETE; and a POST, because each carries an `Idempotency-Key` of its own, so
+that the server answers the second as it answered the first. A PATCH is not, unless the server says that it was not
+taken (429).
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
+from typing import Any, Self
+from urllib.parse import quote, urlencode
 
+from interlock.client.transport import Answer, Carries, Request, Transport, Unanswered, Unreachable
 from interlock.model.errors import (
     Bug,
     Conflict,
@@ -33,15 +37,21 @@ from interlock.model.errors import (
     Unavailable,
 )
 
-if TYPE_CHECKING:
-    import httpx
-
 Wire = dict[str, Any]
 """One JSON object as it stands on the wire."""
 
 PAGE_MAX = 1000
 """The most items that one page may hold (contract.md section e)."""
 
+RETRIES_MAX = 2
+BACKOFF_S = 0.2
+"""The first wait between two tries; each further one is three times as long."""
+WAIT_MAX_S = 30.0
+"""The longest wait that a `Retry-After` may ask for; what asks for more is an error at once."""
+SILENCE_MAX_S = 60.0
+"""How long a stream may say nothing at all. The server says something every 15 s."""
+
+_REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _ERRORS_BY_STATUS: Mapping[int, type[Refused]] = {
     401: Unauthorized,
     403: Forbidden,
@@ -65,14 +75,24 @@ def api_root(url: str) -> str:
 class Calls:
     """One server and one key.
 
-    Takes: `timeout_s` bounds each call; `http` replaces the HTTP client (its base address must be the API's root).
+    Takes: `timeout_s` bounds each try; `transport` replaces what carries the requests; `sleep` waits between tries.
     """
 
-    def __init__(self, url: str, *, api_key: str, timeout_s: float = 30.0, http: httpx.Client | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str,
+        timeout_s: float = 30.0,
+        retries_max: int = RETRIES_MAX,
+        transport: Carries | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self.url = url.rstrip("/").removesuffix("/api")
         self._api_key = api_key
-        self._timeout_s = timeout_s
-        self._http = http
+        self._retries_max = retries_max
+        self._transport = transport or Transport(api_root(url), timeout_s=timeout_s)
+        self._sleep = sleep
 
     def __enter__(self) -> Self:
         return self
@@ -82,9 +102,7 @@ class Calls:
 
     def close(self) -> None:
         """Close the connections. Further calls open new ones."""
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        self._transport.close()
 
     def request(
         self,
@@ -93,29 +111,39 @@ class Calls:
         *,
         body: object | None = None,
         query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Make one call and give the decoded JSON answer; None when the answer is empty.
 
+        Takes: `headers` may say `Idempotency-Key`, where the caller knows a better one than chance, or `If-Match`.
         Fails: a `Refused` for 4xx, `Unavailable` when the server cannot be reached or says so, `Bug` for its other
                failures.
         """
-        import httpx
-
-        sent = {key: value for key, value in (query or {}).items() if value is not None}
-        try:
-            answer = self._client().request(method, target, json=body, params=_texts(sent) or None)
-        except httpx.TimeoutException as cause:
-            raise Unavailable(f"{self.url} did not answer within {self._timeout_s:g} s.") from cause
-        except httpx.HTTPError as cause:
-            said = re.sub(r"^\[Errno -?\d+\] ", "", str(cause)) or type(cause).__name__
-            raise Unavailable(f"{self.url} cannot be reached: {said}. Is Interlock running there?") from cause
-        if answer.is_success:
-            return _decoded(answer) if answer.content else None
-        raise _error(answer, url=self.url)
+        asked = self._request(method, target, body=body, query=query, headers=headers)
+        lost = False
+        for tries in range(1, self._retries_max + 2):
+            answer: Answer | None = None
+            error: InterlockError
+            try:
+                answer = self._transport.exchange(asked)
+            except Unavailable as broken:
+                error = broken
+                lost = lost or isinstance(error, Unanswered)
+            else:
+                if answer.ok:
+                    return _decoded(answer, url=self.url)
+                if lost and method == "DELETE" and answer.status == 404:
+                    return None
+                error = _error(answer, url=self.url)
+            wait_s = _wait_s(asked, error, answer, tries=tries)
+            if wait_s is None or tries > self._retries_max:
+                raise error
+            self._sleep(wait_s)
+        raise AssertionError
 
     def items(
         self, target: str, *, query: Mapping[str, object] | None = None, items_max: int | None = None
-    ) -> Iterator[Wire]:
+    ) -> Iterator[Any]:
         """Walk through a paged list.
 
         Takes: `items_max` ends the walk; None walks to the end.
@@ -129,35 +157,56 @@ class Calls:
             if not page["items"] or offset >= page["total"]:
                 return
 
-    def events(self, target: str, *, last_event_id: str | None = None) -> Iterator[tuple[str | None, Wire]]:
+    def events(
+        self, target: str, *, query: Mapping[str, object] | None = None, last_event_id: str | None = None
+    ) -> Iterator[tuple[str | None, Wire]]:
         """Follow a stream of server-sent events: (event id, its JSON object), until the server ends it.
 
+        Fails: as `request`; `Unavailable` when the connection breaks or falls silent.
         Source: HTML Living Standard, section 9.2 "Server-sent events" (the fields `id` and `data`; the rest is
                 skipped).
         """
-        import httpx
-
         headers = {"accept": "text/event-stream"} | ({"last-event-id": last_event_id} if last_event_id else {})
-        wait = httpx.Timeout(self._timeout_s, read=None)
-        try:
-            with self._client().stream("GET", target, headers=headers, timeout=wait) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    raise _error(answer, url=self.url)
-                yield from _parse_events(answer.iter_lines())
-        except httpx.HTTPError as cause:
-            raise Unavailable(f"{self.url} ended the stream: {cause}") from cause
+        asked = self._request("GET", target, query=query, headers=headers)
+        with self._transport.stream(asked, silence_max_s=SILENCE_MAX_S) as (answer, lines):
+            if not answer.ok:
+                raise _error(answer, url=self.url)
+            yield from _parse_events(lines)
 
-    def _client(self) -> httpx.Client:
-        import httpx
+    def _request(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: object | None = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Request:
+        sent = {"x-api-key": self._api_key, "user-agent": "interlock", "accept": "application/json"}
+        if method == "POST":
+            sent["idempotency-key"] = uuid.uuid4().hex
+        sent |= {name.lower(): value for name, value in (headers or {}).items()}
+        asked = _texts({key: value for key, value in (query or {}).items() if value is not None})
+        if asked:
+            target += ("&" if "?" in target else "?") + urlencode(asked)
+        if body is None:
+            return Request(method, target, sent)
+        return Request(method, target, {**sent, "content-type": "application/json"}, json.dumps(body).encode())
 
-        if self._http is None:
-            self._http = httpx.Client(
-                base_url=api_root(self.url),
-                headers={"x-api-key": self._api_key, "user-agent": "interlock"},
-                timeout=self._timeout_s,
-            )
-        return self._http
+
+def _wait_s(asked: Request, error: InterlockError, answer: Answer | None, *, tries: int) -> float | None:
+    """How long to wait before asking again; None where asking again is not harmless or would not help."""
+    repeatable = asked.method in _REPEATABLE or "idempotency-key" in asked.headers
+    if answer is None:
+        again = isinstance(error, Unreachable) or (isinstance(error, Unanswered) and repeatable)
+    else:
+        again = answer.status == 429 or (answer.status in {502, 503, 504} and repeatable)
+    if not again:
+        return None
+    wanted = error.retry_after_s if isinstance(error, Unavailable) else None
+    if wanted is not None:
+        return wanted if wanted <= WAIT_MAX_S else None
+    return float(BACKOFF_S * 3 ** (tries - 1) * random.uniform(0.8, 1.2))
 
 
 def _texts(query: Mapping[str, object]) -> dict[str, str]:
@@ -165,29 +214,34 @@ def _texts(query: Mapping[str, object]) -> dict[str, str]:
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in query.items()}
 
 
-def _decoded(answer: httpx.Response) -> Any:
+def _decoded(answer: Answer, *, url: str) -> Any:
     """The JSON of a good answer. Something else at this address (a proxy's page) is the caller's wrong address."""
+    if not answer.body:
+        return None
     try:
-        return answer.json()
+        return json.loads(answer.body)
     except ValueError as cause:
-        raise Unavailable(f"{answer.request.url} answered, but not as Interlock does. Is the address right?") from cause
+        raise Unavailable(f"{url} answered, but not as Interlock does. Is the address right?") from cause
 
 
-def _error(answer: httpx.Response, *, url: str) -> InterlockError:
+def _error(answer: Answer, *, url: str) -> InterlockError:
     """What a bad answer becomes."""
     try:
-        body = answer.json()
+        body = json.loads(answer.body)
     except ValueError:
         body = {}
     if not isinstance(body, dict):
         body = {}
-    message = body.get("message") or body.get("error") or f"{url} answered {answer.status_code} {answer.reason_phrase}."
-    code = body.get("code")
-    status = answer.status_code
+    message = body.get("message") or body.get("error") or f"{url} answered {answer.status}, but not as Interlock does."
+    code, details, status = body.get("code"), body.get("details"), answer.status
+    if status == 429:
+        return Unavailable(message, retry_after_s=_retry_after_s(answer))
     if status in _ERRORS_BY_STATUS:
-        return _ERRORS_BY_STATUS[status](message, code=code, details=body.get("details"))
+        return _ERRORS_BY_STATUS[status](message, code=code, details=details)
     if 400 <= status < 500:
-        return Invalid(message, fields=_fields(body.get("details")), code=code)
+        refused = Invalid(message, fields=_fields(details), code=code)
+        refused.status, refused.details = status, details if isinstance(details, dict) else None
+        return refused
     if status == 503:
         return StoreUnavailable(message, retry_after_s=_retry_after_s(answer))
     if status in {502, 504}:
@@ -203,7 +257,7 @@ def _fields(details: object) -> tuple[FieldError, ...]:
     return tuple(FieldError(str(entry["path"]), str(entry.get("message", ""))) for entry in named)
 
 
-def _retry_after_s(answer: httpx.Response) -> float | None:
+def _retry_after_s(answer: Answer) -> float | None:
     text = answer.headers.get("retry-after", "")
     return float(text) if text.isdigit() else None
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
-from interlock.client.calls import PAGE_MAX, Calls, Wire, path
+from interlock.client.calls import PAGE_MAX, RETRIES_MAX, Calls, Wire, path
+from interlock.client.transport import Carries
 from interlock.model.errors import NotFound
-
-if TYPE_CHECKING:
-    import httpx
 
 
 class Client:
     """One workspace of one server, with one key.
 
-    Takes: `workspace` is an id or a slug. `http` replaces the HTTP client.
+    Takes: `workspace` is an id or a slug; `timeout_s` bounds each try; `retries_max` is how often what is harmless to
+           ask twice is asked again (`calls.py`); `transport` replaces what carries the requests.
     """
 
     def __init__(
@@ -30,9 +29,10 @@ class Client:
         api_key: str,
         workspace: str = "",
         timeout_s: float = 30.0,
-        http: httpx.Client | None = None,
+        retries_max: int = RETRIES_MAX,
+        transport: Carries | None = None,
     ) -> None:
-        self.calls = Calls(url, api_key=api_key, timeout_s=timeout_s, http=http)
+        self.calls = Calls(url, api_key=api_key, timeout_s=timeout_s, retries_max=retries_max, transport=transport)
         self.workspace = workspace
 
     def __enter__(self) -> Self:
