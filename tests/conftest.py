@@ -31,6 +31,7 @@ import pytest
 from interlock.store import embedded
 
 TEMPLATE = "interlock_template"
+TEST_KEY = "t2KcBzF3bXq0i4mWb6u1x6m0b3kqk5e8yVwzH0nq1nE="
 NO_DURABILITY = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -110,9 +111,10 @@ async def empty_database_url(pg: embedded.EmbeddedPostgres) -> AsyncIterator[str
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[Any]:
+    from interlock.outside.secrets import Keyring
     from interlock.store.tx import Store
 
-    opened = await Store.open(database_url)
+    opened = await Store.open(database_url, keyring=Keyring([TEST_KEY]))
     yield opened
     await opened.close()
 

@@ -40,6 +40,7 @@ from interlock.metrics import build_metrics
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
 from interlock.model.event import Actor
 from interlock.outside.http import Http
+from interlock.outside.secrets import KEY_FILE, Keyring, parse_keys, write_first_key
 from interlock.settings import Settings
 from interlock.store.embedded import EmbeddedPostgres, attach
 from interlock.store.health import Counts
@@ -51,6 +52,7 @@ from interlock.store.principals import (
     save_member,
     save_principal,
 )
+from interlock.store.secrets import refuse_sealed
 from interlock.store.tx import Store
 from interlock.store.workspaces import create_workspace, find_workspace
 
@@ -136,13 +138,44 @@ async def database(settings: Settings, *, own: bool) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings, url: str, *, application: str = "interlock") -> AsyncIterator[Store]:
-    """The store, on tables that are up to date."""
+    """The store, on tables that are up to date, with the keys of its secrets.
+
+    Fails: `KeyMissing` when its secrets were sealed with another key than ours.
+    """
     await migrate(url)
-    store = await Store.open(url, pool_max=settings.pool_max, application=application)
+    keys = await keyring(settings, url)
+    store = await Store.open(url, pool_max=settings.pool_max, application=application, keyring=keys)
     try:
+        async with store.read() as conn:
+            await store.secrets.start(conn)
         yield store
     finally:
         await store.close()
+
+
+async def keyring(settings: Settings, url: str) -> Keyring:
+    """The keys that seal secrets: of the environment, else of the key file, which the first start makes.
+
+    Why:   where the database has secrets and the key file is gone, a fresh key would only hide that: it is refused.
+    Fails: `KeyMissing` in that case; `Refused` for keys that are none.
+    """
+    if settings.secret_keys:
+        return Keyring(parse_keys(settings.secret_keys))
+    file = settings.data.absolute() / KEY_FILE
+    if not file.exists():
+        bare = await Store.open(url, pool_max=1)
+        try:
+            async with bare.read() as conn:
+                await refuse_sealed(conn, file)
+        finally:
+            await bare.close()
+        try:
+            make_private(settings.data)
+            write_first_key(file)
+        except OSError as failed:
+            said = failed.strerror or str(failed)
+            raise Refused(f"The key file {file} cannot be made: {said}. Give INTERLOCK_SECRET_KEYS.") from failed
+    return Keyring.of_file(file)
 
 
 def agents(settings: Settings) -> Mapping[str, Agent]:

@@ -28,6 +28,7 @@ from interlock.metrics import take_measurement as ask_provider
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.event import Actor
 from interlock.model.job import AgentClass, Handover, JobStatus, Observation
+from interlock.model.secret import masked
 from interlock.store.expiries import note_expiry
 from interlock.store.facts import load_facts
 from interlock.store.jobs import (
@@ -40,6 +41,7 @@ from interlock.store.jobs import (
     settle_handover,
     wait_again,
 )
+from interlock.store.opening import Opened, Opener
 from interlock.store.plan import commit_plan, lock_deployment
 from interlock.store.targets import (
     Touched,
@@ -87,6 +89,10 @@ class Flow:
     round_gap_s: float = 0.05
     cancel_timeout_s: float = 300.0
     round_at_s: dict[str, tuple[float, float]] = field(default_factory=dict)
+    opener: Opener = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.opener = Opener(self.store)
 
     # decide_round -----------------------------------------------------------------------------------------------------
 
@@ -148,6 +154,7 @@ class Flow:
             async with self._tx(job, "dispatch", claim) as tx:
                 await offer_job(tx, job)
             return None
+        opened = await self.opener.open(job.workspace_id, job.snapshot)  # before it is handed over: a freeze may come
         if job.handover is Handover.WAITING:
             async with self._tx(job, "dispatch", claim) as tx:
                 if not await begin_handover(tx, job):
@@ -155,43 +162,42 @@ class Flow:
                     return None
             job = replace(job, handover=Handover.STARTING, attempt=job.attempt + 1)
         elif agent.klass is AgentClass.FINDABLE:
-            return await self._find_run(claim, job, agent)
-        return await self._start_run(claim, job, agent)
+            return await self._find_run(claim, job, agent, opened)
+        return await self._start_run(claim, job, agent, opened)
 
-    async def _start_run(self, claim: Claim, job: FlowJob, agent: Agent) -> datetime | None:
+    async def _start_run(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
         try:
             async with asyncio.timeout(AGENT_CALL_S):
-                seen = await agent.start(job.for_agent(), job.authorization())
+                seen = await agent.start(job.for_agent(opened.document), job.authorization())
         except Rejected as no:
             seen = Observation(JobStatus.FAILURE, no.message)
         except Invalid as no:
             seen = Observation(JobStatus.INVALID_JOB_AGENT, no.message)
         except (AgentUnavailable, TimeoutError) as silent:
             if agent.klass is AgentClass.FINDABLE:
-                return await self._find_run(claim, job, agent)
+                return await self._find_run(claim, job, agent, opened)
             # keyed and told: the same start again, under the same key, is not a second run
-            raise AgentUnavailable(
-                f"{job.agent_name} did not answer a start: {type(silent).__name__} {silent}"
-            ) from silent
-        return await self._started(claim, job, agent, seen)
+            said = opened.hide(str(silent))
+            raise AgentUnavailable(f"{job.agent_name} did not answer a start: {type(silent).__name__} {said}") from None
+        return await self._started(claim, job, agent, opened.observation(seen))
 
     async def _started(self, claim: Claim, job: FlowJob, agent: Agent, seen: Observation) -> datetime | None:
         async with self._tx(job, "dispatch", claim) as tx:
             told = job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt)
             await settle_handover(tx, job, Handover.STARTED, events=[told])
-            links = {**agent.links(job.for_agent(), seen), **seen.links}
+            links = {**agent.links(job.for_agent(masked(job.snapshot)), seen), **seen.links}
             status = await apply_observation(tx, job, replace(seen, links=links), source=agent.kind)
             if not status.terminal and agent.observe_every_s is not None:
                 at = self.store.now() + timedelta(seconds=agent.observe_every_s)
                 await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, at, OWN_FACTS)])
         return None
 
-    async def _find_run(self, claim: Claim, job: FlowJob, agent: Agent) -> datetime | None:
+    async def _find_run(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
         """A start went unanswered: look for the run until it may be said that there is none."""
-        async with answering(job):
-            seen = await agent.find(job.for_agent())
+        async with answering(job, opened):
+            seen = await agent.find(job.for_agent(opened.document))
         if seen is not None:
-            return await self._started(claim, job, agent, seen)
+            return await self._started(claim, job, agent, opened.observation(seen))
         now = self.store.now()
         since = job.uncertain_since or now
         if now < since + timedelta(seconds=SETTLE_S):
@@ -199,7 +205,7 @@ class Flow:
                 async with self._tx(job, "dispatch", claim) as tx:
                     await settle_handover(tx, job, Handover.UNCERTAIN, events=[job.event("job.uncertain")])
             return now + timedelta(seconds=5)
-        if job.for_agent().config.get("repeatUncertain") is True:
+        if job.snapshot.get("jobAgentConfig", {}).get("repeatUncertain") is True:
             async with self._tx(job, "dispatch", claim) as tx:
                 await wait_again(tx, job)
             return None
@@ -222,9 +228,10 @@ class Flow:
             return await self._follow_cancel(claim, job, agent)
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
-        async with answering(job):
-            seen = await agent.observe(job.for_agent())
-        return await self._seen(claim, job, agent, seen or NO_SUCH_RUN)
+        opened = await self.opener.open(job.workspace_id, job.snapshot)
+        async with answering(job, opened):
+            seen = await agent.observe(job.for_agent(opened.document))
+        return await self._seen(claim, job, agent, opened.observation(seen or NO_SUCH_RUN))
 
     async def _follow_cancel(self, claim: Claim, job: FlowJob, agent: Agent) -> datetime | None:
         """A cancel is asked for, not assumed: the target stays occupied until the outside confirms, or time is up."""
@@ -240,9 +247,10 @@ class Flow:
             return over_at  # whoever claimed it reads the cancel in the job, and reports its end
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
-        async with answering(job):
-            seen = await agent.cancel(job.for_agent())
-        return await self._seen(claim, job, agent, seen or NO_SUCH_RUN)
+        opened = await self.opener.open(job.workspace_id, job.snapshot)
+        async with answering(job, opened):
+            seen = await agent.cancel(job.for_agent(opened.document))
+        return await self._seen(claim, job, agent, opened.observation(seen or NO_SUCH_RUN))
 
     async def _seen(self, claim: Claim, job: FlowJob, agent: Agent, seen: Observation) -> datetime | None:
         status = await self._record(claim, job, seen, source=agent.kind)
@@ -262,11 +270,15 @@ class Flow:
         due_at = metric.due_at or now
         if now < due_at:
             return due_at
+        opened = await self.opener.open(metric.workspace_id, [metric.spec.provider, metric.context])
+        provider, context = opened.document
+        spec = replace(metric.spec, provider=provider)
         measured = await ask_provider(
-            metric.spec, metric.context, metrics=self.metrics, due_at=due_at, now=now, timeout_s=self.metric_timeout_s
+            spec, context, metrics=self.metrics, due_at=due_at, now=now, timeout_s=self.metric_timeout_s
         )
         if isinstance(measured, NotBefore):
             return measured.at
+        measured = opened.measurement(measured)
         async with self.store.tx(
             actor=WORKER, cause="measure", workspace_id=metric.workspace_id, claim=claim, chain=metric.change_id
         ) as tx:
@@ -330,13 +342,18 @@ class Flow:
 
 
 @asynccontextmanager
-async def answering(job: FlowJob) -> AsyncIterator[None]:
-    """One call of a job's agent. One that hangs is as one that is away: asked again later, for as long as it takes."""
+async def answering(job: FlowJob, opened: Opened) -> AsyncIterator[None]:
+    """One call of a job's agent. One that hangs is as one that is away: asked again later, for as long as it takes.
+
+    Fails: `AgentUnavailable`, without the values that the agent was given.
+    """
     try:
         async with asyncio.timeout(AGENT_CALL_S):
             yield
     except TimeoutError as late:
         raise AgentUnavailable(f"{job.agent_name} did not answer within {AGENT_CALL_S:g} s.") from late
+    except AgentUnavailable as away:
+        raise AgentUnavailable(opened.hide(away.message) or "", retry_after_s=away.retry_after_s) from None
 
 
 def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     postgres_bin: Path | None = None
     """The directory of the PostgreSQL to run, in place of the one that comes with Interlock."""
 
+    secret_keys: str | None = None
+    """The keys that seal secrets, with commas between them, the newest first. Else those of `<data>/secret.keys`."""
+
     bootstrap_api_key: str | None = None
     bootstrap_workspace: str | None = None
 

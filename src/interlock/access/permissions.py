@@ -35,6 +35,8 @@ class Permission(StrEnum):
     """Systems, environments, deployments, job agents and the links between them."""
     JOB_REPORT = "job:report"
     """Claim a job and put its status: what an agent does."""
+    JOB_SECRETS = "job:secrets"
+    """Read the values of a job's secrets in the answer to GET job. Nobody needs it to deploy."""
     APPROVE = "approve"
     FREEZE = "freeze"
     """Freeze, extend, thaw."""

@@ -15,6 +15,7 @@ from interlock.access import Permission
 from interlock.agents import Agent
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_agent
+from interlock.model.secret import MASK, resolved
 from interlock.store import agents
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Name, TextMap, WireBody
@@ -39,16 +40,18 @@ async def list_agents(here: InWorkspace, page: Paging) -> Response:
     here.require(Permission.READ)
     async with here.read() as conn:
         items, total = await agents.list_agents(conn, here.id, limit=page.limit, offset=page.offset)
-    return page.answer([render_agent(agent) for agent in items], total)
+    shown = await here.shown([render_agent(agent) for agent in items], Permission.DEPLOYMENT_WRITE)
+    return page.answer(shown, total)
 
 
 @router.get(W + "/job-agents/{jobAgentId:segment}")
 async def get_agent(here: InWorkspace, jobAgentId: str) -> Response:
-    """Get a job agent."""
+    """Get a job agent. Who may write it reads its secrets in full."""
     here.require(Permission.READ)
     agent_id = id_of(jobAgentId, "job agent")
     async with here.read() as conn:
-        return Json(render_agent(found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")))
+        agent = found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")
+    return Json(await here.shown(render_agent(agent), Permission.DEPLOYMENT_WRITE))
 
 
 @router.put(W + "/job-agents/{jobAgentId:segment}", status_code=202)
@@ -57,7 +60,7 @@ async def put_agent(here: InWorkspace, request: Request, jobAgentId: str, body: 
     agent_id = id_of(jobAgentId, "job agent")
     known: dict[str, Agent] = request.app.state.agents
     if body.type in known:
-        known[body.type].check_config(body.config)
+        known[body.type].check_config(resolved(body.config, lambda _: MASK))
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: put job agent") as tx:
         await agents.save_agent(
             tx,

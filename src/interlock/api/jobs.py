@@ -9,20 +9,23 @@ Source: contract.md sections b (`ctrlc ui`), a (get-job-inputs) and e ("Job", "P
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import Query
 from starlette.responses import Response
 
-from interlock.access import Permission
+from interlock.access import Permission, allowed
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables
 from interlock.api.rollouts import ReasonBody
 from interlock.model.job import JobStatus, Observation
+from interlock.model.secret import ids_in
 from interlock.store import agents, deployments, jobs
 from interlock.store.jobs import JobRow
+from interlock.store.opening import Opener
 from interlock.web.answers import Json, accepted, instant, present
 from interlock.web.bodies import Text, TextMap, WireBody
 from interlock.web.paging import Paging
@@ -83,8 +86,12 @@ async def list_jobs(
 
 @router.get(W + "/jobs/{jobId:segment}")
 async def get_job(here: InWorkspace, jobId: str) -> Response:
-    """Get a job with its dispatch context."""
+    """Get a job with its dispatch context. Who has `job:secrets` there reads its secrets in full."""
     job = await _known(here, jobId)
+    if next(ids_in(job.context), None) is not None:
+        place = await place_of(here, job.deployment_id, environment_id=job.environment_id)
+        if allowed(here.caller, Permission.JOB_SECRETS, place=place):
+            job = await _opened(here, job)
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
 
 
@@ -153,13 +160,21 @@ async def list_agent_jobs(
 
 @router.post(W + "/job-agents/{jobAgentId:segment}/jobs/{jobId:segment}/claim")
 async def claim_job(here: InWorkspace, jobAgentId: str, jobId: str) -> Response:
-    """Take a queued job: at most one caller does. It answers with everything that the job needs."""
+    """Take a queued job: at most one caller does. It answers with everything that the job needs, secrets in full."""
     agent_id = id_of(jobAgentId, "job agent")
     row = await _known(here, jobId)
     place = await place_of(here, row.deployment_id, environment_id=row.environment_id)
+    here.require(Permission.JOB_REPORT, place=place)
+    context = (await _opened(here, row)).context  # before the claim: what cannot be opened is not taken
     async with here.tx(Permission.JOB_REPORT, cause="api: claim job", place=place) as tx:
         job = await jobs.claim_job(tx, workspace_id=here.id, agent_id=agent_id, job_id=row.id)
+    job = replace(job, context=context)
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
+
+
+async def _opened(here: Here, job: JobRow) -> JobRow:
+    """The job with the values of its secrets."""
+    return replace(job, context=(await Opener(here.store).open(here.id, job.context)).document)
 
 
 async def _known(here: Here, text: str) -> JobRow:

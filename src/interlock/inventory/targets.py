@@ -27,6 +27,7 @@ from interlock.inventory.to_python import Match, match_outcome, matches, sieve
 from interlock.inventory.views import agent_view
 from interlock.model.canonical import digest
 from interlock.model.inventory import Deployment, JobAgent
+from interlock.model.secret import is_whole
 
 View: TypeAlias = Mapping[str, Any]
 
@@ -214,7 +215,7 @@ def _first_entry(deployment: Deployment, agents: Iterable[JobAgent], resource: V
 
 
 def deep_merge(*configs: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge, later over earlier: maps go into each other, anything else replaces what was there.
+    """Merge, later over earlier: maps go into each other, anything else replaces what was there, a secret as a whole.
 
     Gives: a map of its own; what it holds may be shared with the configs, which stay as they are.
     """
@@ -222,7 +223,7 @@ def deep_merge(*configs: Mapping[str, Any]) -> dict[str, Any]:
     for config in configs:
         for key, value in config.items():
             there = merged.get(key)
-            if isinstance(there, Mapping) and isinstance(value, Mapping):
+            if isinstance(there, Mapping) and isinstance(value, Mapping) and not (is_whole(there) or is_whole(value)):
                 merged[key] = deep_merge(there, value)
             else:
                 merged[key] = value

@@ -1,6 +1,6 @@
 """Which job agents are there?
 
-Their configuration holds credentials in the clear for now, as the contract returns them; it never enters the ledger.
+Their configuration holds credentials: markers stand in their place (`model/secret.py`), whoever reads it here.
 
 Source: contract.md section c, ctrlplane_job_agent.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.inventory import JobAgent
+from interlock.model.secret import Where
 from interlock.store import targets
 from interlock.store.matching import match_after
 from interlock.store.ownership import is_known
@@ -46,11 +47,15 @@ async def save_agent(
 ) -> None:
     """Create or replace a job agent by id; the targets that choose it follow.
 
-    Fails: `Conflict` on a name or id that is taken.
+    Fails: `Conflict` on a name or id that is taken; `Invalid` for a mark of a secret that it does not have.
     """
     known = await is_known(tx.conn, Q.find_owner, workspace_id=workspace_id, wanted_id=agent_id)
+    before = await find_agent(tx.conn, workspace_id, agent_id=agent_id) if known else None
+    kept = await tx.secrets.seal_document(
+        tx.conn, workspace_id, dict(config), where=Where.AGENT_CONFIG, before=before and before.config
+    )
     await tx.record(
-        changes=[Change(Q.save_agent, (agent_id, workspace_id, name, kind, dict(config), dict(metadata)))],
+        changes=[Change(Q.save_agent, (agent_id, workspace_id, name, kind, kept, dict(metadata)))],
         events=[
             Event("agent.changed" if known else "agent.created", Ref("agent", agent_id), {"name": name, "type": kind})
         ],

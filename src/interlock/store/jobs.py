@@ -70,9 +70,12 @@ class FlowJob:
     snapshot: Mapping[str, Any]
     snapshot_digest: str
 
-    def for_agent(self) -> AgentJob:
-        """The job as its agent sees it."""
-        config: Mapping[str, Any] = self.snapshot.get("jobAgentConfig", {})
+    def for_agent(self, snapshot: Mapping[str, Any]) -> AgentJob:
+        """The job as its agent sees it.
+
+        Takes: `snapshot` is the job's own, opened.
+        """
+        config: Mapping[str, Any] = snapshot.get("jobAgentConfig", {})
         timeout = config.get("timeoutSeconds")
         return AgentJob(
             id=self.id,
@@ -80,7 +83,7 @@ class FlowJob:
             agent_id=self.agent_id,
             agent_kind=self.agent_type,
             config=config,
-            context=self.snapshot,
+            context=snapshot,
             external_id=self.external_id,
             started_at=self.handed_over_at or self.started_at,
             timeout_s=float(timeout) if isinstance(timeout, int | float) else None,

@@ -24,6 +24,7 @@ import orjson
 from interlock.model.canonical import canonical
 from interlock.model.errors import Bug
 from interlock.model.event import Actor, Event, Ref
+from interlock.model.secret import MARKER, masked
 from interlock.store.queries import Conn, queries
 
 Q = queries("ledger")
@@ -35,6 +36,7 @@ LAST = 2**63 - 1
 """A place after every other: read back from here for the newest."""
 
 _JOIN = "\x1f"
+_MARKER = f'"{MARKER}"'.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class HeldHorizon:
 
 
 def ledger_row(event: Event) -> LedgerRow:
-    """Make an event ready to be written.
+    """Make an event ready to be written. A secret in its body is told by its mark.
 
     Fails: `Bug` when the body is no JSON (NaN, an integer over 2^53, an object that is no plain value).
     """
@@ -90,6 +92,8 @@ def ledger_row(event: Event) -> LedgerRow:
         body = canonical(dict(event.body))
     except Bug as cause:
         raise Bug(f"The body of {event.kind} cannot be written as canonical JSON: {cause}") from cause
+    if _MARKER in body:
+        body = canonical(masked(dict(event.body)))
     return LedgerRow(event, body, hashlib.sha256(body).digest())
 
 

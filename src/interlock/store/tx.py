@@ -35,9 +35,11 @@ import orjson
 from interlock.clock import utc_now
 from interlock.model.errors import Bug, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event
+from interlock.outside.secrets import Keyring
 from interlock.store.ledger import LedgerRow, insert_rows, ledger_row
 from interlock.store.notify import Wakes
 from interlock.store.queries import Conn
+from interlock.store.secrets import Secrets
 from interlock.store.work import Claim, WorkRequest, joined_requests, lock_claim, request_work
 
 ACQUIRE_S = 10.0
@@ -87,12 +89,24 @@ _COUNT: contextvars.ContextVar[StatementCount | None] = contextvars.ContextVar("
 class Tx:
     """One read-write transaction. Got from `Store.tx`."""
 
-    __slots__ = ("_claim", "_requests", "_rows", "actor", "cause", "chain", "conn", "trace_id", "workspace_id")
+    __slots__ = (
+        "_claim",
+        "_requests",
+        "_rows",
+        "actor",
+        "cause",
+        "chain",
+        "conn",
+        "secrets",
+        "trace_id",
+        "workspace_id",
+    )
 
     def __init__(
         self,
         conn: Conn,
         *,
+        secrets: Secrets,
         actor: Actor,
         cause: str,
         workspace_id: str | None,
@@ -101,6 +115,7 @@ class Tx:
         trace_id: str | None,
     ) -> None:
         self.conn = conn
+        self.secrets = secrets
         self.actor = actor
         self.cause = cause
         self.workspace_id = workspace_id
@@ -185,10 +200,20 @@ class RolledBack(Exception):
 
 
 class Store:
-    """The database of one process: a pool, and one more connection that wakes and is woken (`wakes`)."""
+    """The database of one process: a pool, one more connection that wakes and is woken (`wakes`), and what opens
+    its `secrets`.
+    """
 
-    def __init__(self, url: str, *, pool: asyncpg.Pool[asyncpg.Record], clock: Callable[[], datetime] | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool: asyncpg.Pool[asyncpg.Record],
+        clock: Callable[[], datetime] | None,
+        keyring: Keyring | None = None,
+    ) -> None:
         self.url = url
+        self.secrets = Secrets(keyring)
         self.wakes = Wakes(self._connect_alone)
         self._pool = pool
         self._clock = clock
@@ -201,10 +226,12 @@ class Store:
         pool_max: int = 10,
         application: str = "interlock",
         clock: Callable[[], datetime] | None = None,
+        keyring: Keyring | None = None,
     ) -> Store:
         """Connect. Does not migrate.
 
-        Takes: `clock` is the simulator's: every transaction then has its instant for `interlock_now()`.
+        Takes: `clock` is the simulator's: every transaction then has its instant for `interlock_now()`. Without a
+               `keyring` nothing can be sealed or opened.
         Fails: `StoreUnavailable` when PostgreSQL cannot be reached.
         """
         pool = asyncpg.create_pool(
@@ -223,7 +250,7 @@ class Store:
                 await pool
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as cause:
                 raise StoreUnavailable(f"PostgreSQL cannot be reached: {cause}") from cause
-        return cls(url, pool=pool, clock=clock)
+        return cls(url, pool=pool, clock=clock, keyring=keyring)
 
     async def close(self) -> None:
         """Close every connection; those in use are given 10 s."""
@@ -304,6 +331,7 @@ class Store:
                     await conn.execute(_SET_NOW, self._clock().isoformat(), True)
                 tx = Tx(
                     conn,
+                    secrets=self.secrets,
                     actor=actor,
                     cause=cause,
                     workspace_id=workspace_id,

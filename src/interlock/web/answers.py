@@ -1,6 +1,8 @@
 """What does every JSON answer have in common? orjson, RFC 3339 instants with a zone, absent rather than null.
 
-Source: contract.md section e, "Dates and numbers".
+And no marker of a secret: what was not opened for this caller leaves as its mark.
+
+Source: contract.md section e, "Dates and numbers"; issue 4, "Secrets".
 """
 
 from __future__ import annotations
@@ -11,6 +13,10 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from interlock.model.secret import MARKER, masked
+
+_MARKER = f'"{MARKER}"'.encode()
+
 
 class Json(Response):
     """A JSON answer. Aware instants become RFC 3339 with `Z`."""
@@ -18,7 +24,8 @@ class Json(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return orjson.dumps(content, option=orjson.OPT_UTC_Z)
+        body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
+        return orjson.dumps(masked(orjson.loads(body))) if _MARKER in body else body
 
 
 def present(**fields: object) -> dict[str, object]:

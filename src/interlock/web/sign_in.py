@@ -15,15 +15,16 @@ import hmac
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from interlock.access import WORKSPACE, Caller, Permission, Place, require
+from interlock.access import WORKSPACE, Caller, Permission, Place, allowed, require
 from interlock.model.errors import Forbidden, InterlockError, NotFound, Unauthorized
 from interlock.model.event import Actor
+from interlock.model.secret import ids_in, masked
 from interlock.store.principals import find_caller, find_session, load_bindings
 from interlock.store.queries import Conn
 from interlock.store.refusals import refusals
@@ -100,6 +101,19 @@ class Here:
     def read(self) -> AbstractAsyncContextManager[Conn]:
         """A connection to read from."""
         return self.store.read()
+
+    async def shown(self, rendered: Any, permission: Permission, *, place: Place = WORKSPACE) -> Any:
+        """What was rendered, with its secrets in full for who may write it, and with their marks for others.
+
+        Takes: `permission` is what a write of the object asks for.
+        Fails: `KeyMissing`.
+        """
+        if next(ids_in(rendered), None) is None:
+            return rendered
+        if not allowed(self.caller, permission, place=place):
+            return masked(rendered)
+        async with self.read() as conn:
+            return await self.store.secrets.open_document(conn, self.id, rendered)
 
     @asynccontextmanager
     async def tx(self, permission: Permission, *, cause: str, place: Place = WORKSPACE) -> AsyncIterator[Tx]:

@@ -18,7 +18,8 @@ from typing import cast
 from interlock.agents import Agent, Planner
 from interlock.flow import AGENT_CALL_S, WORKER
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
-from interlock.model.job import Planned
+from interlock.model.job import AgentJob, Planned
+from interlock.model.secret import masked
 from interlock.outside.rego import Rego
 from interlock.store.deployment_plans import (
     PendingResult,
@@ -29,6 +30,7 @@ from interlock.store.deployment_plans import (
     load_pending,
     record_result,
 )
+from interlock.store.opening import Opener
 from interlock.store.tx import Store, Tx
 from interlock.store.work import Claim
 
@@ -72,7 +74,7 @@ class DeploymentPlans:
         else:
             try:
                 async with asyncio.timeout(AGENT_CALL_S):
-                    planned = await cast("Planner", agent).plan(pending.job, pending.current)
+                    planned = await self._ask(cast("Planner", agent), plan.workspace_id, pending.job, pending.current)
                 status = "completed"
             except (AgentUnavailable, TimeoutError):
                 return False
@@ -83,11 +85,19 @@ class DeploymentPlans:
             await record_result(tx, pending, status=status, planned=planned, validations=validations)
         return True
 
+    async def _ask(
+        self, agent: Planner, workspace_id: str, job: AgentJob, current: Mapping[str, object] | None
+    ) -> Planned:
+        """Ask for one plan. The agent gets its own config opened, and marks for everything that it may render."""
+        opened = await Opener(self.store).open(workspace_id, job.config)
+        shown = replace(job, config=opened.document, context=masked(job.context))
+        return opened.planned(await agent.plan(shown, masked(current)))
+
     async def _validate(self, pending: PendingResult, planned: Planned) -> list[Validation]:
         """What the planValidationOpa rules say of a result."""
         if not pending.rules or pending.job is None:
             return []
-        context = pending.job.context
+        context = masked(pending.job.context)
         asked = {
             "current": planned.current,
             "proposed": planned.proposed,
