@@ -315,6 +315,7 @@ class Store:
                 async with joined.conn.transaction():
                     tx = Tx(
                         joined.conn,
+                        secrets=self.secrets,
                         actor=actor,
                         cause=cause,
                         workspace_id=workspace_id,
