@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CRASHES ?= 25
+JOBS ?= 2
 
 .PHONY: verbs demo stop test check bench mutants simulate docs requirements format lint types layers house
 .DEFAULT_GOAL := verbs
@@ -16,7 +17,7 @@ CRASHES ?= 25
 verbs:
 	@echo "make demo              install if needed, then play the quickstart and clean up   (KEEP=1 leaves it running)"
 	@echo "make stop              end what 'make demo KEEP=1' left running"
-	@echo "make test              run the whole test suite   (PG=<bindir> runs the store tests on that PostgreSQL)"
+	@echo "make test              run the whole test suite   (PG=<bindir> runs the store tests on that PostgreSQL; JOBS=2 at a time)"
 	@echo "make check             format, lint, types, layers and house tests, in under 30 s"
 	@echo "make bench             measure and print speed, with the method"
 	@echo "make mutants FILE=...  change a file in every small way and show what its own tests do not notice   (TESTS=... names others)"
@@ -68,9 +69,10 @@ layers: $(STAMP)
 house: $(STAMP)
 	@$(BIN)/python -m pytest --quiet tests/house
 
+# Two processes; a file's tests stay in one of them, because they may share a server. (JOBS=0 runs all in this process.)
 test: $(STAMP)
 	@.ci/chromium
-	@INTERLOCK_TEST_PG="$(PG)" $(BIN)/python -m pytest $(ARGS)
+	@INTERLOCK_TEST_PG="$(PG)" $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 simulate: $(STAMP)
 	@INTERLOCK_CRASHES=$(CRASHES) $(BIN)/python -m pytest tests/e2e/test_crashes.py $(ARGS)

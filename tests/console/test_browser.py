@@ -294,7 +294,9 @@ async def test_a_form_does_not_change_under_a_persons_hands(open_page, world, st
 async def test_a_page_says_when_it_is_not_live(open_page, world, store, address):
     page = await open_page("vera", "viewer")
     await page.goto(world.at())
-    await page.wait_for_function("document.getElementById('stream')._htmx?.sse?.reader")
+    async with asyncio.timeout(10):
+        while not await page.evaluate("document.getElementById('stream')._htmx?.sse?.reader != null"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     await page.evaluate(
         "document.getElementById('stream').dispatchEvent(new CustomEvent('htmx:sse:error', {bubbles: true}))"
     )

@@ -7,13 +7,16 @@ from datetime import timedelta
 
 import pytest
 
+from decide.test_config_rollouts import change_all
+from decide.test_scenarios import production
 from interlock.decide.facts import Freeze
 from interlock.decide.index import Index
-from interlock.decide.rules import freeze, parse_rules
+from interlock.decide.rules import any_approval, freeze, parse_rules
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
 from interlock.decide.verdict import WaitsFor, holds, passes
 from interlock.model.errors import Invalid
 from interlock.model.ids import derived_id
+from interlock.simulate.world import policy
 from rules.examples import an_empty_subject, at, happens, judged, judged_target, lifts_of
 from worlds import MONDAY, a_fleet, a_version, an_environment
 
@@ -200,6 +203,23 @@ def test_the_first_yes_of_anybody_would_lift_it():
     assert (more.values["more"], more.values["of_group"], more.who) == (1, "", "anybody who may approve")
     happens(world, more)
     assert judged(world, ONE, "v1", "production").passes
+
+
+def test_a_change_of_config_would_be_lifted_by_a_yes_to_the_configs_of_that_environment_alone():
+    world = production({"anyApproval": {"minApprovals": 1, "appliesTo": "both"}}, hosts=["prod-1", "prod-2"], runs="v1")
+    change_all(world, each_its_own=True)
+    (parsed,) = policy("example", [ONE], first_stored_at=world.now).rules
+    here = world.environment("production")
+    subject = EnvironmentVersion(Index(world.snapshot()), here, world.version("v1"), "config")
+    assert subject.lacking_configs == {"config-2-0", "config-2-1"}
+    (more,) = any_approval.lifts(subject, parsed.params, any_approval.evaluate(subject, parsed.params, world.now))
+    happens(world, more)
+    (word,) = world.facts.approvals_by_version_environment[world.version("v1").id, here.id]
+    assert (word.principal_id, word.config_digests) == ("somebody  0", frozenset({"config-2-0", "config-2-1"}))
+    asked_again = EnvironmentVersion(Index(world.snapshot()), here, world.version("v1"), "config")
+    assert any_approval.evaluate(asked_again, parsed.params, world.now).passes
+    of_the_version = EnvironmentVersion(Index(world.snapshot()), here, world.version("v1"), "forward")
+    assert not any_approval.evaluate(of_the_version, parsed.params, world.now).passes
 
 
 def test_each_veto_withdrawn_would_lift_it_and_no_yes_would():

@@ -52,6 +52,12 @@ def test_bad_parameters_are_refused_with_their_field(rule, fields):
     assert [one.path for one in refused.value.fields] == fields
 
 
+@pytest.mark.parametrize("scope", ["target", "environment"])
+def test_both_scopes_are_read(scope):
+    (rule,) = parse_rules([{"rollback": {"scope": scope}}])
+    assert rule.params.scope == scope
+
+
 def test_without_a_scope_a_target_goes_back_alone():
     (rule,) = parse_rules([{"rollback": {"onJobStatuses": ["failure"]}}])
     assert (rule.params.scope, rule.params.on_verification_failure) == ("target", False)

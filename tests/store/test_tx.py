@@ -155,6 +155,18 @@ async def test_a_connection_that_dies_is_unavailable_and_the_next_one_works(stor
         assert await conn.fetchval("SELECT 1") == 1
 
 
+async def test_a_connection_that_is_lost_in_the_protocol_is_given_to_nobody_again(store: Store) -> None:
+    """What the driver says when PostgreSQL ends a connection at the instant that a statement begins on it."""
+    async with store.read() as conn:
+        lost = await conn.fetchval("SELECT pg_backend_pid()")
+    with pytest.raises(StoreUnavailable, match="another operation"):
+        async with store.read() as conn:
+            assert await conn.fetchval("SELECT pg_backend_pid()") == lost, "the pool gives the last one first"
+            raise asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress")
+    async with store.read() as conn:
+        assert await conn.fetchval("SELECT pg_backend_pid()") != lost
+
+
 async def test_no_server_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         await Store.open("postgresql://nobody@/none?host=/nonexistent")

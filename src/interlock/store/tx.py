@@ -55,6 +55,7 @@ _UNREACHABLE = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InternalClientError,  # PostgreSQL said good-bye just as we began to speak
     ConnectionError,
 )
 
@@ -409,6 +410,9 @@ class Store:
             conn.add_query_logger(log)
         try:
             yield conn
+        except asyncpg.InternalClientError:
+            conn.terminate()  # the driver lost its place in the protocol; nobody shall get this one again
+            raise
         finally:
             if count is not None:
                 conn.remove_query_logger(log)
