@@ -38,6 +38,7 @@ from interlock.store.jobs import (
     find_flow_job,
     judge_again,
     offer_job,
+    reconsider,
     settle_handover,
     wait_again,
 )
@@ -143,6 +144,9 @@ class Flow:
         """Hand a job over. What an unanswered start allows is the agent's class (core.md section 5)."""
         async with self.store.read() as conn:
             job = await find_flow_job(conn, claim.key)
+        if job is not None and job.run_id is not None and job.status is JobStatus.QUEUED:
+            async with self._tx(job, "dispatch", claim) as tx:
+                await reconsider(tx, job)  # a freeze was set while it waits to be claimed
         if job is None or job.status is not JobStatus.PENDING:
             return None
         agent = self.agents.get(job.agent_type)
@@ -334,7 +338,7 @@ class Flow:
 
     def _tx(self, job: FlowJob, cause: str, claim: Claim) -> AbstractAsyncContextManager[Tx]:
         """A transaction about one job, which commits only while the claim is ours."""
-        return self.store.tx(actor=WORKER, cause=cause, workspace_id=job.workspace_id, claim=claim, chain=job.change_id)
+        return self.store.tx(actor=WORKER, cause=cause, workspace_id=job.workspace_id, claim=claim, chain=job.chain)
 
     async def _record(self, claim: Claim, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
         async with self._tx(job, "observe", claim) as tx:

@@ -9,9 +9,9 @@ from interlock.model.errors import Forbidden
 
 MAY: dict[Role, str] = {
     Role.VIEWER: "read",
-    Role.DEVELOPER: "read version:write resource:write deployment:write job:report",
+    Role.DEVELOPER: "read version:write resource:write deployment:write workflow:write workflow:run job:report",
     Role.APPROVER: "read approve",
-    Role.OPERATOR: "read version:write resource:write deployment:write job:report freeze steer",
+    Role.OPERATOR: "read version:write resource:write deployment:write workflow:write workflow:run job:report freeze steer",
     Role.ADMIN: " ".join(Permission),
 }
 

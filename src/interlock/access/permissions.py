@@ -33,6 +33,10 @@ class Permission(StrEnum):
     """Resources, their variables, resource providers."""
     DEPLOYMENT_WRITE = "deployment:write"
     """Systems, environments, deployments, job agents and the links between them."""
+    WORKFLOW_WRITE = "workflow:write"
+    """Create, change and delete workflows."""
+    WORKFLOW_RUN = "workflow:run"
+    """Ask for a run of a workflow."""
     JOB_REPORT = "job:report"
     """Claim a job and put its status: what an agent does."""
     JOB_SECRETS = "job:secrets"
@@ -58,6 +62,8 @@ _DEVELOPER = frozenset(
         Permission.VERSION_WRITE,
         Permission.RESOURCE_WRITE,
         Permission.DEPLOYMENT_WRITE,
+        Permission.WORKFLOW_WRITE,
+        Permission.WORKFLOW_RUN,
         Permission.JOB_REPORT,
     }
 )

@@ -59,6 +59,7 @@ from interlock.api import (
     variables,
     versions,
     what_if,
+    workflows,
     workspaces,
 )
 from interlock.metrics import build_metrics
@@ -88,6 +89,7 @@ NOUNS = (
     variables,
     variable_sets,
     relationship_rules,
+    workflows,
     previews,
     targets,
     jobs,

@@ -96,6 +96,18 @@ def explain_job(
     return [*said, *failures(ended)]
 
 
+def explain_run_job(job: JobRow) -> list[str]:
+    """What there is to say about a job of a workflow's run."""
+    on = f" on {job.context['resource']['name']}" if job.resource_id else ""
+    said = [f"Does what a run of the workflow {job.context['workflow']['name']} asked for{on}; it brings no version."]
+    message = f": {' '.join(job.message.split()).rstrip('.')}" if job.message else ""
+    if JobStatus(job.status) in TERMINAL:
+        said.append(f"It ended {job.status}{_at(job.completed_at).replace(' since ', ' at ')}{message}.")
+    else:
+        said.append(f"Its status is {job.status}{message}.")
+    return said
+
+
 class _Unsaid(dict[str, object]):
     """Values for a sentence; one that is missing reads as '?'."""
 

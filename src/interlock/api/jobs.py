@@ -16,7 +16,7 @@ import orjson
 from fastapi import Query
 from starlette.responses import Response
 
-from interlock.access import Permission, allowed
+from interlock.access import WORKSPACE, Permission, Place, allowed
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables
@@ -46,7 +46,7 @@ StatusWord = Literal[
     "successful",
     "queued",
 ]
-_NAMED_IN_CONTEXT = ("deployment", "environment", "resource")
+_NAMED_IN_CONTEXT = ("release", "deployment", "environment", "resource")
 
 
 class StatusBody(WireBody):
@@ -105,7 +105,7 @@ async def get_job_with_release(here: InWorkspace, jobId: str) -> Response:
 async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Response:
     """Say how a job goes."""
     row = await _known(here, jobId)
-    place = await place_of(here, row.deployment_id, environment_id=row.environment_id)
+    place = await _place_of(here, row)
     seen = Observation(
         status=JobStatus(body.status),
         message=body.message,
@@ -115,7 +115,8 @@ async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Respons
         output=body.output,
     )
     async with here.tx(Permission.JOB_REPORT, cause="api: put job status", place=place) as tx:
-        await deployments.lock_deployment(tx, row.deployment_id)
+        if row.run_id is None:
+            await deployments.lock_deployment(tx, row.deployment_id)
         job = found(await jobs.find_flow_job(tx.conn, row.id), "job")
         status = await jobs.apply_observation(tx, job, seen, source="api")
     if status is seen.status:
@@ -127,7 +128,7 @@ async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Respons
 async def cancel_job(here: InWorkspace, jobId: str, body: ReasonBody) -> Response:
     """Ask for a job's end. Its target stays occupied until the outside confirms, or the time for that is over."""
     row = await _known(here, jobId)
-    place = await place_of(here, row.deployment_id, environment_id=row.environment_id)
+    place = await _place_of(here, row)
     async with here.tx(Permission.STEER, cause="api: cancel job", place=place) as tx:
         asked = await jobs.cancel_job(tx, row.id, reason=body.reason)
     return accepted(row.id, "The job was asked to stop." if asked else "The job was asked to stop before.")
@@ -163,7 +164,7 @@ async def claim_job(here: InWorkspace, jobAgentId: str, jobId: str) -> Response:
     """Take a queued job: at most one caller does. It answers with everything that the job needs, secrets in full."""
     agent_id = id_of(jobAgentId, "job agent")
     row = await _known(here, jobId)
-    place = await place_of(here, row.deployment_id, environment_id=row.environment_id)
+    place = await _place_of(here, row)
     here.require(Permission.JOB_REPORT, place=place)
     context = (await _opened(here, row)).context  # before the claim: what cannot be opened is not taken
     async with here.tx(Permission.JOB_REPORT, cause="api: claim job", place=place) as tx:
@@ -181,6 +182,13 @@ async def _known(here: Here, text: str) -> JobRow:
     here.require(Permission.READ)
     async with here.read() as conn:
         return found(await jobs.find_job(conn, here.id, job_id=id_of(text, "job")), "job")
+
+
+async def _place_of(here: Here, job: JobRow) -> Place:
+    """Where a request about a job happens; a run's job belongs to the workspace."""
+    if job.run_id is not None:
+        return WORKSPACE
+    return await place_of(here, job.deployment_id, environment_id=job.environment_id)
 
 
 def render_job(job: JobRow) -> Wire:
@@ -203,7 +211,8 @@ def render_job(job: JobRow) -> Wire:
         startedAt=instant(job.started_at) if job.started_at else None,
         completedAt=instant(job.completed_at) if job.completed_at else None,
         kind=job.move_kind,
-        moveId=job.move_id,
+        moveId=job.move_id or None,
+        workflowRunId=job.run_id,
         decisionId=job.decision_id,
         attempt=job.attempt,
         retryOf=job.retry_of,
@@ -213,20 +222,22 @@ def render_job(job: JobRow) -> Wire:
 
 
 def render_with_release(job: JobRow, here: Here) -> Wire:
-    """A job with its release and what it is about, and its own fields beside them."""
+    """A job with its release and what it is about, and its own fields beside them. A run's job has no release."""
     flat = render_job(job)
     context = _full_context(job, here)
     named = {name: context[name] for name in _NAMED_IN_CONTEXT if name in context}
-    return {**flat, "job": flat, "release": context["release"], **named}
+    return {**flat, "job": flat, **named}
 
 
 def _full_context(job: JobRow, here: Here) -> dict[str, Any]:
-    """The release's snapshot as clients read it: each part complete."""
+    """The snapshot of a release, or what a run's job froze, as clients read it: each part complete."""
     context = {**job.context, "variables": render_variables(job.context.get("variables") or {})}
     if isinstance(resource := context.get("resource"), Mapping):
         context["resource"] = {**resource, "workspaceId": here.id}
     if isinstance(agent := context.get("jobAgent"), Mapping):
         context["jobAgent"] = {"config": context.get("jobAgentConfig") or {}, "metadata": {}, **agent}
+    if job.run_id is not None:
+        return context
     context["release"] = {
         **(context.get("release") or {}),
         "id": job.release_id,

@@ -15,13 +15,15 @@ from fastapi import Query
 from starlette.responses import Response
 
 from interlock.access import Permission
-from interlock.api.explanation import explain_job
+from interlock.api.explanation import explain_job, explain_run_job
 from interlock.api.jobs import render_job
 from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import Wire
 from interlock.decide.explain import sentences
 from interlock.decide.tree import Told
 from interlock.model.ids import TargetKey
 from interlock.store import deployments, environments, jobs, pages, resources, standings, target_states, verifications
+from interlock.store.target_states import StoredDecision
 from interlock.web.answers import Json, instant, present
 from interlock.web.sign_in import Here, InWorkspace
 
@@ -75,11 +77,13 @@ async def explain_one_job(here: InWorkspace, jobId: str, counterfactual: WithCou
     job_id = id_of(jobId, "job")
     async with here.read() as conn:
         job = found(await jobs.find_job(conn, here.id, job_id=job_id), "job")
+        decisions = await target_states.load_decisions(conn, [job.decision_id])
+        if job.run_id is not None:
+            told = _decision(decisions.get(job.decision_id))
+            return Json(present(job=render_job(job), sentences=explain_run_job(job), decision=told))
         place = found(await pages.find_job_place(conn, here.id, job_id=job_id), "job")
         checks = await verifications.list_verifications(conn, [job_id])
-        decisions = await target_states.load_decisions(conn, [job.decision_id])
         ended = await target_states.load_ended_moves(conn, [job.target_id])
-    decision = decisions.get(job.decision_id)
     standing = await standings.explain_target_now(
         here.store,
         job.deployment_id,
@@ -92,18 +96,22 @@ async def explain_one_job(here: InWorkspace, jobId: str, counterfactual: WithCou
             job=render_job(job),
             target=str(TargetKey(job.resource_id, job.environment_id, job.deployment_id)),
             sentences=explain_job(job, place=place, checks=checks, ended=ended.get(job.target_id, ())),
-            decision=present(
-                id=decision.id,
-                kind=decision.kind,
-                outcome=decision.outcome,
-                at=instant(decision.at),
-                validUntil=instant(decision.valid_until) if decision.valid_until else None,
-                verdicts=sentences(decision.verdicts),
-            )
-            if decision
-            else None,
+            decision=_decision(decisions.get(job.decision_id)),
             standing=standing,
         )
+    )
+
+
+def _decision(decision: StoredDecision | None) -> Wire | None:
+    if decision is None:
+        return None
+    return present(
+        id=decision.id,
+        kind=decision.kind,
+        outcome=decision.outcome,
+        at=instant(decision.at),
+        validUntil=instant(decision.valid_until) if decision.valid_until else None,
+        verdicts=sentences(decision.verdicts),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from interlock.access import Permission, Place
+from interlock.access import WORKSPACE, Permission, Place
 from interlock.console.visit import Visit, form_text, found, see_other
 from interlock.model.errors import Conflict, Invalid, NotFound
 from interlock.model.ids import is_id
@@ -35,7 +35,7 @@ class Ending:
     what: str
     follows: str
     button: str
-    deployment_id: str
+    deployment_id: str | None
     environment_id: str | None
     over: str | None
     end: Callable[[Tx, str], Awaitable[object]]
@@ -85,8 +85,10 @@ async def _form(visit: Visit, conn: Conn, ending: Ending, *, refused: Invalid | 
 async def _require(visit: Visit, conn: Conn, ending: Ending) -> Place:
     if ending.over is not None:
         raise Conflict(ending.over)
-    system_ids = await deployments.load_system_ids(conn, ending.deployment_id)
-    place = Place(system_ids=system_ids, deployment_id=ending.deployment_id, environment_id=ending.environment_id)
+    place = WORKSPACE
+    if ending.deployment_id is not None:
+        system_ids = await deployments.load_system_ids(conn, ending.deployment_id)
+        place = Place(system_ids=system_ids, deployment_id=ending.deployment_id, environment_id=ending.environment_id)
     visit.here.require(Permission.STEER, place=place)
     return place
 
@@ -190,19 +192,22 @@ async def _quarantine(visit: Visit, conn: Conn, quarantine_id: str) -> Ending:
 
 async def _job(visit: Visit, conn: Conn, job_id: str) -> Ending:
     job = found(await jobs.find_job(conn, visit.here.id, job_id=job_id), "job")
-    place = found(await pages.find_job_place(conn, visit.here.id, job_id=job_id), "job")
+    what = f"A job of the workflow {job.context['workflow']['name']}" if job.run_id is not None else ""
+    if job.run_id is None:
+        place = found(await pages.find_job_place(conn, visit.here.id, job_id=job_id), "job")
+        what = f"{place.tag} on {place.resource} in {place.environment}"
 
     async def end(tx: Tx, reason: str) -> object:
         return await jobs.cancel_job(tx, job.id, reason=reason)
 
     return Ending(
         title="Cancel a job",
-        what=f"{place.tag} on {place.resource} in {place.environment}: {job.status}",
+        what=f"{what}: {job.status}",
         follows="The agent is asked to stop it. The target stays occupied until it confirms, or the time for that is "
         "over. Nothing is undone on the target.",
         button="Ask it to stop",
-        deployment_id=job.deployment_id,
-        environment_id=job.environment_id,
+        deployment_id=job.deployment_id or None,
+        environment_id=job.environment_id or None,
         over=f"The job is {job.status} already." if JobStatus(job.status).terminal else None,
         end=end,
         mark="moving",

@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from interlock.access import Permission, Place
+from interlock.access import WORKSPACE, Permission, Place
 from interlock.console.holds import mark_of, told
 from interlock.console.visit import Visit, found, id_in_path
 from interlock.decide.explain import failures
@@ -74,6 +74,9 @@ async def show(visit: Visit) -> Response:
     here = visit.here
     async with here.store.read() as conn:
         known = found(await jobs.find_job(conn, here.id, job_id=job_id), "job")
+    if known.run_id is not None:
+        return await show_run_job(visit, job_id)
+    async with here.store.read() as conn:
         about = found(await pages.find_job_place(conn, here.id, job_id=job_id), "job")
     standing = await standings.explain_target_now(
         here.store, known.deployment_id, target_id=known.target_id, version=about.version_id, counterfactual=False
@@ -110,6 +113,28 @@ async def show(visit: Visit) -> Response:
             standing=standing,
             key=str(TargetKey(job.resource_id, job.environment_id, job.deployment_id)),
             marked=mark_of,
+            decision=decision,
+            verdicts=[told(verdict) for verdict in decision.verdicts] if decision else [],
+        )
+
+
+async def show_run_job(visit: Visit, job_id: str) -> Response:
+    """A job of a workflow's run: it brings no version, so there is no target, no move and nothing to verify."""
+    async with visit.here.store.snapshot() as conn:
+        job = found(await jobs.find_job(conn, visit.here.id, job_id=job_id), "job")
+        decision = (await target_states.load_decisions(conn, [job.decision_id])).get(job.decision_id)
+        lines = (job.output or "").splitlines()
+        return await visit.render(
+            conn,
+            "run_job.html",
+            title=f"A job of {job.context['workflow']['name']}",
+            live="follow",
+            about=[job_id],
+            job=job,
+            mark=MARKS.get(job.status, "failed"),
+            may_cancel=JobStatus(job.status) not in TERMINAL and visit.may(Permission.STEER, place=WORKSPACE),
+            output="\n".join(lines[-OUTPUT_LINES_MAX:]),
+            links=[(name, url) for name, url in job.links.items() if url.startswith(("https://", "http://"))],
             decision=decision,
             verdicts=[told(verdict) for verdict in decision.verdicts] if decision else [],
         )

@@ -190,3 +190,10 @@ class TargetMove:
         """The tag of a version that runs elsewhere. Reads `elsewhere`."""
         view = self.index.facts.elsewhere.versions.get(version_id or "")
         return str(view["tag"]) if view else "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRun:
+    """A run of a workflow, or one job of it: the freezes that cover it are all there is to see."""
+
+    freezes: tuple[Freeze, ...]

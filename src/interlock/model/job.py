@@ -102,7 +102,10 @@ class AgentJob:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """Why this hand-over is allowed: the decision it rests on and until when that holds."""
+    """Why this hand-over is allowed: the decision it rests on and until when that holds.
+
+    Takes: `target_id` is empty for a job of a workflow's run; `release_digest` is then that of what the job froze.
+    """
 
     decision_id: str
     target_id: str

@@ -3,6 +3,9 @@
 The hand-over, and a pull agent's claim, is one statement that succeeds only if no fact that can take something away
 is undecided and the verdicts that let the job pass still hold. So a freeze holds from the commit that wrote it.
 
+A job is a step of a move, or of a workflow's run. A run's job has no deployment to hold and no round to ask for: it is
+judged in the transaction that hands it over, and withdrawn where a freeze covers it.
+
 What the outside says is applied by the transition table of `model/job.py`: terminal is final, and news that comes
 late or out of order is noted in the ledger and changes nothing.
 
@@ -18,6 +21,8 @@ from typing import Any
 
 import asyncpg
 
+from interlock.decide.explain import sentence
+from interlock.model.canonical import digest
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.job import TRANSITIONS, AgentJob, Authorization, Handover, JobStatus, Observation
@@ -25,6 +30,7 @@ from interlock.store.deployments import lock_deployment, touch
 from interlock.store.queries import Conn, queries
 from interlock.store.tx import Change, Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
+from interlock.store.workflows import may_start
 
 Q = queries("job")
 
@@ -39,6 +45,9 @@ OUTPUT_MAX = 64_000
 class FlowJob:
     """A job with what the flow needs to hand it over and follow it. `snapshot` is its release's, the dispatch
     context.
+
+    Takes: a job of a workflow's run (`run_id`) has no move, target, release, deployment, environment, version or
+           change: these are empty.
     """
 
     id: str
@@ -69,6 +78,8 @@ class FlowJob:
     agent_name: str
     snapshot: Mapping[str, Any]
     snapshot_digest: str
+    run_id: str | None = None
+    resource_id: str | None = None
 
     def for_agent(self, snapshot: Mapping[str, Any]) -> AgentJob:
         """The job as its agent sees it.
@@ -91,14 +102,23 @@ class FlowJob:
 
     def authorization(self) -> Authorization:
         """Why this hand-over is allowed."""
-        return Authorization(self.decision_id, self.target_id, self.snapshot_digest, self.valid_until)
+        frozen = self.snapshot_digest or digest(self.snapshot)
+        return Authorization(self.decision_id, self.target_id, frozen, self.valid_until)
+
+    @property
+    def chain(self) -> str | None:
+        """The change that it belongs to; a run brings none."""
+        return self.change_id or None
 
     def event(self, kind: str, **body: object) -> Event:
         """An event about this job."""
-        return Event(kind, Ref("job", self.id), {**self.place(), **body}, self.refs(), self.decision_id, self.change_id)
+        return Event(kind, Ref("job", self.id), {**self.place(), **body}, self.refs(), self.decision_id, self.chain)
 
     def refs(self) -> tuple[Ref, ...]:
         """What else the job is about."""
+        if self.run_id is not None:
+            of = (Ref("workflow_run", self.run_id), Ref("workflow", self.snapshot["workflow"]["id"]))
+            return (*of, Ref("resource", self.resource_id)) if self.resource_id else of
         found = (
             Ref("move", self.move_id),
             Ref("target", self.target_id),
@@ -110,6 +130,9 @@ class FlowJob:
 
     def place(self) -> dict[str, object]:
         """Where, and with what, in names."""
+        if self.run_id is not None:
+            at = {"resource": self.snapshot["resource"]["name"]} if self.resource_id else {}
+            return {"workflow": self.snapshot["workflow"]["name"], "agent": self.agent_name, **at}
         return {
             "target": self.snapshot["resource"]["name"],
             "environment": self.snapshot["environment"]["name"],
@@ -121,7 +144,11 @@ class FlowJob:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as people and clients read it. `context` is its dispatch context."""
+    """A job as people and clients read it. `context` is its dispatch context.
+
+    Takes: a job of a workflow's run (`run_id`) has no move, target, release, deployment or environment, and perhaps no
+           resource: these are empty, and its `move_kind` is `workflow`.
+    """
 
     id: str
     status: str
@@ -145,6 +172,7 @@ class JobRow:
     started_at: datetime | None
     completed_at: datetime | None
     context: Mapping[str, Any]
+    run_id: str | None = None
     output: str | None = None
     cancel_reason: str | None = None
 
@@ -206,10 +234,33 @@ async def find_flow_job(conn: Conn, job_id: str) -> FlowJob | None:
 
 async def begin_handover(tx: Tx, job: FlowJob) -> bool:
     """Take the job for one attempt, if the decision behind it is still valid. Says whether it is."""
+    if job.run_id is not None:
+        if not await _still_passes(tx, job):
+            return False
+        return await tx.conn.fetchrow(Q.begin_run_handover, job.id, ATTEMPT_LEASE_S) is not None
     if await tx.conn.fetchrow(Q.begin_handover, job.id, ATTEMPT_LEASE_S) is None:
         return False
     await _note_start(tx, job)
     return True
+
+
+async def _still_passes(tx: Tx, job: FlowJob) -> bool:
+    """Judge a run's job once more, right before somebody gets it. One that a freeze covers is withdrawn: whoever asked
+    for it may ask again, and nothing starts by itself hours later because somebody thawed.
+    """
+    decision = await may_start(tx, job.workspace_id, resource_id=job.resource_id, now=await tx.conn.fetchval(Q.now))
+    if decision.barring is None:
+        return True
+    said = sentence(decision.verdicts[0])[:MESSAGE_MAX]
+    if await tx.conn.fetchrow(Q.withdraw_run_job, job.id, said) is not None:
+        body = {"reason": decision.barring.reason, "waitsOn": list(decision.barring.waits_on)}
+        await tx.record(events=[job.event("job.withdrawn", **body)])
+    return False
+
+
+async def reconsider(tx: Tx, job: FlowJob) -> None:
+    """A freeze was set: take a run's job back that nobody has yet, if it covers it."""
+    await _still_passes(tx, job)
 
 
 async def judge_again(tx: Tx, job: FlowJob) -> None:
@@ -219,7 +270,7 @@ async def judge_again(tx: Tx, job: FlowJob) -> None:
             plan's wake-up. This is the second road to the same round.
     """
     if await tx.conn.fetchval(Q.is_out_of_time, job.id):
-        await tx.record(wakes=[_round(job)])
+        await tx.record(wakes=_looks(job))
 
 
 async def _note_start(tx: Tx, job: FlowJob) -> None:
@@ -241,11 +292,13 @@ async def _note_start(tx: Tx, job: FlowJob) -> None:
 
 async def offer_job(tx: Tx, job: FlowJob) -> bool:
     """Put a pull agent's job where it is asked for. Says whether it still waited."""
-    await lock_deployment(tx, job.deployment_id)
+    if job.run_id is not None and not await _still_passes(tx, job):
+        return False
+    await _hold(tx, job)
     if await tx.conn.fetchrow(Q.offer_job, job.id) is None:
         return False
     event = job.event("job.status_changed", **{"from": "pending", "to": "queued", "source": "dispatch"})
-    await tx.record([touch(job.deployment_id, takes_away=False)], events=[event])
+    await tx.record(_touched(job, takes_away=False), events=[event])
     return True
 
 
@@ -260,16 +313,21 @@ async def claim_job(tx: Tx, *, workspace_id: str, agent_id: str, job_id: str) ->
     if row is None or job is None or row.agent_id != agent_id:
         raise NotFound("This agent has no such job.")
     # Two claims would share the deployment's lock, and each wait for the other to let it write there.
-    await lock_deployment(tx, job.deployment_id)
-    if await tx.conn.fetchrow(Q.claim_job, job_id, agent_id) is None:
+    await _hold(tx, job)
+    if job.run_id is not None:
+        decision = await may_start(tx, workspace_id, resource_id=job.resource_id, now=await tx.conn.fetchval(Q.now))
+        if decision.barring is not None:
+            raise Conflict(f"The job is not to be had now. {sentence(decision.verdicts[0])}")
+    if await tx.conn.fetchrow(Q.claim_job if job.run_id is None else Q.claim_run_job, job_id, agent_id) is None:
         raise Conflict("The job is not to be had now: it is not queued, or what let it pass is being decided again.")
-    await _note_start(tx, job)
+    if job.run_id is None:
+        await _note_start(tx, job)
     events = [
         job.event("job.claimed", agent=job.agent_name),
         job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt + 1),
         job.event("job.status_changed", **{"from": "queued", "to": "inProgress", "source": "claim"}),
     ]
-    await tx.record([touch(job.deployment_id, takes_away=False)], events=events, wakes=[_round(job)])
+    await tx.record(_touched(job, takes_away=False), events=events, wakes=_looks(job))
     claimed = await find_job(tx.conn, workspace_id, job_id=job_id)
     if claimed is None:
         raise NotFound("This agent has no such job.")
@@ -280,17 +338,37 @@ def _round(job: FlowJob) -> WorkRequest:
     return WorkRequest("round", job.deployment_id, job.workspace_id, None, OWN_FACTS)
 
 
+def _looks(job: FlowJob) -> list[WorkRequest]:
+    """Who must look because something changed about the job: its deployment's round. A run has none."""
+    return [_round(job)] if job.run_id is None else []
+
+
+def _touched(job: FlowJob, *, takes_away: bool) -> list[Change]:
+    """That its deployment has a fact which no round has seen. A run has none."""
+    return [touch(job.deployment_id, takes_away=takes_away)] if job.run_id is None else []
+
+
+async def _hold(tx: Tx, job: FlowJob) -> None:
+    """Hold what is locked before the job itself, in the order of rounds."""
+    if job.run_id is None:
+        await lock_deployment(tx, job.deployment_id)
+
+
 async def wait_again(tx: Tx, job: FlowJob) -> None:
     """No run came of a hand-over. A round judges the job again before anybody hands it over: gates may hold by now,
     and no round looked at them while the outside might have had it.
     """
+    if job.run_id is not None:
+        again = [WorkRequest("dispatch", job.id, job.workspace_id, None, OWN_FACTS)]
+        await tx.record([Change(Q.wait_again, (job.id,))], events=[job.event("job.not_started")], wakes=again)
+        return
     changes = [Change(Q.wait_again, (job.id,)), touch(job.deployment_id, takes_away=False)]
-    await tx.record(changes, events=[job.event("job.not_started")], wakes=[_round(job)])
+    await tx.record(changes, events=[job.event("job.not_started")], wakes=_looks(job))
 
 
 async def settle_handover(tx: Tx, job: FlowJob, handover: Handover, *, events: Sequence[Event] = ()) -> None:
     """Say what became of a hand-over: started or uncertain."""
-    await lock_deployment(tx, job.deployment_id)
+    await _hold(tx, job)
     await tx.record([Change(Q.settle_handover, (job.id, handover.value))], events=events)
 
 
@@ -301,7 +379,7 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
             deployment is held first, in the order of rounds; news that changes no status does not wait for it.
     """
     if seen.status not in (None, job.status):
-        await lock_deployment(tx, job.deployment_id)
+        await _hold(tx, job)
     row = await tx.conn.fetchrow(Q.lock_job, job.id)
     if row is None:
         raise NotFound("There is no such job.")
@@ -331,11 +409,11 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
     )
     told = {"from": before.value, "to": wanted.value, "source": source}
     takes_away = wanted.terminal and wanted is not JobStatus.SUCCESSFUL
-    changes = [Change(Q.set_job_status, row_args), touch(job.deployment_id, takes_away=takes_away)]
-    if wanted.terminal and row["handover"] == Handover.WAITING:
+    changes = [Change(Q.set_job_status, row_args), *_touched(job, takes_away=takes_away)]
+    if job.run_id is None and wanted.terminal and row["handover"] == Handover.WAITING:
         # It ended before anybody had it (no such agent, cancelled): that was its attempt, or a round starts it again.
         changes.append(Change(Q.mark_target, (job.target_id, job.version_id)))
-    await tx.record(changes, events=[job.event("job.status_changed", **told)], wakes=[_round(job)])
+    await tx.record(changes, events=[job.event("job.status_changed", **told)], wakes=_looks(job))
     return wanted
 
 
@@ -358,10 +436,9 @@ async def cancel_job(tx: Tx, job_id: str, *, reason: str) -> bool:
 
 async def ask_cancel(tx: Tx, job: FlowJob, *, reason: str) -> bool:
     """Ask for a job's end. Its target stays occupied until the outside confirms. Says whether it was new."""
-    await lock_deployment(tx, job.deployment_id)
+    await _hold(tx, job)
     if await tx.conn.fetchrow(Q.ask_cancel, job.id, reason) is None:
         return False
-    wakes = [WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS), _round(job)]
-    changes = [touch(job.deployment_id, takes_away=True)]
-    await tx.record(changes, events=[job.event("job.cancel_asked")], wakes=wakes)
+    wakes = [WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS), *_looks(job)]
+    await tx.record(_touched(job, takes_away=True), events=[job.event("job.cancel_asked")], wakes=wakes)
     return True

@@ -17,6 +17,7 @@ from interlock.model.errors import Conflict, InterlockError, Invalid, NotFound
 
 _CLASHES = {
     "workspace_slug_key": ("DUPLICATE_SLUG", "A workspace with this slug exists."),
+    "workflow_slug": ("DUPLICATE_SLUG", "A workflow with this slug exists in the workspace."),
     "environment_name": ("DUPLICATE_NAME", "An environment with this name exists in the workspace."),
     "deployment_name": ("DUPLICATE_NAME", "A deployment with this name exists in the workspace."),
     "deployment_variable_key": ("DUPLICATE_KEY", "A variable with this key exists in the deployment."),

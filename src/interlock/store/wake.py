@@ -1,6 +1,7 @@
 """Which deployments does a fact of many concern? Asked of stored rows, after the fact's commit, never of subscriptions.
 
-    policies:<workspace>, freeze:<id>   the live deployments of the workspace; those with jobs that wait go first
+    policies:<workspace>, freeze:<id>   the live deployments of the workspace; those with jobs that wait go first;
+                                        and of a freeze, the jobs of workflow runs that nobody has yet
     runs:<deployment>                   what that deployment runs: those that depend on it
     slots:<workspace>                   those that wait for a slot of a group in which fewer are in flight than they saw
 
@@ -19,6 +20,7 @@ from datetime import datetime
 from interlock.store.queries import Conn, queries
 from interlock.store.tx import Tx
 from interlock.store.work import FAN_OUT, OWN_FACTS, WorkRequest
+from interlock.store.workflows import list_waiting
 
 Q = queries("wake")
 ELSEWHERE = queries("elsewhere")
@@ -37,6 +39,9 @@ async def request_rounds(tx: Tx, topic: str, *, workspace_id: str | None) -> int
         rows = await tx.conn.fetch(Q.list_deployments_waiting_for_slots, workspace_id)
     else:
         rows = await tx.conn.fetch(Q.list_deployments_of_workspace, workspace_id)
+    if about == "freeze":
+        waiting = await list_waiting(tx.conn, workspace_id)
+        await tx.record(wakes=[WorkRequest("dispatch", job_id, workspace_id, None, OWN_FACTS) for job_id in waiting])
     for begin in range(0, len(rows), ROUNDS_A_STATEMENT_MAX):
         page = rows[begin : begin + ROUNDS_A_STATEMENT_MAX]
         await tx.record(

@@ -25,7 +25,7 @@ from datetime import datetime
 
 from interlock.decide.facts import Facts, Freeze
 from interlock.decide.lift import Lift, lift
-from interlock.decide.subjects import EnvironmentVersion, TargetMove
+from interlock.decide.subjects import EnvironmentVersion, TargetMove, WorkflowRun
 from interlock.decide.verdict import Stage, Verdict, WaitsFor, earliest, holds, passes
 
 kind = "freeze"
@@ -41,7 +41,7 @@ REASONS = {
 LIFTS = {"thawed": "The freeze of {by} ({why}) is thawed."}
 
 
-def evaluate(subject: EnvironmentVersion | TargetMove, now: datetime) -> Verdict:
+def evaluate(subject: EnvironmentVersion | TargetMove | WorkflowRun, now: datetime) -> Verdict:
     """Whether a freeze bites. Of several, it says the one that ends last."""
     biting = [freeze for freeze in subject.freezes if freeze.expires_at is None or now < freeze.expires_at]
     if not biting:

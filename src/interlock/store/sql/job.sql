@@ -15,6 +15,27 @@ WHERE id = $1 AND status = 'pending' AND handover = 'waiting' AND cancel_asked_a
   AND (valid_until IS NULL OR interlock_now() < valid_until) AND EXISTS (SELECT FROM allowed)
 RETURNING id;
 
+-- The same for a job of a run, which the caller has just judged under the workspace's lock. Relies on job's primary key.
+-- name: begin_run_handover
+UPDATE job
+SET handover = 'starting', attempt = attempt + 1, attempt_until = clock_timestamp() + make_interval(secs => $2), updated_at = interlock_now()
+WHERE id = $1 AND run_id IS NOT NULL AND status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL
+RETURNING id;
+
+-- A pull agent's claim of a job of a run, which the caller has just judged under the workspace's lock. Relies on job's primary key.
+-- name: claim_run_job
+UPDATE job
+SET handover = 'started', attempt = attempt + 1, status = 'inProgress', handed_over_at = interlock_now(), started_at = interlock_now(),
+    updated_at = interlock_now()
+WHERE id = $1 AND agent_id = $2 AND run_id IS NOT NULL AND status = 'queued' AND cancel_asked_at IS NULL
+RETURNING id;
+
+-- A job of a run that a freeze keeps from starting: nobody has it. Relies on job's primary key.
+-- name: withdraw_run_job
+UPDATE job SET status = 'skipped', message = $2, completed_at = interlock_now(), updated_at = interlock_now()
+WHERE id = $1 AND run_id IS NOT NULL AND status IN ('pending', 'queued') AND handover = 'waiting'
+RETURNING id;
+
 -- Relies on job's primary key.
 -- name: is_out_of_time
 SELECT status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL AND valid_until <= interlock_now() FROM job WHERE id = $1;
@@ -98,50 +119,64 @@ RETURNING id;
 
 -- Everything the flow needs of one job. Relies on primary keys.
 -- name: find_flow_job
-SELECT j.id, j.workspace_id, j.deployment_id, j.target_id, j.move_id, j.release_id, j.agent_id, j.decision_id, j.status, j.handover, j.attempt,
-       j.external_id, j.valid_until, j.cancel_asked_at, j.cancel_reason, j.created_at, j.handed_over_at, j.started_at, j.uncertain_since,
-       m.version_id, m.environment_id, m.rollout_id, m.change_id, m.kind AS move_kind, a.type AS agent_type, a.name AS agent_name,
-       r.snapshot, r.snapshot_digest
-FROM job j JOIN move m ON m.id = j.move_id JOIN job_agent a ON a.id = j.agent_id JOIN release r ON r.id = j.release_id
+SELECT j.id, j.workspace_id, coalesce(j.deployment_id::text, '') AS deployment_id, coalesce(j.target_id::text, '') AS target_id,
+       coalesce(j.move_id::text, '') AS move_id, coalesce(j.release_id::text, '') AS release_id, j.agent_id, j.decision_id, j.status, j.handover,
+       j.attempt, j.external_id, j.valid_until, j.cancel_asked_at, j.cancel_reason, j.created_at, j.handed_over_at, j.started_at,
+       j.uncertain_since, coalesce(m.version_id::text, '') AS version_id, coalesce(m.environment_id::text, '') AS environment_id, m.rollout_id,
+       coalesce(m.change_id::text, '') AS change_id, coalesce(m.kind, 'workflow') AS move_kind, a.type AS agent_type, a.name AS agent_name,
+       coalesce(r.snapshot, j.context) AS snapshot, coalesce(r.snapshot_digest, '') AS snapshot_digest, j.run_id, j.resource_id
+FROM job j JOIN job_agent a ON a.id = j.agent_id LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id
 WHERE j.id = $1;
 
 -- Relies on job_newest, or job_of_target and job_of_agent where they narrow.
 -- name: list_jobs
-SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
-       j.completed_at, j.attempt, j.retry_of, j.move_id, j.deployment_id, j.decision_id, m.kind AS move_kind, m.environment_id, t.resource_id,
-       r.snapshot, count(*) OVER () AS total
-FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
+SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
+       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of,
+       coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
+       coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
+       coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, count(*) OVER () AS total
+FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1
-  AND ($2::uuid IS NULL OR j.deployment_id = $2) AND ($3::uuid IS NULL OR m.environment_id = $3) AND ($4::uuid IS NULL OR t.resource_id = $4)
+  AND ($2::uuid IS NULL OR j.deployment_id = $2) AND ($3::uuid IS NULL OR m.environment_id = $3) AND ($4::uuid IS NULL OR t.resource_id = $4 OR j.resource_id = $4)
   AND ($5::text IS NULL OR j.status = $5) AND ($6::uuid IS NULL OR j.target_id = $6)
 ORDER BY j.created_at DESC, j.id DESC LIMIT $7 OFFSET $8;
 
 -- Relies on job's primary key.
 -- name: find_job
-SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
-       j.completed_at, j.attempt, j.retry_of, j.move_id, j.deployment_id, j.decision_id, m.kind AS move_kind, m.environment_id, t.resource_id,
-       r.snapshot, j.output, j.cancel_reason, 1::bigint AS total
-FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
+SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
+       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of,
+       coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
+       coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
+       coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, j.output, j.cancel_reason, 1::bigint AS total
+FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.id = $2;
 
 -- The newest job of each of these targets. Relies on job_of_target.
 -- name: list_latest_jobs
-SELECT DISTINCT ON (j.target_id) j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
-       j.completed_at, j.attempt, j.retry_of, j.move_id, j.deployment_id, j.decision_id, m.kind AS move_kind, m.environment_id, t.resource_id,
-       r.snapshot, 1::bigint AS total
+SELECT DISTINCT ON (j.target_id) j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
+       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of,
+       coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
+       coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
+       coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, 1::bigint AS total
 FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.target_id = ANY ($2::uuid[])
 ORDER BY j.target_id, j.created_at DESC, j.id DESC;
 
 -- A pull agent's list: oldest first, so that none starves. Relies on job_of_agent.
 -- name: list_agent_jobs
-SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, j.release_id, j.target_id, j.created_at, j.updated_at, j.started_at,
-       j.completed_at, j.attempt, j.retry_of, j.move_id, j.deployment_id, j.decision_id, m.kind AS move_kind, m.environment_id, t.resource_id,
-       r.snapshot, count(*) OVER () AS total
-FROM job j JOIN move m ON m.id = j.move_id JOIN release r ON r.id = j.release_id JOIN target t ON t.id = j.target_id
+SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
+       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of,
+       coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
+       coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
+       coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, count(*) OVER () AS total
+FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.agent_id = $2 AND ($3::text IS NULL OR j.status = $3)
 ORDER BY j.created_at, j.id LIMIT $4 OFFSET $5;
 
 -- Waiting jobs of a deployment, whose hand-over may succeed now that a round decided. Relies on job_waiting.
 -- name: list_waiting
 SELECT id FROM job WHERE workspace_id = $1 AND deployment_id = $2 AND handover = 'waiting' AND status = 'pending';
+
+-- The instant of this transaction.
+-- name: now
+SELECT interlock_now();
