@@ -7,11 +7,12 @@ import pytest
 from interlock.access import PERMISSIONS, Binding, Caller, Permission, Place, Role, allowed, require
 from interlock.model.errors import Forbidden
 
+DEVELOPER = "read version:write resource:write deployment:write workflow:write workflow:run job:report"
 MAY: dict[Role, str] = {
     Role.VIEWER: "read",
-    Role.DEVELOPER: "read version:write resource:write deployment:write workflow:write workflow:run job:report",
+    Role.DEVELOPER: DEVELOPER,
     Role.APPROVER: "read approve",
-    Role.OPERATOR: "read version:write resource:write deployment:write workflow:write workflow:run job:report freeze steer",
+    Role.OPERATOR: f"{DEVELOPER} freeze steer",
     Role.ADMIN: " ".join(Permission),
 }
 

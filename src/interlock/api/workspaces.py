@@ -78,6 +78,14 @@ async def get_workspace(here: InWorkspace) -> Response:
     return Json(render_workspace(here.workspace))
 
 
+@router.delete(W, status_code=204, response_class=Response)
+async def delete_workspace(here: InWorkspace) -> Response:
+    """Delete a workspace: nothing starts there any more, and what runs is asked to stop. Its ledger is kept."""
+    async with here.tx(Permission.WORKSPACE_WRITE, cause="api: delete workspace") as tx:
+        await workspaces.delete_workspace(tx, here.id)
+    return Response(status_code=204)
+
+
 @router.patch(W)
 async def update_workspace(here: InWorkspace, body: WorkspaceChange) -> Response:
     """Change a workspace's name or slug."""

@@ -434,6 +434,14 @@ async def cancel_job(tx: Tx, job_id: str, *, reason: str) -> bool:
     return False
 
 
+async def cancel_jobs_of_workspace(tx: Tx, workspace_id: str, *, reason: str) -> None:
+    """Ask for the end of every job of a workspace that is not over."""
+    for row in await tx.conn.fetch(Q.list_open_jobs, workspace_id):
+        job = await find_flow_job(tx.conn, row["id"])
+        if job is not None:
+            await ask_cancel(tx, job, reason=reason)
+
+
 async def ask_cancel(tx: Tx, job: FlowJob, *, reason: str) -> bool:
     """Ask for a job's end. Its target stays occupied until the outside confirms. Says whether it was new."""
     await _hold(tx, job)

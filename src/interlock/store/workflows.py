@@ -323,11 +323,6 @@ async def list_waiting(conn: Conn, workspace_id: str) -> tuple[str, ...]:
     return tuple(row["id"] for row in await conn.fetch(Q.list_waiting, workspace_id))
 
 
-async def list_open(conn: Conn, workspace_id: str) -> tuple[str, ...]:
-    """The jobs of runs that are not over."""
-    return tuple(row["id"] for row in await conn.fetch(Q.list_open, workspace_id))
-
-
 async def _covering(conn: Conn, workspace_id: str, resource_ids: Sequence[str | None]) -> list[Freeze]:
     """The freezes in force that cover jobs on any of these resources, oldest first; one may come several times."""
     rows = await conn.fetch(Q.list_covering, workspace_id, list(resource_ids))

@@ -11,6 +11,7 @@ from datetime import datetime
 from interlock.access import Role
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id, new_id
+from interlock.store import deployments, jobs
 from interlock.store.principals import save_member
 from interlock.store.queries import Conn, queries
 from interlock.store.refusals import refusals
@@ -52,6 +53,22 @@ async def create_workspace(tx: Tx, name: str, *, slug: str, creator_id: str) -> 
     await tx.record(events=[Event("workspace.created", Ref("workspace", workspace_id), {"slug": slug})])
     await save_member(tx, workspace_id, principal_id=creator_id, role=Role.ADMIN)
     return workspace_id
+
+
+async def delete_workspace(tx: Tx, workspace_id: str) -> None:
+    """End a workspace: every deployment in it, with what waits and runs, and the jobs of workflow runs. Its history
+    and its ledger stay.
+
+    Takes: nothing that is written to it meanwhile can reach an agent: no hand-over passes in a deleted workspace.
+    """
+    every, _ = await deployments.list_deployments(tx.conn, workspace_id, limit=None, offset=0)
+    for deployment in sorted(every, key=lambda one: one.id):
+        await deployments.delete_deployment(tx, workspace_id, deployment_id=deployment.id)
+    await jobs.cancel_jobs_of_workspace(tx, workspace_id, reason="The workspace was deleted.")
+    await tx.record(
+        changes=[Change(Q.delete_workspace, (workspace_id,), rows=1)],
+        events=[Event("workspace.deleted", Ref("workspace", workspace_id), {"deployments": len(every)})],
+    )
 
 
 async def change_workspace(tx: Tx, workspace_id: str, *, name: str | None, slug: str | None) -> None:

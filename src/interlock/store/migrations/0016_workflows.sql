@@ -45,3 +45,8 @@ ALTER TABLE job
                     ELSE context IS NOT NULL AND num_nonnulls(deployment_id, target_id, move_id, release_id) = 0 END);
 CREATE INDEX job_of_run ON job (run_id) WHERE run_id IS NOT NULL;
 CREATE INDEX job_of_run_open ON job (workspace_id) WHERE run_id IS NOT NULL AND status IN ('pending', 'queued', 'inProgress', 'actionRequired');
+
+-- A workspace that was deleted keeps its history; its slug is free again.
+ALTER TABLE workspace ADD COLUMN deleted_at timestamptz;
+ALTER TABLE workspace DROP CONSTRAINT workspace_slug_key;
+CREATE UNIQUE INDEX workspace_slug_key ON workspace (slug) WHERE deleted_at IS NULL;

@@ -12,7 +12,7 @@ SELECT a.name, a.type, ws.slug AS workspace,
                    WHERE j.agent_id = a.id AND j.status IN ('pending', 'queued', 'inProgress', 'actionRequired')
                      AND w.attempts > 0) AS up
 FROM job_agent a JOIN workspace ws ON ws.id = a.workspace_id
-WHERE a.deleted_at IS NULL
+WHERE a.deleted_at IS NULL AND ws.deleted_at IS NULL
 ORDER BY ws.slug, a.name
 LIMIT 1000;
 

@@ -6,7 +6,7 @@
 WITH allowed AS MATERIALIZED (
     SELECT d.id
     FROM job j JOIN deployment d ON d.id = j.deployment_id JOIN workspace w ON w.id = j.workspace_id
-    WHERE j.id = $1 AND d.decided_fence = d.fence AND d.decided_rules_fence = w.rules_fence
+    WHERE j.id = $1 AND d.decided_fence = d.fence AND d.decided_rules_fence = w.rules_fence AND w.deleted_at IS NULL
     FOR SHARE OF d, w
 )
 UPDATE job
@@ -20,6 +20,7 @@ RETURNING id;
 UPDATE job
 SET handover = 'starting', attempt = attempt + 1, attempt_until = clock_timestamp() + make_interval(secs => $2), updated_at = interlock_now()
 WHERE id = $1 AND run_id IS NOT NULL AND status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL
+  AND EXISTS (SELECT FROM workspace w WHERE w.id = workspace_id AND w.deleted_at IS NULL)
 RETURNING id;
 
 -- A pull agent's claim of a job of a run, which the caller has just judged under the workspace's lock. Relies on job's primary key.
@@ -45,7 +46,7 @@ SELECT status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL A
 WITH allowed AS MATERIALIZED (
     SELECT d.id
     FROM job j JOIN deployment d ON d.id = j.deployment_id JOIN workspace w ON w.id = j.workspace_id
-    WHERE j.id = $1 AND d.decided_fence = d.fence AND d.decided_rules_fence = w.rules_fence
+    WHERE j.id = $1 AND d.decided_fence = d.fence AND d.decided_rules_fence = w.rules_fence AND w.deleted_at IS NULL
     FOR SHARE OF d, w
 )
 UPDATE job
@@ -172,6 +173,11 @@ SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id
 FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.agent_id = $2 AND ($3::text IS NULL OR j.status = $3)
 ORDER BY j.created_at, j.id LIMIT $4 OFFSET $5;
+
+-- The jobs of a workspace that are not over, in the order in which deployments are locked. Relies on job_newest: it is asked once, at the end.
+-- name: list_open_jobs
+SELECT id FROM job WHERE workspace_id = $1 AND status IN ('pending', 'queued', 'inProgress', 'actionRequired')
+ORDER BY deployment_id NULLS LAST, id;
 
 -- Waiting jobs of a deployment, whose hand-over may succeed now that a round decided. Relies on job_waiting.
 -- name: list_waiting

@@ -74,8 +74,3 @@ SELECT id FROM job
 WHERE workspace_id = $1 AND run_id IS NOT NULL AND status IN ('pending', 'queued') AND handover = 'waiting'
 ORDER BY id;
 
--- The jobs of runs that are not over, of a workspace. Relies on job_of_run_open.
--- name: list_open
-SELECT id FROM job
-WHERE workspace_id = $1 AND run_id IS NOT NULL AND status IN ('pending', 'queued', 'inProgress', 'actionRequired')
-ORDER BY id;

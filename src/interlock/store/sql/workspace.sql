@@ -2,13 +2,13 @@
 
 -- By the primary key or by the unique slug; $1 is NULL when the text is no id.
 -- name: find_workspace
-SELECT id, name, slug, created_at FROM workspace WHERE id = $1 OR slug = $2 ORDER BY (id = $1) DESC NULLS LAST LIMIT 1;
+SELECT id, name, slug, created_at FROM workspace WHERE (id = $1 OR slug = $2) AND deleted_at IS NULL ORDER BY (id = $1) DESC NULLS LAST LIMIT 1;
 
 -- By member_of_principal. $2: a system admin sees all.
 -- name: list_workspaces_of
 SELECT w.id, w.name, w.slug, w.created_at
 FROM workspace w
-WHERE $2 OR w.id IN (SELECT workspace_id FROM member WHERE principal_id = $1)
+WHERE w.deleted_at IS NULL AND ($2 OR w.id IN (SELECT workspace_id FROM member WHERE principal_id = $1))
 ORDER BY w.created_at, w.id;
 
 -- One row; its identity is the caller's.
@@ -19,9 +19,9 @@ INSERT INTO workspace (id, name, slug) VALUES ($1, $2, $3);
 -- name: update_workspace
 UPDATE workspace SET name = COALESCE($2, name), slug = COALESCE($3, slug) WHERE id = $1;
 
--- One row or its few, by the primary key.
+-- Nothing decided before it may be handed over after it. By the primary key.
 -- name: delete_workspace
-DELETE FROM workspace WHERE id = $1;
+UPDATE workspace SET deleted_at = interlock_now(), rules_fence = rules_fence + 1 WHERE id = $1 AND deleted_at IS NULL;
 
 -- A freeze: nothing decided before it may be handed over after it (core.md 2).
 -- name: bump_rules_fence
