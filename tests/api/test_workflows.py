@@ -57,6 +57,27 @@ async def test_a_workflow_comes_back_as_it_was_written(api: Any) -> None:
     assert (await api.post("/workflows", body(agent))).status_code == 201, "its slug is free again"
 
 
+async def test_a_secret_of_an_entry_is_read_back_by_who_may_write_it_alone(
+    api: Any, world: World, key_of: Any, client_of: Any
+) -> None:
+    agent = world.ids["agent"]
+    entry = {"name": "a", "ref": agent, "config": {"token": "hunter22"}, "selector": "true"}
+    made = (await api.post("/workflows", body(agent, jobAgents=[entry]))).json()
+    assert made["jobAgents"] == [entry] == (await api.get(f"/workflows/{made['id']}")).json()["jobAgents"]
+    viewer = client_of(await key_of("vic", "viewer"))
+    seen = (await viewer.get(f"/api/v1/workspaces/{api.workspace}/workflows/{made['id']}")).json()
+    assert seen["jobAgents"][0]["config"]["token"].startswith("••••")
+    run = (await api.post(f"/workflows/{made['id']}/runs", {"inputs": {}})).json()
+    path = f"/job-agents/{agent}/jobs/{run['jobs'][0]['jobId']}/claim"
+
+    async def claimed() -> Any:
+        answer = await api.post(path)
+        return answer.json() if answer.status_code == 200 else None
+
+    job = await until(claimed, "the job was not to be had")
+    assert job["dispatchContext"]["jobAgent"]["config"]["token"] == "hunter22"
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [

@@ -89,7 +89,7 @@ async def get_job(here: InWorkspace, jobId: str) -> Response:
     """Get a job with its dispatch context. Who has `job:secrets` there reads its secrets in full."""
     job = await _known(here, jobId)
     if next(ids_in(job.context), None) is not None:
-        place = await place_of(here, job.deployment_id, environment_id=job.environment_id)
+        place = await _place_of(here, job)
         if allowed(here.caller, Permission.JOB_SECRETS, place=place):
             job = await _opened(here, job)
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})

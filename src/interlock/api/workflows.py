@@ -66,7 +66,8 @@ async def list_workflows(here: InWorkspace, page: Paging) -> Response:
     here.require(Permission.READ)
     async with here.read() as conn:
         items, total = await workflows.list_workflows(conn, here.id, limit=page.limit, offset=page.offset)
-    return page.answer([render_workflow(item) for item in items], total)
+    shown = await here.shown([render_workflow(item) for item in items], Permission.WORKFLOW_WRITE)
+    return page.answer(shown, total)
 
 
 @router.post(W + "/workflows", status_code=201)
@@ -74,14 +75,14 @@ async def create_workflow(here: InWorkspace, body: WorkflowBody) -> Response:
     """Create a workflow."""
     workflow = _workflow(new_id(), body, slug_of(body.name) if not body.slug else checked_slug(body.slug))
     async with here.tx(Permission.WORKFLOW_WRITE, cause="api: create workflow") as tx:
-        await workflows.save_workflow(tx, here.id, workflow, known=False)
-    return Json(render_workflow(workflow), status_code=201)
+        made = await workflows.save_workflow(tx, here.id, workflow)
+    return await _answer(here, made, status_code=201)
 
 
 @router.get(W + "/workflows/slug/{slug:segment}")
 async def get_workflow_by_slug(here: InWorkspace, slug: str) -> Response:
     """Get a workflow by slug."""
-    return Json(render_workflow(await _by_slug(here, slug)))
+    return await _answer(here, await _by_slug(here, slug))
 
 
 @router.post(W + "/workflows/slug/{slug:segment}/runs", status_code=201)
@@ -93,7 +94,7 @@ async def create_run_by_slug(here: InWorkspace, slug: str, body: RunBody) -> Res
 @router.get(WORKFLOW)
 async def get_workflow(here: InWorkspace, workflowId: str) -> Response:
     """Get a workflow."""
-    return Json(render_workflow(await _by_id(here, workflowId)))
+    return await _answer(here, await _by_id(here, workflowId))
 
 
 @router.put(WORKFLOW, status_code=202)
@@ -102,8 +103,8 @@ async def put_workflow(here: InWorkspace, workflowId: str, body: WorkflowBody) -
     before = await _by_id(here, workflowId)
     workflow = _workflow(before.id, body, checked_slug(body.slug) if body.slug else before.slug)
     async with here.tx(Permission.WORKFLOW_WRITE, cause="api: put workflow") as tx:
-        await workflows.save_workflow(tx, here.id, workflow, known=True)
-    return Json(render_workflow(workflow), status_code=202)
+        saved = await workflows.save_workflow(tx, here.id, workflow, replaces=before)
+    return await _answer(here, saved, status_code=202)
 
 
 @router.delete(WORKFLOW, status_code=202)
@@ -112,7 +113,7 @@ async def delete_workflow(here: InWorkspace, workflowId: str) -> Response:
     workflow_id = id_of(workflowId, "workflow")
     async with here.tx(Permission.WORKFLOW_WRITE, cause="api: delete workflow") as tx:
         gone = await workflows.delete_workflow(tx, here.id, workflow_id=workflow_id)
-    return Json(render_workflow(gone), status_code=202)
+    return await _answer(here, gone, status_code=202)
 
 
 @router.post(WORKFLOW + "/runs", status_code=201)
@@ -130,6 +131,11 @@ async def _run(here: Here, workflow: Workflow, body: RunBody) -> Response:
         details = {"id": run.id, "decisionId": run.decision_id, "freezes": list(run.freeze_ids)}
         raise Refused(f"The run was refused. {run.why}", code="WORKFLOW_RUN_ERROR", details=details)
     return Json(render_run(run), status_code=201)
+
+
+async def _answer(here: Here, workflow: Workflow, *, status_code: int = 200) -> Response:
+    """A workflow. Who may write it reads the secrets of its configs in full."""
+    return Json(await here.shown(render_workflow(workflow), Permission.WORKFLOW_WRITE), status_code=status_code)
 
 
 async def _by_id(here: Here, text: str) -> Workflow:

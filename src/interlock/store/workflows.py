@@ -13,7 +13,7 @@ Source: contract.md section e, "Workflow"; core.md section 5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ from interlock.model.errors import Conflict, Invalid, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id, new_id
 from interlock.model.inventory import JobAgent, Resource
+from interlock.model.secret import Where, masked
 from interlock.model.workflow import RESOURCE_SELECTOR, Workflow, filled_inputs
 from interlock.store import agents, resources
 from interlock.store.queries import Conn, queries
@@ -97,8 +98,8 @@ async def list_workflows(conn: Conn, workspace_id: str, *, limit: int, offset: i
     return many(Workflow, await conn.fetch(Q.list_workflows, workspace_id, limit, offset)), total
 
 
-async def save_workflow(tx: Tx, workspace_id: str, workflow: Workflow, *, known: bool) -> None:
-    """Create a workflow, or replace a known one.
+async def save_workflow(tx: Tx, workspace_id: str, workflow: Workflow, *, replaces: Workflow | None = None) -> Workflow:
+    """Create a workflow, or replace the one that the caller has found. Gives it as it is stored, secrets sealed.
 
     Fails: `Conflict` (DUPLICATE_SLUG) with the workflow that has the slug.
     """
@@ -109,18 +110,27 @@ async def save_workflow(tx: Tx, workspace_id: str, workflow: Workflow, *, known:
             code="DUPLICATE_SLUG",
             details={"slug": workflow.slug, "existingWorkflowId": there.id},
         )
-    listed = ([dict(each) for each in workflow.inputs], [dict(each) for each in workflow.job_agents])
-    if known:
+    entries = await tx.secrets.seal_document(
+        tx.conn,
+        workspace_id,
+        [dict(each) for each in workflow.job_agents],
+        where=Where.AGENT_CONFIG,
+        before=[dict(each) for each in replaces.job_agents] if replaces else None,
+        field="jobAgents",
+    )
+    listed = ([dict(each) for each in workflow.inputs], entries)
+    if replaces:
         change = Change(Q.update_workflow, (workflow.id, workflow.name, workflow.slug, *listed), rows=1)
     else:
         change = Change(Q.insert_workflow, (workflow.id, workspace_id, workflow.name, workflow.slug, *listed), rows=1)
-    kind = "workflow.changed" if known else "workflow.created"
+    kind = "workflow.changed" if replaces else "workflow.created"
     body = {
         "name": workflow.name,
         "slug": workflow.slug,
         "inputs": sorted(str(each["key"]) for each in workflow.inputs),
     }
     await tx.record([change], events=[Event(kind, Ref("workflow", workflow.id), body)])
+    return replace(workflow, job_agents=entries)
 
 
 async def delete_workflow(tx: Tx, workspace_id: str, *, workflow_id: str) -> Workflow:
@@ -273,7 +283,7 @@ def _context(
 ) -> dict[str, Any]:
     """What a job freezes: the wire's dispatch context, less the job."""
     config = deep_merge(agent.config, entry.get("config") or {})
-    entries = [dict(each) for each in workflow.job_agents]
+    entries = masked([dict(each) for each in workflow.job_agents])  # whose agents are not this one's business
     return {
         "workflow": {
             "id": workflow.id,
