@@ -25,6 +25,7 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
         (queries("verification").delete_old_output, measurement_days),
         (queries("deployment_plan").delete_old_plans, PLAN_DAYS),
         (queries("what_if").delete_old_what_ifs, WHAT_IF_DAYS),
+        (queries("delivery").delete_old_deliveries, 0),
     ):
         for _ in range(BATCHES_MAX):
             rows = int((await conn.execute(text, days)).rpartition(" ")[2])
