@@ -4,18 +4,20 @@ app      the app on the test's own database
 workers  real workers in this process; `pulled` a world whose jobs wait to be claimed
 admin    a client whose key belongs to the admin of the workspace `shop`
 api      the same, with paths that begin inside that workspace
+conformance  what the OpenAPI document allows; every client compares each answer with it
 counted  how many rows every table has: equal before and after a refused request
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import structlog
 
+from api.conformance import Conformance
 from api.story import World, until, working
 from interlock.access import Role
 from interlock.api import build_api
@@ -96,15 +98,30 @@ async def key_of(store: Store, workspace_id: str) -> Any:
     return make
 
 
+@pytest.fixture(scope="session")
+def conformance(tmp_path_factory: Any) -> Conformance:
+    """What the API says of itself; made once, because it does not depend on settings or data."""
+    settings = Settings(data=tmp_path_factory.mktemp("described"))
+    return Conformance(build_api(cast("Store", None), settings).openapi())
+
+
 @pytest.fixture
-async def client_of(app: Any) -> AsyncIterator[Any]:
-    """`client_of(key)`: a client that sends this key; None sends none."""
+async def client_of(app: Any, conformance: Conformance) -> AsyncIterator[Any]:
+    """`client_of(key)`: a client that sends this key; None sends none. Every answer must fit the OpenAPI document."""
+
+    async def look(answer: httpx.Response) -> None:
+        await answer.aread()
+        raw_path = answer.request.url.raw_path.partition(b"?")[0].decode()
+        conformance.check(answer.request.method, raw_path, answer)
+
     opened: list[httpx.AsyncClient] = []
 
     def make(key: str | None) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         headers = {"X-API-Key": key} if key else {}
-        client = httpx.AsyncClient(transport=transport, base_url="http://interlock.test", headers=headers)
+        client = httpx.AsyncClient(
+            transport=transport, base_url="http://interlock.test", headers=headers, event_hooks={"response": [look]}
+        )
         opened.append(client)
         return client
 

@@ -147,7 +147,7 @@ async def test_it_is_openapi_3_1_with_every_operation_of_the_first_tier(client_o
     assert sorted(wanted - offered) == []
     for operations in schema["paths"].values():
         for operation in operations.values():
-            assert operation["summary"] and "422" not in operation["responses"]
+            assert operation["summary"]
     assert "HTTPValidationError" not in str(schema)
 
 
@@ -194,5 +194,5 @@ async def test_the_description_is_valid_openapi_3_1(client_of: Any) -> None:
     for path, each in operations:
         declared = {one["name"] for one in each.get("parameters", ()) if one["in"] == "path"}
         assert declared == set(re.findall(r"{(\w+)}", path)), path
-        assert all(code == "default" or 200 <= int(code) < 300 for code in each["responses"]), path
+        assert any(200 <= int(code) < 300 for code in each["responses"]), path
         assert path.startswith("/api/v1/") or each["security"] == [], path

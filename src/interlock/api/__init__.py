@@ -12,10 +12,8 @@ Source: contract.md.
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,6 +60,7 @@ from interlock.api import (
     workflows,
     workspaces,
 )
+from interlock.api.description import described
 from interlock.metrics import build_metrics
 from interlock.outside.http import Http
 from interlock.settings import Settings
@@ -132,7 +131,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
         app.include_router(noun.router, prefix="/api")
     app.add_api_route("/api/{rest:path}", _nothing_here, methods=_ALL_METHODS, include_in_schema=False)
     install_error_answers(app)
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    app.openapi = lambda: described(app)  # type: ignore[method-assign]
     app.add_middleware(SignIn, store=store, protected="/api/v1/")
     app.add_middleware(
         BodyLimit,
@@ -158,40 +157,3 @@ async def _nothing_here(request: Request) -> Response:
     if allowed:
         raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
     raise HTTPException(404)
-
-
-def _described(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI 3.1, made once: every refusal is one of ours, and validation answers 400."""
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        refusal = {
-            "description": "Refused; nothing was stored.",
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
-        }
-        for path, operations in schema["paths"].items():
-            for operation in operations.values():
-                operation["responses"].pop("422", None)
-                operation["responses"]["default"] = refusal
-                if not path.startswith("/api/v1/"):
-                    operation["security"] = []
-        components = schema.setdefault("components", {})
-        schemas = components.setdefault("schemas", {})
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        schemas["Refusal"] = {
-            "type": "object",
-            "required": ["error", "message"],
-            "properties": {
-                "error": {"type": "string"},
-                "message": {"type": "string"},
-                "code": {"type": "string"},
-                "details": {},
-            },
-        }
-        components["securitySchemes"] = {
-            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-            "bearer": {"type": "http", "scheme": "bearer"},
-        }
-        schema["security"] = [{"apiKey": []}, {"bearer": []}]
-        app.openapi_schema = schema
-    return app.openapi_schema

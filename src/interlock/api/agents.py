@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from interlock.access import Permission
 from interlock.agents import Agent
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_agent
 from interlock.model.secret import MASK, resolved
@@ -20,6 +21,7 @@ from interlock.store import agents
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Name, TextMap, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("job agents")
@@ -34,7 +36,7 @@ class AgentBody(WireBody):
     metadata: TextMap
 
 
-@router.get(W + "/job-agents")
+@router.get(W + "/job-agents", response_model=page_of(shapes.JobAgent))
 async def list_agents(here: InWorkspace, page: Paging) -> Response:
     """List job agents in order of creation."""
     here.require(Permission.READ)
@@ -44,7 +46,7 @@ async def list_agents(here: InWorkspace, page: Paging) -> Response:
     return page.answer(shown, total)
 
 
-@router.get(W + "/job-agents/{jobAgentId:segment}")
+@router.get(W + "/job-agents/{jobAgentId:segment}", response_model=shapes.JobAgent)
 async def get_agent(here: InWorkspace, jobAgentId: str) -> Response:
     """Get a job agent. Who may write it reads its secrets in full."""
     here.require(Permission.READ)
@@ -54,7 +56,7 @@ async def get_agent(here: InWorkspace, jobAgentId: str) -> Response:
     return Json(await here.shown(render_agent(agent), Permission.DEPLOYMENT_WRITE))
 
 
-@router.put(W + "/job-agents/{jobAgentId:segment}", status_code=202)
+@router.put(W + "/job-agents/{jobAgentId:segment}", status_code=202, response_model=Accepted)
 async def put_agent(here: InWorkspace, request: Request, jobAgentId: str, body: AgentBody) -> Response:
     """Create or replace a job agent by the id that the client chose."""
     agent_id = id_of(jobAgentId, "job agent")
@@ -74,7 +76,7 @@ async def put_agent(here: InWorkspace, request: Request, jobAgentId: str, body: 
     return accepted(agent_id, "The job agent was saved.")
 
 
-@router.delete(W + "/job-agents/{jobAgentId:segment}", status_code=202)
+@router.delete(W + "/job-agents/{jobAgentId:segment}", status_code=202, response_model=Accepted)
 async def delete_agent(here: InWorkspace, jobAgentId: str) -> Response:
     """Delete a job agent. What chose it holds until another fits."""
     agent_id = id_of(jobAgentId, "job agent")

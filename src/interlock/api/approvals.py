@@ -8,13 +8,15 @@ Source: contract.md section e, "Approvals"; core.md section 4.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
@@ -25,6 +27,7 @@ from interlock.store import approvals, versions
 from interlock.web.answers import Json, accepted, instant, present
 from interlock.web.bodies import ClosedBody, Text, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, AnyObject, Id, Instant, Named, page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("approvals")
@@ -48,7 +51,32 @@ class AnswerBody(ClosedBody):
     comment: Text | None = None
 
 
-@router.put(W + "/deployment-versions/{deploymentVersionId:segment}/user-approval-records", status_code=202)
+class ApprovalRequestAnswer(TypedDict):
+    """A request with what it shows, and the latest word of each person."""
+
+    id: Id
+    status: Literal["open", "approved", "rejected", "superseded"]
+    deployment: Named
+    environment: Named
+    version: shapes.VersionInPlace
+    changeId: Id
+    minimum: int
+    why: str
+    group: NotRequired[str]
+    authorExcluded: NotRequired[Literal[True]]
+    expiresAfterHours: NotRequired[float]
+    configDigests: NotRequired[list[str]]
+    shown: AnyObject
+    digest: str
+    openedAt: Instant
+    approvals: list[AnyObject]
+
+
+@router.put(
+    W + "/deployment-versions/{deploymentVersionId:segment}/user-approval-records",
+    status_code=202,
+    response_model=Accepted,
+)
 async def put_user_approval(here: InWorkspace, deploymentVersionId: str, body: UserApprovalBody) -> Response:
     """Approve or reject a version in environments, without having been shown anything."""
     version_id = id_of(deploymentVersionId, "version")
@@ -76,7 +104,7 @@ async def put_user_approval(here: InWorkspace, deploymentVersionId: str, body: U
     return accepted(version_id, f"The version was {body.status}.")
 
 
-@router.get(W + "/approval-requests")
+@router.get(W + "/approval-requests", response_model=page_of(ApprovalRequestAnswer))
 async def list_requests(
     here: InWorkspace,
     page: Paging,
@@ -93,7 +121,7 @@ async def list_requests(
     return page.answer([render_request(request) for request in items], total)
 
 
-@router.get(W + "/approval-requests/{requestId:segment}")
+@router.get(W + "/approval-requests/{requestId:segment}", response_model=ApprovalRequestAnswer)
 async def get_request(here: InWorkspace, requestId: str) -> Response:
     """Get a request with what it shows and the answers so far."""
     here.require(Permission.READ)
@@ -103,7 +131,12 @@ async def get_request(here: InWorkspace, requestId: str) -> Response:
     return Json(render_request(found(request, "request")))
 
 
-@router.post(W + "/approval-requests/{requestId:segment}/approvals", status_code=201)
+@router.post(
+    W + "/approval-requests/{requestId:segment}/approvals",
+    status_code=201,
+    response_model=ApprovalRequestAnswer,
+    responses={412: {}},
+)
 async def answer_request(here: InWorkspace, requestId: str, body: AnswerBody) -> Response:
     """Approve or reject what a request shows, or take the answer back."""
     request_id = id_of(requestId, "request")

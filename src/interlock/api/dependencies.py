@@ -15,6 +15,7 @@ from typing import Any, Literal
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_dependency
@@ -26,6 +27,7 @@ from interlock.model.wire import Fields, refusal
 from interlock.store import dependencies, versions
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import Text, WireBody
+from interlock.web.shapes import Accepted
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("versions")
@@ -71,7 +73,7 @@ def _selector(text: str) -> str:
     return text
 
 
-@router.get(PATH)
+@router.get(PATH, response_model=list[shapes.VersionDependency])
 async def list_dependencies(here: InWorkspace, deploymentVersionId: str) -> Response:
     """List what a version needs, by the id of the deployment."""
     here.require(Permission.READ)
@@ -82,7 +84,7 @@ async def list_dependencies(here: InWorkspace, deploymentVersionId: str) -> Resp
     return Json([render_dependency(one) for one in needed.get(version_id, ())])
 
 
-@router.put(PATH + "/{dependencyDeploymentId:segment}", status_code=202)
+@router.put(PATH + "/{dependencyDeploymentId:segment}", status_code=202, response_model=Accepted)
 async def put_dependency(
     here: InWorkspace, deploymentVersionId: str, dependencyDeploymentId: str, body: DependencyBody
 ) -> Response:
@@ -99,7 +101,7 @@ async def put_dependency(
     return accepted(version_id, "The dependency was saved.")
 
 
-@router.delete(PATH + "/{dependencyDeploymentId:segment}", status_code=202)
+@router.delete(PATH + "/{dependencyDeploymentId:segment}", status_code=202, response_model=Accepted)
 async def delete_dependency(here: InWorkspace, deploymentVersionId: str, dependencyDeploymentId: str) -> Response:
     """Let a version need a deployment no longer."""
     version_id = id_of(deploymentVersionId, "version")

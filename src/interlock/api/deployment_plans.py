@@ -8,9 +8,10 @@ Source: contract.md sections b ("api plan version") and e ("Plan"); reference-be
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NotRequired
 
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.deployments import place_of
@@ -20,6 +21,7 @@ from interlock.store import deployment_plans, deployments
 from interlock.store.deployment_plans import PlanResult, StoredPlan
 from interlock.web.answers import Json
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
+from interlock.web.shapes import AnyObject, Id
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("deployment plans")
@@ -42,7 +44,51 @@ class PlanBody(WireBody):
     metadata: TextMap
 
 
-@router.post(W + "/deployments/{deploymentId:segment}/plan", status_code=202)
+class PlanSummary(TypedDict):
+    """How many results there are, by what they say."""
+
+    total: int
+    changed: int
+    unchanged: int
+    errored: int
+    unsupported: int
+
+
+class PlanResultAnswer(TypedDict):
+    """What one agent says. A field that is not known is null, as the contract has it."""
+
+    id: Id
+    status: str
+    hasChanges: bool | None
+    contentHash: str | None
+    current: str | None
+    proposed: str | None
+    message: str | None
+    validations: list[AnyObject]
+
+
+class PlannedTarget(TypedDict):
+    """One target of a plan."""
+
+    environmentId: Id
+    environmentName: str
+    resourceId: Id
+    resourceName: str
+    hasChanges: bool | None
+    results: list[PlanResultAnswer]
+
+
+class DeploymentPlan(TypedDict):
+    """What a version would change. `targetsLeftOut` counts those beyond the limit."""
+
+    id: Id
+    status: Literal["computing", "completed", "failed"]
+    summary: PlanSummary
+    targets: list[PlannedTarget]
+    targetsLeftOut: NotRequired[int]
+
+
+@router.post(W + "/deployments/{deploymentId:segment}/plan", status_code=202, response_model=DeploymentPlan)
 async def create_plan(here: InWorkspace, deploymentId: str, body: PlanBody) -> Response:
     """Ask what a version would change on every target."""
     async with here.read() as conn:
@@ -68,7 +114,7 @@ async def create_plan(here: InWorkspace, deploymentId: str, body: PlanBody) -> R
     return Json(render_plan(plan, ()), status_code=202)
 
 
-@router.get(W + "/deployments/{deploymentId:segment}/plan/{planId:segment}")
+@router.get(W + "/deployments/{deploymentId:segment}/plan/{planId:segment}", response_model=DeploymentPlan)
 async def get_plan(here: InWorkspace, deploymentId: str, planId: str) -> Response:
     """Get a plan with what is known of it."""
     here.require(Permission.READ)

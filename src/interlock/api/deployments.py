@@ -16,6 +16,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission, Place
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_deployment, render_system, render_variable_with_values
 from interlock.api.selectors import Scope, checked_selector, selector_of_query
@@ -27,6 +28,7 @@ from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("deployments")
@@ -55,7 +57,7 @@ class DeploymentBody(WireBody):
     supersede: Literal["wait", "cancel"] = "wait"
 
 
-@router.get(W + "/deployments")
+@router.get(W + "/deployments", response_model=page_of(shapes.DeploymentAndSystems))
 async def list_deployments(here: InWorkspace, page: Paging, cel: Annotated[str | None, Query()] = None) -> Response:
     """List deployments in order of creation, each with its systems."""
     here.require(Permission.READ)
@@ -79,7 +81,7 @@ async def list_deployments(here: InWorkspace, page: Paging, cel: Annotated[str |
     return page.answer(rendered, total)
 
 
-@router.post(W + "/deployments", status_code=202)
+@router.post(W + "/deployments", status_code=202, response_model=Accepted)
 async def create_deployment(here: InWorkspace, body: DeploymentBody) -> Response:
     """Create a deployment. Its name is unique in the workspace."""
     deployment_id = new_id()
@@ -87,7 +89,7 @@ async def create_deployment(here: InWorkspace, body: DeploymentBody) -> Response
     return accepted(deployment_id, "The deployment was created.")
 
 
-@router.get(W + "/deployments/name/{name:segment}")
+@router.get(W + "/deployments/name/{name:segment}", response_model=shapes.DeploymentWithVariablesAndSystems)
 async def get_deployment_by_name(here: InWorkspace, name: str) -> Response:
     """Get a deployment by name."""
     here.require(Permission.READ)
@@ -95,7 +97,7 @@ async def get_deployment_by_name(here: InWorkspace, name: str) -> Response:
         return await _answer(conn, await deployments.find_deployment_by_name(conn, here.id, name=name))
 
 
-@router.get(W + "/deployments/{deploymentId:segment}")
+@router.get(W + "/deployments/{deploymentId:segment}", response_model=shapes.DeploymentWithVariablesAndSystems)
 async def get_deployment(here: InWorkspace, deploymentId: str) -> Response:
     """Get a deployment with the systems that it is in and the variables that it declares."""
     here.require(Permission.READ)
@@ -104,7 +106,7 @@ async def get_deployment(here: InWorkspace, deploymentId: str) -> Response:
         return await _answer(conn, await deployments.find_deployment(conn, here.id, deployment_id=deployment_id))
 
 
-@router.put(W + "/deployments/{deploymentId:segment}", status_code=202)
+@router.put(W + "/deployments/{deploymentId:segment}", status_code=202, response_model=Accepted)
 async def put_deployment(here: InWorkspace, deploymentId: str, body: DeploymentBody) -> Response:
     """Create or replace a deployment by id."""
     deployment_id = id_of(deploymentId, "deployment")
@@ -112,7 +114,7 @@ async def put_deployment(here: InWorkspace, deploymentId: str, body: DeploymentB
     return accepted(deployment_id, "The deployment was saved.")
 
 
-@router.delete(W + "/deployments/{deploymentId:segment}", status_code=202)
+@router.delete(W + "/deployments/{deploymentId:segment}", status_code=202, response_model=Accepted)
 async def delete_deployment(here: InWorkspace, deploymentId: str) -> Response:
     """Delete a deployment. Its targets are detached; what runs there is left alone."""
     deployment_id = id_of(deploymentId, "deployment")

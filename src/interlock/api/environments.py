@@ -8,6 +8,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from interlock.access import Permission, Place
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_environment
 from interlock.api.selectors import Scope, checked_selector
@@ -18,6 +19,7 @@ from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("environments")
@@ -32,7 +34,7 @@ class EnvironmentBody(WireBody):
     metadata: TextMap
 
 
-@router.get(W + "/environments")
+@router.get(W + "/environments", response_model=page_of(shapes.EnvironmentWithSystems))
 async def list_environments(here: InWorkspace, page: Paging) -> Response:
     """List environments in order of creation, each with its systems."""
     here.require(Permission.READ)
@@ -42,7 +44,7 @@ async def list_environments(here: InWorkspace, page: Paging) -> Response:
     return page.answer([render_environment(item, systems=systems_by_id[item.id]) for item in items], total)
 
 
-@router.post(W + "/environments", status_code=202)
+@router.post(W + "/environments", status_code=202, response_model=Accepted)
 async def create_environment(here: InWorkspace, body: EnvironmentBody) -> Response:
     """Create an environment. Its name is unique in the workspace."""
     environment_id = new_id()
@@ -50,7 +52,7 @@ async def create_environment(here: InWorkspace, body: EnvironmentBody) -> Respon
     return accepted(environment_id, "The environment was created.")
 
 
-@router.get(W + "/environments/name/{name:segment}")
+@router.get(W + "/environments/name/{name:segment}", response_model=shapes.EnvironmentWithSystems)
 async def get_environment_by_name(here: InWorkspace, name: str) -> Response:
     """Get an environment by name."""
     here.require(Permission.READ)
@@ -58,7 +60,7 @@ async def get_environment_by_name(here: InWorkspace, name: str) -> Response:
         return await _answer(conn, await environments.find_environment_by_name(conn, here.id, name=name))
 
 
-@router.get(W + "/environments/{environmentId:segment}")
+@router.get(W + "/environments/{environmentId:segment}", response_model=shapes.EnvironmentWithSystems)
 async def get_environment(here: InWorkspace, environmentId: str) -> Response:
     """Get an environment with the systems that it is in."""
     here.require(Permission.READ)
@@ -67,7 +69,7 @@ async def get_environment(here: InWorkspace, environmentId: str) -> Response:
         return await _answer(conn, await environments.find_environment(conn, here.id, environment_id=environment_id))
 
 
-@router.put(W + "/environments/{environmentId:segment}", status_code=202)
+@router.put(W + "/environments/{environmentId:segment}", status_code=202, response_model=Accepted)
 async def put_environment(here: InWorkspace, environmentId: str, body: EnvironmentBody) -> Response:
     """Create or replace an environment by id."""
     environment_id = id_of(environmentId, "environment")
@@ -75,7 +77,7 @@ async def put_environment(here: InWorkspace, environmentId: str, body: Environme
     return accepted(environment_id, "The environment was saved.")
 
 
-@router.delete(W + "/environments/{environmentId:segment}", status_code=202)
+@router.delete(W + "/environments/{environmentId:segment}", status_code=202, response_model=Accepted)
 async def delete_environment(here: InWorkspace, environmentId: str) -> Response:
     """Delete an environment. Its targets are detached; what runs there is left alone."""
     environment_id = id_of(environmentId, "environment")

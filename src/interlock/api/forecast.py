@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from fastapi import Query
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import Wire
 from interlock.decide.explain import sentence, title
@@ -30,6 +32,7 @@ from interlock.store import deployments
 from interlock.store.facts import load_facts
 from interlock.store.forecast import load_samples
 from interlock.web.answers import Json, instant, present
+from interlock.web.shapes import AnyObject, Instant, Named
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("forecast")
@@ -38,7 +41,18 @@ TARGETS_MAX = 10_000
 """Targets that an answer names; the first ones to start."""
 
 
-@router.get(W + "/deployments/{deploymentId:segment}/forecast")
+class ForecastAnswer(TypedDict):
+    """When each target could start. What is under `p90` is with long durations; everything else with usual ones."""
+
+    deployment: Named
+    version: shapes.VersionRef
+    at: Instant
+    environments: list[AnyObject]
+    targets: list[AnyObject]
+    targetsCut: NotRequired[int]
+
+
+@router.get(W + "/deployments/{deploymentId:segment}/forecast", response_model=ForecastAnswer)
 async def get_forecast(
     here: InWorkspace,
     deploymentId: str,

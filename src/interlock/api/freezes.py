@@ -5,11 +5,12 @@ Source: core.md sections 2 and 5.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission, Place
 from interlock.api.deployments import place_of
@@ -24,6 +25,7 @@ from interlock.store.queries import Conn
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name, Text
 from interlock.web.paging import Paging
+from interlock.web.shapes import Id, Instant, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("freezes")
@@ -58,7 +60,31 @@ class ThawBody(ClosedBody):
     reason: Text = ""
 
 
-@router.get(W + "/freezes")
+class FreezeScopeAnswer(TypedDict):
+    """What is frozen."""
+
+    kind: Literal["workspace", "system", "environment", "deployment"]
+    id: NotRequired[Id]
+
+
+class FreezeAnswer(TypedDict):
+    """A freeze, with the names of who set and ended it."""
+
+    id: Id
+    scope: FreezeScopeAnswer
+    selector: NotRequired[str]
+    reason: str
+    incidentUrl: NotRequired[str]
+    inForce: bool
+    createdBy: NotRequired[str]
+    createdAt: Instant
+    expiresAt: NotRequired[Instant]
+    thawedBy: NotRequired[str]
+    thawedAt: NotRequired[Instant]
+    thawReason: NotRequired[str]
+
+
+@router.get(W + "/freezes", response_model=page_of(FreezeAnswer))
 async def list_freezes(
     here: InWorkspace,
     page: Paging,
@@ -78,7 +104,7 @@ async def list_freezes(
     return page.answer(rendered, total)
 
 
-@router.post(W + "/freezes", status_code=201)
+@router.post(W + "/freezes", status_code=201, response_model=FreezeAnswer)
 async def set_freeze(here: InWorkspace, body: FreezeBody) -> Response:
     """Freeze a scope."""
     selector = checked_selector(body.selector, scope=Scope.POLICY, field="selector")
@@ -101,7 +127,7 @@ async def set_freeze(here: InWorkspace, body: FreezeBody) -> Response:
     return Json(rendered[0], status_code=201)
 
 
-@router.get(W + "/freezes/{freezeId:segment}")
+@router.get(W + "/freezes/{freezeId:segment}", response_model=FreezeAnswer)
 async def get_freeze(here: InWorkspace, freezeId: str) -> Response:
     """Get a freeze."""
     here.require(Permission.READ)
@@ -109,7 +135,7 @@ async def get_freeze(here: InWorkspace, freezeId: str) -> Response:
         return Json((await _rendered(conn, await _known(conn, here, freezeId)))[0])
 
 
-@router.post(W + "/freezes/{freezeId:segment}/extend")
+@router.post(W + "/freezes/{freezeId:segment}/extend", response_model=FreezeAnswer)
 async def extend_freeze(here: InWorkspace, freezeId: str, body: ExtendBody) -> Response:
     """Move the end of a freeze."""
     async with here.read() as conn:
@@ -121,7 +147,7 @@ async def extend_freeze(here: InWorkspace, freezeId: str, body: ExtendBody) -> R
     return Json(rendered[0])
 
 
-@router.post(W + "/freezes/{freezeId:segment}/thaw")
+@router.post(W + "/freezes/{freezeId:segment}/thaw", response_model=FreezeAnswer)
 async def thaw_freeze(here: InWorkspace, freezeId: str, body: ThawBody) -> Response:
     """End a freeze."""
     async with here.read() as conn:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.paths import W, found, noun_router
@@ -21,6 +22,7 @@ from interlock.store.groups import MEMBERS_MAX, Group
 from interlock.web.answers import Json, instant
 from interlock.web.bodies import ClosedBody, Name
 from interlock.web.paging import Paging
+from interlock.web.shapes import Id, Instant, page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("groups")
@@ -34,7 +36,30 @@ class GroupBody(ClosedBody):
     members: Annotated[list[Name], Field(max_length=MEMBERS_MAX)]
 
 
-@router.get(W + "/groups")
+class GroupMember(TypedDict):
+    """One who is in a group."""
+
+    id: Id
+    name: str
+
+
+class GroupAnswer(TypedDict):
+    """A group with its members."""
+
+    id: Id
+    name: str
+    createdAt: Instant
+    members: list[GroupMember]
+
+
+class GroupDeleted(TypedDict):
+    """A group is gone."""
+
+    name: str
+    message: str
+
+
+@router.get(W + "/groups", response_model=page_of(GroupAnswer))
 async def list_groups(here: InWorkspace, page: Paging) -> Response:
     """List groups with their members, by name."""
     here.require(Permission.READ)
@@ -43,7 +68,7 @@ async def list_groups(here: InWorkspace, page: Paging) -> Response:
     return page.answer([render_group(group) for group in items], total)
 
 
-@router.get(W + "/groups/{groupName:segment}")
+@router.get(W + "/groups/{groupName:segment}", response_model=GroupAnswer)
 async def get_group(here: InWorkspace, groupName: str) -> Response:
     """Get a group."""
     here.require(Permission.READ)
@@ -52,7 +77,7 @@ async def get_group(here: InWorkspace, groupName: str) -> Response:
     return Json(render_group(found(group, "group")))
 
 
-@router.put(W + "/groups/{groupName:segment}")
+@router.put(W + "/groups/{groupName:segment}", response_model=GroupAnswer)
 async def put_group(here: InWorkspace, groupName: str, body: GroupBody) -> Response:
     """Make a group, or say anew who is in it."""
     if not groupName.strip() or len(groupName) > NAME_MAX:
@@ -68,7 +93,7 @@ async def put_group(here: InWorkspace, groupName: str, body: GroupBody) -> Respo
     return Json(render_group(group))
 
 
-@router.delete(W + "/groups/{groupName:segment}")
+@router.delete(W + "/groups/{groupName:segment}", response_model=GroupDeleted)
 async def delete_group(here: InWorkspace, groupName: str) -> Response:
     """End a group. A rule that names it waits until one of this name exists again."""
     async with here.tx(Permission.MEMBER_WRITE, cause="api: delete group") as tx:

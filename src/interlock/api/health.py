@@ -7,24 +7,54 @@ Source: contract.md section a, "Unauthenticated"; core.md section 7 (the horizon
 
 from __future__ import annotations
 
+from typing import Literal, NotRequired
+
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 import interlock
 from interlock.api.paths import noun_router
 from interlock.store.ledger import find_held_horizon
 from interlock.web.answers import Json, instant
+from interlock.web.shapes import Instant
 from interlock.web.sign_in import FromStore
 
 router = noun_router("health")
 
 
-@router.get("/healthz")
+class Alive(TypedDict):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class HorizonHolder(TypedDict):
+    """A transaction that has been open for long: nothing written after it began reaches the feed before it ends."""
+
+    holder: str
+    since: Instant
+
+
+class Ready(Alive):
+    """The database answers too."""
+
+    ledgerHeldBy: NotRequired[HorizonHolder]
+
+
+class VersionAnswer(TypedDict):
+    """Which version runs."""
+
+    api: str
+    workspaceEngine: str | None
+
+
+@router.get("/healthz", response_model=Alive)
 async def healthz() -> Response:
     """Say that the process answers."""
     return Json({"status": "ok"})
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_model=Ready)
 async def readyz(store: FromStore) -> Response:
     """Say whether the database answers; 503 when it does not."""
     async with store.read() as conn:
@@ -35,7 +65,7 @@ async def readyz(store: FromStore) -> Response:
     return Json(body)
 
 
-@router.get("/version")
+@router.get("/version", response_model=VersionAnswer)
 async def version() -> Response:
     """Say which version this is, in the contract's words."""
     return Json({"api": interlock.__version__, "workspaceEngine": interlock.__version__})

@@ -5,10 +5,11 @@ Source: issue "Every rule, one pure decision", `interlock policies`. This path i
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Query
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.paths import W, found, noun_router
@@ -17,12 +18,67 @@ from interlock.decide.rules import KINDS
 from interlock.store import deployments, environments, resources
 from interlock.store.in_force import InForce, list_in_force
 from interlock.web.answers import Json, present
+from interlock.web.shapes import AnyObject, Id, Named
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("policies")
 
 
-@router.get(W + "/environments/{environmentId:segment}/policies")
+class Judged(TypedDict):
+    """The target that a selector was looked at on."""
+
+    deployment: NotRequired[str]
+    resource: NotRequired[str]
+
+
+class Conjunct(TypedDict):
+    """One part of a selector, what came of it, and what it saw."""
+
+    text: str
+    outcome: str
+    saw: AnyObject
+
+
+class RuleInForce(TypedDict):
+    """One rule of a policy, as it was written."""
+
+    id: str
+    kind: str
+    says: AnyObject | None
+
+
+class PolicyRef(TypedDict):
+    """A policy and its revision."""
+
+    id: Id
+    name: str
+    revision: int
+
+
+class PolicyInForce(TypedDict):
+    """A policy, whether it applies, and why."""
+
+    policy: PolicyRef
+    applies: bool
+    enabled: bool
+    mode: Literal["enforce", "observe"]
+    targets: int
+    of: int
+    selector: str
+    judgedOn: NotRequired[Judged]
+    conjuncts: list[Conjunct]
+    rules: list[RuleInForce]
+
+
+class PoliciesInForce(TypedDict):
+    """Every policy of a workspace, as it concerns an environment."""
+
+    environment: Named
+    items: list[PolicyInForce]
+    total: int
+
+
+@router.get(W + "/environments/{environmentId:segment}/policies", response_model=PoliciesInForce)
 async def list_policies_in_force(
     here: InWorkspace,
     environmentId: str,

@@ -17,6 +17,7 @@ from fastapi import Query
 from starlette.responses import Response
 
 from interlock.access import WORKSPACE, Permission, Place, allowed
+from interlock.api import shapes
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables
@@ -29,6 +30,7 @@ from interlock.store.opening import Opener
 from interlock.web.answers import Json, accepted, instant, present
 from interlock.web.bodies import Text, TextMap, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("jobs")
@@ -60,7 +62,7 @@ class StatusBody(WireBody):
     output: str | None = None
 
 
-@router.get(W + "/jobs")
+@router.get(W + "/jobs", response_model=page_of(shapes.JobWithRelease))
 async def list_jobs(
     here: InWorkspace,
     page: Paging,
@@ -84,7 +86,7 @@ async def list_jobs(
     return page.answer([render_with_release(job, here) for job in items], total)
 
 
-@router.get(W + "/jobs/{jobId:segment}")
+@router.get(W + "/jobs/{jobId:segment}", response_model=shapes.JobWithContext)
 async def get_job(here: InWorkspace, jobId: str) -> Response:
     """Get a job with its dispatch context. Who has `job:secrets` there reads its secrets in full."""
     job = await _known(here, jobId)
@@ -95,13 +97,13 @@ async def get_job(here: InWorkspace, jobId: str) -> Response:
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
 
 
-@router.get(W + "/jobs/{jobId:segment}/with-release")
+@router.get(W + "/jobs/{jobId:segment}/with-release", response_model=shapes.JobWithRelease)
 async def get_job_with_release(here: InWorkspace, jobId: str) -> Response:
     """Get a job with the release that it brings."""
     return Json(render_with_release(await _known(here, jobId), here))
 
 
-@router.put(W + "/jobs/{jobId:segment}/status", status_code=202)
+@router.put(W + "/jobs/{jobId:segment}/status", status_code=202, response_model=Accepted)
 async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Response:
     """Say how a job goes."""
     row = await _known(here, jobId)
@@ -124,7 +126,7 @@ async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Respons
     return accepted(row.id, f"The news was noted and changes nothing: the job is {status} already.")
 
 
-@router.post(W + "/jobs/{jobId:segment}/cancel", status_code=202)
+@router.post(W + "/jobs/{jobId:segment}/cancel", status_code=202, response_model=Accepted)
 async def cancel_job(here: InWorkspace, jobId: str, body: ReasonBody) -> Response:
     """Ask for a job's end. Its target stays occupied until the outside confirms, or the time for that is over."""
     row = await _known(here, jobId)
@@ -134,7 +136,7 @@ async def cancel_job(here: InWorkspace, jobId: str, body: ReasonBody) -> Respons
     return accepted(row.id, "The job was asked to stop." if asked else "The job was asked to stop before.")
 
 
-@router.get(W + "/job-agents/{jobAgentId:segment}/jobs")
+@router.get(W + "/job-agents/{jobAgentId:segment}/jobs", response_model=page_of(shapes.JobWithContext))
 async def list_agent_jobs(
     here: InWorkspace,
     jobAgentId: str,
@@ -159,7 +161,7 @@ async def list_agent_jobs(
     return page.answer(rendered, total)
 
 
-@router.post(W + "/job-agents/{jobAgentId:segment}/jobs/{jobId:segment}/claim")
+@router.post(W + "/job-agents/{jobAgentId:segment}/jobs/{jobId:segment}/claim", response_model=shapes.JobWithContext)
 async def claim_job(here: InWorkspace, jobAgentId: str, jobId: str) -> Response:
     """Take a queued job: at most one caller does. It answers with everything that the job needs, secrets in full."""
     agent_id = id_of(jobAgentId, "job agent")

@@ -9,11 +9,12 @@ Source: contract.md section a; DESIGN.md section 8, "auth".
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime, Field
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission, Role, allowed
 from interlock.api.paths import W, found, id_of, noun_router
@@ -25,6 +26,7 @@ from interlock.store.principals import Key
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name, Text
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, Id, Instant, Named, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("keys")
@@ -40,7 +42,32 @@ class KeyBody(ClosedBody):
     scopes: Annotated[list[Permission], Field(min_length=1, max_length=50)] | None = None
 
 
-@router.get(W + "/keys")
+class KeyAnswer(TypedDict):
+    """A key: never its text."""
+
+    id: Id
+    prefix: str
+    name: str
+    user: Named
+    scopes: NotRequired[list[str]]
+    createdAt: Instant
+    expiresAt: NotRequired[Instant]
+    revokedAt: NotRequired[Instant]
+    lastUsedAt: NotRequired[Instant]
+
+
+class NewKeyAnswer(TypedDict):
+    """A key that was just made, with its text, which is shown once."""
+
+    key: str
+    prefix: str
+    user: Named
+    role: str
+    scopes: NotRequired[list[str]]
+    expiresAt: NotRequired[Instant]
+
+
+@router.get(W + "/keys", response_model=page_of(KeyAnswer))
 async def list_keys(
     here: InWorkspace, page: Paging, mine: Annotated[bool, Query(description="Only the caller's own.")] = False
 ) -> Response:
@@ -58,7 +85,7 @@ async def list_keys(
     return page.answer([render_key(key) for key in items], total)
 
 
-@router.post(W + "/keys", status_code=201)
+@router.post(W + "/keys", status_code=201, response_model=NewKeyAnswer)
 async def create_key(here: InWorkspace, body: KeyBody) -> Response:
     """Make a key. Its text is in this answer and nowhere else."""
     if body.expiresAt is not None and body.expiresAt <= utc_now():
@@ -98,7 +125,7 @@ async def create_key(here: InWorkspace, body: KeyBody) -> Response:
     return Json(answer, status_code=201)
 
 
-@router.delete(W + "/keys/{keyId:segment}")
+@router.delete(W + "/keys/{keyId:segment}", response_model=Accepted)
 async def revoke_key(here: InWorkspace, keyId: str) -> Response:
     """End a key: it opens nothing any more."""
     key = await _known(here, id_of(keyId, "key"))

@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.paths import W, noun_router
 from interlock.store.ledger import read_feed, read_feed_back
 from interlock.web.answers import Json
-from interlock.web.events import Wanted, follow_feed, render_entries
+from interlock.web.events import LedgerEntry, Wanted, follow_feed, render_entries
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("ledger")
@@ -31,7 +32,15 @@ Subject = Annotated[
 Kinds = Annotated[list[str] | None, Query(description="Only these kinds, as in `job.status_changed`.", max_length=100)]
 
 
-@router.get(W + "/ledger")
+class LedgerPage(TypedDict):
+    """Entries in the order of the feed. `lastSeq` is where to go on."""
+
+    items: list[LedgerEntry]
+    lastSeq: int
+    limit: int
+
+
+@router.get(W + "/ledger", response_model=LedgerPage)
 async def list_entries(
     here: InWorkspace,
     subject: Subject = None,
@@ -57,7 +66,16 @@ async def list_entries(
     return Json({"items": items, "lastSeq": last, "limit": limit})
 
 
-@router.get(W + "/ledger/stream")
+@router.get(
+    W + "/ledger/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Events as they get their place: `id` is `seq`, `event` the kind, `data` a `LedgerEntry`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
 async def stream_entries(
     here: InWorkspace,
     request: Request,

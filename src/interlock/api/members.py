@@ -5,10 +5,11 @@ Source: DESIGN.md section 3, `access/`; contract.md section a.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission, Role
 from interlock.api.paths import W, found, id_of, noun_router
@@ -20,6 +21,7 @@ from interlock.store.principals import Member
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, Id, Instant, page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("members")
@@ -43,7 +45,32 @@ class MemberBody(ClosedBody):
     replace: Annotated[bool, Field(strict=True)] = False
 
 
-@router.get(W + "/members")
+class BindingScopeAnswer(TypedDict):
+    """Where a role holds."""
+
+    kind: Literal["workspace", "system", "deployment", "environment"]
+    id: NotRequired[Id]
+
+
+class BindingAnswer(TypedDict):
+    """A role somewhere."""
+
+    role: str
+    scope: BindingScopeAnswer
+
+
+class MemberAnswer(TypedDict):
+    """A member with the roles."""
+
+    id: Id
+    name: str
+    kind: str
+    email: NotRequired[str]
+    addedAt: Instant
+    bindings: list[BindingAnswer]
+
+
+@router.get(W + "/members", response_model=page_of(MemberAnswer))
 async def list_members(here: InWorkspace, page: Paging) -> Response:
     """List members with their roles, in the order they joined."""
     here.require(Permission.READ)
@@ -52,7 +79,7 @@ async def list_members(here: InWorkspace, page: Paging) -> Response:
     return page.answer([render_member(member) for member in members], total)
 
 
-@router.post(W + "/members", status_code=201)
+@router.post(W + "/members", status_code=201, response_model=MemberAnswer)
 async def add_member(here: InWorkspace, body: MemberBody) -> Response:
     """Give a user a role; with `replace` it is the only one left."""
     if body.scope.id is not None and not is_id(body.scope.id):
@@ -72,7 +99,7 @@ async def add_member(here: InWorkspace, body: MemberBody) -> Response:
     return Json(render_member(found(member, "member")), status_code=201)
 
 
-@router.delete(W + "/members/{principalId:segment}")
+@router.delete(W + "/members/{principalId:segment}", response_model=Accepted)
 async def remove_member(here: InWorkspace, principalId: str) -> Response:
     """End a membership and its roles."""
     principal_id = id_of(principalId, "member")

@@ -9,16 +9,18 @@ Source: core.md sections 3 and 4. These paths are ours, not the public contract'
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
+from interlock.api.shapes import VersionRef
 from interlock.decide.explain import SENTENCES
 from interlock.model.errors import Invalid
 from interlock.model.ids import TargetKey, is_id, parse_target_key
@@ -30,6 +32,7 @@ from interlock.store.queries import Conn
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
 from interlock.web.paging import Paging
+from interlock.web.shapes import Id, Instant, Named, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("orders")
@@ -59,7 +62,49 @@ class WithdrawBody(ClosedBody):
     reason: Name
 
 
-@router.post(W + "/orders", status_code=201)
+class OrderAnswer(TypedDict):
+    """An order, and what became of it. `endReason` is a sentence where Interlock ended it."""
+
+    id: Id
+    kind: Literal["redeploy", "force", "rollback"]
+    state: State
+    scope: str
+    deployment: Named
+    environment: Named
+    resource: Named
+    target: str
+    version: VersionRef
+    when: str
+    reason: NotRequired[str]
+    createdBy: NotRequired[str]
+    createdAt: Instant
+    expiresAt: NotRequired[Instant]
+    endedAt: NotRequired[Instant]
+    endedBy: NotRequired[str]
+    endReason: NotRequired[str]
+    moveId: NotRequired[Id]
+    changeId: NotRequired[Id]
+
+
+class RefusedTargetAnswer(TypedDict):
+    """A target that cannot take an order, and why."""
+
+    targetId: Id
+    environment: str
+    resource: str
+    code: str
+    message: str
+    jobId: NotRequired[Id]
+
+
+class PlacedAnswer(TypedDict):
+    """What became of one call."""
+
+    orders: list[OrderAnswer]
+    refused: list[RefusedTargetAnswer]
+
+
+@router.post(W + "/orders", status_code=201, response_model=PlacedAnswer)
 async def place_orders(here: InWorkspace, body: OrderBody) -> Response:
     """Ask for a redeploy, a force or a rollback of targets.
 
@@ -83,7 +128,7 @@ async def place_orders(here: InWorkspace, body: OrderBody) -> Response:
     return Json(render_placed(placed), status_code=201)
 
 
-@router.get(W + "/orders")
+@router.get(W + "/orders", response_model=page_of(OrderAnswer))
 async def list_orders(
     here: InWorkspace,
     page: Paging,
@@ -104,13 +149,13 @@ async def list_orders(
     return page.answer([render_order(order) for order in items], total)
 
 
-@router.get(W + "/orders/{orderId:segment}")
+@router.get(W + "/orders/{orderId:segment}", response_model=OrderAnswer)
 async def get_order(here: InWorkspace, orderId: str) -> Response:
     """Get an order, and what became of it."""
     return Json(render_order(await _known(here, orderId)))
 
 
-@router.post(W + "/orders/{orderId:segment}/withdraw")
+@router.post(W + "/orders/{orderId:segment}/withdraw", response_model=OrderAnswer)
 async def withdraw_order(here: InWorkspace, orderId: str, body: WithdrawBody) -> Response:
     """Take an open order back, with its job if nobody has that yet."""
     known = await _known(here, orderId)

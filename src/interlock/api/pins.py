@@ -5,17 +5,19 @@ Source: core.md section 4. These paths are ours, not the public contract's.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.api.rollouts import ReasonBody
+from interlock.api.shapes import VersionRef
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.ids import TargetKey, is_id
 from interlock.model.version import Version
@@ -25,6 +27,7 @@ from interlock.store.queries import Conn
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
 from interlock.web.paging import Paging
+from interlock.web.shapes import Id, Instant, Named, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("pins")
@@ -40,7 +43,28 @@ class PinBody(ClosedBody):
     expiresAt: AwareDatetime | None = None
 
 
-@router.get(W + "/pins")
+class PinAnswer(TypedDict):
+    """A pin. `targets` is how many attached targets its scope holds."""
+
+    id: Id
+    scope: Literal["deployment", "environment", "target"]
+    deployment: Named
+    environment: NotRequired[Named]
+    resource: NotRequired[Named]
+    releaseTargetKey: NotRequired[str]
+    version: VersionRef
+    targets: int
+    reason: str
+    inForce: bool
+    createdBy: NotRequired[str]
+    createdAt: Instant
+    expiresAt: NotRequired[Instant]
+    removedBy: NotRequired[str]
+    removedAt: NotRequired[Instant]
+    removeReason: NotRequired[str]
+
+
+@router.get(W + "/pins", response_model=page_of(PinAnswer))
 async def list_pins(
     here: InWorkspace,
     page: Paging,
@@ -59,7 +83,7 @@ async def list_pins(
     return page.answer([render_pin(pin) for pin in items], total)
 
 
-@router.post(W + "/pins", status_code=201)
+@router.post(W + "/pins", status_code=201, response_model=PinAnswer, responses={200: {"model": PinAnswer}})
 async def set_pin(here: InWorkspace, body: PinBody) -> Response:
     """Pin a place to a version. It takes the place of another pin there; the same pin sent again answers 200."""
     async with here.read() as conn:
@@ -82,13 +106,13 @@ async def set_pin(here: InWorkspace, body: PinBody) -> Response:
     return Json(render_pin(pin), status_code=201 if new else 200)
 
 
-@router.get(W + "/pins/{pinId:segment}")
+@router.get(W + "/pins/{pinId:segment}", response_model=PinAnswer)
 async def get_pin(here: InWorkspace, pinId: str) -> Response:
     """Get a pin."""
     return Json(render_pin(await _known(here, pinId)))
 
 
-@router.post(W + "/pins/{pinId:segment}/remove")
+@router.post(W + "/pins/{pinId:segment}/remove", response_model=PinAnswer)
 async def remove_pin(here: InWorkspace, pinId: str, body: ReasonBody) -> Response:
     """Take a pin back: its targets may go on to whatever is newer than what they run."""
     known = await _known(here, pinId)

@@ -16,6 +16,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_policy
 from interlock.api.selectors import Scope, checked_selector
@@ -28,6 +29,7 @@ from interlock.store import policies
 from interlock.web.answers import Json
 from interlock.web.bodies import Bool, Int, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("policies")
@@ -50,7 +52,7 @@ class PolicyBody(WireBody):
     rules: list[Any] | None = None
 
 
-@router.get(W + "/policies")
+@router.get(W + "/policies", response_model=page_of(shapes.Policy))
 async def list_policies(here: InWorkspace, page: Paging) -> Response:
     """List policies in order of creation."""
     here.require(Permission.READ)
@@ -59,14 +61,14 @@ async def list_policies(here: InWorkspace, page: Paging) -> Response:
     return page.answer([render_policy(policy) for policy in items], total)
 
 
-@router.post(W + "/policies", status_code=202)
+@router.post(W + "/policies", status_code=202, response_model=shapes.Policy)
 async def create_policy(here: InWorkspace, request: Request, body: PolicyBody) -> Response:
     """Create a policy. Its id is the one that all its rules name, where they agree on a new one."""
     policy_id = await _wanted_id(here, body)
     return await _save(here, policy_id, body, metrics=metrics_of(request), cause="api: create policy")
 
 
-@router.get(W + "/policies/{policyId:segment}")
+@router.get(W + "/policies/{policyId:segment}", response_model=shapes.Policy)
 async def get_policy(here: InWorkspace, policyId: str) -> Response:
     """Get a policy with its rules as they were written."""
     here.require(Permission.READ)
@@ -75,7 +77,7 @@ async def get_policy(here: InWorkspace, policyId: str) -> Response:
         return Json(render_policy(found(await policies.find_policy(conn, here.id, policy_id=policy_id), "policy")))
 
 
-@router.put(W + "/policies/{policyId:segment}", status_code=202)
+@router.put(W + "/policies/{policyId:segment}", status_code=202, response_model=shapes.Policy)
 async def put_policy(here: InWorkspace, request: Request, policyId: str, body: PolicyBody) -> Response:
     """Create or replace a policy by id."""
     if not is_id(policyId):
@@ -83,7 +85,7 @@ async def put_policy(here: InWorkspace, request: Request, policyId: str, body: P
     return await _save(here, policyId.lower(), body, metrics=metrics_of(request), cause="api: put policy")
 
 
-@router.delete(W + "/policies/{policyId:segment}", status_code=202)
+@router.delete(W + "/policies/{policyId:segment}", status_code=202, response_model=shapes.Policy)
 async def delete_policy(here: InWorkspace, policyId: str) -> Response:
     """Delete a policy. Targets that only its rules held may start at once."""
     policy_id = id_of(policyId, "policy")

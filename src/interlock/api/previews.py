@@ -16,6 +16,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import render_deployment, render_environment, render_system, render_version
 from interlock.api.selectors import Scope, checked_selector
@@ -31,6 +32,7 @@ from interlock.store import deployments, environments, previews, systems, target
 from interlock.store.facts import load_facts
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("previews")
@@ -56,7 +58,10 @@ class EligibleBody(WireBody):
     excludeRuleIds: Annotated[list[Text], Field(default_factory=list, max_length=EXCLUDED_MAX)]
 
 
-@router.post(W + "/release-targets/{releaseTargetKey:segment}/eligible-versions")
+@router.post(
+    W + "/release-targets/{releaseTargetKey:segment}/eligible-versions",
+    response_model=page_of(shapes.DeploymentVersion),
+)
 async def list_eligible_versions(
     here: InWorkspace, releaseTargetKey: str, page: Paging, body: EligibleBody
 ) -> Response:
@@ -83,7 +88,7 @@ async def list_eligible_versions(
     return page.answer([render_version(version) for version in stored], len(eligible))
 
 
-@router.post(W + "/release-targets/resource-preview")
+@router.post(W + "/release-targets/resource-preview", response_model=page_of(shapes.PreviewedTarget))
 async def preview_targets(here: InWorkspace, page: Paging, body: ResourcePreviewBody) -> Response:
     """List where a resource like this would become a release target."""
     here.require(Permission.READ)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import render_provider, render_resource
 from interlock.model.ids import is_id
 from interlock.store import providers, resources
 from interlock.web.answers import Json
-from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
+from interlock.web.bodies import AnyMap, Name, Text, TextMap, Texts, WireBody
+from interlock.web.shapes import page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("resource providers")
@@ -26,7 +28,7 @@ class ProviderBody(WireBody):
 
     name: Name
     id: str | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Texts | None = None
 
 
 class SetResource(WireBody):
@@ -40,13 +42,13 @@ class SetResource(WireBody):
     metadata: TextMap
 
 
-class SetBody(WireBody):
+class ProviderSetBody(WireBody):
     """Everything that a provider offers, in its order."""
 
     resources: list[SetResource]
 
 
-@router.put(W + "/resource-providers", status_code=202)
+@router.put(W + "/resource-providers", status_code=202, response_model=shapes.ResourceProvider)
 async def put_provider(here: InWorkspace, body: ProviderBody) -> Response:
     """Create or replace a provider, found by name, then by id."""
     wanted_id = body.id.lower() if body.id and is_id(body.id) else None
@@ -57,7 +59,7 @@ async def put_provider(here: InWorkspace, body: ProviderBody) -> Response:
     return Json(render_provider(provider), status_code=202)
 
 
-@router.get(BY_NAME)
+@router.get(BY_NAME, response_model=shapes.ResourceProvider)
 async def get_provider(here: InWorkspace, name: str) -> Response:
     """Get a provider by name."""
     here.require(Permission.READ)
@@ -66,7 +68,7 @@ async def get_provider(here: InWorkspace, name: str) -> Response:
     return Json(render_provider(found(provider, "resource provider")))
 
 
-@router.delete(BY_NAME, status_code=202)
+@router.delete(BY_NAME, status_code=202, response_model=shapes.ResourceProvider)
 async def delete_provider(here: InWorkspace, name: str) -> Response:
     """Delete a provider that offers nothing any more."""
     async with here.tx(Permission.RESOURCE_WRITE, cause="api: delete resource provider") as tx:
@@ -74,7 +76,7 @@ async def delete_provider(here: InWorkspace, name: str) -> Response:
     return Json(render_provider(provider), status_code=202)
 
 
-@router.get(BY_NAME + "/resources")
+@router.get(BY_NAME + "/resources", response_model=page_of(shapes.Resource))
 async def list_provider_resources(here: InWorkspace, name: str) -> Response:
     """List everything that a provider offers, in the order last set."""
     here.require(Permission.READ)
@@ -85,8 +87,8 @@ async def list_provider_resources(here: InWorkspace, name: str) -> Response:
     return Json({"items": rendered, "total": len(items), "limit": max(1, len(items)), "offset": 0})
 
 
-@router.put(W + "/resource-providers/{providerId:segment}/set", status_code=202)
-async def set_resources(here: InWorkspace, providerId: str, body: SetBody) -> Response:
+@router.put(W + "/resource-providers/{providerId:segment}/set", status_code=202, response_model=shapes.SetDone)
+async def set_resources(here: InWorkspace, providerId: str, body: ProviderSetBody) -> Response:
     """Replace everything that a provider offers. Its other resources are deleted, those of others skipped."""
     contents = [
         resources.ResourceContent(

@@ -11,6 +11,7 @@ from pydantic import StringConstraints
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_relationship_rule
 from interlock.api.selectors import Scope, checked_selector
@@ -21,6 +22,7 @@ from interlock.store import relationships
 from interlock.web.answers import Json
 from interlock.web.bodies import Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("relationship rules")
@@ -38,7 +40,7 @@ class RuleBody(WireBody):
     metadata: TextMap
 
 
-@router.get(W + "/relationship-rules")
+@router.get(W + "/relationship-rules", response_model=page_of(shapes.RelationshipRule))
 async def list_rules(here: InWorkspace, page: Paging) -> Response:
     """List relationship rules in order of creation."""
     here.require(Permission.READ)
@@ -47,13 +49,13 @@ async def list_rules(here: InWorkspace, page: Paging) -> Response:
     return page.answer([render_relationship_rule(item) for item in items], total)
 
 
-@router.post(W + "/relationship-rules", status_code=201)
+@router.post(W + "/relationship-rules", status_code=201, response_model=shapes.RelationshipRule)
 async def create_rule(here: InWorkspace, body: RuleBody) -> Response:
     """Create a relationship rule."""
     return await _save(here, new_id(), body, cause="api: create relationship rule", status_code=201)
 
 
-@router.get(RULE)
+@router.get(RULE, response_model=shapes.RelationshipRule)
 async def get_rule(here: InWorkspace, relationshipRuleId: str) -> Response:
     """Get a relationship rule."""
     here.require(Permission.READ)
@@ -63,14 +65,14 @@ async def get_rule(here: InWorkspace, relationshipRuleId: str) -> Response:
     return Json(render_relationship_rule(rule))
 
 
-@router.put(RULE, status_code=202)
+@router.put(RULE, status_code=202, response_model=shapes.RelationshipRule)
 async def put_rule(here: InWorkspace, relationshipRuleId: str, body: RuleBody) -> Response:
     """Create or replace a relationship rule by id."""
     rule_id = id_of(relationshipRuleId, "relationship rule")
     return await _save(here, rule_id, body, cause="api: put relationship rule", status_code=202)
 
 
-@router.delete(RULE, status_code=202)
+@router.delete(RULE, status_code=202, response_model=shapes.RelationshipRule)
 async def delete_rule(here: InWorkspace, relationshipRuleId: str) -> Response:
     """Delete a relationship rule. References by it lead nowhere from now on."""
     rule_id = id_of(relationshipRuleId, "relationship rule")

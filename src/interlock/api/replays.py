@@ -5,21 +5,78 @@ Source: core.md section 6, "replay rebuilds Facts from the blobs and decides aga
 
 from __future__ import annotations
 
+from typing import Any, Literal, NotRequired
+
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.decide import ENGINE_VERSION
 from interlock.decide.explain import sentences
 from interlock.store.replay import Replay, replay
 from interlock.web.answers import Json, instant, present
+from interlock.web.shapes import Id, Instant, Named
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("decisions")
 
 
-@router.get(W + "/decisions/{decisionId:segment}/replay")
+class Engines(TypedDict):
+    """The engine that decided, and the one that decided again."""
+
+    then: str
+    now: str
+
+
+class Zones(TypedDict):
+    """The time zone data that counted then, and whether today's is the same."""
+
+    then: str
+    same: bool
+
+
+class ReplayedDecision(TypedDict):
+    """One decision, made again."""
+
+    id: NotRequired[str]
+    subject: str
+    kind: str
+    environment: str
+    version: str
+    outcome: str
+    differs: NotRequired[Literal[True]]
+    verdicts: list[shapes.Verdict]
+
+
+class Difference(TypedDict):
+    """A decision that differs."""
+
+    subject: str
+    then: NotRequired[Any]
+    now: NotRequired[Any]
+
+
+class ReplayAnswer(TypedDict):
+    """What was decided, decided again over the same facts."""
+
+    roundId: Id
+    decisionId: NotRequired[Id]
+    at: Instant
+    deployment: Named
+    agrees: bool
+    says: str
+    engine: Engines
+    tzdata: Zones
+    moves: int
+    targets: int
+    decisions: list[ReplayedDecision]
+    differences: list[Difference]
+
+
+@router.get(W + "/decisions/{decisionId:segment}/replay", response_model=ReplayAnswer)
 async def replay_decision(here: InWorkspace, decisionId: str) -> Response:
     """Decide again what was decided: the id of a decision or of a round. Says whether it agrees, and the tree."""
     here.require(Permission.READ)

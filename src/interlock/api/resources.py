@@ -14,6 +14,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import render_deployment, render_resource
 from interlock.api.selectors import Scope, selector_of_query
@@ -21,8 +22,9 @@ from interlock.model.errors import Invalid
 from interlock.model.variable import wire_value
 from interlock.store import deployments, resources
 from interlock.web.answers import Json, accepted
-from interlock.web.bodies import AnyMap, Int, Name, Text, TextMap, WireBody
+from interlock.web.bodies import AnyMap, Int, Name, Object, Text, TextMap, Texts, WireBody
 from interlock.web.paging import LIMIT_MAX, OFFSET_MAX, Page, Paging
+from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("resources")
@@ -40,7 +42,7 @@ class ResourceBody(WireBody):
     version: Text
     config: AnyMap
     metadata: TextMap
-    variables: dict[str, Any] | None = None
+    variables: Object | None = None
 
 
 FilterList = Annotated[list[str], Field(max_length=FILTER_MAX)]
@@ -53,7 +55,7 @@ class SearchBody(WireBody):
     kinds: FilterList | None = None
     versions: FilterList | None = None
     providerIds: FilterList | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Texts | None = None
     query: Text | None = None
     sortBy: Literal["createdAt", "updatedAt", "name", "kind"] | None = None
     order: Literal["asc", "desc"] | None = None
@@ -61,7 +63,7 @@ class SearchBody(WireBody):
     offset: Annotated[Int, Field(ge=0, le=OFFSET_MAX)] | None = None
 
 
-@router.get(W + "/resources")
+@router.get(W + "/resources", response_model=page_of(shapes.Resource))
 async def list_resources(here: InWorkspace, page: Paging, cel: Annotated[str | None, Query()] = None) -> Response:
     """List the resources that a selector over `resource` matches, in order of creation."""
     here.require(Permission.READ)
@@ -73,7 +75,7 @@ async def list_resources(here: InWorkspace, page: Paging, cel: Annotated[str | N
     return page.answer([render_resource(resource) for resource in items], total)
 
 
-@router.post(W + "/resources/search")
+@router.post(W + "/resources/search", response_model=page_of(shapes.Resource))
 async def search_resources(
     here: InWorkspace,
     body: SearchBody,
@@ -104,7 +106,7 @@ async def search_resources(
     return page.answer([render_resource(resource) for resource in items], total)
 
 
-@router.get(BY_IDENTIFIER)
+@router.get(BY_IDENTIFIER, response_model=shapes.Resource)
 async def get_resource(here: InWorkspace, identifier: str) -> Response:
     """Get a resource."""
     here.require(Permission.READ)
@@ -114,7 +116,7 @@ async def get_resource(here: InWorkspace, identifier: str) -> Response:
         )
 
 
-@router.put(BY_IDENTIFIER, status_code=202)
+@router.put(BY_IDENTIFIER, status_code=202, response_model=Accepted)
 async def put_resource(here: InWorkspace, identifier: str, body: ResourceBody) -> Response:
     """Create or replace a resource. Its provider stays."""
     if not identifier.strip():
@@ -133,7 +135,7 @@ async def put_resource(here: InWorkspace, identifier: str, body: ResourceBody) -
     return accepted(resource_id, "The resource was saved.")
 
 
-@router.delete(BY_IDENTIFIER, status_code=202)
+@router.delete(BY_IDENTIFIER, status_code=202, response_model=Accepted, responses={200: {"model": Accepted}})
 async def delete_resource(here: InWorkspace, request: Request, identifier: str) -> Response:
     """Delete a resource. Its targets are detached; what runs there is left alone."""
     async with here.tx(Permission.RESOURCE_WRITE, cause="api: delete resource") as tx:
@@ -144,7 +146,7 @@ async def delete_resource(here: InWorkspace, request: Request, identifier: str) 
     return answer
 
 
-@router.get(BY_IDENTIFIER + "/variables")
+@router.get(BY_IDENTIFIER + "/variables", response_model=page_of(shapes.ResourceVariable))
 async def list_variables(here: InWorkspace, identifier: str, page: Paging) -> Response:
     """List a resource's variables by key."""
     here.require(Permission.READ)
@@ -155,10 +157,8 @@ async def list_variables(here: InWorkspace, identifier: str, page: Paging) -> Re
     return page.answer(rendered, total)
 
 
-@router.patch(BY_IDENTIFIER + "/variables", status_code=202)
-async def replace_variables(
-    here: InWorkspace, identifier: str, variables: Annotated[dict[str, Any], Body()]
-) -> Response:
+@router.patch(BY_IDENTIFIER + "/variables", status_code=202, response_model=Accepted)
+async def replace_variables(here: InWorkspace, identifier: str, variables: Annotated[Object, Body()]) -> Response:
     """Replace all variables of a resource; `{}` clears them. A value may be literal, or `{reference, path}`."""
     sent = _stored(variables)
     async with here.tx(Permission.RESOURCE_WRITE, cause="api: replace resource variables") as tx:
@@ -166,7 +166,7 @@ async def replace_variables(
     return accepted(resource_id, "The variables were replaced.")
 
 
-@router.get(BY_IDENTIFIER + "/deployments")
+@router.get(BY_IDENTIFIER + "/deployments", response_model=page_of(shapes.Deployment))
 async def list_deployments(here: InWorkspace, identifier: str, page: Paging) -> Response:
     """List the deployments that have a target on a resource, by name."""
     here.require(Permission.READ)

@@ -8,16 +8,18 @@ Source: core.md section 4; DESIGN.md section 1, step 6. These paths are ours, no
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime, Field
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
+from interlock.api.shapes import VersionRef
 from interlock.clock import utc_now
 from interlock.model.wire import INT32_MAX
 from interlock.store import deployments, rollouts
@@ -26,6 +28,7 @@ from interlock.store.rollouts import Faster, Steering, StoredQuarantine, StoredR
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Int, Name, refuse_unless
 from interlock.web.paging import Paging
+from interlock.web.shapes import Id, Instant, Named, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("rollouts")
@@ -54,7 +57,95 @@ class FasterBody(ReasonBody):
     bakeSeconds: Annotated[Int, Field(ge=0, le=INT32_MAX)] | None = None
 
 
-@router.get(W + "/rollouts")
+class Speed(TypedDict):
+    """How a rollout goes faster than its rules say."""
+
+    timeScaleInterval: NotRequired[float]
+    maxInFlight: NotRequired[int]
+    bakeSeconds: NotRequired[float]
+    promotedAt: NotRequired[Instant]
+
+
+class RolloutAnswer(TypedDict):
+    """A rollout. `failuresForgiven` counts targets that failed before a resume."""
+
+    id: Id
+    deployment: Named
+    environment: Named
+    version: NotRequired[VersionRef]
+    changeId: Id
+    kind: str
+    state: Literal["open", "paused", "halted", "complete", "superseded", "aborted"]
+    reason: NotRequired[str]
+    pausedUntil: NotRequired[Instant]
+    openedAt: Instant
+    stateAt: Instant
+    targetsAtOpen: int
+    failures: int
+    failuresForgiven: int
+    speed: NotRequired[Speed]
+
+
+class SteeringAnswer(TypedDict):
+    """A person's word on a rollout."""
+
+    step: str
+    timeScaleInterval: NotRequired[float]
+    maxInFlight: NotRequired[int]
+    bakeSeconds: NotRequired[float]
+    reason: NotRequired[str]
+    by: NotRequired[str]
+    at: Instant
+
+
+class SteeredRolloutAnswer(RolloutAnswer):
+    """A rollout with what people said about it, newest first."""
+
+    steering: list[SteeringAnswer]
+
+
+class SquareAnswer(TypedDict):
+    """Where one target of a rollout stands."""
+
+    targetId: Id
+    resource: str
+    state: str
+    why: NotRequired[str]
+    until: NotRequired[Instant]
+
+
+class StripAnswer(TypedDict):
+    """One wave of a rollout."""
+
+    number: int
+    over: bool
+    counts: dict[str, int]
+    targets: list[SquareAnswer]
+
+
+class PlacesAnswer(TypedDict):
+    """Where every target of a rollout stands, and what is next."""
+
+    inWaves: bool
+    waves: list[StripAnswer]
+    next: NotRequired[SquareAnswer]
+
+
+class QuarantineAnswer(TypedDict):
+    """What a target does not take again by itself: a version, or a config."""
+
+    id: Id
+    deployment: Named
+    environment: Named
+    targetId: Id
+    resource: str
+    version: NotRequired[VersionRef]
+    configDigest: NotRequired[str]
+    setAt: Instant
+    clearedAt: NotRequired[Instant]
+
+
+@router.get(W + "/rollouts", response_model=page_of(RolloutAnswer))
 async def list_rollouts(
     here: InWorkspace,
     page: Paging,
@@ -76,7 +167,7 @@ async def list_rollouts(
     return page.answer([render_rollout(rollout) for rollout in items], total)
 
 
-@router.get(W + "/rollouts/{rolloutId:segment}")
+@router.get(W + "/rollouts/{rolloutId:segment}", response_model=SteeredRolloutAnswer)
 async def get_rollout(here: InWorkspace, rolloutId: str) -> Response:
     """Get a rollout, with what people said about it, newest first."""
     known = await _known(here, rolloutId)
@@ -85,7 +176,7 @@ async def get_rollout(here: InWorkspace, rolloutId: str) -> Response:
     return Json({**render_rollout(known), "steering": [render_steering(word) for word in steering]})
 
 
-@router.get(W + "/rollouts/{rolloutId:segment}/places")
+@router.get(W + "/rollouts/{rolloutId:segment}/places", response_model=PlacesAnswer)
 async def get_rollout_places(here: InWorkspace, rolloutId: str) -> Response:
     """Get where each target of a rollout stands, wave by wave, and what is next."""
     known = await _known(here, rolloutId)
@@ -93,7 +184,7 @@ async def get_rollout_places(here: InWorkspace, rolloutId: str) -> Response:
         return Json(render_picture(await load_picture(conn, known)))
 
 
-@router.post(W + "/rollouts/{rolloutId:segment}/pause")
+@router.post(W + "/rollouts/{rolloutId:segment}/pause", response_model=RolloutAnswer)
 async def pause_rollout(here: InWorkspace, rolloutId: str, body: PauseBody) -> Response:
     """Pause an open rollout: what is handed over goes on, nothing else starts. With an end it goes on by itself."""
     over = body.expiresAt is not None and body.expiresAt <= utc_now()
@@ -101,13 +192,13 @@ async def pause_rollout(here: InWorkspace, rolloutId: str, body: PauseBody) -> R
     return await _steer(here, rolloutId, "pause", body, until=body.expiresAt)
 
 
-@router.post(W + "/rollouts/{rolloutId:segment}/resume")
+@router.post(W + "/rollouts/{rolloutId:segment}/resume", response_model=RolloutAnswer)
 async def resume_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
     """Resume a paused or halted rollout; the failures that it saw are forgiven."""
     return await _steer(here, rolloutId, "resume", body)
 
 
-@router.post(W + "/rollouts/{rolloutId:segment}/speed-up")
+@router.post(W + "/rollouts/{rolloutId:segment}/speed-up", response_model=RolloutAnswer)
 async def speed_up_rollout(here: InWorkspace, rolloutId: str, body: FasterBody) -> Response:
     """Let a rollout go faster than its rules say, never slower: the fields of the rule, for this rollout alone."""
     faster = Faster(body.timeScaleInterval, body.maxInFlight, body.bakeSeconds)
@@ -116,19 +207,19 @@ async def speed_up_rollout(here: InWorkspace, rolloutId: str, body: FasterBody) 
     return await _steer(here, rolloutId, "speed_up", body, faster=faster)
 
 
-@router.post(W + "/rollouts/{rolloutId:segment}/promote")
+@router.post(W + "/rollouts/{rolloutId:segment}/promote", response_model=RolloutAnswer)
 async def promote_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
     """Let all that is left of a rollout start at once, also of a paused or halted one; gates are still asked."""
     return await _steer(here, rolloutId, "promote", body)
 
 
-@router.post(W + "/rollouts/{rolloutId:segment}/abort")
+@router.post(W + "/rollouts/{rolloutId:segment}/abort", response_model=RolloutAnswer)
 async def abort_rollout(here: InWorkspace, rolloutId: str, body: ReasonBody) -> Response:
     """Give a rollout up: it starts nothing any more. What it moved stays where it is."""
     return await _steer(here, rolloutId, "abort", body)
 
 
-@router.get(W + "/quarantines")
+@router.get(W + "/quarantines", response_model=page_of(QuarantineAnswer))
 async def list_quarantines(
     here: InWorkspace,
     page: Paging,
@@ -151,7 +242,7 @@ async def list_quarantines(
     return page.answer([render_quarantine(quarantine) for quarantine in items], total)
 
 
-@router.post(W + "/quarantines/{quarantineId:segment}/clear")
+@router.post(W + "/quarantines/{quarantineId:segment}/clear", response_model=QuarantineAnswer)
 async def clear_quarantine(here: InWorkspace, quarantineId: str, body: ReasonBody) -> Response:
     """Let a target take again what failed on it."""
     here.require(Permission.READ)

@@ -8,11 +8,12 @@ Source: core.md section 4; reference-behaviour.md 3.4, 4.14. These paths are our
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.deployments import place_of
@@ -20,6 +21,7 @@ from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.pins import environment_of, narrowed, version_of
 from interlock.api.rendering import Wire
 from interlock.api.rollouts import ReasonBody
+from interlock.api.shapes import VersionRef
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.ids import is_id
 from interlock.store import resources, skips
@@ -28,6 +30,7 @@ from interlock.store.skips import StoredSkip
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
 from interlock.web.paging import Paging
+from interlock.web.shapes import Id, Instant, Named, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("skips")
@@ -46,7 +49,31 @@ class SkipBody(ClosedBody):
     expiresAt: AwareDatetime | None = None
 
 
-@router.get(W + "/skips")
+class SkipAnswer(TypedDict):
+    """A skip with the rule, the kind or the freeze that it passes."""
+
+    id: Id
+    ruleId: NotRequired[str]
+    ruleKind: NotRequired[str]
+    freezeId: NotRequired[Id]
+    freezeReason: NotRequired[str]
+    policy: NotRequired[Named]
+    orphaned: bool
+    deployment: Named
+    version: VersionRef
+    environment: NotRequired[Named]
+    resource: NotRequired[Named]
+    reason: str
+    inForce: bool
+    createdBy: NotRequired[str]
+    createdAt: Instant
+    expiresAt: NotRequired[Instant]
+    removedBy: NotRequired[str]
+    removedAt: NotRequired[Instant]
+    removeReason: NotRequired[str]
+
+
+@router.get(W + "/skips", response_model=page_of(SkipAnswer))
 async def list_skips(
     here: InWorkspace,
     page: Paging,
@@ -65,7 +92,7 @@ async def list_skips(
     return page.answer([render_skip(skip) for skip in items], total)
 
 
-@router.post(W + "/skips", status_code=201)
+@router.post(W + "/skips", status_code=201, response_model=SkipAnswer, responses={200: {"model": SkipAnswer}})
 async def set_skip(here: InWorkspace, body: SkipBody) -> Response:
     """Let a version pass a rule or a freeze. The same skip sent again answers 200."""
     async with here.read() as conn:
@@ -91,13 +118,13 @@ async def set_skip(here: InWorkspace, body: SkipBody) -> Response:
     return Json(render_skip(skip), status_code=201 if new else 200)
 
 
-@router.get(W + "/skips/{skipId:segment}")
+@router.get(W + "/skips/{skipId:segment}", response_model=SkipAnswer)
 async def get_skip(here: InWorkspace, skipId: str) -> Response:
     """Get a skip."""
     return Json(render_skip(await _known(here, skipId)))
 
 
-@router.post(W + "/skips/{skipId:segment}/remove")
+@router.post(W + "/skips/{skipId:segment}/remove", response_model=SkipAnswer)
 async def remove_skip(here: InWorkspace, skipId: str, body: ReasonBody) -> Response:
     """Take a skip back: what it let start goes on, nothing else starts by it."""
     known = await _known(here, skipId)

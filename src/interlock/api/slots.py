@@ -5,7 +5,10 @@ Source: core.md section 1, "slot". This path is ours.
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.paths import W, noun_router
@@ -14,12 +17,42 @@ from interlock.store import slots
 from interlock.store.slots import Holder, SlotGroup
 from interlock.web.answers import instant
 from interlock.web.paging import Paging
+from interlock.web.shapes import Id, Instant, Named, page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("slots")
 
 
-@router.get(W + "/slots")
+class HolderAnswer(TypedDict):
+    """A move that holds a slot."""
+
+    moveId: Id
+    kind: str
+    state: str
+    weight: int
+    takenAt: Instant
+    targetId: Id
+    resource: str
+    environment: str
+    deployment: Named
+    version: str | None
+
+
+class SlotGroupAnswer(TypedDict):
+    """A slot group: its limit, its size, who holds it and how many wait."""
+
+    key: str
+    group: str | None
+    policy: Named
+    ruleId: str
+    limit: Any
+    size: int
+    held: int
+    waiting: int
+    holders: list[HolderAnswer]
+
+
+@router.get(W + "/slots", response_model=page_of(SlotGroupAnswer))
 async def list_slots(here: InWorkspace, page: Paging) -> Response:
     """List the slot groups with their limit, size and holders: those that somebody waits for first."""
     here.require(Permission.READ)

@@ -9,12 +9,14 @@ Source: core.md law 8. These paths are ours, not the public contract's.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import Query
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.explanation import explain_job, explain_run_job
 from interlock.api.jobs import render_job
 from interlock.api.paths import W, found, id_of, noun_router
@@ -25,6 +27,7 @@ from interlock.model.ids import TargetKey
 from interlock.store import deployments, environments, jobs, pages, resources, standings, target_states, verifications
 from interlock.store.target_states import StoredDecision
 from interlock.web.answers import Json, instant, present
+from interlock.web.shapes import AnyObject, Id, Instant, Named
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("explanations")
@@ -36,7 +39,59 @@ ResourceText = Annotated[str | None, Query(description="Identifier or name of a 
 WithCounterfactual = Annotated[bool, Query(description="Also look for what would have to be different.")]
 
 
-@router.get(BY_VERSION + "/explain")
+class StandingAnswer(TypedDict):
+    """Where a version stands in an environment: its targets in groups that are told the same."""
+
+    at: Instant
+    answer: Literal["allow", "hold", "person"]
+    says: str
+    deployment: Named
+    environment: Named
+    version: AnyObject
+    targets: int
+    states: dict[str, int]
+    groups: list[AnyObject]
+    groupsLeftOut: NotRequired[int]
+    waitsFor: NotRequired[list[str]]
+
+
+class CanDeployAnswer(TypedDict):
+    """Whether a version may go there now, and every reason why not."""
+
+    at: Instant
+    answer: Literal["allow", "hold", "person"]
+    says: str
+    deployment: Named
+    environment: Named
+    version: AnyObject
+    targets: int
+    states: dict[str, int]
+    groupsLeftOut: NotRequired[int]
+    reasons: list[AnyObject]
+
+
+class JobDecision(TypedDict):
+    """The decision that allowed a job."""
+
+    id: Id
+    kind: str
+    outcome: str
+    at: Instant
+    validUntil: NotRequired[Instant]
+    verdicts: list[shapes.Verdict]
+
+
+class JobExplanation(TypedDict):
+    """Why a job was allowed, what became of it, and where its version stands on its target now."""
+
+    job: shapes.Job
+    target: str
+    sentences: list[str]
+    decision: NotRequired[JobDecision]
+    standing: NotRequired[AnyObject]
+
+
+@router.get(BY_VERSION + "/explain", response_model=StandingAnswer)
 async def explain_version(
     here: InWorkspace,
     deploymentId: str,
@@ -50,7 +105,7 @@ async def explain_version(
     return Json(body)
 
 
-@router.get(BY_VERSION + "/can-deploy")
+@router.get(BY_VERSION + "/can-deploy", response_model=CanDeployAnswer)
 async def can_deploy(
     here: InWorkspace, deploymentId: str, versionId: str, environment: EnvironmentText, resource: ResourceText = None
 ) -> Response:
@@ -70,7 +125,7 @@ async def can_deploy(
     return Json({**{key: body[key] for key in kept if key in body}, "reasons": reasons})
 
 
-@router.get(W + "/jobs/{jobId:segment}/explain")
+@router.get(W + "/jobs/{jobId:segment}/explain", response_model=JobExplanation)
 async def explain_one_job(here: InWorkspace, jobId: str, counterfactual: WithCounterfactual = True) -> Response:
     """Say why a job was allowed, what became of it, and where its version stands on its target now."""
     here.require(Permission.READ)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from interlock.access import Permission, Place
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_deployment, render_environment, render_system
 from interlock.model.ids import new_id
@@ -17,6 +18,7 @@ from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("systems")
@@ -30,7 +32,7 @@ class SystemBody(WireBody):
     metadata: TextMap
 
 
-@router.get(W + "/systems")
+@router.get(W + "/systems", response_model=page_of(shapes.System))
 async def list_systems(here: InWorkspace, page: Paging) -> Response:
     """List systems in order of creation."""
     here.require(Permission.READ)
@@ -39,7 +41,7 @@ async def list_systems(here: InWorkspace, page: Paging) -> Response:
     return page.answer([render_system(system) for system in items], total)
 
 
-@router.post(W + "/systems", status_code=202)
+@router.post(W + "/systems", status_code=202, response_model=Accepted)
 async def create_system(here: InWorkspace, body: SystemBody) -> Response:
     """Create a system. Names need not be unique."""
     system_id = new_id()
@@ -47,7 +49,7 @@ async def create_system(here: InWorkspace, body: SystemBody) -> Response:
     return accepted(system_id, "The system was created.")
 
 
-@router.get(W + "/systems/{systemId:segment}")
+@router.get(W + "/systems/{systemId:segment}", response_model=shapes.SystemWithLinkedEntities)
 async def get_system(here: InWorkspace, systemId: str) -> Response:
     """Get a system with the deployments and environments that are linked to it."""
     here.require(Permission.READ)
@@ -65,7 +67,7 @@ async def get_system(here: InWorkspace, systemId: str) -> Response:
     )
 
 
-@router.put(W + "/systems/{systemId:segment}", status_code=202)
+@router.put(W + "/systems/{systemId:segment}", status_code=202, response_model=Accepted)
 async def put_system(here: InWorkspace, systemId: str, body: SystemBody) -> Response:
     """Create or replace a system by id."""
     system_id = id_of(systemId, "system")
@@ -73,7 +75,7 @@ async def put_system(here: InWorkspace, systemId: str, body: SystemBody) -> Resp
     return accepted(system_id, "The system was saved.")
 
 
-@router.delete(W + "/systems/{systemId:segment}", status_code=202)
+@router.delete(W + "/systems/{systemId:segment}", status_code=202, response_model=Accepted)
 async def delete_system(here: InWorkspace, systemId: str) -> Response:
     """Delete a system. What it links stays."""
     system_id = id_of(systemId, "system")
@@ -82,39 +84,49 @@ async def delete_system(here: InWorkspace, systemId: str) -> Response:
     return accepted(system_id, "The system was deleted.")
 
 
-@router.get(W + "/systems/{systemId:segment}/deployments/{deploymentId:segment}")
+@router.get(W + "/systems/{systemId:segment}/deployments/{deploymentId:segment}", response_model=shapes.DeploymentLink)
 async def get_deployment_link(here: InWorkspace, systemId: str, deploymentId: str) -> Response:
     """Get the link of a deployment to a system."""
     system_id, child_id = await _linked(here, systemId, deploymentId, child_kind="deployment")
     return Json({"systemId": system_id, "deploymentId": child_id})
 
 
-@router.put(W + "/systems/{systemId:segment}/deployments/{deploymentId:segment}", status_code=202)
+@router.put(
+    W + "/systems/{systemId:segment}/deployments/{deploymentId:segment}", status_code=202, response_model=Accepted
+)
 async def link_deployment(here: InWorkspace, systemId: str, deploymentId: str) -> Response:
     """Link a deployment to a system."""
     return await _link(here, systemId, deploymentId, child_kind="deployment")
 
 
-@router.delete(W + "/systems/{systemId:segment}/deployments/{deploymentId:segment}", status_code=202)
+@router.delete(
+    W + "/systems/{systemId:segment}/deployments/{deploymentId:segment}", status_code=202, response_model=Accepted
+)
 async def unlink_deployment(here: InWorkspace, systemId: str, deploymentId: str) -> Response:
     """Unlink a deployment from a system."""
     return await _unlink(here, systemId, deploymentId, child_kind="deployment")
 
 
-@router.get(W + "/systems/{systemId:segment}/environments/{environmentId:segment}")
+@router.get(
+    W + "/systems/{systemId:segment}/environments/{environmentId:segment}", response_model=shapes.EnvironmentLink
+)
 async def get_environment_link(here: InWorkspace, systemId: str, environmentId: str) -> Response:
     """Get the link of an environment to a system."""
     system_id, child_id = await _linked(here, systemId, environmentId, child_kind="environment")
     return Json({"systemId": system_id, "environmentId": child_id})
 
 
-@router.put(W + "/systems/{systemId:segment}/environments/{environmentId:segment}", status_code=202)
+@router.put(
+    W + "/systems/{systemId:segment}/environments/{environmentId:segment}", status_code=202, response_model=Accepted
+)
 async def link_environment(here: InWorkspace, systemId: str, environmentId: str) -> Response:
     """Link an environment to a system."""
     return await _link(here, systemId, environmentId, child_kind="environment")
 
 
-@router.delete(W + "/systems/{systemId:segment}/environments/{environmentId:segment}", status_code=202)
+@router.delete(
+    W + "/systems/{systemId:segment}/environments/{environmentId:segment}", status_code=202, response_model=Accepted
+)
 async def unlink_environment(here: InWorkspace, systemId: str, environmentId: str) -> Response:
     """Unlink an environment from a system."""
     return await _unlink(here, systemId, environmentId, child_kind="environment")

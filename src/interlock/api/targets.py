@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from fastapi import Query
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.explanation import explain_deployment, explain_target, first_reason
 from interlock.api.jobs import render_job, render_with_release
-from interlock.api.orders import explain_order, render_order
+from interlock.api.orders import OrderAnswer, explain_order, render_order
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables, render_version
 from interlock.decide.explain import EndedMove
@@ -43,6 +45,7 @@ from interlock.store.target_states import Release, StoredDecision, TargetState, 
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import AnyObject, Id, Instant, Named, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("release targets")
@@ -78,7 +81,110 @@ class Around:
         return {version_id: version.tag for version_id, version in self.versions.items()}
 
 
-@router.get(W + "/release-targets")
+class TargetResource(Named):
+    """The resource of a target."""
+
+    identifier: str
+    kind: str
+
+
+class OpenMove(TypedDict):
+    """The move of a target that is not over."""
+
+    id: Id
+    kind: str
+    state: str
+    version: shapes.VersionInPlace | None
+
+
+class BitingFreeze(TypedDict):
+    """A freeze as it concerns a target."""
+
+    id: Id
+    scope: str
+    reason: str
+    by: NotRequired[str]
+    since: Instant
+    until: NotRequired[Instant]
+
+
+class TargetAnswer(shapes.ReleaseTarget):
+    """A target: what it runs, what it goes for, and what holds it."""
+
+    id: Id
+    key: str
+    deployment: Named
+    environment: Named
+    resource: TargetResource
+    state: str
+    attachedAt: Instant
+    detachedAt: NotRequired[Instant]
+    agent: NotRequired[str]
+    current: NotRequired[shapes.VersionInPlace]
+    good: NotRequired[shapes.VersionInPlace]
+    desired: NotRequired[shapes.VersionInPlace]
+    move: NotRequired[OpenMove]
+    outcome: NotRequired[str]
+    reason: NotRequired[str]
+    since: NotRequired[Instant]
+    wakeAt: NotRequired[Instant]
+    frozen: NotRequired[list[BitingFreeze]]
+
+
+class TargetVariablesAnswer(TypedDict):
+    """What a target's variables are resolved to, where each comes from, and what was passed over."""
+
+    variables: list[AnyObject]
+    passedOver: list[AnyObject]
+
+
+class TargetDecision(TypedDict):
+    """A decision that concerns a target."""
+
+    id: Id
+    kind: str
+    environmentId: NotRequired[Id]
+    version: AnyObject
+    outcome: str
+    verdicts: list[shapes.Verdict]
+    at: Instant
+    validUntil: NotRequired[Instant]
+
+
+class TargetExplanation(TargetAnswer):
+    """What a target waits for, and why."""
+
+    sentences: list[str]
+    variables: list[AnyObject]
+    passedOver: list[AnyObject]
+    orders: list[OrderAnswer]
+    verdicts: list[shapes.Verdict]
+    decisions: list[TargetDecision]
+    standing: NotRequired[AnyObject]
+
+
+class ExplainedTarget(TypedDict):
+    """What one target waits for."""
+
+    key: str
+    environment: str
+    resource: str
+    outcome: NotRequired[str]
+    sentences: list[str]
+
+
+class DeploymentExplanation(TypedDict):
+    """What a deployment's targets wait for; the first ones by environment and name."""
+
+    deployment: Named
+    sentences: list[str]
+    targets: list[ExplainedTarget]
+    targetsTotal: int
+    decidedAt: NotRequired[Instant]
+    wakeAt: NotRequired[Instant]
+
+
+@router.get(W + "/release-targets", response_model=page_of(TargetAnswer))
 async def list_targets(
     here: InWorkspace,
     page: Paging,
@@ -104,7 +210,7 @@ async def list_targets(
     return page.answer([render_target(target, around) for target in items], total)
 
 
-@router.post(W + "/release-targets/state")
+@router.post(W + "/release-targets/state", response_model=page_of(shapes.ReleaseTargetWithState))
 async def list_states(here: InWorkspace, page: Paging, body: StatesBody) -> Response:
     """List the states of a deployment's targets in an environment."""
     here.require(Permission.READ)
@@ -135,7 +241,7 @@ async def list_states(here: InWorkspace, page: Paging, body: StatesBody) -> Resp
     return page.answer(rendered, total)
 
 
-@router.get(BY_KEY + "/state")
+@router.get(BY_KEY + "/state", response_model=shapes.ReleaseTargetState)
 async def get_state(here: InWorkspace, releaseTargetKey: str) -> Response:
     """Get a target's desired and current release and its latest job."""
     here.require(Permission.READ)
@@ -150,7 +256,7 @@ async def get_state(here: InWorkspace, releaseTargetKey: str) -> Response:
     return Json(state)
 
 
-@router.get(BY_KEY + "/desired-release")
+@router.get(BY_KEY + "/desired-release", response_model=shapes.DesiredRelease)
 async def get_desired_release(here: InWorkspace, releaseTargetKey: str) -> Response:
     """Get what a target goes for."""
     here.require(Permission.READ)
@@ -160,7 +266,7 @@ async def get_desired_release(here: InWorkspace, releaseTargetKey: str) -> Respo
     return Json({key: value for key, value in _releases(target, around).items() if key == "desiredRelease"})
 
 
-@router.get(BY_KEY + "/variables")
+@router.get(BY_KEY + "/variables", response_model=TargetVariablesAnswer)
 async def get_variables(here: InWorkspace, releaseTargetKey: str) -> Response:
     """Get what a target's variables are resolved to now, where each comes from, and what was passed over."""
     here.require(Permission.READ)
@@ -170,7 +276,7 @@ async def get_variables(here: InWorkspace, releaseTargetKey: str) -> Response:
     return Json(_render_target_variables(resolved))
 
 
-@router.get(BY_KEY + "/jobs")
+@router.get(BY_KEY + "/jobs", response_model=page_of(shapes.JobWithRelease))
 async def list_target_jobs(here: InWorkspace, releaseTargetKey: str, page: Paging) -> Response:
     """List a target's jobs, newest first."""
     here.require(Permission.READ)
@@ -182,7 +288,7 @@ async def list_target_jobs(here: InWorkspace, releaseTargetKey: str, page: Pagin
     return page.answer([render_with_release(job, here) for job in items], total)
 
 
-@router.get(BY_KEY + "/explain")
+@router.get(BY_KEY + "/explain", response_model=TargetExplanation)
 async def get_target_explanation(
     here: InWorkspace,
     releaseTargetKey: str,
@@ -218,7 +324,7 @@ async def get_target_explanation(
     )
 
 
-@router.get(W + "/deployments/{deploymentId:segment}/explain")
+@router.get(W + "/deployments/{deploymentId:segment}/explain", response_model=DeploymentExplanation)
 async def get_deployment_explanation(here: InWorkspace, deploymentId: str) -> Response:
     """Say what a deployment's targets wait for, and why, in sentences."""
     here.require(Permission.READ)
@@ -258,7 +364,7 @@ async def get_deployment_explanation(here: InWorkspace, deploymentId: str) -> Re
     )
 
 
-@router.get(W + "/releases/{releaseId:segment}")
+@router.get(W + "/releases/{releaseId:segment}", response_model=shapes.Release)
 async def get_release(here: InWorkspace, releaseId: str) -> Response:
     """Get a release: what a target runs or ran, frozen."""
     here.require(Permission.READ)
@@ -268,7 +374,10 @@ async def get_release(here: InWorkspace, releaseId: str) -> Response:
     return Json(render_release(found(releases.get(release_id), "release")))
 
 
-@router.get(W + "/resources/identifier/{identifier:segment}/release-targets/deployment/{deploymentId:segment}")
+@router.get(
+    W + "/resources/identifier/{identifier:segment}/release-targets/deployment/{deploymentId:segment}",
+    response_model=shapes.ReleaseTarget,
+)
 async def find_target_of_resource(here: InWorkspace, identifier: str, deploymentId: str) -> Response:
     """Get the target that a deployment has on a resource."""
     here.require(Permission.READ)
@@ -281,7 +390,10 @@ async def find_target_of_resource(here: InWorkspace, identifier: str, deployment
     return Json(_triple(found(targets[0] if targets else None, "release target")))
 
 
-@router.get(W + "/resources/{identifier:segment}/release-targets/deployment/{deploymentId:segment}")
+@router.get(
+    W + "/resources/{identifier:segment}/release-targets/deployment/{deploymentId:segment}",
+    response_model=shapes.ReleaseTarget,
+)
 async def find_target_by_old_path(here: InWorkspace, identifier: str, deploymentId: str) -> Response:
     """Get the target that a deployment has on a resource; the document's spelling of the path."""
     return await find_target_of_resource(here, identifier, deploymentId)

@@ -9,15 +9,18 @@ from typing import Annotated
 
 from fastapi import Query
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_version
 from interlock.decide.explain import sentences
 from interlock.store import versions
 from interlock.store.trace import CELL_STATES, Cell, DecisionRow, Stage, load_trace
 from interlock.web.answers import Json, instant, present
-from interlock.web.events import render_entries
+from interlock.web.events import LedgerEntry, render_entries
+from interlock.web.shapes import AnyObject
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("versions")
@@ -25,7 +28,17 @@ router = noun_router("versions")
 EVENTS_MAX = 5_000
 
 
-@router.get(W + "/deployment-versions/{deploymentVersionId:segment}/trace")
+class TraceAnswer(TypedDict):
+    """What a version went through. `cut` says whether more events follow the last."""
+
+    version: shapes.DeploymentVersion
+    stages: list[AnyObject]
+    decisions: list[AnyObject]
+    events: list[LedgerEntry]
+    cut: bool
+
+
+@router.get(W + "/deployment-versions/{deploymentVersionId:segment}/trace", response_model=TraceAnswer)
 async def get_trace(
     here: InWorkspace,
     deploymentVersionId: str,

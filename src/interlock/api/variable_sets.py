@@ -10,12 +10,13 @@ Source: contract.md section c, ctrlplane_variable_set; contract.json, `VariableS
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variable_set
 from interlock.api.selectors import Scope, checked_selector
@@ -25,8 +26,9 @@ from interlock.model.variable import SENSITIVE, wire_value
 from interlock.store import variable_sets
 from interlock.store.variable_sets import SetContent
 from interlock.web.answers import Json
-from interlock.web.bodies import Int, Name, Text, WireBody
+from interlock.web.bodies import Anything, Int, Name, Text, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("variable sets")
@@ -39,18 +41,18 @@ SET = W + "/variable-sets/{variableSetId:segment}"
 Priority = Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
 
 
-class SetVariable(WireBody):
+class VariableSetEntry(WireBody):
     """One variable of a set."""
 
     key: Name
-    value: Any
+    value: Anything
     sensitive: bool | None = None
 
 
-Listed = Annotated[list[SetVariable], Field(max_length=VARIABLES_MAX)]
+Listed = Annotated[list[VariableSetEntry], Field(max_length=VARIABLES_MAX)]
 
 
-class SetBody(WireBody):
+class VariableSetBody(WireBody):
     """A set as a client creates it."""
 
     name: Name
@@ -60,7 +62,7 @@ class SetBody(WireBody):
     variables: Listed | None = None
 
 
-class SetChange(WireBody):
+class VariableSetChange(WireBody):
     """What of a set a client replaces."""
 
     name: Name | None = None
@@ -70,7 +72,7 @@ class SetChange(WireBody):
     variables: Listed | None = None
 
 
-@router.get(W + "/variable-sets")
+@router.get(W + "/variable-sets", response_model=page_of(shapes.VariableSet))
 async def list_sets(here: InWorkspace, page: Paging) -> Response:
     """List variable sets in the order in which they are tried: by priority, the highest first, then by name."""
     here.require(Permission.READ)
@@ -79,8 +81,8 @@ async def list_sets(here: InWorkspace, page: Paging) -> Response:
     return page.answer([render_variable_set(item) for item in items], total)
 
 
-@router.post(W + "/variable-sets", status_code=201)
-async def create_set(here: InWorkspace, body: SetBody) -> Response:
+@router.post(W + "/variable-sets", status_code=201, response_model=shapes.VariableSetSummary)
+async def create_set(here: InWorkspace, body: VariableSetBody) -> Response:
     """Create a variable set. An empty selector matches nothing."""
     content = SetContent(
         body.name, body.description or "", _selector(body.selector), body.priority or 0, _variables(body.variables)
@@ -90,7 +92,7 @@ async def create_set(here: InWorkspace, body: SetBody) -> Response:
     return Json(_without_variables(render_variable_set(made)), status_code=201)
 
 
-@router.get(SET)
+@router.get(SET, response_model=shapes.VariableSet)
 async def get_set(here: InWorkspace, variableSetId: str) -> Response:
     """Get a variable set with its variables."""
     here.require(Permission.READ)
@@ -101,8 +103,8 @@ async def get_set(here: InWorkspace, variableSetId: str) -> Response:
         )
 
 
-@router.put(SET, status_code=202)
-async def put_set(here: InWorkspace, variableSetId: str, body: SetChange) -> Response:
+@router.put(SET, status_code=202, response_model=shapes.VariableSetSummary)
+async def put_set(here: InWorkspace, variableSetId: str, body: VariableSetChange) -> Response:
     """Change what is named of a variable set; its variables are replaced as a whole."""
     set_id = id_of(variableSetId, "variable set")
     selector = None if body.selector is None else _selector(body.selector)
@@ -120,7 +122,7 @@ async def put_set(here: InWorkspace, variableSetId: str, body: SetChange) -> Res
     return Json(_without_variables(render_variable_set(saved)), status_code=202)
 
 
-@router.delete(SET, status_code=202)
+@router.delete(SET, status_code=202, response_model=shapes.VariableSetSummary)
 async def delete_set(here: InWorkspace, variableSetId: str) -> Response:
     """Delete a variable set. What took its values takes the next ones."""
     set_id = id_of(variableSetId, "variable set")
@@ -133,7 +135,7 @@ def _selector(text: str) -> str:
     return checked_selector(text, scope=Scope.VARIABLE_SET, field="selector") or text
 
 
-def _variables(listed: Sequence[SetVariable] | None) -> list[Wire]:
+def _variables(listed: Sequence[VariableSetEntry] | None) -> list[Wire]:
     """The variables as they are stored.
 
     Fails: `Invalid` for a key that comes twice, and for a sensitive value.

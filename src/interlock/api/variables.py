@@ -10,12 +10,13 @@ Source: contract.md section c, ctrlplane_deployment_variable and ctrlplane_deplo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_value, render_variable_with_values
@@ -26,8 +27,9 @@ from interlock.model.variable import SENSITIVE, wire_value
 from interlock.store import deployments, variables
 from interlock.store.variables import WantedValue, WantedVariable
 from interlock.web.answers import Json, accepted, present
-from interlock.web.bodies import ClosedBody, Int, Name, Text, WireBody
+from interlock.web.bodies import Anything, ClosedBody, Int, Name, Text, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("variables")
@@ -53,14 +55,14 @@ class ValueBody(WireBody):
     deploymentVariableId: Text
     priority: Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
     resourceSelector: Text | None = None
-    value: Any
+    value: Anything
     sensitive: bool | None = None
 
 
 class WantedValueBody(ClosedBody):
     """One value of a variable."""
 
-    value: Any
+    value: Anything
     priority: Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     resourceSelector: Text | None = None
 
@@ -79,7 +81,9 @@ class VariablesBody(ClosedBody):
     variables: Annotated[list[WantedBody], Field(max_length=variables.VARIABLES_MAX)]
 
 
-@router.get(W + "/deployments/{deploymentId:segment}/variables")
+@router.get(
+    W + "/deployments/{deploymentId:segment}/variables", response_model=page_of(shapes.DeploymentVariableWithValues)
+)
 async def list_variables(here: InWorkspace, deploymentId: str, page: Paging) -> Response:
     """List a deployment's variables by key, each with its values in the order in which they are tried."""
     here.require(Permission.READ)
@@ -91,7 +95,7 @@ async def list_variables(here: InWorkspace, deploymentId: str, page: Paging) -> 
     return page.answer([render_variable_with_values(item, values[item.id]) for item in items], total)
 
 
-@router.put(W + "/deployments/{deploymentId:segment}/variables", status_code=202)
+@router.put(W + "/deployments/{deploymentId:segment}/variables", status_code=202, response_model=shapes.WithWarnings)
 async def put_variables(here: InWorkspace, deploymentId: str, body: VariablesBody) -> Response:
     """Make a deployment's variables exactly these, as one change. `warnings` name values that overlap."""
     deployment_id = id_of(deploymentId, "deployment")
@@ -104,7 +108,7 @@ async def put_variables(here: InWorkspace, deploymentId: str, body: VariablesBod
     return Json(answer, status_code=202)
 
 
-@router.get(VARIABLE)
+@router.get(VARIABLE, response_model=shapes.DeploymentVariableWithValues)
 async def get_variable(here: InWorkspace, variableId: str) -> Response:
     """Get a deployment variable with its values."""
     here.require(Permission.READ)
@@ -115,7 +119,7 @@ async def get_variable(here: InWorkspace, variableId: str) -> Response:
     return Json(render_variable_with_values(variable, values[variable_id]))
 
 
-@router.put(VARIABLE, status_code=202)
+@router.put(VARIABLE, status_code=202, response_model=Accepted)
 async def put_variable(here: InWorkspace, variableId: str, body: VariableBody) -> Response:
     """Create or replace a deployment variable by id. Its key is unique in its deployment."""
     variable_id = id_of(variableId, "deployment variable")
@@ -138,7 +142,7 @@ async def put_variable(here: InWorkspace, variableId: str, body: VariableBody) -
     return accepted(variable_id, "The variable was saved.")
 
 
-@router.delete(VARIABLE, status_code=202)
+@router.delete(VARIABLE, status_code=202, response_model=Accepted)
 async def delete_variable(here: InWorkspace, variableId: str) -> Response:
     """Delete a deployment variable with its values."""
     variable_id = id_of(variableId, "deployment variable")
@@ -150,7 +154,7 @@ async def delete_variable(here: InWorkspace, variableId: str) -> Response:
     return accepted(variable_id, "The variable was deleted.")
 
 
-@router.get(VALUE)
+@router.get(VALUE, response_model=shapes.DeploymentVariableValue)
 async def get_value(here: InWorkspace, valueId: str) -> Response:
     """Get a value of a deployment variable."""
     here.require(Permission.READ)
@@ -159,7 +163,7 @@ async def get_value(here: InWorkspace, valueId: str) -> Response:
         return Json(render_value(found(await variables.find_value(conn, here.id, value_id=value_id), "value")))
 
 
-@router.put(VALUE, status_code=202)
+@router.put(VALUE, status_code=202, response_model=shapes.WithWarnings)
 async def put_value(here: InWorkspace, valueId: str, body: ValueBody) -> Response:
     """Create or replace a value of a deployment variable by id. `warnings` name values that it overlaps with."""
     value_id = id_of(valueId, "value")
@@ -186,7 +190,7 @@ async def put_value(here: InWorkspace, valueId: str, body: ValueBody) -> Respons
     return Json(answer, status_code=202)
 
 
-@router.delete(VALUE, status_code=202)
+@router.delete(VALUE, status_code=202, response_model=Accepted)
 async def delete_value(here: InWorkspace, valueId: str) -> Response:
     """Delete a value of a deployment variable."""
     value_id = id_of(valueId, "value")

@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.dependencies import dependencies_of
 from interlock.api.deployments import place_of
-from interlock.api.orders import render_placed
+from interlock.api.orders import PlacedAnswer, render_placed
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_need, render_version
 from interlock.api.selectors import Scope, selector_of_query
@@ -32,8 +33,9 @@ from interlock.model.version_facts import parse_version_facts
 from interlock.store import deployments, orders, versions
 from interlock.store.dependencies import load_dependencies
 from interlock.web.answers import Json
-from interlock.web.bodies import AnyMap, Bool, Name, Text, TextMap, WireBody
+from interlock.web.bodies import AnyMap, Bool, Name, Object, Text, TextMap, Texts, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("versions")
@@ -54,7 +56,7 @@ class VersionBody(WireBody):
     jobAgentConfig: AnyMap
     metadata: TextMap
     createdAt: AwareDatetime | None = None
-    dependencies: dict[str, Any] | None = None
+    dependencies: Object | None = None
 
 
 class VersionChange(WireBody):
@@ -64,15 +66,23 @@ class VersionChange(WireBody):
     name: Text | None = None
     status: Status | None = None
     message: Text | None = None
-    config: dict[str, Any] | None = None
-    jobAgentConfig: dict[str, Any] | None = None
-    metadata: dict[str, str] | None = None
+    config: Object | None = None
+    jobAgentConfig: Object | None = None
+    metadata: Texts | None = None
     createdAt: AwareDatetime | None = None
     rollback: Bool = False
     """With status `rejected`, ours: targets that run it go back to their newest good release of another version."""
 
 
-@router.get(W + "/deployments/{deploymentId:segment}/versions")
+class ChangedVersionAnswer(shapes.DeploymentVersion):
+    """A version after a change; with `rollback`, what became of its targets."""
+
+    rollback: NotRequired[PlacedAnswer]
+
+
+@router.get(
+    W + "/deployments/{deploymentId:segment}/versions", response_model=page_of(shapes.DeploymentVersionWithDependencies)
+)
 async def list_versions(
     here: InWorkspace,
     deploymentId: str,
@@ -102,7 +112,7 @@ async def list_versions(
     return page.answer([_with_dependencies(version, needed) for version in items], total)
 
 
-@router.post(W + "/deployments/{deploymentId:segment}/versions")
+@router.post(W + "/deployments/{deploymentId:segment}/versions", response_model=shapes.DeploymentVersion)
 async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody) -> Response:
     """Create a version, or bring the one with this tag up to date."""
     parse_version_facts(body.metadata)
@@ -128,7 +138,9 @@ async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody
     return Json(render_version(version))
 
 
-@router.get(W + "/deployment-versions/{deploymentVersionId:segment}")
+@router.get(
+    W + "/deployment-versions/{deploymentVersionId:segment}", response_model=shapes.DeploymentVersionWithDependencies
+)
 async def get_version(here: InWorkspace, deploymentVersionId: str) -> Response:
     """Get a version."""
     here.require(Permission.READ)
@@ -139,7 +151,9 @@ async def get_version(here: InWorkspace, deploymentVersionId: str) -> Response:
     return Json(_with_dependencies(version, needed))
 
 
-@router.patch(W + "/deployment-versions/{deploymentVersionId:segment}", status_code=202)
+@router.patch(
+    W + "/deployment-versions/{deploymentVersionId:segment}", status_code=202, response_model=ChangedVersionAnswer
+)
 async def change_version(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
     """Change a version: rename it, make it ready, pause or reject it.
 
@@ -176,7 +190,9 @@ async def change_version(here: InWorkspace, deploymentVersionId: str, body: Vers
     return Json({**render_version(version), "rollback": render_placed(placed)}, status_code=202)
 
 
-@router.patch(W + "/deploymentversions/{deploymentVersionId:segment}", status_code=202)
+@router.patch(
+    W + "/deploymentversions/{deploymentVersionId:segment}", status_code=202, response_model=ChangedVersionAnswer
+)
 async def change_version_by_old_path(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
     """Change a version; the document's spelling of the path."""
     return await change_version(here, deploymentVersionId, body)

@@ -11,11 +11,12 @@ Source: docs/guides/what-if-and-forecast.md. These paths are ours, not the publi
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired
 
 from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.paths import W, found, id_of, noun_router
@@ -27,6 +28,7 @@ from interlock.store import policies, what_if
 from interlock.store.what_if import WhatIf
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import Bool, ClosedBody
+from interlock.web.shapes import AnyObject, Id, Instant
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("what-if")
@@ -48,7 +50,17 @@ class WhatIfBody(ClosedBody):
     changes: Annotated[list[PolicyChange], Field(min_length=1, max_length=CHANGES_MAX)]
 
 
-@router.post(W + "/what-if", status_code=202)
+class WhatIfAnswer(TypedDict):
+    """A question about policies, and its answer when it is there."""
+
+    id: Id
+    status: Literal["pending", "done"]
+    askedAt: Instant
+    answeredAt: NotRequired[Instant]
+    answer: NotRequired[AnyObject]
+
+
+@router.post(W + "/what-if", status_code=202, response_model=WhatIfAnswer)
 async def ask_what_if(here: InWorkspace, request: Request, body: WhatIfBody) -> Response:
     """Ask which targets would change their verdict if these policies were saved."""
     here.require(Permission.POLICY_WRITE)
@@ -67,7 +79,7 @@ async def ask_what_if(here: InWorkspace, request: Request, body: WhatIfBody) -> 
     return answer
 
 
-@router.get(W + "/what-if/{whatIfId:segment}")
+@router.get(W + "/what-if/{whatIfId:segment}", response_model=WhatIfAnswer)
 async def get_what_if(here: InWorkspace, whatIfId: str) -> Response:
     """Get a question, and its answer when it is there."""
     here.require(Permission.READ)

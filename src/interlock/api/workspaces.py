@@ -11,6 +11,7 @@ from pydantic import StringConstraints
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, noun_router
 from interlock.api.rendering import render_workspace
 from interlock.model.errors import Invalid, NotFound
@@ -41,7 +42,7 @@ class WorkspaceChange(WireBody):
     slug: Slug | None = None
 
 
-@router.get("/v1/workspaces")
+@router.get("/v1/workspaces", response_model=shapes.WorkspaceList)
 async def list_workspaces(caller: SignedIn, store: FromStore) -> Response:
     """List the workspaces that the key's user is a member of."""
     async with store.read() as conn:
@@ -49,7 +50,7 @@ async def list_workspaces(caller: SignedIn, store: FromStore) -> Response:
     return Json({"workspaces": [render_workspace(workspace) for workspace in items], "total": len(items)})
 
 
-@router.post("/v1/workspaces", status_code=201)
+@router.post("/v1/workspaces", status_code=201, response_model=shapes.Workspace)
 async def create_workspace(caller: SignedIn, store: FromStore, body: WorkspaceBody) -> Response:
     """Create a workspace. Its creator becomes its admin."""
     if is_id(body.slug):
@@ -62,7 +63,7 @@ async def create_workspace(caller: SignedIn, store: FromStore, body: WorkspaceBo
     return Json(render_workspace(workspace), status_code=201)
 
 
-@router.get("/v1/workspaces/slug/{workspaceSlug:segment}")
+@router.get("/v1/workspaces/slug/{workspaceSlug:segment}", response_model=shapes.Workspace)
 async def get_workspace_by_slug(caller: SignedIn, store: FromStore, workspaceSlug: str) -> Response:
     """Get a workspace by slug."""
     here = await find_here(store, caller, workspace=workspaceSlug)
@@ -71,7 +72,7 @@ async def get_workspace_by_slug(caller: SignedIn, store: FromStore, workspaceSlu
     return Json(render_workspace(here.workspace))
 
 
-@router.get(W)
+@router.get(W, response_model=shapes.Workspace)
 async def get_workspace(here: InWorkspace) -> Response:
     """Get a workspace by id or slug."""
     here.require(Permission.READ)
@@ -86,7 +87,7 @@ async def delete_workspace(here: InWorkspace) -> Response:
     return Response(status_code=204)
 
 
-@router.patch(W)
+@router.patch(W, response_model=shapes.Workspace)
 async def update_workspace(here: InWorkspace, body: WorkspaceChange) -> Response:
     """Change a workspace's name or slug."""
     async with here.tx(Permission.WORKSPACE_WRITE, cause="api: update workspace") as tx:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,9 +28,23 @@ from interlock.model.errors import Invalid, Stale, TooLarge
 from interlock.web.errors import error_answer
 
 TEXT_MAX = 20_000
+DEPTH_MAX = 64
+"""How deep objects and lists of a body may stand in each other: what reads them later does so by recursion."""
+
+KEYS_MAX = 1_000
+"""Pairs of one metadata object."""
+
+KEY_MAX = 500
+VALUE_MAX = 64 * 1024
+"""Characters of a metadata value: clients put links there as JSON."""
+
 TRIES_MAX = 5
 AGAIN_AFTER_S = 0.02
 """Before the second try; doubled before each further one, and spread so that two who met do not meet again."""
+
+EXACT_MAX = 2**53 - 1
+_DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_LONG = b"0" * 16
 
 T = TypeVar("T")
 Int = Annotated[int, Strict()]
@@ -44,11 +58,50 @@ def _empty_for_null(value: object) -> object:
     return {} if value is None else value
 
 
+def _exact(value: T) -> T:
+    """Refuse a number that cannot be read back as it was sent, and that no canonical JSON can say.
+
+    Why:    beyond 2^53 clients round. A float there comes back from the database as an integer, so it is refused too.
+    Costs:  1 µs for a usual object; numbers are looked at one by one only where a long one may stand.
+    """
+    try:
+        digits = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER).translate(_DIGITS_AS_ZEROS)
+        fits = not (b"0e0" in digits or _LONG in digits) or _all_exact(value)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError("holds a number beyond 2^53, which JSON cannot carry exactly; send it as text")
+    return value
+
+
+def _all_exact(value: object) -> bool:
+    match value:
+        case float():
+            return abs(value) <= EXACT_MAX
+        case dict():
+            return all(map(_all_exact, value.values()))
+        case list():
+            return all(map(_all_exact, value))
+        case _:
+            return True
+
+
 NullIsEmpty = BeforeValidator(_empty_for_null)
-AnyMap = Annotated[dict[str, Any], NullIsEmpty, Field(default_factory=dict)]
+Object = Annotated[dict[str, Any], AfterValidator(_exact)]
+"""A JSON object whose keys the client chooses."""
+Anything = Annotated[Any, AfterValidator(_exact)]
+"""Any JSON value."""
+AnyMap = Annotated[Object, NullIsEmpty, Field(default_factory=dict)]
 """A JSON object; null and absent mean `{}`."""
-TextMap = Annotated[dict[str, str], NullIsEmpty, Field(default_factory=dict)]
+Texts = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=KEY_MAX)], Annotated[str, StringConstraints(max_length=VALUE_MAX)]
+    ],
+    Field(max_length=KEYS_MAX),
+]
 """An object of texts. One value that is no text would break every typed client, so it is refused."""
+TextMap = Annotated[Texts, NullIsEmpty, Field(default_factory=dict)]
+"""The same; null and absent mean `{}`."""
 
 
 class WireBody(BaseModel):
@@ -100,11 +153,13 @@ class BodyLimit:
 
 
 class JsonRequest(Request):
-    """A request whose body is JSON, read by orjson, with no NUL in any text (PostgreSQL stores none)."""
+    """A request whose body is JSON, read by orjson: not too deep, with no NUL in any text (PostgreSQL stores none)."""
 
     async def json(self) -> Any:
         raw = await self.body()
         value = orjson.loads(raw)
+        if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _deeper_than(value, DEPTH_MAX):
+            raise HTTPException(400, f"The body is nested deeper than {DEPTH_MAX} levels, the most that is read here.")
         if b"\\u0000" in raw and _holds_nul(value):
             raise HTTPException(400, "A text in the body holds a NUL character (\\u0000), which cannot be stored.")
         return value
@@ -133,6 +188,22 @@ class JsonRoute(APIRoute):
             return await handler(once_read)
 
         return read
+
+
+def _deeper_than(value: object, levels: int) -> bool:
+    """Whether objects and lists stand deeper in each other than so. Level by level: recursion is what is guarded."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _holds_nul(value: object) -> bool:

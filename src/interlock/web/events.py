@@ -14,10 +14,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NotRequired
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from typing_extensions import TypedDict
 
 from interlock.model.errors import StoreUnavailable
 from interlock.model.event import Ref
@@ -26,6 +28,7 @@ from interlock.store.pages import load_names
 from interlock.store.queries import Conn
 from interlock.store.tx import FEED_TOPIC
 from interlock.web.answers import instant, present
+from interlock.web.shapes import AnyObject, Instant
 from interlock.web.sign_in import Here
 
 COMMENT_EVERY_S = 15.0
@@ -34,6 +37,41 @@ ENTRIES_MAX = 500
 RETRY_MS = 1000
 
 Wire = dict[str, object]
+
+
+class WhoActed(TypedDict):
+    """Who did it, with the name of today."""
+
+    kind: str
+    id: str
+    name: NotRequired[str]
+
+
+class Thing(TypedDict):
+    """What it is about, with the name that it has today."""
+
+    kind: str
+    id: str
+    name: NotRequired[str]
+
+
+class LedgerEntry(TypedDict):
+    """One event at its place in the feed."""
+
+    seq: int
+    id: str
+    kind: str
+    schemaVersion: int
+    at: Instant
+    actor: WhoActed
+    cause: str
+    subject: Thing
+    refs: list[Thing]
+    decisionId: NotRequired[str]
+    chain: NotRequired[str]
+    traceId: NotRequired[str]
+    body: AnyObject
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)

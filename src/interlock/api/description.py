@@ -1,0 +1,154 @@
+"""How does the API describe itself? OpenAPI 3.1, made from the routes, in which everything that can happen is said.
+
+What an operation answers when it succeeds stands at its route (`response_model`, `status_code`, `responses`). What it
+answers when it refuses follows from what it is, so it stands here once: who may call it, whether it has a path that can
+name nothing, whether it writes, whether it takes a body. A refusal that does not follow stands at the route by its
+status alone (`responses={412: {}}`). All refusals have one shape (`web/errors.py`).
+
+The document is checked against what is really answered: by every test of the API and by generated requests
+(`tests/api/conformance.py`, `tests/api/test_schema.py`).
+
+Source: OpenAPI 3.1; contract.md section e, "Errors".
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+Document = dict[str, Any]
+
+PROTECTED = "/api/v1/"
+WORKSPACE = "/api/v1/workspaces/{workspaceId}"
+
+ASKS_BY_POST = ("/search", "/eligible-versions", "/resource-preview", "/release-targets/state")
+"""Endings of paths whose POST reads: their question is too long for a URL."""
+
+REFUSALS: Mapping[int, tuple[str, str]] = {
+    400: ("Invalid", "The request is malformed: `details` names each field with what is wrong with it."),
+    401: ("Unauthorized", "No valid API key or session."),
+    403: ("Forbidden", "The caller may not do this here."),
+    404: ("NotFound", "The path names something that does not exist, or that the caller may not know of."),
+    409: ("Conflict", "It clashes with what is stored, or with what is going on; `code` and `details` say with what."),
+    412: ("Outdated", "What the request was made for has changed meanwhile. Get it again and decide again."),
+    413: ("TooLarge", "The body is larger than is read here."),
+    414: ("PathTooLong", "Path and query are longer than is read here."),
+    415: ("NotJson", "The body is not JSON."),
+    422: ("KeyUsedBefore", "This Idempotency-Key was sent before with another request."),
+    429: ("TooMany", "Too many requests, or too many open streams."),
+    431: ("HeadersTooLarge", "The headers are larger than are read here."),
+    500: ("Failed", "Interlock failed; its log says why. Nothing was stored."),
+    503: ("Unavailable", "The database is away, or others changed the same things again and again. Send it again."),
+}
+"""Status -> the name of the response in the document, and what it means."""
+
+RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds until it is worth trying again.",
+        "schema": {"type": "integer"},
+        "required": True,
+    }
+}
+
+REFUSAL: Document = {
+    "type": "object",
+    "description": "Every refusal. `error` and `message` are the same sentence.",
+    "required": ["error", "message"],
+    "additionalProperties": False,
+    "properties": {
+        "error": {"type": "string"},
+        "message": {"type": "string"},
+        "code": {"type": "string", "description": "A word that programs can compare."},
+        "details": {
+            "anyOf": [
+                {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+                {"type": "array", "items": {}},
+                {"type": "object"},
+            ]
+        },
+    },
+    "examples": [
+        {
+            "error": "name: is required.",
+            "message": "name: is required.",
+            "code": "BAD_REQUEST",
+            "details": [{"path": "name", "message": "is required"}],
+        }
+    ],
+}
+FAULT: Document = {
+    "type": "object",
+    "description": "One field of a request, and what is wrong with it.",
+    "required": ["path", "message"],
+    "properties": {"path": {"type": "string"}, "message": {"type": "string"}},
+}
+
+
+def described(app: FastAPI) -> Document:
+    """The document of this app, made once."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        components = schema.setdefault("components", {})
+        schemas = components.setdefault("schemas", {})
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schemas |= {"Refusal": REFUSAL, "Fault": FAULT}
+        components["responses"] = {REFUSALS[status][0]: _refusal(status) for status in REFUSALS}
+        components["securitySchemes"] = {
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": "interlock_session"},
+        }
+        schema["security"] = [{"apiKey": []}, {"bearer": []}, {"session": []}]
+        for path, operations in schema["paths"].items():
+            for method, operation in operations.items():
+                _complete(operation, method=method, path=path)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _complete(operation: Document, *, method: str, path: str) -> None:
+    """Say what an operation refuses, and that one outside the protected paths needs no key."""
+    operation["responses"].pop("422", None)
+    for status in refused(operation, method=method, path=path):
+        said = operation["responses"].get(str(status), {})
+        if "content" not in said:
+            operation["responses"][str(status)] = {"$ref": f"#/components/responses/{REFUSALS[status][0]}"}
+    operation["responses"] = dict(sorted(operation["responses"].items()))
+    if not path.startswith(PROTECTED):
+        operation["security"] = []
+
+
+def refused(operation: Mapping[str, Any], *, method: str, path: str) -> set[int]:
+    """The statuses with which an operation may refuse."""
+    statuses = {400, 414, 431, 500, 503} | (REFUSALS.keys() & map(int, operation["responses"]))
+    if path.startswith(PROTECTED):
+        statuses |= {401, 403, 429}
+    if "{" in path:
+        statuses |= {404}
+    if method != "get" and not path.endswith(ASKS_BY_POST):
+        statuses |= {409}
+    if "requestBody" in operation:
+        statuses |= {413, 415}
+    named = {each["name"].lower() for each in operation.get("parameters", ()) if each["in"] == "header"}
+    if "if-match" in named:
+        statuses |= {412}
+    if "idempotency-key" in named:
+        statuses |= {422}
+    return statuses
+
+
+def _refusal(status: int) -> Document:
+    said: Document = {
+        "description": REFUSALS[status][1],
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
+    }
+    if status in {429, 503}:
+        said["headers"] = copy.deepcopy(RETRY_AFTER)
+    if status == 401:
+        said["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+    return said
