@@ -17,13 +17,14 @@ Source: these paths are ours; decision record 0021.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 import orjson
 from fastapi import Request
 from pydantic import Field
 from starlette.responses import Response
 from starlette.types import Message
+from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.paths import W, noun_router
@@ -82,7 +83,21 @@ class ApplyBody(ClosedBody):
     dryRun: Bool = False
 
 
-@router.post(W + "/apply")
+class Applied(TypedDict):
+    """What one request was answered."""
+
+    status: int
+    body: NotRequired[Any]
+
+
+class ApplyAnswer(TypedDict):
+    """What every request was answered, in their order, and whether it was written."""
+
+    written: bool
+    results: list[Applied]
+
+
+@router.post(W + "/apply", response_model=ApplyAnswer)
 async def apply(here: InWorkspace, request: Request, body: ApplyBody) -> Response:
     """Write everything that these requests ask for, or nothing. `dryRun`: say whether it would be written."""
     here.require(Permission.READ)

@@ -458,3 +458,39 @@ class VersionInPlace(TypedDict):
     id: Id
     tag: str
     name: str
+
+
+class WorkflowJobAgent(TypedDict):
+    """A job agent of a workflow."""
+
+    name: str
+    ref: str
+    config: AnyObject
+    selector: str
+
+
+class Workflow(TypedDict):
+    """A workflow, its inputs as they were written."""
+
+    id: Id
+    name: str
+    slug: str
+    inputs: list[AnyObject]
+    jobAgents: list[WorkflowJobAgent]
+
+
+class WorkflowRunJob(TypedDict):
+    """A job of a run."""
+
+    jobId: Id
+    jobAgentId: str
+
+
+class WorkflowRun(TypedDict):
+    """A run that started. `decisionId` is ours."""
+
+    id: Id
+    workflowId: Id
+    inputs: AnyObject
+    jobs: list[WorkflowRunJob]
+    decisionId: NotRequired[Id | None]

@@ -9,12 +9,13 @@ Source: contract.md section c, ctrlplane_workflow, and section e, "Workflow"; co
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission
+from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.api.selectors import Scope, checked_selector
@@ -24,8 +25,9 @@ from interlock.model.workflow import Workflow, check_inputs, checked_slug, slug_
 from interlock.store import workflows
 from interlock.store.workflows import Run
 from interlock.web.answers import Json
-from interlock.web.bodies import AnyMap, Name, Text, WireBody
+from interlock.web.bodies import AnyMap, Name, Object, Text, WireBody
 from interlock.web.paging import Paging
+from interlock.web.shapes import page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("workflows")
@@ -50,17 +52,17 @@ class WorkflowBody(WireBody):
 
     name: Name
     slug: Text | None = None
-    inputs: Annotated[list[dict[str, Any]], Field(max_length=INPUTS_MAX)]
+    inputs: Annotated[list[Object], Field(max_length=INPUTS_MAX)]
     jobAgents: Annotated[list[EntryBody], Field(max_length=ENTRIES_MAX)]
 
 
 class RunBody(WireBody):
     """What a run is asked for with."""
 
-    inputs: dict[str, Any]
+    inputs: Object
 
 
-@router.get(W + "/workflows")
+@router.get(W + "/workflows", response_model=page_of(shapes.Workflow))
 async def list_workflows(here: InWorkspace, page: Paging) -> Response:
     """List workflows in order of creation."""
     here.require(Permission.READ)
@@ -70,7 +72,7 @@ async def list_workflows(here: InWorkspace, page: Paging) -> Response:
     return page.answer(shown, total)
 
 
-@router.post(W + "/workflows", status_code=201)
+@router.post(W + "/workflows", status_code=201, response_model=shapes.Workflow)
 async def create_workflow(here: InWorkspace, body: WorkflowBody) -> Response:
     """Create a workflow."""
     workflow = _workflow(new_id(), body, slug_of(body.name) if not body.slug else checked_slug(body.slug))
@@ -79,25 +81,25 @@ async def create_workflow(here: InWorkspace, body: WorkflowBody) -> Response:
     return await _answer(here, made, status_code=201)
 
 
-@router.get(W + "/workflows/slug/{slug:segment}")
+@router.get(W + "/workflows/slug/{slug:segment}", response_model=shapes.Workflow)
 async def get_workflow_by_slug(here: InWorkspace, slug: str) -> Response:
     """Get a workflow by slug."""
     return await _answer(here, await _by_slug(here, slug))
 
 
-@router.post(W + "/workflows/slug/{slug:segment}/runs", status_code=201)
+@router.post(W + "/workflows/slug/{slug:segment}/runs", status_code=201, response_model=shapes.WorkflowRun)
 async def create_run_by_slug(here: InWorkspace, slug: str, body: RunBody) -> Response:
     """Ask for a run of the workflow with this slug."""
     return await _run(here, await _by_slug(here, slug), body)
 
 
-@router.get(WORKFLOW)
+@router.get(WORKFLOW, response_model=shapes.Workflow)
 async def get_workflow(here: InWorkspace, workflowId: str) -> Response:
     """Get a workflow."""
     return await _answer(here, await _by_id(here, workflowId))
 
 
-@router.put(WORKFLOW, status_code=202)
+@router.put(WORKFLOW, status_code=202, response_model=shapes.Workflow)
 async def put_workflow(here: InWorkspace, workflowId: str, body: WorkflowBody) -> Response:
     """Replace a workflow. Without a slug in the body it keeps the one that it has."""
     before = await _by_id(here, workflowId)
@@ -107,7 +109,7 @@ async def put_workflow(here: InWorkspace, workflowId: str, body: WorkflowBody) -
     return await _answer(here, saved, status_code=202)
 
 
-@router.delete(WORKFLOW, status_code=202)
+@router.delete(WORKFLOW, status_code=202, response_model=shapes.Workflow)
 async def delete_workflow(here: InWorkspace, workflowId: str) -> Response:
     """Delete a workflow. Jobs of its runs go on."""
     workflow_id = id_of(workflowId, "workflow")
@@ -116,7 +118,7 @@ async def delete_workflow(here: InWorkspace, workflowId: str) -> Response:
     return await _answer(here, gone, status_code=202)
 
 
-@router.post(WORKFLOW + "/runs", status_code=201)
+@router.post(WORKFLOW + "/runs", status_code=201, response_model=shapes.WorkflowRun)
 async def create_run(here: InWorkspace, workflowId: str, body: RunBody) -> Response:
     """Ask for a run: it is decided at once, and its jobs go to their agents as those of deployments do."""
     return await _run(here, await _by_id(here, workflowId), body)
