@@ -1,7 +1,7 @@
 """`make bench`: every benchmark, and a table against the budgets of DESIGN section 9.
 
 Names after `make bench ARGS=` run only those: `make bench ARGS="round latency"`. Figures are of this machine, as it is
-now; what else runs on it is in them.
+now; what else runs on it is in them. Garbage is collected as in a worker (`collect_less`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from bench import decide, forecast, latency, match, selectors, what_if, work
 from bench import round as rounds
 from bench.ground import Finding
+from interlock.workers import collect_less
 
 BENCHMARKS = {
     "decide": decide,
@@ -35,6 +36,7 @@ def main(names: list[str]) -> int:
         return 2
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     print(f"{machine}, Python {platform.python_version()}")
+    collect_less()
     findings: list[Finding] = []
     for name in names or BENCHMARKS:
         began = time.perf_counter()
