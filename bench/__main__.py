@@ -14,6 +14,7 @@ import time
 from bench import decide, forecast, latency, match, selectors, what_if, work
 from bench import round as rounds
 from bench.ground import Finding
+
 from interlock.workers import collect_less
 
 BENCHMARKS = {
