@@ -23,7 +23,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.documents import RESOURCE_KEYS, TYPES, Document, read_documents
 from interlock.cli.variables import check_declared, check_offered, declared_body, is_declared, offered_body
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen, Wire
 from interlock.model.errors import Invalid, Refused
 from interlock.model.ids import derived_id, new_id
 
@@ -47,13 +47,13 @@ class Known:
 
     client: Client
     documents: Sequence[Document]
-    systems: dict[str, Wire] = field(default_factory=dict)
-    environments: dict[str, Wire] = field(default_factory=dict)
-    deployments: dict[str, Wire] = field(default_factory=dict)
-    agents: dict[str, Wire] = field(default_factory=dict)
-    policies: dict[str, Wire] = field(default_factory=dict)
-    relationship_rules: dict[str, Wire] = field(default_factory=dict)
-    variable_sets: dict[str, Wire] = field(default_factory=dict)
+    systems: dict[str, Seen] = field(default_factory=dict)
+    environments: dict[str, Seen] = field(default_factory=dict)
+    deployments: dict[str, Seen] = field(default_factory=dict)
+    agents: dict[str, Seen] = field(default_factory=dict)
+    policies: dict[str, Seen] = field(default_factory=dict)
+    relationship_rules: dict[str, Seen] = field(default_factory=dict)
+    variable_sets: dict[str, Seen] = field(default_factory=dict)
     ids: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def described(self, kind: str) -> list[Document]:
@@ -212,20 +212,20 @@ def _load(client: Client, documents: Sequence[Document]) -> Known:
         wanted = {d.name for d in known.described("VariableSet")}
         known.variable_sets = _by_name(client.list_variable_sets(), "variable set", wanted)
     for document in known.described("Environment"):
-        found = client.find_environment(document.name)
-        if found is not None:
-            known.environments[document.name] = found
+        environment = client.find_environment(document.name)
+        if environment is not None:
+            known.environments[document.name] = environment
     for document in known.described("Deployment"):
         found = client.find_deployment(document.name)
         if found is not None:
-            more = {"systems": found["systems"], "variables": found["variables"]}
+            more = {"systems": found["systems"], "variables": found.get("variables", [])}
             known.deployments[document.name] = {**found["deployment"], **more}
     return known
 
 
-def _by_name(rows: Iterable[Wire], what: str, wanted: set[str]) -> dict[str, Wire]:
+def _by_name(rows: Iterable[Seen], what: str, wanted: set[str]) -> dict[str, Seen]:
     """Rows by name. Names of systems and policies need not be unique on the server: a name wanted here must be."""
-    named: dict[str, Wire] = {}
+    named: dict[str, Seen] = {}
     for row in rows:
         if row["name"] in named and row["name"] in wanted:
             raise Invalid(f"There is more than one {what} named {row['name']}; rename one before applying.")
@@ -474,7 +474,7 @@ def _provider(
     client = known.client
     current = client.find_resource_provider(name)
     provider_id = current["id"] if current else known.ids.setdefault(("ResourceProvider", name), new_id())
-    metadata = document.value("metadata") if described else (current or {}).get("metadata") or {}
+    metadata = document.value("metadata") if described else current["metadata"] if current else {}
     body = {"id": provider_id, "name": name, "metadata": metadata}
     verdict = _verdict({"name": name, "metadata": metadata}, current)
     writes = [] if verdict == "unchanged" else [_later(client.put_resource_provider, body)]
@@ -505,7 +505,7 @@ def _put(
     document: Document,
     body: Wire,
     *,
-    current: Wire | None,
+    current: Seen | None,
     write: Callable[[str, Wire], object],
     more: tuple[Callable[[], object], ...] = (),
 ) -> Step:
@@ -527,7 +527,7 @@ _ABSENT: Mapping[str, object] = {
 """What a key that the server left out of its answer stands for."""
 
 
-def _verdict(meant: Wire, current: Wire | None) -> str:
+def _verdict(meant: Wire, current: Seen | None) -> str:
     """created, changed or unchanged: only the keys that would be written are compared."""
     if current is None:
         return "created"
@@ -536,7 +536,7 @@ def _verdict(meant: Wire, current: Wire | None) -> str:
     return "unchanged" if same and not gone else "changed"
 
 
-def _seen(current: Wire, key: str) -> object:
+def _seen(current: Seen, key: str) -> object:
     value = current.get(key)
     return _ABSENT.get(key) if value is None else value
 

@@ -11,11 +11,13 @@ between, the server refuses it and the new one has to be looked at.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_list
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, NotFound
 
 
@@ -47,7 +49,7 @@ def approve(client: Client, request: str | None, *, reject: bool, comment: str |
     click.echo(f"{verdict} {_about(chosen)} {chosen['version']['tag']}")
 
 
-def _chosen(found: list[Wire], text: str) -> Wire:
+def _chosen(found: Sequence[Seen], text: str) -> Seen:
     """The one request that is meant.
 
     Fails: `NotFound` or `Conflict` when it is none or several.
@@ -60,11 +62,11 @@ def _chosen(found: list[Wire], text: str) -> Wire:
     return meant[0]
 
 
-def _about(request: Wire) -> str:
+def _about(request: Seen) -> str:
     return f"{request['deployment']['name']}/{request['environment']['name']}"
 
 
-def _count(request: Wire) -> str:
+def _count(request: Seen) -> str:
     """How many have approved, of how many that are needed."""
     given = [each for each in request.get("approvals") or () if each.get("verdict") == "approved"]
     return f"{len(given)}/{request['minimum']}"

@@ -20,7 +20,7 @@ from interlock.cli.connection import connected
 from interlock.cli.tables import output_option
 from interlock.cli.trees import rule_lines, standing_lines
 from interlock.cli.version import deployment_id
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 from interlock.model.errors import InterlockError, Invalid, NotFound
 from interlock.model.ids import TargetKey, parse_target_key
 
@@ -46,7 +46,7 @@ def explain(client: Client, subject: str, *, version: str | None, output: str) -
     click.echo(json.dumps(said, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines))
 
 
-def _asked(client: Client, subject: str, version: str | None) -> tuple[Wire, Iterator[str]]:
+def _asked(client: Client, subject: str, version: str | None) -> tuple[Seen, Iterator[str]]:
     """The answer, and how it reads."""
     if subject.startswith("job:"):
         said = client.explain_job(subject.removeprefix("job:"))
@@ -94,7 +94,7 @@ def _target_key(client: Client, subject: str) -> str | None:
     raise NotFound(f"{deployment} has no target on {resource} in {environment}.")
 
 
-def _deployment(said: Wire) -> Iterator[str]:
+def _deployment(said: Seen) -> Iterator[str]:
     """The sentences, those of each target under its name."""
     yield from said.get("sentences") or ()
     for target in said.get("targets") or ():
@@ -103,7 +103,7 @@ def _deployment(said: Wire) -> Iterator[str]:
             yield f"  {sentence}"
 
 
-def _target(said: Wire) -> Iterator[str]:
+def _target(said: Seen) -> Iterator[str]:
     """What rounds wrote down, then the tree of now."""
     yield from said.get("sentences") or ()
     if "standing" in said:
@@ -111,7 +111,7 @@ def _target(said: Wire) -> Iterator[str]:
         yield from standing_lines(said["standing"])
 
 
-def _version(said: Wire) -> Iterator[str]:
+def _version(said: Seen) -> Iterator[str]:
     """The answer, then each group of targets that is told the same."""
     yield f"{said['says']} (at {said['at']})"
     for group in said["groups"]:
@@ -123,7 +123,7 @@ def _version(said: Wire) -> Iterator[str]:
         yield f"{said['groupsLeftOut']} more kinds of targets are left out."
 
 
-def _job(said: Wire) -> Iterator[str]:
+def _job(said: Seen) -> Iterator[str]:
     """What became of the job, why it was allowed, and how its version stands now."""
     yield from said["sentences"]
     decision = said.get("decision")

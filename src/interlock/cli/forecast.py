@@ -17,7 +17,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, table
 from interlock.cli.version import deployment_id
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 
 
 @click.command()
@@ -39,7 +39,7 @@ def forecast(client: Client, deployment: str, version: str | None, *, environmen
     click.echo(json.dumps(said, indent=2, ensure_ascii=False) if output == "json" else "\n".join(_lines(said)))
 
 
-def _lines(said: Wire) -> Iterator[str]:
+def _lines(said: Seen) -> Iterator[str]:
     names = {each["id"]: each["name"] for each in said["environments"]}
     yield f"{said['deployment']['name']} {said['version']['tag']}, as of {said['at']}"
     for each in said["environments"]:
@@ -61,7 +61,7 @@ def _lines(said: Wire) -> Iterator[str]:
         yield f"and {said['targetsCut']} more"
 
 
-def _environment(each: Wire) -> Iterator[str]:
+def _environment(each: Seen) -> Iterator[str]:
     durations = each["durations"]
     job, proof = durations["jobSeconds"], durations["verificationSeconds"]
     counts = ", ".join(f"{number} {word}" for word, number in sorted(each["states"].items()))

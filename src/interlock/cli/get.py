@@ -9,7 +9,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_list
 from interlock.cli.version import deployment_id
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 
 limit_option = click.option(
     "-l", "--limit", "items_max", type=click.IntRange(1), default=100, show_default=True, help="At most this many."
@@ -122,13 +122,13 @@ def slots(client: Client, *, items_max: int, output: str) -> None:
     print_list(found, output=output, heads=heads, rows=rows)
 
 
-def _holder(holder: Wire) -> str:
+def _holder(holder: Seen) -> str:
     """Which move holds a slot, as in `api/production/one 1.2.0`."""
     place = f"{holder['deployment']['name']}/{holder['environment']}/{holder['resource']}"
     return f"{place} {holder['version']}" + (f" ({holder['kind']})" if holder["kind"] != "forward" else "")
 
 
-def _name(item: Wire, key: str) -> str | None:
+def _name(item: Seen, key: str) -> str | None:
     """The name of what an item is about."""
     found = item.get(key)
     return str(found.get("name") or found.get("id")) if isinstance(found, dict) else None
@@ -142,11 +142,11 @@ def _tag(version: Any) -> str | None:
     return str((inner if isinstance(inner, dict) else version).get("tag") or "")
 
 
-def _pairs(metadata: Wire) -> str:
+def _pairs(metadata: Seen) -> str:
     return " ".join(f"{key}={value}" for key, value in sorted(metadata.items()))
 
 
-def _frozen(target: Wire) -> str | None:
+def _frozen(target: Seen) -> str | None:
     """What is said of a target that nothing holds, where a freeze would."""
     for freeze in target.get("frozen") or ():
         until = f"until {freeze['until']}" if freeze.get("until") else "until thawed"

@@ -14,19 +14,17 @@ events whole, one to a line, always all of them.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from interlock.cli.connection import connected
 from interlock.cli.version import deployment_id
-from interlock.client import Client, Wire
-from interlock.model.errors import NotFound, Unavailable
+from interlock.client import Client, Seen
+from interlock.model.errors import NotFound
 from interlock.model.ids import is_id
 
-RETRY_S = 1.0
 SEEN_MAX = 100_000
 
 ROUTINE = frozenset(
@@ -105,7 +103,8 @@ def ledger(
     if not everything and len(shown) < len(events):
         click.echo(f"{len(events) - len(shown)} routine steps are left out; --all shows them.", err=True)
     if follow:
-        for event in _followed(client, subject=subject, after=events[-1]["seq"] if events else after):
+        last = events[-1]["seq"] if events else after
+        for event in client.keep_following_ledger(subject=subject, after=last, on_break=_tell_break):
             if everything or not is_routine(event):
                 click.echo(_printed(event, output=output))
 
@@ -128,30 +127,22 @@ def _subject(client: Client, text: str) -> str:
     return text
 
 
-def _followed(client: Client, *, subject: str | None, after: int) -> Iterator[Wire]:
-    """New events, across broken connections, each once."""
-    while True:
-        try:
-            for event in client.follow_ledger(subject=subject, after=after):
-                after = event["seq"]
-                yield event
-        except Unavailable as error:
-            click.echo(f"{error.message} Trying again.", err=True)
-        time.sleep(RETRY_S)
+def _tell_break(sentence: str) -> None:
+    click.echo(f"{sentence} Trying again.", err=True)
 
 
-def is_routine(event: Wire) -> bool:
+def is_routine(event: Seen) -> bool:
     """Whether this is a step that every healthy move takes. A job that did not end well is none."""
     if event["kind"] not in ROUTINE:
         return False
     return event["kind"] != "job.status_changed" or event["body"].get("to") in HEALTHY
 
 
-def _printed(event: Wire, *, output: str) -> str:
+def _printed(event: Seen, *, output: str) -> str:
     return json.dumps(event, ensure_ascii=False) if output == "json" else line(event)
 
 
-def line(event: Wire) -> str:
+def line(event: Seen) -> str:
     """One event on one line: instant, who, kind, what it is about in names, and the rest in few words."""
     actor = event.get("actor") or {}
     who = "interlock" if actor.get("kind") == "system" else actor.get("name") or actor.get("id") or "?"
@@ -164,7 +155,7 @@ def _instant(at: str) -> str:
     return f"{whole}.{(fraction + '000')[:3]}Z"
 
 
-def about(event: Wire) -> str:
+def about(event: Seen) -> str:
     """The thing by name: deployment/environment/target and version; else the subject's own name, else kind and id."""
     body = event.get("body") or {}
     subject = event.get("subject") or {}
@@ -186,7 +177,7 @@ def about(event: Wire) -> str:
     return found or str(own or names.get("principal") or f"{subject.get('kind')}:{str(subject.get('id'))[:8]}")
 
 
-def says(event: Wire) -> str:
+def says(event: Seen) -> str:
     """What the body adds, in few words: its message, the kind's own pattern, or its plain values."""
     body = {key: value for key, value in (event.get("body") or {}).items() if value is not None}
     if body.get("message"):

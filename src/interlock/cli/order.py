@@ -18,7 +18,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.places import find_place, parse_duration
 from interlock.cli.tables import output_option, print_list
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen, Wire
 from interlock.model.errors import Conflict, NotFound
 
 SHOWN_MAX = 10
@@ -115,7 +115,7 @@ def _split(client: Client, text: str, asked: Mapping[str, str | None]) -> tuple[
     )
 
 
-def tell_placed(answer: Wire) -> None:
+def tell_placed(answer: Seen) -> None:
     """One line an order, then why the other targets refused."""
     for each in answer["orders"]:
         click.echo(f"{each['kind']} of {_about(each)} to {each['version']['tag']}: order {each['id'][:8]}")
@@ -126,5 +126,5 @@ def tell_placed(answer: Wire) -> None:
         click.echo(f"… and {more} more targets.", err=True)
 
 
-def _about(each: Wire) -> str:
+def _about(each: Seen) -> str:
     return f"{each['deployment']['name']}/{each['environment']['name']}/{each['resource']['name']}"

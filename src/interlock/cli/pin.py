@@ -15,7 +15,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.places import both, expiry, find_place, find_version, lasting_option, place_of, until
 from interlock.cli.tables import output_option, print_list
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 from interlock.model.errors import Invalid
 
 
@@ -52,7 +52,7 @@ def pin(
 
 def list_pins(client: Client, *, output: str) -> None:
     """Print the pins in force."""
-    found: list[Wire] = list(client.list_pins())
+    found: list[Seen] = list(client.list_pins())
     rows = [
         (
             each["id"][:8],

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from interlock.cli.version import deployment_id
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, Invalid, NotFound
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -31,7 +31,7 @@ class Place:
     environment_id: str | None = None
     resource_id: str | None = None
 
-    def ids(self) -> Wire:
+    def ids(self) -> Seen:
         """The fields of a body that name it, but for the deployment, which the version names."""
         named = {"environmentId": self.environment_id, "resourceId": self.resource_id}
         return {key: value for key, value in named.items() if value is not None}
@@ -70,7 +70,7 @@ def find_version(client: Client, deployment: str, tag: str) -> str:
     raise NotFound(f"The deployment has no version {tag}.")
 
 
-def expiry(lasts: str | None) -> Wire:
+def expiry(lasts: str | None) -> Seen:
     """The field of a body that says when it ends; empty when it does not by itself."""
     return {} if lasts is None else {"expiresAt": (datetime.now(UTC) + parse_duration(lasts)).isoformat()}
 
@@ -83,7 +83,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(seconds=sum(int(number) * _UNITS_S[unit] for number, unit in parts))
 
 
-def picked(found: Iterable[Wire], text: str, *, what: str, about: Callable[[Wire], str] | None = None) -> Wire:
+def picked(found: Iterable[Seen], text: str, *, what: str, about: Callable[[Seen], str] | None = None) -> Seen:
     """The one that a beginning of its id, or what it is about, names.
 
     Fails: `NotFound` or `Conflict` when it is none or several.
@@ -106,12 +106,12 @@ def both(first: Any, second: Any, *, needs: str) -> tuple[str, str]:
     return str(first), str(second)
 
 
-def place_of(each: Wire) -> str:
+def place_of(each: Seen) -> str:
     """A place as people type it."""
     parts = (each["deployment"], each.get("environment"), each.get("resource"))
     return "/".join(str(part["name"] if isinstance(part, dict) else part) for part in parts if part)
 
 
-def until(body: Wire, *, otherwise: str) -> str:
+def until(body: Seen, *, otherwise: str) -> str:
     """Until when, in words."""
     return f"until {body['expiresAt']}" if body.get("expiresAt") else otherwise

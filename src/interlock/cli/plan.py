@@ -22,7 +22,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, table
 from interlock.cli.version import deployment_id, parse_config
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 
 ASK_EVERY_S = 0.5
 
@@ -69,7 +69,7 @@ def plan(
         ctx.exit(1)
 
 
-def _print(known: Wire, *, tag: str, diff: bool) -> None:
+def _print(known: Seen, *, tag: str, diff: bool) -> None:
     rows = [
         (target["environmentName"], target["resourceName"], _word(result), _objections(result) or result["message"])
         for target in known["targets"]
@@ -87,13 +87,13 @@ def _print(known: Wire, *, tag: str, diff: bool) -> None:
                 click.echo("".join(_diff(target, result)), nl=False)
 
 
-def _word(result: Wire) -> str:
+def _word(result: Seen) -> str:
     if result["status"] != "completed":
         return str(result["status"])
     return "changes" if result["hasChanges"] else "no change"
 
 
-def _objections(result: Wire) -> str:
+def _objections(result: Seen) -> str:
     told = [
         f"{each['name']}: {'; '.join(_texts(each['violations'])) or each['message']}"
         for each in result["validations"]
@@ -106,11 +106,11 @@ def _texts(violations: Sequence[object]) -> list[str]:
     return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in violations]
 
 
-def _validations(known: Wire) -> list[Wire]:
+def _validations(known: Seen) -> list[Seen]:
     return [each for target in known["targets"] for result in target["results"] for each in result["validations"]]
 
 
-def _diff(target: Wire, result: Wire) -> Iterator[str]:
+def _diff(target: Seen, result: Seen) -> Iterator[str]:
     place = f"{target['environmentName']}/{target['resourceName']}"
     before, after = result["current"].splitlines(), result["proposed"].splitlines()
     for line in difflib.unified_diff(before, after, f"{place} now", f"{place} then", lineterm=""):

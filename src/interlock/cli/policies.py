@@ -16,7 +16,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 
 
 @click.command()
@@ -40,7 +40,7 @@ def policies(client: Client, *, environment: str, deployment: str | None, resour
         click.echo("No policy.", err=True)
 
 
-def _lines(one: Wire) -> Iterator[str]:
+def _lines(one: Seen) -> Iterator[str]:
     """One policy with the parts of its selector."""
     applies = f"applies to {one['targets']} of {one['of']} targets" if one["applies"] else "does not apply"
     if not one["enabled"]:

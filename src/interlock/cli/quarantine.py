@@ -11,7 +11,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.places import picked, place_of, reason_option
 from interlock.cli.tables import output_option, print_list
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 
 
 @click.group()
@@ -40,6 +40,6 @@ def clear(client: Client, quarantine_id: str, *, reason: str) -> None:
     click.echo(f"Cleared: {place_of(meant)} may take {_what(meant)} again.")
 
 
-def _what(each: Wire) -> str:
+def _what(each: Seen) -> str:
     version = each.get("version")
     return str(version["tag"]) if version else f"config {str(each.get('configDigest'))[:12]}"

@@ -17,7 +17,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option
 from interlock.cli.trees import rule_lines
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 
 EXIT_DIFFERS = 3
 
@@ -37,7 +37,7 @@ def replay(client: Client, ctx: click.Context, decision: str, *, output: str) ->
     ctx.exit(0 if said["agrees"] else EXIT_DIFFERS)
 
 
-def _lines(said: Wire) -> list[str]:
+def _lines(said: Seen) -> list[str]:
     lines = [
         str(said["says"]),
         f"{said['deployment']['name']}, {said['targets']} targets, {said['moves']} moves started.",

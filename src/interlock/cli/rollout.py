@@ -23,7 +23,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.places import expiry, lasting_option
 from interlock.cli.tables import output_option, print_list
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, NotFound
 
 STATES = {
@@ -135,15 +135,20 @@ def show(client: Client, rollout_id: str, *, output: str) -> None:
     if (coming := places.get("next")) is not None:
         click.echo(f"  next: {coming['resource']}: {coming['why']}")
     for word in rollout["steering"]:
-        what = ", ".join(f"{name} {word[name]}" for name in FASTER if name in word)
-        click.echo(f"  {STATES[word['step']]} {word['at']} by {word['by']}{what and f' ({what})'}: {word['reason']}")
+        click.echo(f"  {_said(word)}")
+
+
+def _said(word: Seen) -> str:
+    """What a person said of the rollout."""
+    what = ", ".join(f"{name} {word[name]}" for name in FASTER if name in word)
+    return f"{STATES[word['step']]} {word['at']} by {word['by']}{what and f' ({what})'}: {word['reason']}"
 
 
 FASTER = ("timeScaleInterval", "bakeSeconds", "maxInFlight")
 NAMES_MAX = 8
 
 
-def _names(targets: Sequence[Wire]) -> str:
+def _names(targets: Sequence[Seen]) -> str:
     named = ", ".join(each["resource"] for each in targets[:NAMES_MAX])
     return named if len(targets) <= NAMES_MAX else f"{named} and {len(targets) - NAMES_MAX} more"
 
@@ -154,7 +159,7 @@ def _steer(client: Client, text: str, *, step: str, reason: str, **more: object)
     click.echo(f"{STATES[step]} {_about(meant)} {_tag(meant)}")
 
 
-def _meant(client: Client, text: str) -> Wire:
+def _meant(client: Client, text: str) -> Seen:
     """The one live rollout that a text names; one that is over by its whole id."""
     meant = [each for each in client.list_rollouts() if each["id"].startswith(text) or _about(each) == text]
     if not meant and len(text) == ID_LENGTH:
@@ -169,9 +174,9 @@ def _meant(client: Client, text: str) -> Wire:
 ID_LENGTH = 36
 
 
-def _about(each: Wire) -> str:
+def _about(each: Seen) -> str:
     return f"{each['deployment']['name']}/{each['environment']['name']}"
 
 
-def _tag(each: Wire) -> str:
+def _tag(each: Seen) -> str:
     return str((each.get("version") or {}).get("tag") or each["kind"])

@@ -24,7 +24,7 @@ from interlock.cli.places import (
     until,
 )
 from interlock.cli.tables import output_option, print_list
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen, Wire
 from interlock.model.errors import Invalid
 
 
@@ -86,7 +86,7 @@ def _is_kind(text: str) -> bool:
     return text.isalpha() and text[:1].islower()
 
 
-def _what(each: Wire) -> str:
+def _what(each: Seen) -> str:
     if "freezeId" in each:
         return f"freeze {each['freezeId'][:8]}"
     policy = (each.get("policy") or {}).get("name")

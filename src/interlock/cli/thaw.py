@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_list
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, NotFound
 
 
@@ -33,7 +35,7 @@ def thaw(client: Client, freeze_id: str | None, *, reason: str, output: str) -> 
     click.echo(f"Thawed {meant[0]['id'][:8]} ({meant[0]['reason']}).")
 
 
-def print_freezes(found: list[Wire], *, output: str) -> None:
+def print_freezes(found: Sequence[Seen], *, output: str) -> None:
     """Print freezes."""
     rows = [
         (
@@ -51,6 +53,6 @@ def print_freezes(found: list[Wire], *, output: str) -> None:
     print_list(found, output=output, heads=heads, rows=rows)
 
 
-def _scope(freeze: Wire) -> str:
+def _scope(freeze: Seen) -> str:
     scope = freeze.get("scope") or {}
     return " ".join(str(each) for each in (scope.get("kind", "workspace"), scope.get("id")) if each)

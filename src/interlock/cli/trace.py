@@ -18,7 +18,7 @@ import click
 from interlock.cli.connection import connected
 from interlock.cli.ledger import is_routine, line
 from interlock.cli.version import deployment_id
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.ids import is_id
 
@@ -59,7 +59,7 @@ def _version_id(client: Client, text: str) -> str:
     raise NotFound(f"{name} has no version {tag}.")
 
 
-def _lines(found: Wire, *, everything: bool) -> Iterator[str]:
+def _lines(found: Seen, *, everything: bool) -> Iterator[str]:
     version = found["version"]
     yield f"{version['tag']}, {version['status']}, created {version['createdAt']}"
     for stage in found["stages"]:
@@ -72,7 +72,7 @@ def _lines(found: Wire, *, everything: bool) -> Iterator[str]:
         yield f"{left_out} routine steps are left out; --all shows them."
 
 
-def _stage(stage: Wire) -> Iterator[str]:
+def _stage(stage: Seen) -> Iterator[str]:
     counts = ", ".join(f"{number} {state}" for state, number in stage["counts"].items())
     rollout = stage.get("rollout")
     about = f"; rollout {rollout['state']}, opened {rollout['openedAt']}" if rollout else ""

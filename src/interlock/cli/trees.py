@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from interlock.client import Wire
+from interlock.client import Seen
 
 MARKS = {"pass": "pass", "hold": "HOLD", "unknown": "????"}
 
 
-def standing_lines(standing: Wire) -> Iterator[str]:
+def standing_lines(standing: Seen) -> Iterator[str]:
     """A standing: its sentence, the tree, what was set by hand, what would have to be different."""
     since = f"; so since {standing['since']}" if "since" in standing else ""
     yield f"{standing['says']} (at {standing['at']}{since})"
@@ -31,7 +31,7 @@ def standing_lines(standing: Wire) -> Iterator[str]:
         yield from counterfactual_lines(standing["counterfactual"])
 
 
-def policy_lines(policy: Wire) -> Iterator[str]:
+def policy_lines(policy: Seen) -> Iterator[str]:
     """One policy with its rules."""
     name = policy.get("policy") or "whatever the policies"
     yield f"  {name}{' (observed only: it holds nothing)' if policy.get('mode') == 'observe' else ''}"
@@ -41,7 +41,7 @@ def policy_lines(policy: Wire) -> Iterator[str]:
         yield f"    ----  {', '.join(silent)}: not asked here"
 
 
-def rule_lines(verdicts: Sequence[Wire]) -> Iterator[str]:
+def rule_lines(verdicts: Sequence[Seen]) -> Iterator[str]:
     """Verdicts under each other, what they say in one column."""
     width = max((len(str(one["rule"])) for one in verdicts), default=0)
     for one in verdicts:
@@ -55,7 +55,7 @@ def rule_lines(verdicts: Sequence[Wire]) -> Iterator[str]:
             yield f"          {'':<{width}}  {'; '.join(beside)}"
 
 
-def counterfactual_lines(answer: Wire) -> Iterator[str]:
+def counterfactual_lines(answer: Seen) -> Iterator[str]:
     """What would have to be different."""
     yield str(answer["says"])
     for one in answer["lifts"]:
@@ -65,11 +65,11 @@ def counterfactual_lines(answer: Wire) -> Iterator[str]:
             yield f"  - {one['title']}: {one['says']}{_who(one)}"
 
 
-def _who(one: Wire) -> str:
+def _who(one: Seen) -> str:
     return f" ({one['who']})" if one.get("who") else ""
 
 
-def _overrides(found: Wire) -> Iterator[str]:
+def _overrides(found: Seen) -> Iterator[str]:
     pin = found.get("pin")
     if pin:
         yield f"  pinned to {pin['version']} ({pin['scope']}) since {pin['since']}{_until(pin)}"
@@ -84,5 +84,5 @@ def _overrides(found: Wire) -> Iterator[str]:
         yield f"  in quarantine here: {one['version']}"
 
 
-def _until(one: Wire) -> str:
+def _until(one: Seen) -> str:
     return f" until {one['until']}" if one.get("until") else ""

@@ -18,7 +18,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, table
-from interlock.client import Client, Wire
+from interlock.client import Client, Seen
 from interlock.model.errors import Invalid, NotFound, Unavailable
 
 ASK_EVERY_S = 0.3
@@ -56,7 +56,7 @@ def what_if(client: Client, sources: tuple[str, ...], deleted: tuple[str, ...], 
     click.echo(json.dumps(answer, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines(answer)))
 
 
-def written(client: Client, sources: Sequence[str]) -> list[Wire]:
+def written(client: Client, sources: Sequence[str]) -> list[Seen]:
     """The changes that the policies in files are, as `apply` would write them."""
     from interlock.cli.apply import check_meaning, policy_bodies
     from interlock.cli.documents import read_documents
@@ -68,7 +68,7 @@ def written(client: Client, sources: Sequence[str]) -> list[Wire]:
     return [{"policyId": policy_id, "policy": body} for policy_id, body in policy_bodies(client, documents)]
 
 
-def gone(client: Client, name: str) -> Wire:
+def gone(client: Client, name: str) -> Seen:
     """The change that a policy's end is.
 
     Fails: `NotFound`.
@@ -76,7 +76,7 @@ def gone(client: Client, name: str) -> Wire:
     return {"policyId": policy_named(client, name)["id"], "delete": True}
 
 
-def policy_named(client: Client, name: str) -> Wire:
+def policy_named(client: Client, name: str) -> Seen:
     """A policy by name or id.
 
     Fails: `NotFound`; `Invalid` where several have the name.
@@ -89,7 +89,7 @@ def policy_named(client: Client, name: str) -> Wire:
     return fits[0]
 
 
-def answered(client: Client, changes: Sequence[Wire]) -> Wire:
+def answered(client: Client, changes: Sequence[Seen]) -> Seen:
     """Ask, and wait for the answer.
 
     Fails: `Unavailable` when no worker answers in time.
@@ -101,11 +101,11 @@ def answered(client: Client, changes: Sequence[Wire]) -> Wire:
             raise Unavailable(f"No worker answered in {WAIT_MAX_S:.0f} s; see `interlock work`.")
         time.sleep(ASK_EVERY_S)
         asked = client.get_what_if(asked["id"])
-    answer: Wire = asked["answer"]
+    answer: Seen = asked["answer"]
     return answer
 
 
-def lines(answer: Wire) -> Iterator[str]:
+def lines(answer: Seen) -> Iterator[str]:
     """An answer for a terminal."""
     decided, selected = answer["decided"], answer["selected"]
     yield (
@@ -133,14 +133,14 @@ def lines(answer: Wire) -> Iterator[str]:
             yield f"and {answer['changed'] - min(SHOWN_MAX, len(answer['targets']))} more"
 
 
-def lets_go(answer: Wire) -> bool:
+def lets_go(answer: Seen) -> bool:
     """Whether something that is held now would be held less."""
     return any(answer["changes"].get(word) for word in ("starts", "freed")) or any(
         each["lifted"] for each in answer["targets"]
     )
 
 
-def confirmed(client: Client, changes: Sequence[Wire], what: str, *, yes: bool) -> bool:
+def confirmed(client: Client, changes: Sequence[Seen], what: str, *, yes: bool) -> bool:
     """Show what lets go, and ask whether to go on; without anything held there is nothing to ask.
 
     Why:    a policy that ends, or no longer enforces, may start a hundred hand-overs in the same second.

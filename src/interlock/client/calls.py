@@ -40,6 +40,9 @@ from interlock.model.errors import (
 Wire = dict[str, Any]
 """One JSON object as it stands on the wire."""
 
+Seen = Mapping[str, Any]
+"""One JSON object that was read; each shape of `shapes.py` is one."""
+
 PAGE_MAX = 1000
 """The most items that one page may hold (contract.md section e)."""
 
@@ -209,9 +212,12 @@ def _wait_s(asked: Request, error: InterlockError, answer: Answer | None, *, tri
     return float(BACKOFF_S * 3 ** (tries - 1) * random.uniform(0.8, 1.2))
 
 
-def _texts(query: Mapping[str, object]) -> dict[str, str]:
-    """Query values as text; booleans in JSON's spelling."""
-    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in query.items()}
+def _texts(query: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Query values as text; a list is a key several times, a boolean in JSON's spelling."""
+    several = [
+        (key, value) for key, values in query.items() for value in (values if isinstance(values, list) else [values])
+    ]
+    return [(key, str(value).lower() if isinstance(value, bool) else str(value)) for key, value in several]
 
 
 def _decoded(answer: Answer, *, url: str) -> Any:

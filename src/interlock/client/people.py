@@ -1,0 +1,65 @@
+"""Who may do what? Members, groups and keys. All of it is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+from interlock.client.calls import Wire
+from interlock.client.reach import Reach
+
+if TYPE_CHECKING:
+    from interlock.client.shapes import Accepted, Group, Key, Member, NewKey
+
+
+class People(Reach):
+    """People and keys."""
+
+    def list_members(self) -> Iterator[Member]:
+        """Who is in this workspace, with the roles that are bound there."""
+        return self._list("members")
+
+    def add_member(self, body: Wire) -> Member:
+        """Give somebody a role, as in `{"user": "ada", "role": "approver"}`."""
+        return cast("Member", self._write("POST", "members", body=body))
+
+    def remove_member(self, principal_id: str) -> Accepted:
+        """Take every role here from somebody."""
+        return cast("Accepted", self._delete("members", principal_id))
+
+    def list_groups(self) -> Iterator[Group]:
+        """The groups of people, by name."""
+        return self._list("groups")
+
+    def put_group(self, name: str, members: Sequence[str]) -> Group:
+        """Make a group, or say anew who is in it."""
+        return cast("Group", self._write("PUT", "groups", name, body={"members": list(members)}))
+
+    def delete_group(self, name: str) -> Accepted:
+        """End a group."""
+        return cast("Accepted", self._delete("groups", name))
+
+    def create_key(
+        self,
+        *,
+        user: str,
+        role: str,
+        name: str = "",
+        scopes: Sequence[str] | None = None,
+        expires_at: str | None = None,
+    ) -> NewKey:
+        """Make a key for a user of this workspace, who is created when new: `key` is shown this once."""
+        body: Wire = {"user": user, "role": role, "name": name}
+        if scopes:
+            body["scopes"] = list(scopes)
+        if expires_at is not None:
+            body["expiresAt"] = expires_at
+        return cast("NewKey", self._write("POST", "keys", body=body))
+
+    def list_keys(self, *, mine: bool | None = None) -> Iterator[Key]:
+        """Keys, newest first: of all members for one who may write members, else the caller's own."""
+        return self._list("keys", query={"mine": mine})
+
+    def revoke_key(self, key_id: str) -> Accepted:
+        """End a key."""
+        return cast("Accepted", self._delete("keys", key_id))

@@ -1,0 +1,105 @@
+"""How do people steer? Rollouts, orders, freezes, pins, skips and quarantines. All of it is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from interlock.client.calls import Wire
+from interlock.client.reach import Reach
+
+if TYPE_CHECKING:
+    from interlock.client.shapes import (
+        Freeze,
+        Order,
+        Pin,
+        PlacedOrders,
+        Places,
+        Quarantine,
+        Rollout,
+        Skip,
+    )
+
+
+class Steering(Reach):
+    """What people say, and what it ends."""
+
+    def list_rollouts(
+        self, *, state: str | None = "live", deployment_id: str | None = None, items_max: int | None = None
+    ) -> Iterator[Rollout]:
+        """Rollouts, newest first; `live` are those that are open, paused or halted."""
+        return self._list("rollouts", query={"state": state, "deploymentId": deployment_id}, items_max=items_max)
+
+    def get_rollout(self, rollout_id: str) -> Rollout:
+        """A rollout, with what people said about it."""
+        return cast("Rollout", self._get("rollouts", rollout_id))
+
+    def get_rollout_places(self, rollout_id: str) -> Places:
+        """Where each target of a rollout stands, wave by wave."""
+        return cast("Places", self._get("rollouts", rollout_id, "places"))
+
+    def steer_rollout(self, rollout_id: str, *, step: str, reason: str, **more: object) -> Rollout:
+        """`pause` (perhaps with `expiresAt`), `resume`, `speed-up` (with its fields), `promote` or `abort` one."""
+        return cast("Rollout", self._write("POST", "rollouts", rollout_id, step, body={"reason": reason, **more}))
+
+    def place_orders(self, body: Wire) -> PlacedOrders:
+        """Ask for a redeploy, a force or a rollback: the answer lists the `orders`, and the targets that `refused`."""
+        return cast("PlacedOrders", self._write("POST", "orders", body=body))
+
+    def list_orders(
+        self, *, state: str | None = "open", deployment_id: str | None = None, items_max: int | None = None
+    ) -> Iterator[Order]:
+        """Orders, newest first."""
+        return self._list("orders", query={"state": state, "deploymentId": deployment_id}, items_max=items_max)
+
+    def withdraw_order(self, order_id: str, *, reason: str) -> Order:
+        """Take an open order back."""
+        return cast("Order", self._write("POST", "orders", order_id, "withdraw", body={"reason": reason}))
+
+    def list_freezes(self, *, over: bool | None = None) -> Iterator[Freeze]:
+        """The freezes in force; with `over` those that ended as well."""
+        return self._list("freezes", query={"over": over})
+
+    def freeze(self, body: Wire) -> Freeze:
+        """Stop every hand-over in a scope, from the commit of this write on."""
+        return cast("Freeze", self._write("POST", "freezes", body=body))
+
+    def thaw(self, freeze_id: str, *, reason: str) -> Freeze:
+        """End a freeze."""
+        return cast("Freeze", self._write("POST", "freezes", freeze_id, "thaw", body={"reason": reason}))
+
+    def extend_freeze(self, freeze_id: str, *, expires_at: str | None) -> Freeze:
+        """Move the end of a freeze; None: until somebody thaws it."""
+        return cast("Freeze", self._write("POST", "freezes", freeze_id, "extend", body={"expiresAt": expires_at}))
+
+    def list_pins(self, *, deployment_id: str | None = None, over: bool | None = None) -> Iterator[Pin]:
+        """The pins in force; with `over` those that ended as well."""
+        return self._list("pins", query={"deploymentId": deployment_id, "over": over})
+
+    def pin(self, body: Wire) -> Pin:
+        """Pin a deployment, an environment of it or a target to a version."""
+        return cast("Pin", self._write("POST", "pins", body=body))
+
+    def remove_pin(self, pin_id: str, *, reason: str) -> Pin:
+        """End a pin."""
+        return cast("Pin", self._write("POST", "pins", pin_id, "remove", body={"reason": reason}))
+
+    def list_skips(self, *, deployment_id: str | None = None, over: bool | None = None) -> Iterator[Skip]:
+        """The skips of rules and freezes in force; with `over` those that ended as well."""
+        return self._list("skips", query={"deploymentId": deployment_id, "over": over})
+
+    def skip(self, body: Wire) -> Skip:
+        """Let a version pass a rule, every rule of a kind, or a freeze."""
+        return cast("Skip", self._write("POST", "skips", body=body))
+
+    def remove_skip(self, skip_id: str, *, reason: str) -> Skip:
+        """Take a skip back."""
+        return cast("Skip", self._write("POST", "skips", skip_id, "remove", body={"reason": reason}))
+
+    def list_quarantines(self, *, deployment_id: str | None = None) -> Iterator[Quarantine]:
+        """What targets do not take again by themselves."""
+        return self._list("quarantines", query={"deploymentId": deployment_id})
+
+    def clear_quarantine(self, quarantine_id: str, *, reason: str) -> Quarantine:
+        """Let a target take again what failed on it."""
+        return cast("Quarantine", self._write("POST", "quarantines", quarantine_id, "clear", body={"reason": reason}))

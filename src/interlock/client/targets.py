@@ -1,0 +1,91 @@
+"""What runs where, and who brings it there? Release targets, releases and jobs.
+
+Source: contract.md section d, "Release targets", "Releases", "Jobs".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from interlock.client.calls import Wire
+from interlock.client.reach import Reach
+
+if TYPE_CHECKING:
+    from interlock.client.shapes import Job, JobWithRelease, Release, Target
+
+
+class Targets(Reach):
+    """Release targets and jobs."""
+
+    def list_targets(
+        self,
+        *,
+        deployment_id: str | None = None,
+        environment_id: str | None = None,
+        resource_id: str | None = None,
+        items_max: int | None = None,
+    ) -> Iterator[Target]:
+        """Release targets with what each runs and goes for."""
+        query = {"deploymentId": deployment_id, "environmentId": environment_id, "resourceId": resource_id}
+        return self._list("release-targets", query=query, items_max=items_max)
+
+    def get_target_state(self, target_key: str) -> Wire:
+        """What a target goes for and runs, and its latest job: `{desiredRelease?, currentRelease?, latestJob?}`."""
+        return cast("Wire", self._get("release-targets", target_key, "state"))
+
+    def get_target_variables(self, target_key: str) -> Wire:
+        """What a target's variables are resolved to now, and where each comes from."""
+        return cast("Wire", self._get("release-targets", target_key, "variables"))
+
+    def list_target_jobs(self, target_key: str, *, items_max: int | None = None) -> Iterator[JobWithRelease]:
+        """A target's jobs, newest first."""
+        return self._list("release-targets", target_key, "jobs", items_max=items_max)
+
+    def get_release(self, release_id: str) -> Release:
+        """Everything that a target runs, frozen."""
+        return cast("Release", self._get("releases", release_id))
+
+    def list_jobs(
+        self,
+        *,
+        deployment_id: str | None = None,
+        environment_id: str | None = None,
+        resource_id: str | None = None,
+        status: str | None = None,
+        items_max: int | None = None,
+    ) -> Iterator[JobWithRelease]:
+        """Jobs, newest first: items `{job, release, deployment, environment, resource}`."""
+        query = {
+            "deploymentId": deployment_id,
+            "environmentId": environment_id,
+            "resourceId": resource_id,
+            "status": status,
+        }
+        return self._list("jobs", query=query, items_max=items_max)
+
+    def get_job(self, job_id: str) -> Job:
+        """One job with its dispatch context."""
+        return cast("Job", self._get("jobs", job_id))
+
+    def get_job_with_release(self, job_id: str) -> JobWithRelease:
+        """One job with its release."""
+        return cast("JobWithRelease", self._get("jobs", job_id, "with-release"))
+
+    def cancel_job(self, job_id: str, *, reason: str) -> Wire:
+        """Ask for a job's end: asked for, not assumed."""
+        return cast("Wire", self._write("POST", "jobs", job_id, "cancel", body={"reason": reason}))
+
+    def list_agent_jobs(
+        self, agent_id: str, *, status: str | None = None, items_max: int | None = None
+    ) -> Iterator[JobWithRelease]:
+        """The jobs of a pull agent, oldest first."""
+        return self._list("job-agents", agent_id, "jobs", query={"status": status}, items_max=items_max)
+
+    def claim_job(self, agent_id: str, job_id: str) -> Job:
+        """Take a job, as its agent. Fails: `Conflict` when somebody else has it."""
+        return cast("Job", self._write("POST", "job-agents", agent_id, "jobs", job_id, "claim"))
+
+    def report_job(self, job_id: str, *, status: str, **more: object) -> Wire:
+        """Say where a job is, as its agent: its `status`, and perhaps `message`, `externalId`, `links`, `output`."""
+        return cast("Wire", self._write("PUT", "jobs", job_id, "status", body={"status": status, **more}))

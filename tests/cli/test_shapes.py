@@ -1,0 +1,190 @@
+"""Do the shapes tell the truth? Every answer of the client is compared, field by field, with what it is typed as."""
+
+from __future__ import annotations
+
+import time
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+import pytest
+
+from cli.test_commands import FLEET
+from interlock.client import shapes
+from interlock.client.client import Client
+
+WAIT_S = 30.0
+
+MORE = """
+type: System
+name: shop
+description: all of it
+---
+type: Policy
+name: ask
+selector: environment.name == "production"
+rules:
+  - anyApproval: {minApprovals: 1}
+  - concurrency: {maxInFlight: 1, groupBy: 'resource.metadata["env"]'}
+---
+type: Environment
+name: production
+resourceSelector: "true"
+---
+type: VariableSet
+name: names
+selector: "true"
+variables: {region: eu}
+---
+type: RelationshipRule
+name: beside
+reference: beside
+cel: from.kind == to.kind
+"""
+
+
+def faults(value: Any, hint: Any, at: str) -> list[str]:
+    """Where a value is not what a type says; fields that the type does not know count."""
+    if hint is Any:
+        return []
+    if get_origin(hint) in {NotRequired, Required}:
+        return faults(value, get_args(hint)[0], at)
+    if is_typeddict(hint):
+        if not isinstance(value, dict):
+            return [f"{at} is {value!r}, no {hint.__name__}"]
+        fields = get_type_hints(hint)
+        return [
+            *(f"{at} lacks {name}" for name in hint.__required_keys__ - value.keys()),
+            *(f"{at} has {name} too" for name in value.keys() - fields.keys()),
+            *(
+                fault
+                for name in value.keys() & fields.keys()
+                for fault in faults(value[name], fields[name], f"{at}.{name}")
+            ),
+        ]
+    match get_origin(hint):
+        case origin if origin is list:
+            return [fault for each in value for fault in faults(each, get_args(hint)[0], f"{at}[]")]
+        case origin if origin is dict:
+            return [fault for key, each in value.items() for fault in faults(each, get_args(hint)[1], f"{at}[{key!r}]")]
+        case origin if origin is Literal:
+            return [] if value in get_args(hint) else [f"{at} is {value!r}, none of {get_args(hint)}"]
+        case origin if origin in {Union, UnionType}:
+            return [] if any(not faults(value, one, at) for one in get_args(hint)) else [f"{at} is {value!r}"]
+    if hint in {None, NoneType}:
+        return [] if value is None else [f"{at} is not null"]
+    return [] if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)) else [f"{at} is {value!r}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "wrong"),
+    [
+        ({"kind": "x"}, shapes.Ref, []),
+        ({"kind": "x", "id": "1", "name": "n", "more": 1}, shapes.Ref, ["it has more too"]),
+        ({}, shapes.Ref, ["it lacks kind"]),
+        ({"kind": 1}, shapes.Ref, ["it.kind is 1"]),
+        ([{}], list[shapes.Ref], ["it[] lacks kind"]),
+        (True, int, ["it is True"]),
+        (None, str | None, []),
+        ("x", Literal["y"], ["it is 'x', none of ('y',)"]),
+    ],
+)
+def test_the_comparison_sees_what_is_wrong(value, hint, wrong):
+    assert faults(value, hint, "it") == wrong
+
+
+def wait_for(ask):
+    until = time.monotonic() + WAIT_S
+    while not (found := ask()):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return found
+
+
+def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
+    seen: set[str] = set()
+
+    def check(hint, value):
+        values = value if isinstance(value, list) else [value]
+        assert values, f"no {hint.__name__} to look at"
+        assert [fault for each in values for fault in faults(each, hint, hint.__name__)] == []
+        seen.add(hint.__name__)
+        return values[0]
+
+    interlock("apply", "-f", "-", stdin=FLEET + "---" + MORE)
+    check(shapes.Workspace, client.list_workspaces())
+    check(shapes.Workspace, client.get_workspace())
+    system = check(shapes.System, list(client.list_systems()))
+    check(shapes.SystemWithLinks, client.get_system(system["id"]))
+    check(shapes.Environment, list(client.list_environments()))
+    production = check(shapes.Environment, client.find_environment("production"))
+    check(shapes.DeploymentAndSystems, list(client.list_deployments()))
+    api = check(shapes.DeploymentAndSystems, client.find_deployment("api"))["deployment"]
+    agent = check(shapes.JobAgent, list(client.list_job_agents()))
+    check(shapes.JobAgent, client.get_job_agent(agent["id"]))
+    check(shapes.Resource, list(client.list_resources()))
+    client.patch_resource_variables("host/one", {"port": 1})
+    check(shapes.ResourceVariable, list(client.list_resource_variables("host/one")))
+    check(shapes.Deployment, list(client.list_deployments_of_resource("host/one")))
+    check(shapes.Provider, client.put_resource_provider({"id": api["id"], "name": "p", "metadata": {}}))
+    body = {"variables": [{"key": "region", "values": [{"value": "eu", "priority": 1}]}]}
+    client.put_deployment_variables(api["id"], body)
+    variable = check(shapes.VariableWithValues, list(client.list_deployment_variables(api["id"])))
+    check(shapes.VariableValue, client.get_deployment_variable_value(variable["values"][0]["id"]))
+    check(shapes.VariableSet, list(client.list_variable_sets()))
+    check(shapes.RelationshipRule, list(client.list_relationship_rules()))
+    check(shapes.Policy, list(client.list_policies()))
+    check(shapes.Freeze, client.freeze({"reason": "audit", "scope": {"kind": "deployment", "id": api["id"]}}))
+
+    version = check(shapes.Version, client.upsert_version("api", tag="1.0.0", config={"a": 1}))
+    check(shapes.Version, list(client.list_versions("api")))
+    check(shapes.Target, list(client.list_targets()))
+    client.thaw(check(shapes.Freeze, list(client.list_freezes()))["id"], reason="done")
+    request = wait_for(lambda: list(client.list_approval_requests()))[0]
+    check(shapes.ApprovalRequest, request)
+    check(shapes.ApprovalRequest, client.answer_request(request["id"], verdict="approved", digest=request["digest"]))
+    wait_for(lambda: all("current" in target for target in client.list_targets()))
+    check(shapes.Target, list(client.list_targets()))
+    job = check(shapes.JobWithRelease, list(client.list_jobs()))
+    check(shapes.Job, client.get_job(job["id"]))
+    check(shapes.Release, client.get_release(job["releaseId"]))
+    check(shapes.SlotGroup, list(client.list_slots()))
+    rollout = check(shapes.Rollout, list(client.list_rollouts(state=None)))
+    check(shapes.Rollout, client.get_rollout(rollout["id"]))
+    check(shapes.Places, client.get_rollout_places(rollout["id"]))
+    asked = client.plan_version(api["id"], tag="2")
+    check(
+        shapes.Plan,
+        wait_for(lambda: [p] if (p := client.get_plan(api["id"], asked["id"]))["status"] != "computing" else []),
+    )
+
+    where = {"versionId": version["id"], "environmentId": production["id"], "reason": "r"}
+    pin = check(shapes.Pin, client.pin(where))
+    check(shapes.Pin, client.remove_pin(pin["id"], reason="r"))
+    skip = check(shapes.Skip, client.skip({**where, "ruleKind": "anyApproval"}))
+    check(shapes.Skip, client.remove_skip(skip["id"], reason="r"))
+    client.freeze({"reason": "again"})
+    placed = client.place_orders({"kind": "redeploy", "deployment": "api", "reason": "r"})
+    check(shapes.PlacedOrders, placed)
+    check(shapes.Order, client.withdraw_order(placed["orders"][0]["id"], reason="r"))
+
+    check(shapes.Event, list(client.list_ledger()))
+    check(shapes.NewKey, client.create_key(user="vera", role="viewer", name="n"))
+    check(shapes.Key, list(client.list_keys()))
+    check(shapes.Member, list(client.list_members()))
+    check(shapes.Group, client.put_group("sre", ["vera"]))
+    check(shapes.Accepted, client.delete_group("sre"))
+
+    parts = {
+        "Named",
+        "Tagged",
+        "TargetRef",
+        "TargetResource",
+        "TargetMove",
+        "BitingFreeze",
+        "Need",
+        "Variable",
+        "Removed",
+    }
+    parts |= {"PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
+    every = {name for name, one in vars(shapes).items() if is_typeddict(one) and one.__module__ == shapes.__name__}
+    assert every - seen == parts
