@@ -35,9 +35,9 @@ class People(Reach):
         """Make a group, or say anew who is in it."""
         return cast("Group", self._write("PUT", "groups", name, body={"members": list(members)}))
 
-    def delete_group(self, name: str) -> Accepted:
-        """End a group."""
-        return cast("Accepted", self._delete("groups", name))
+    def delete_group(self, name: str) -> Wire:
+        """End a group: the answer is `{name, message}`."""
+        return cast("Wire", self._delete("groups", name))
 
     def create_key(
         self,

@@ -648,8 +648,11 @@ class NewKey(TypedDict):
     """The answer that holds a key's text, this once."""
 
     key: str
-    principalId: str
-    name: str
+    prefix: str
+    user: Named
+    role: NotRequired[str]
+    scopes: NotRequired[list[str]]
+    expiresAt: NotRequired[str]
 
 
 class Group(TypedDict):
