@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from interlock.decide.facts import Speed
 from interlock.decide.rules import parse_rules
-from interlock.decide.rules.gradual_rollout import Params, offset, order_keys, sped
+from interlock.decide.rules.gradual_rollout import BAKE_S_MAX, WAVES_MAX, Params, offset, order_keys, sped
 from interlock.decide.wave_places import places
 from interlock.decide.waves import Reach, cut
 from interlock.model.errors import Invalid
@@ -390,3 +390,50 @@ def test_a_person_makes_it_faster_and_never_slower():
     assert sped(rule, Speed(bake_s=9999, max_in_flight=1)) == rule
     assert sped(params(), Speed(interval_s=5)).interval_s == 5
     assert sped(params(), Speed(interval_s=500, max_in_flight=3)) == params()
+
+
+LINEAR = {"rolloutType": "linear", "timeScaleInterval": 60}
+WAVES = {"rolloutType": "waves", "waves": ["10%", "100%"]}
+GROWING = {"rolloutType": "exponential"}
+BY_ZONE = {"rolloutType": "waves", "waves": [1, "100%"], "failureDomains": ["zone"]}
+ALL = [*range(1, WAVES_MAX), "100%"]
+
+EDGES = [
+    ({**LINEAR, "whileVerifying": "wait"}, None),
+    ({**WAVES, "minimumSamples": 1_000_000}, None),
+    ({**WAVES, "minimumSamples": 1_000_001}, "minimumSamples"),
+    ({**WAVES, "waves": ALL}, None),
+    ({**WAVES, "waves": [1, *(n + 1 for n in ALL[:-1]), "100%"]}, "waves"),
+    ({**WAVES, "waves": [2**31 - 1, "100%"]}, None),
+    ({**WAVES, "waves": [2**31, "100%"]}, "waves"),
+    ({**WAVES, "waves": ["10", "100%"]}, "waves"),
+    ({**WAVES, "bakeSeconds": [0, 60]}, None),
+    ({**WAVES, "bakeSeconds": [0, 60, 60]}, "bakeSeconds"),
+    ({**WAVES, "bakeSeconds": [BAKE_S_MAX, 1]}, None),
+    ({**WAVES, "bakeSeconds": [BAKE_S_MAX + 1, 1]}, "bakeSeconds"),
+    ({**WAVES, "bakeSeconds": BAKE_S_MAX}, None),
+    ({**WAVES, "bakeSeconds": BAKE_S_MAX + 1}, "bakeSeconds"),
+    ({**GROWING, "bakeSeconds": [1] * 100}, None),
+    ({**GROWING, "bakeSeconds": [1] * 101}, "bakeSeconds"),
+    ({**GROWING, "initial": 1}, None),
+    ({**GROWING, "initial": 0}, "initial"),
+    ({**GROWING, "initial": 2, "failureDomains": ["zone"]}, "initial"),
+    ({**BY_ZONE, "failureDomains": ["z"]}, None),
+    ({**BY_ZONE, "failureDomains": ["z" * 200]}, None),
+    ({**BY_ZONE, "failureDomains": ["z" * 201]}, "failureDomains"),
+    ({**BY_ZONE, "domainWeight": "w" * 200}, None),
+    ({**BY_ZONE, "domainWeight": "w" * 201}, "domainWeight"),
+    ({**LINEAR, "domainWeight": "w"}, "domainWeight"),
+    ({**LINEAR, "minimumSamples": 1}, "minimumSamples"),
+    ({**LINEAR, "initial": 1}, "initial"),
+]
+
+
+@pytest.mark.parametrize(("rule", "refused"), EDGES)
+def test_limits_hold_at_their_edges(rule, refused):
+    if refused is None:
+        parse_rules([{"gradualRollout": rule}])
+        return
+    with pytest.raises(Invalid) as faults:
+        parse_rules([{"gradualRollout": rule}])
+    assert refused in {one.path.rpartition(".")[2] for one in faults.value.fields}
