@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 
-from bench import decide, forecast, latency, match, selectors, what_if, work
+from bench import decide, forecast, latency, match, selectors, sync, what_if, work
 from bench import round as rounds
 from bench.ground import Finding
 
@@ -25,6 +25,7 @@ BENCHMARKS = {
     "match": match,
     "latency": latency,
     "selectors": selectors,
+    "sync": sync,
     "work": work,
 }
 

@@ -44,6 +44,7 @@ from interlock.store.jobs import (
 )
 from interlock.store.opening import Opened, Opener
 from interlock.store.plan import commit_plan, lock_deployment
+from interlock.store.syncs import list_touched
 from interlock.store.targets import (
     Touched,
     find_policies_fence,
@@ -73,8 +74,11 @@ NO_SUCH_RUN = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The outside knows n
 ROUND_GAP_MAX_S = 2.0
 ROUNDS_KEPT_MAX = 10_000
 
+RESOURCES_A_LOOK = 5_000
 DEPLOYMENTS_A_LOOK = 1_000
 DEPLOYMENTS_A_TRANSACTION = 100
+TARGETS_A_TRANSACTION = 50_000
+"""At the most, when every resource of a look matches in every deployment."""
 
 
 @dataclass(slots=True)
@@ -296,27 +300,39 @@ class Flow:
         workspace_id = claim.workspace_id
         if workspace_id is None:
             return None
-        touched = touched_by(kind, object_id)
         async with self.store.read() as conn:
             fence = await find_policies_fence(conn, workspace_id)
             concerned = await list_concerned(conn, workspace_id, kind=kind, object_id=object_id)
-        for looked_at in batched(concerned, DEPLOYMENTS_A_LOOK):
-            async with self.store.snapshot() as conn:
-                unmatched = await find_unmatched(conn, workspace_id, touched, only=looked_at)
-            for page in batched(unmatched, DEPLOYMENTS_A_TRANSACTION):
-                async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
-                    await match_targets(tx, workspace_id, touched, only=page)
-        if kind == "resource":
-            async with self.store.read() as conn:
-                moved = await list_by_domain(conn, workspace_id, resource_ids=object_id.split(","))
-            if moved:
-                async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
-                    await tx.record(wakes=[WorkRequest("round", each, workspace_id) for each in moved])
+        async for touched in self._touched_by(kind, object_id):
+            for looked_at in batched(concerned, DEPLOYMENTS_A_LOOK):
+                async with self.store.snapshot() as conn:
+                    unmatched = await find_unmatched(conn, workspace_id, touched, only=looked_at)
+                at_once = max(1, TARGETS_A_TRANSACTION // max(1, len(touched.resources)))
+                for page in batched(unmatched, min(at_once, DEPLOYMENTS_A_TRANSACTION)):
+                    async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
+                        await match_targets(tx, workspace_id, touched, only=page)
+            if touched.resources:
+                async with self.store.read() as conn:
+                    moved = await list_by_domain(conn, workspace_id, resource_ids=touched.resources)
+                if moved:
+                    async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
+                        await tx.record(wakes=[WorkRequest("round", each, workspace_id) for each in moved])
         if kind == "policy":
             async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
                 await note_policies_matched(tx, workspace_id, fence=fence)
                 await request_rounds(tx, f"policies:{workspace_id}", workspace_id=workspace_id)
         return None
+
+    async def _touched_by(self, kind: str, object_id: str) -> AsyncIterator[Touched]:
+        """What a match item's key names; what a provider's set touched in parts, so that no transaction is long."""
+        if kind != "provider":
+            yield touched_by(kind, object_id)
+            return
+        provider_id, _, since = object_id.partition(",")
+        async with self.store.read() as conn:
+            touched = await list_touched(conn, provider_id, since_at=datetime.fromisoformat(since))
+        for page in batched(touched, RESOURCES_A_LOOK):
+            yield Touched(resources=tuple(page))
 
     async def wake_deployments(self, claim: Claim) -> datetime | None:
         """A fact of many (a policy, a freeze, a slot set free) asks for the rounds it concerns: found by query, after

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     body_bytes_max: int = 4 * 1024 * 1024
     set_bytes_max: int = 64 * 1024 * 1024
     """The largest body of a resource provider's `set`, which sends everything that it offers: about 400,000 hosts."""
+    sync_remove_max: int = Field(default=100, ge=0)
+    """A provider's set that would remove more than this, and more than half of what the provider offers, is refused
+    unless the client says that it means it. A workspace may have its own number."""
+
     pool_max: int = 10
     worker_slots: int = 16
 

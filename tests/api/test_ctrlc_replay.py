@@ -156,7 +156,7 @@ async def test_a_set_adopts_skips_changes_and_deletes_and_records_only_what_chan
 
     wanted = [item("b"), item("a", metadata={"x": "y"}), item("theirs", kind="Stolen"), item("free"), item("new")]
     assert (await api.put(f"/resource-providers/{ours}/set", {"resources": wanted})).status_code == 202
-    assert sorted((await events())[len(before) :]) == ["resource.changed", "resource.created"]
+    assert sorted((await events())[len(before) :]) == ["resource.adopted", "resource.changed", "resource.created"]
     listed = (await api.get("/resource-providers/name/ours/resources")).json()["items"]
     assert [each["name"] for each in listed] == ["b", "a", "free", "new"]
     assert (await api.get("/resources/identifier/theirs")).json()["kind"] == "K"

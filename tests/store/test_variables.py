@@ -16,7 +16,8 @@ from interlock.store import targets
 from interlock.store.deployments import delete_deployment, save_deployment
 from interlock.store.providers import save_provider
 from interlock.store.relationships import delete_rule, save_rule
-from interlock.store.resources import ResourceContent, replace_variables, save_resource, set_resources
+from interlock.store.resources import ResourceContent, replace_variables, save_resource
+from interlock.store.syncs import Offered, set_resources
 from interlock.store.variable_sets import SetContent, change_set, create_set, delete_set
 from interlock.store.variables import delete_value, delete_variable, save_value, save_variable
 from tests.store.fleet import Fleet, Stepper, a_deployment, a_fleet, commit, load
@@ -486,9 +487,10 @@ async def test_a_config_that_fails_is_quarantined_by_its_digest_and_undone(store
 async def test_500_targets_get_one_config_rollout_through_the_pace(store, stepper):
     fleet = await a_fleet(store, {"host-0": "prod"})
     async with fleet.tx() as tx:
-        content = [ResourceContent(f"h-{n}", f"h-{n}", "Host", "v1", {}, {"env": "prod"}) for n in range(499)]
         provider = await save_provider(tx, fleet.workspace_id, name="fleet", wanted_id=None, metadata={})
-        await set_resources(tx, fleet.workspace_id, provider_id=provider.id, contents=content)
+    hosts = [ResourceContent(f"h-{n}", f"h-{n}", "Host", "v1", {}, {"env": "prod"}) for n in range(499)]
+    offered = [Offered(one.identifier, one.kind, one.said) for one in hosts]
+    await set_resources(store, fleet.tx, fleet.workspace_id, provider_id=provider.id, offered=offered, remove_max=100)
     shelf = Shelf(fleet)
     await shelf.declare("replicas")
     await shelf.value("replicas", "default", 1)

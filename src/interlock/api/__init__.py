@@ -125,6 +125,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.store = store
+    app.state.settings = settings
     app.state.agents = build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
     app.state.metrics = build_metrics(Http(allow_private_addresses=settings.allow_private_addresses))
     for noun in NOUNS:

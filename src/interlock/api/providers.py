@@ -5,6 +5,11 @@ Source: contract.md sections b (`sync`, `apply`), c (ctrlplane_resource_provider
 
 from __future__ import annotations
 
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import Header, Request
+from pydantic import Field, TypeAdapter, ValidationError, WithJsonSchema
 from starlette.responses import Response
 
 from interlock.access import Permission
@@ -12,15 +17,20 @@ from interlock.api import shapes
 from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import render_provider, render_resource
 from interlock.model.ids import is_id
-from interlock.store import providers, resources
+from interlock.settings import Settings
+from interlock.store import providers, resources, syncs
 from interlock.web.answers import Json
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, Texts, WireBody
+from interlock.web.errors import invalid_from
 from interlock.web.shapes import page_of
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("resource providers")
 
 BY_NAME = W + "/resource-providers/name/{name:segment}"
+RESOURCES_MAX = 500_000
+SLICE = 500
+"""Resources that are read before others are served: a few milliseconds."""
 
 
 class ProviderBody(WireBody):
@@ -42,10 +52,13 @@ class SetResource(WireBody):
     metadata: TextMap
 
 
-class ProviderSetBody(WireBody):
-    """Everything that a provider offers, in its order."""
+_SCHEMA = {"type": "array", "items": SetResource.model_json_schema()}
 
-    resources: list[SetResource]
+
+class ProviderSetBody(WireBody):
+    """Everything that a provider offers, in its order. Its resources are read a slice at a time (`_offered`)."""
+
+    resources: Annotated[list[Any], Field(max_length=RESOURCES_MAX), WithJsonSchema(_SCHEMA)]
 
 
 @router.put(W + "/resource-providers", status_code=202, response_model=shapes.ResourceProvider)
@@ -88,20 +101,71 @@ async def list_provider_resources(here: InWorkspace, name: str) -> Response:
 
 
 @router.put(W + "/resource-providers/{providerId:segment}/set", status_code=202, response_model=shapes.SetDone)
-async def set_resources(here: InWorkspace, providerId: str, body: ProviderSetBody) -> Response:
-    """Replace everything that a provider offers. Its other resources are deleted, those of others skipped."""
-    contents = [
-        resources.ResourceContent(
-            identifier=sent.identifier,
-            name=sent.name,
-            kind=sent.kind,
-            version=sent.version,
-            config=sent.config,
-            metadata=sent.metadata,
-        )
-        for sent in body.resources
+async def set_resources(
+    here: InWorkspace,
+    request: Request,
+    providerId: str,
+    body: ProviderSetBody,
+    allow_removal: Annotated[
+        str | None,
+        Header(alias="X-Interlock-Allow-Removal", description="`true`: a removal of more than half is meant."),
+    ] = None,
+) -> Response:
+    """Replace everything that a provider offers. Its other resources are deleted; those of other providers stay
+    theirs and are named in `contested`.
+    """
+    here.require(Permission.RESOURCE_WRITE)
+    settings: Settings = request.app.state.settings
+    outcome = await syncs.set_resources(
+        here.store,
+        lambda: here.tx(Permission.RESOURCE_WRITE, cause="api: set resources"),
+        here.id,
+        provider_id=providerId.lower(),
+        offered=await _offered(body.resources),
+        remove_max=settings.sync_remove_max
+        if here.workspace.sync_remove_max is None
+        else here.workspace.sync_remove_max,
+        removal_allowed=(allow_removal or "").strip().lower() == "true",
+    )
+    contested = [
+        {"identifier": one.identifier, "providerId": one.provider_id, "provider": one.provider}
+        for one in outcome.contested[: syncs.NAMED_MAX]
     ]
-    async with here.tx(Permission.RESOURCE_WRITE, cause="api: set resources") as tx:
-        provider = await providers.lock_provider(tx, here.id, provider_id=providerId.lower())
-        await resources.set_resources(tx, here.id, provider_id=provider.id, contents=contents)
-    return Json({"ok": True, "method": "direct"}, status_code=202)
+    more = {"contested": contested, "contestedTotal": len(outcome.contested)} if contested else {}
+    return Json({"ok": True, "method": "direct", **more}, status_code=202)
+
+
+async def _offered(sent: list[Any]) -> list[syncs.Offered]:
+    """The resources of a set as the bytes that are compared and stored.
+
+    Why:    a slice at a time, and each forgotten once it is read: others are served meanwhile, and the set is in
+            memory once.
+    Fails:  `Invalid` that names the faults of the first slice with any.
+    """
+    offered: list[syncs.Offered] = []
+    for begin in range(0, len(sent), SLICE):
+        try:
+            read = _SLICE.validate_python(sent[begin : begin + SLICE])
+        except ValidationError as cause:
+            faults = [
+                {**fault, "loc": ("resources", begin + int(fault["loc"][0]), *fault["loc"][1:])}
+                for fault in cause.errors()
+            ]
+            raise invalid_from(faults) from cause
+        offered.extend(
+            syncs.Offered(
+                one.identifier,
+                one.kind,
+                resources.ResourceContent(
+                    one.identifier, one.name, one.kind, one.version, one.config, one.metadata
+                ).said,
+            )
+            for one in read
+        )
+        for one in sent[begin : begin + SLICE]:
+            one.clear()
+        await asyncio.sleep(0)
+    return offered
+
+
+_SLICE = TypeAdapter(list[SetResource])

@@ -28,6 +28,7 @@ def render_workspace(workspace: Workspace) -> Wire:
         "name": workspace.name,
         "slug": workspace.slug,
         "createdAt": instant(workspace.created_at),
+        **({} if workspace.sync_remove_max is None else {"syncRemoveMax": workspace.sync_remove_max}),
     }
 
 

@@ -36,6 +36,7 @@ class Workspace(TypedDict):
     name: str
     slug: str
     createdAt: Instant
+    syncRemoveMax: NotRequired[int]
 
 
 class WorkspaceList(TypedDict):
@@ -399,11 +400,21 @@ class ReleaseTargetWithState(TypedDict):
     state: ListedState
 
 
+class Contested(TypedDict):
+    """A resource of a set that another provider owns."""
+
+    identifier: str
+    providerId: Id
+    provider: str
+
+
 class SetDone(TypedDict):
-    """A provider's set is stored."""
+    """A provider's set is stored; what other providers own of it stays theirs (`contested`, the first 100)."""
 
     ok: bool
     method: Literal["direct"]
+    contested: NotRequired[list[Contested]]
+    contestedTotal: NotRequired[int]
 
 
 class WithWarnings(TypedDict):

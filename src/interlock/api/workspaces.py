@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from interlock.access import Permission
@@ -19,7 +19,7 @@ from interlock.model.ids import is_id
 from interlock.store import workspaces
 from interlock.store.refusals import refusals
 from interlock.web.answers import Json
-from interlock.web.bodies import WireBody
+from interlock.web.bodies import Int, WireBody
 from interlock.web.sign_in import FromStore, InWorkspace, SignedIn, actor_of, find_here
 
 router = noun_router("workspaces")
@@ -36,10 +36,11 @@ class WorkspaceBody(WireBody):
 
 
 class WorkspaceChange(WireBody):
-    """What may change of a workspace."""
+    """What may change of a workspace. `syncRemoveMax`: how many resources one sync may remove without a word."""
 
     name: WorkspaceName | None = None
     slug: Slug | None = None
+    syncRemoveMax: Annotated[Int, Field(ge=0, le=2**31 - 1)] | None = None
 
 
 @router.get("/v1/workspaces", response_model=shapes.WorkspaceList)
@@ -91,7 +92,9 @@ async def delete_workspace(here: InWorkspace) -> Response:
 async def update_workspace(here: InWorkspace, body: WorkspaceChange) -> Response:
     """Change a workspace's name or slug."""
     async with here.tx(Permission.WORKSPACE_WRITE, cause="api: update workspace") as tx:
-        await workspaces.change_workspace(tx, here.id, name=body.name, slug=body.slug)
+        await workspaces.change_workspace(
+            tx, here.id, name=body.name, slug=body.slug, sync_remove_max=body.syncRemoveMax
+        )
         workspace = await workspaces.find_workspace(tx.conn, here.id)
     assert workspace is not None, "just written"
     return Json(render_workspace(workspace))

@@ -11,12 +11,17 @@ from interlock.model.errors import Invalid, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id, new_id
 from interlock.model.inventory import Provider
+from interlock.store import targets
+from interlock.store.matching import match_after
 from interlock.store.ownership import is_known
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import one
 from interlock.store.tx import Change, Tx
 
 Q = queries("provider")
+SYNC = queries("sync")
+
+LEFT_A_TIME = 1_000
 
 
 async def find_provider_by_name(conn: Conn, workspace_id: str, *, name: str) -> Provider | None:
@@ -87,6 +92,9 @@ async def delete_provider(tx: Tx, workspace_id: str, *, name: str) -> Provider:
     resources = await count_resources(tx.conn, provider.id)
     if resources:
         raise Invalid(f"The provider still offers {resources} resources. Set it to none first.", code="PROVIDER_IN_USE")
+    # What left with a big set is matched after it, by a look that finds it through the provider.
+    while left := await tx.conn.fetch(SYNC.list_left, provider.id, LEFT_A_TIME):
+        await match_after(tx, workspace_id, touched=targets.Touched(resources=tuple(row["id"] for row in left)))
     await tx.record(
         changes=[Change(Q.delete_provider, (provider.id,))],
         events=[Event("provider.deleted", Ref("provider", provider.id), {"name": name})],

@@ -1,18 +1,18 @@
-"""Which resources are there, and how does a provider's set become them?
+"""Which resources are there?
 
-A resource is told apart by its identifier, unique in its workspace. A provider sends everything that it offers; what
-changed is found by a digest of the content, so that a sync of 100,000 with a hundred changes writes a hundred rows
-and events. The order of the last set is kept, because one client compares lists.
+A resource is told apart by its identifier, unique among those of its workspace that are there. One that is deleted and
+comes again is a new object with a history of its own; the event of its coming names the one before. What a provider
+sends as a whole is `syncs.py`.
 
 `config` and `metadata` never enter the ledger: they may hold what the ledger, which is never erased, must not.
 
-Source: contract.md section e, "Provider set", "Resource"; DESIGN.md section 9 (100,000 resources synced again in 5 s).
+Source: contract.md section e, "Resource".
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,15 +28,12 @@ from interlock.model.ids import new_id
 from interlock.model.inventory import Resource
 from interlock.model.variable import is_same
 from interlock.store import targets
-from interlock.store.matching import match_after, second_looks
+from interlock.store.matching import match_after
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
 
 Q = queries("resource")
-
-MATCHED_AT_ONCE_MAX = 1000
-"""A set that changes more than this is matched by the worker alone (core.md 2)."""
 
 VARIABLES_MAX = 1000
 
@@ -53,10 +50,15 @@ class ResourceContent:
     metadata: Mapping[str, str]
 
     @property
+    def said(self) -> bytes:
+        """What tells two contents apart, the same bytes for the same content."""
+        said = [self.name, self.kind, self.version, self.config, self.metadata]
+        return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+
+    @property
     def digest(self) -> str:
         """Tells whether two contents are the same."""
-        said = [self.name, self.kind, self.version, self.config, self.metadata]
-        return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return hashlib.sha256(self.said).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,6 @@ class ResourceFilter:
     provider_ids: Sequence[str] | None = None
     metadata: Mapping[str, str] | None = None
     query: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SetOutcome:
-    """What a set did, in counts. `skipped` belong to another provider."""
-
-    created: int
-    changed: int
-    deleted: int
-    skipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +174,12 @@ async def save_resource(
     resource_id: str = row["id"] if row else new_id()
     ref = Ref("resource", resource_id)
     if row is None:
-        sent = _sent(content, resource_id=resource_id, position=0, provider_id=None)
-        event = Event("resource.created", ref, {"identifier": content.identifier, "kind": content.kind})
+        formerly = await tx.conn.fetchval(Q.find_gone, workspace_id, content.identifier)
+        event = created(resource_id, content.identifier, kind=content.kind, formerly=formerly)
+        sent = _sent(content, resource_id=resource_id)
         await tx.record(changes=[Change(Q.insert_resources, ([sent], workspace_id))], events=[event])
     elif row["content_digest"] != content.digest:
-        sent = _sent(content, resource_id=resource_id, position=None, provider_id=None)
+        sent = _sent(content, resource_id=resource_id)
         event = Event("resource.changed", ref, {"identifier": content.identifier})
         await tx.record(changes=[Change(Q.update_resources, ([sent],))], events=[event])
     if variables is not None:
@@ -230,79 +223,6 @@ async def delete_resource(tx: Tx, workspace_id: str, *, identifier: str) -> str:
     return resource_id
 
 
-async def set_resources(
-    tx: Tx, workspace_id: str, *, provider_id: str, contents: Iterable[ResourceContent]
-) -> SetOutcome:
-    """Make what a provider offers exactly these, in this order.
-
-    What another provider offers is skipped, what nobody offers is adopted, what this one offered before and does not
-    now is deleted. An identifier that comes twice counts once, as it came last.
-
-    Takes: the provider's row is locked by the caller.
-    Costs: one read of the provider's rows, and one statement each for created, changed, moved and gone.
-    """
-    wanted = {content.identifier: content for content in contents}
-    places = {identifier: place for place, identifier in enumerate(wanted)}
-    offered = {row["identifier"]: row for row in await tx.conn.fetch(Q.list_offered, provider_id)}
-    unknown = [identifier for identifier in wanted if identifier not in offered]
-    elsewhere = {
-        row["identifier"]: row
-        for row in await tx.conn.fetch(Q.list_offered_elsewhere, workspace_id, unknown, provider_id)
-    }
-    created: list[dict[str, object]] = []
-    changed: list[dict[str, object]] = []
-    moved: list[tuple[str, int]] = []
-    events: list[Event] = []
-    skipped = 0
-    for identifier, content in wanted.items():
-        place = places[identifier]
-        row = offered.get(identifier) or elsewhere.get(identifier)
-        if row is None:
-            resource_id = new_id()
-            created.append(_sent(content, resource_id=resource_id, position=place, provider_id=provider_id))
-            body = {"identifier": identifier, "kind": content.kind}
-            events.append(Event("resource.created", Ref("resource", resource_id), body))
-        elif identifier not in offered and row["provider_id"] is not None:
-            skipped += 1
-        elif row["content_digest"] != content.digest:
-            changed.append(_sent(content, resource_id=row["id"], position=place, provider_id=provider_id))
-            events.append(Event("resource.changed", Ref("resource", row["id"]), {"identifier": identifier}))
-        elif identifier not in offered or row["position"] != place:
-            moved.append((row["id"], place))
-    gone = [(row["id"], identifier) for identifier, row in offered.items() if identifier not in wanted]
-    events.extend(_gone(resource_id, identifier) for resource_id, identifier in gone)
-
-    changes: list[Change] = []
-    if gone:
-        changes.append(Change(Q.delete_resources, ([resource_id for resource_id, _ in gone],)))
-    if created:
-        changes.append(Change(Q.insert_resources, (created, workspace_id)))
-    if changed:
-        changes.append(Change(Q.update_resources, (changed,)))
-    if moved:
-        ids, positions = zip(*moved, strict=True)
-        changes.append(Change(Q.move_resources, (list(ids), list(positions), provider_id)))
-    outcome = SetOutcome(created=len(created), changed=len(changed), deleted=len(gone), skipped=skipped)
-    if events:
-        counts = {"created": outcome.created, "changed": outcome.changed, "deleted": outcome.deleted}
-        events.append(Event("provider.synced", Ref("provider", provider_id), counts))
-    await tx.record(changes=changes, events=events)
-
-    touched = [str(sent["id"]) for sent in (*created, *changed)] + [resource_id for resource_id, _ in gone]
-    await _match_set(tx, workspace_id, resource_ids=sorted(touched))
-    return outcome
-
-
-async def _match_set(tx: Tx, workspace_id: str, *, resource_ids: Sequence[str]) -> None:
-    if not resource_ids:
-        return
-    touched = targets.Touched(resources=tuple(resource_ids))
-    if len(resource_ids) <= MATCHED_AT_ONCE_MAX:
-        await match_after(tx, workspace_id, touched=touched)
-    else:
-        await tx.record(wakes=second_looks(workspace_id, touched))
-
-
 async def _replace_variables(tx: Tx, resource_id: str, *, variables: Mapping[str, Any]) -> bool:
     """Whether anything changed."""
     wanted = dict(variables)
@@ -319,19 +239,22 @@ async def _replace_variables(tx: Tx, resource_id: str, *, variables: Mapping[str
     return True
 
 
-def _sent(
-    content: ResourceContent, *, resource_id: str, position: int | None, provider_id: str | None
-) -> dict[str, object]:
+def created(resource_id: str, identifier: str, *, kind: str, formerly: str | None) -> Event:
+    """A resource came; `formerly` had its identifier and was deleted, and hears of it in its own history too."""
+    body = {"identifier": identifier, "kind": kind, **({"formerly": formerly} if formerly else {})}
+    refs = (Ref("resource", formerly),) if formerly else ()
+    return Event("resource.created", Ref("resource", resource_id), body, refs)
+
+
+def _sent(content: ResourceContent, *, resource_id: str) -> dict[str, object]:
     return {
         "id": resource_id,
-        "provider_id": provider_id,
         "identifier": content.identifier,
         "name": content.name,
         "kind": content.kind,
         "version": content.version,
         "config": dict(content.config),
         "metadata": dict(content.metadata),
-        "position": position,
         "content_digest": content.digest,
     }
 

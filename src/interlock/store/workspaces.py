@@ -29,6 +29,7 @@ class Workspace:
     name: str
     slug: str
     created_at: datetime
+    sync_remove_max: int | None = None
 
 
 async def find_workspace(conn: Conn, text: str) -> Workspace | None:
@@ -71,12 +72,17 @@ async def delete_workspace(tx: Tx, workspace_id: str) -> None:
     )
 
 
-async def change_workspace(tx: Tx, workspace_id: str, *, name: str | None, slug: str | None) -> None:
-    """Rename a workspace or its slug.
+async def change_workspace(
+    tx: Tx, workspace_id: str, *, name: str | None, slug: str | None, sync_remove_max: int | None = None
+) -> None:
+    """Rename a workspace or its slug, or say how much a sync may remove. None leaves what is stored.
 
     Fails: `Conflict` (DUPLICATE_SLUG).
     """
+    body: dict[str, object] = {"slug": slug} if slug else {}
+    if sync_remove_max is not None:
+        body["syncRemoveMax"] = sync_remove_max
     await tx.record(
-        changes=[Change(Q.update_workspace, (workspace_id, name, slug))],
-        events=[Event("workspace.changed", Ref("workspace", workspace_id), {"slug": slug} if slug else {})],
+        changes=[Change(Q.update_workspace, (workspace_id, name, slug, sync_remove_max))],
+        events=[Event("workspace.changed", Ref("workspace", workspace_id), body)],
     )

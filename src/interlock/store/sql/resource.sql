@@ -19,11 +19,18 @@ SELECT r.id, r.workspace_id, r.provider_id, r.identifier, r.name, r.kind, r.vers
 FROM resource r WHERE r.workspace_id = $1 AND r.deleted_at IS NULL AND (TRUE /* selector */)
 ORDER BY r.created_at, r.identifier COLLATE "C" LIMIT $2 OFFSET $3;
 
--- By resource_of_provider: in the order last set.
+-- In the order last set. By provider_order's key and resource_of_provider.
 -- name: list_resources_of_provider
-SELECT id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, created_at, updated_at
-FROM resource WHERE provider_id = $1 AND deleted_at IS NULL
-ORDER BY position, created_at, identifier COLLATE "C" LIMIT $2 OFFSET $3;
+SELECT r.id, r.workspace_id, r.provider_id, r.identifier, r.name, r.kind, r.version, r.config, r.metadata, r.created_at, r.updated_at
+FROM resource r
+LEFT JOIN (SELECT o.id, o.place FROM provider_order p, unnest(p.resource_ids) WITH ORDINALITY AS o (id, place) WHERE p.provider_id = $1) o
+    ON o.id = r.id
+WHERE r.provider_id = $1 AND r.deleted_at IS NULL
+ORDER BY o.place, r.created_at, r.identifier COLLATE "C" LIMIT $2 OFFSET $3;
+
+-- What had an identifier last and is gone. By resource_gone.
+-- name: find_gone
+SELECT id FROM resource WHERE workspace_id = $1 AND identifier = $2 AND deleted_at IS NOT NULL ORDER BY deleted_at DESC LIMIT 1;
 
 -- By the primary key, in the order of the ids.
 -- name: list_resources_by_ids
@@ -65,42 +72,24 @@ FROM (
 ORDER BY CASE WHEN NOT $9::boolean THEN sort_key END, CASE WHEN $9::boolean THEN sort_key END DESC, identifier COLLATE "C"
 LIMIT $10 OFFSET $11;
 
--- One row an object of the list.
+-- One row an object of the list; nobody's.
 -- name: insert_resources
-INSERT INTO resource (id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, position, content_digest)
-SELECT id, $2, provider_id, identifier, name, kind, version, config, metadata, position, content_digest
-FROM jsonb_to_recordset($1) AS sent (id uuid, provider_id uuid, identifier text, name text, kind text, version text,
-                                     config jsonb, metadata jsonb, position integer, content_digest text);
+INSERT INTO resource (id, workspace_id, identifier, name, kind, version, config, metadata, content_digest)
+SELECT id, $2, identifier, name, kind, version, config, metadata, content_digest
+FROM jsonb_to_recordset($1) AS sent (id uuid, identifier text, name text, kind text, version text, config jsonb, metadata jsonb, content_digest text);
 
 -- One row an object of the list; a resource keeps the provider that it has.
 -- name: update_resources
 UPDATE resource r
 SET name = sent.name, kind = sent.kind, version = sent.version, config = sent.config, metadata = sent.metadata,
-    content_digest = sent.content_digest, position = COALESCE(sent.position, r.position),
-    provider_id = COALESCE(r.provider_id, sent.provider_id), updated_at = interlock_now()
-FROM jsonb_to_recordset($1) AS sent (id uuid, provider_id uuid, name text, kind text, version text, config jsonb, metadata jsonb,
-                                     position integer, content_digest text)
-WHERE r.id = sent.id;
-
--- Places and owner of those that did not change otherwise: no transition, so no event.
--- name: move_resources
-UPDATE resource r SET position = sent.position, provider_id = $3
-FROM unnest($1::uuid[], $2::integer[]) AS sent (id, position)
+    content_digest = sent.content_digest, updated_at = interlock_now()
+FROM jsonb_to_recordset($1) AS sent (id uuid, name text, kind text, version text, config jsonb, metadata jsonb, content_digest text)
 WHERE r.id = sent.id;
 
 -- One row or its few, by the primary key.
 -- name: delete_resources
 UPDATE resource SET deleted_at = interlock_now(), updated_at = interlock_now()
 WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL;
-
--- What a provider offers now, as little of it as tells a change; held, so that two sets take turns. By resource_of_provider.
--- name: list_offered
-SELECT id, identifier, content_digest, position FROM resource WHERE provider_id = $1 AND deleted_at IS NULL;
-
--- Those that somebody else offers, or nobody. By resource_identifier.
--- name: list_offered_elsewhere
-SELECT id, identifier, content_digest, provider_id FROM resource
-WHERE workspace_id = $1 AND identifier = ANY($2::text[]) AND deleted_at IS NULL AND provider_id IS DISTINCT FROM $3;
 
 -- By the primary key.
 -- name: count_variables

@@ -2,11 +2,11 @@
 
 -- By the primary key or by the unique slug; $1 is NULL when the text is no id.
 -- name: find_workspace
-SELECT id, name, slug, created_at FROM workspace WHERE (id = $1 OR slug = $2) AND deleted_at IS NULL ORDER BY (id = $1) DESC NULLS LAST LIMIT 1;
+SELECT id, name, slug, created_at, sync_remove_max FROM workspace WHERE (id = $1 OR slug = $2) AND deleted_at IS NULL ORDER BY (id = $1) DESC NULLS LAST LIMIT 1;
 
 -- By member_of_principal. $2: a system admin sees all.
 -- name: list_workspaces_of
-SELECT w.id, w.name, w.slug, w.created_at
+SELECT w.id, w.name, w.slug, w.created_at, w.sync_remove_max
 FROM workspace w
 WHERE w.deleted_at IS NULL AND ($2 OR w.id IN (SELECT workspace_id FROM member WHERE principal_id = $1))
 ORDER BY w.created_at, w.id;
@@ -17,7 +17,7 @@ INSERT INTO workspace (id, name, slug) VALUES ($1, $2, $3);
 
 -- One row or its few, by the primary key.
 -- name: update_workspace
-UPDATE workspace SET name = COALESCE($2, name), slug = COALESCE($3, slug) WHERE id = $1;
+UPDATE workspace SET name = COALESCE($2, name), slug = COALESCE($3, slug), sync_remove_max = COALESCE($4, sync_remove_max) WHERE id = $1;
 
 -- Nothing decided before it may be handed over after it. By the primary key.
 -- name: delete_workspace
