@@ -4,6 +4,7 @@
 -- name: take_turn
 SELECT pg_try_advisory_lock(hashtextextended('sync:' || $1, 0));
 
+-- The turn of this connection is over.
 -- name: end_turn
 SELECT pg_advisory_unlock(hashtextextended('sync:' || $1, 0));
 
