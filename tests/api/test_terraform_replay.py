@@ -362,6 +362,24 @@ async def test_variable_set(tf: Any) -> None:
     assert (await tf.delete(path)).status_code == 404
 
 
+async def test_a_sensitive_variable_of_a_set_shows_an_empty_plan_and_keeps_what_somebody_gave_it(tf: Any) -> None:
+    """The provider keeps the value to itself and sends `{"valueHash": ""}` every time."""
+    sent = [{"key": "db", "value": {"valueHash": ""}}, {"key": "region", "value": "eu"}]
+    body = {"name": "eu", "selector": "true", "priority": 0, "variables": sent}
+    path = f"/variable-sets/{(await tf.post('/variable-sets', body)).json()['id']}"
+    read = (await tf.get(path)).json()["variables"]
+    assert [{key: each[key] for key in ("key", "value")} for each in read] == sent
+    given = [{"key": "db", "value": "hunter2", "sensitive": True}, sent[1]]
+    assert (await tf.put(path, {"variables": given})).status_code == 202
+    assert (await tf.get(path)).json()["variables"] == [
+        {"key": "db", "value": "hunter2", "sensitive": True},
+        sent[1],
+    ]
+    assert (await tf.put(path, body)).status_code == 202
+    kept = (await tf.get(path)).json()["variables"][0]
+    assert kept["value"]["valueHash"].startswith("••••") and len(kept["value"]["valueHash"]) == 12
+
+
 async def test_variable_sets_are_listed_as_they_are_tried(tf: Any) -> None:
     for name, priority in (("b", 1), ("c", 2), ("a", 1)):
         await tf.post("/variable-sets", {"name": name, "selector": "true", "priority": priority, "variables": []})
@@ -390,16 +408,17 @@ async def test_relationship_rule(tf: Any) -> None:
     assert (await tf.get(path)).json()["id"] == path.rpartition("/")[2]
 
 
-SECRET = "nothing here can seal one yet"
+SECRET = "stands for a secret that is not stored here"
 
 
 @pytest.mark.parametrize(
     ("path", "body", "field", "said"),
     [
-        ("variable", {"sensitive": True}, "sensitive", SECRET),
         ("variable", {"key": ""}, "key", ""),
-        ("value", {"value": {"valueHash": ""}}, "value", SECRET),
-        ("value", {"sensitive": True}, "sensitive", SECRET),
+        ("value", {"value": {"valueHash": "••••12345678"}}, "value", SECRET),
+        ("value", {"value": {"valueHash": 1}}, "value.valueHash", "must be text"),
+        ("value", {"value": {"$secret": "x"}}, "value.$secret", "word of ours"),
+        ("value", {"value": {"secretRef": {"path": "a"}}}, "value.secretRef.provider", "must be text"),
         ("value", {"value": {"reference": "", "path": ["a"]}}, "value.reference", "relationship rule"),
         ("value", {"value": {"reference": "r", "path": []}}, "value.path", "1 to 32 steps"),
         ("value", {"value": {"reference": "r", "path": [1]}}, "value.path", "list of texts"),
@@ -407,8 +426,7 @@ SECRET = "nothing here can seal one yet"
         ("value", {"value": "x" * 70_000}, "value", "at most 65,536 bytes"),
         ("value", {"resourceSelector": "resource.knd == 1"}, "resourceSelector", "no valid CEL"),
         ("value", {"priority": 1.5}, "priority", ""),
-        ("set", {"variables": [{"key": "k", "value": {"valueHash": ""}}]}, "variables[0].value", SECRET),
-        ("set", {"variables": [{"key": "k", "value": 1, "sensitive": True}]}, "variables[0]", SECRET),
+        ("set", {"variables": [{"key": "k", "value": {"valueHash": "x"}}]}, "variables[0].value", SECRET),
         ("set", {"variables": [{"key": "k", "value": 1}, {"key": "k", "value": 2}]}, "variables[1].key", "already"),
         ("set", {"selector": "environment.name =="}, "selector", "no valid CEL"),
         ("rule", {"cel": "from.name == there.name"}, "cel", "may read from, to"),

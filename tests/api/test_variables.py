@@ -235,7 +235,7 @@ async def test_all_variables_of_a_deployment_are_written_as_one_change(api: Any,
     [
         ([{"key": "a"}, {"key": "a"}], "variables[1].key"),
         ([{"key": "a", "values": [{"value": 1, "resourceSelector": "x"}]}], "variables[0].values[0].resourceSelector"),
-        ([{"key": "a", "values": [{"value": {"valueHash": ""}}]}], "variables[0].values[0].value"),
+        ([{"key": "a", "values": [{"value": {"valueHash": 1}}]}], "variables[0].values[0].value.valueHash"),
         ([{"key": "a", "values": [{"priority": 1}]}], "variables[0].values[0].value"),
         ([{"key": "a", "secret": True}], "variables[0].secret"),
     ],

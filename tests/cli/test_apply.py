@@ -210,7 +210,7 @@ DECLARES = "type: Deployment\nname: d\nvariables: "
 
 WRONG = [
     (A_SET.replace("'true'", "nonsense("), "fleet.yaml:3: selector is no valid CEL"),
-    (f"{A_SET}variables: {{a: {{valueHash: x}}}}\n", "fleet.yaml:4: variables.a holds a sensitive"),
+    (f"{A_SET}variables: {{a: {{valueHash: 1}}}}\n", "fleet.yaml:4: variables.a.valueHash must be text"),
     (f"{A_RULE}cel: here == there\n", "fleet.yaml:4: cel is no valid CEL"),
     (f"{DECLARES}[{{key: a}}, {{key: a}}]\n", "fleet.yaml:3: variables[1]: a stands in this list already"),
     (f"{DECLARES}[{{}}]\n", "fleet.yaml:3: variables[0] needs a key"),

@@ -9,6 +9,7 @@ Source: contract.md sections c (ctrlplane_deployment) and e.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -18,13 +19,20 @@ from starlette.responses import Response
 from interlock.access import Permission, Place
 from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
-from interlock.api.rendering import render_deployment, render_system, render_variable_with_values
+from interlock.api.rendering import (
+    Wire,
+    render_deployment,
+    render_system,
+    render_value,
+    render_variable_with_values,
+)
 from interlock.api.selectors import Scope, checked_selector, selector_of_query
+from interlock.api.sensitive import shown_values
 from interlock.inventory.to_python import predicate
 from interlock.model.ids import new_id
-from interlock.model.inventory import NOTHING, Deployment
+from interlock.model.inventory import NOTHING, Deployment, System
+from interlock.model.variable import DeploymentVariable, VariableValue
 from interlock.store import deployments, systems, variables
-from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
@@ -73,7 +81,7 @@ async def list_deployments(here: InWorkspace, page: Paging, cel: Annotated[str |
         systems_by_id = await systems.load_systems_of(conn, "deployment", child_ids=[item.id for item in items])
     rendered = [
         {
-            "deployment": render_deployment(item),
+            "deployment": await _shown(here, item, systems_by_id[item.id]),
             "systems": [render_system(system) for system in systems_by_id[item.id]],
         }
         for item in items
@@ -94,7 +102,8 @@ async def get_deployment_by_name(here: InWorkspace, name: str) -> Response:
     """Get a deployment by name."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        return await _answer(conn, await deployments.find_deployment_by_name(conn, here.id, name=name))
+        deployment = await deployments.find_deployment_by_name(conn, here.id, name=name)
+    return await _answer(here, deployment)
 
 
 @router.get(W + "/deployments/{deploymentId:segment}", response_model=shapes.DeploymentWithVariablesAndSystems)
@@ -103,7 +112,8 @@ async def get_deployment(here: InWorkspace, deploymentId: str) -> Response:
     here.require(Permission.READ)
     deployment_id = id_of(deploymentId, "deployment")
     async with here.read() as conn:
-        return await _answer(conn, await deployments.find_deployment(conn, here.id, deployment_id=deployment_id))
+        deployment = await deployments.find_deployment(conn, here.id, deployment_id=deployment_id)
+    return await _answer(here, deployment)
 
 
 @router.put(W + "/deployments/{deploymentId:segment}", status_code=202, response_model=Accepted)
@@ -153,15 +163,37 @@ async def _save(here: Here, deployment_id: str, body: DeploymentBody, *, cause: 
         )
 
 
-async def _answer(conn: Conn, deployment: Deployment | None) -> Response:
+async def _answer(here: Here, deployment: Deployment | None) -> Response:
     known = found(deployment, "deployment")
-    systems_by_id = await systems.load_systems_of(conn, "deployment", child_ids=[known.id])
-    declared, _ = await variables.list_variables(conn, known.id, limit=None, offset=0)
-    values = await variables.load_values(conn, [each.id for each in declared])
+    async with here.read() as conn:
+        systems_by_id = await systems.load_systems_of(conn, "deployment", child_ids=[known.id])
+        declared, _ = await variables.list_variables(conn, known.id, limit=None, offset=0)
+        values = await variables.load_values(conn, [each.id for each in declared])
+    place = _place(known, systems_by_id[known.id])
     return Json(
         {
-            "deployment": render_deployment(known),
+            "deployment": await _shown(here, known, systems_by_id[known.id]),
             "systems": [render_system(system) for system in systems_by_id[known.id]],
-            "variables": [render_variable_with_values(each, values[each.id]) for each in declared],
+            "variables": [await shown_variable(here, each, values[each.id], place=place) for each in declared],
         }
     )
+
+
+def _place(deployment: Deployment, within: Sequence[System]) -> Place:
+    return Place(system_ids=frozenset(system.id for system in within), deployment_id=deployment.id)
+
+
+async def _shown(here: Here, deployment: Deployment, within: Sequence[System]) -> Wire:
+    """A deployment, with the secrets of its agents' config for who may write it."""
+    place = _place(deployment, within)
+    shown: Wire = await here.shown(render_deployment(deployment), Permission.DEPLOYMENT_WRITE, place=place)
+    return shown
+
+
+async def shown_variable(
+    here: Here, variable: DeploymentVariable, values: Sequence[VariableValue], *, place: Place
+) -> Wire:
+    """A variable with its values, those that are sensitive for who may write them."""
+    rendered = render_variable_with_values(variable, values)
+    listed = [render_value(value) for value in values]
+    return {**rendered, "values": await shown_values(here, listed, Permission.DEPLOYMENT_WRITE, place=place)}

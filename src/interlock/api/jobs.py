@@ -250,6 +250,6 @@ def _full_context(job: JobRow, here: Here) -> dict[str, Any]:
         },
         "version": context.get("version"),
         "variables": context["variables"],
-        "encryptedVariables": [],
+        "encryptedVariables": list(job.encrypted),
     }
     return context

@@ -9,6 +9,7 @@ Source: contract.md section c, ctrlplane_policy; reference-behaviour.md appendix
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
@@ -25,6 +26,7 @@ from interlock.decide.rules import parse_rules, verification
 from interlock.metrics import Metric, check_metric
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, new_id
+from interlock.model.secret import MASK, resolved
 from interlock.store import policies
 from interlock.web.answers import Json
 from interlock.web.bodies import Bool, Int, Name, Text, TextMap, WireBody
@@ -58,7 +60,7 @@ async def list_policies(here: InWorkspace, page: Paging) -> Response:
     here.require(Permission.READ)
     async with here.read() as conn:
         items, total = await policies.list_policies(conn, here.id, limit=page.limit, offset=page.offset)
-    return page.answer([render_policy(policy) for policy in items], total)
+    return page.answer(await _shown(here, [render_policy(policy) for policy in items]), total)
 
 
 @router.post(W + "/policies", status_code=202, response_model=shapes.Policy)
@@ -74,7 +76,8 @@ async def get_policy(here: InWorkspace, policyId: str) -> Response:
     here.require(Permission.READ)
     policy_id = id_of(policyId, "policy")
     async with here.read() as conn:
-        return Json(render_policy(found(await policies.find_policy(conn, here.id, policy_id=policy_id), "policy")))
+        policy = found(await policies.find_policy(conn, here.id, policy_id=policy_id), "policy")
+    return Json(await _shown(here, render_policy(policy)))
 
 
 @router.put(W + "/policies/{policyId:segment}", status_code=202, response_model=shapes.Policy)
@@ -109,6 +112,7 @@ def checked_content(body: PolicyBody, metrics: Metrics) -> policies.PolicyConten
     for number, rule in enumerate(parse_rules(rules)):
         if isinstance(rule.params, verification.Params):
             for place, spec in enumerate(rule.params.metrics):
+                spec = replace(spec, provider=resolved(spec.provider, lambda _: MASK))
                 check_metric(spec, metrics, path=f"rules[{number}].verification.metrics[{place}]")
     selector = checked_selector(body.selector, scope=Scope.POLICY, field="selector") or EVERYTHING
     return policies.PolicyContent(
@@ -129,7 +133,12 @@ async def _save(here: Here, policy_id: str, body: PolicyBody, *, metrics: Metric
         policy = await policies.save_policy(
             tx, here.id, policy_id=policy_id, content=content, now=utc_now(), author_id=here.caller.id
         )
-    return Json(render_policy(policy), status_code=202)
+    return Json(await _shown(here, render_policy(policy)), status_code=202)
+
+
+async def _shown(here: Here, rendered: Any) -> Any:
+    """Policies, with the secrets of their metrics for who may write them."""
+    return await here.shown(rendered, Permission.POLICY_WRITE)
 
 
 async def _wanted_id(here: Here, body: PolicyBody) -> str:

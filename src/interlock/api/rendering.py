@@ -151,6 +151,7 @@ def render_variable(variable: DeploymentVariable) -> Wire:
         deploymentId=variable.deployment_id,
         key=variable.key,
         description=variable.description,
+        sensitive=variable.sensitive or None,
     )
 
 
@@ -185,7 +186,7 @@ def render_variable_set(one: VariableSet) -> Wire:
 
 
 def render_variables(values: Mapping[str, object]) -> Wire:
-    """Resolved variables: literals, objects wrapped."""
+    """Resolved variables: literals, objects wrapped, secrets as their marks."""
     return {key: literal_wire(value) for key, value in values.items()}
 
 

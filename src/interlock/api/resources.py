@@ -16,8 +16,9 @@ from starlette.responses import Response
 from interlock.access import Permission
 from interlock.api import shapes
 from interlock.api.paths import W, found, noun_router
-from interlock.api.rendering import render_deployment, render_resource
+from interlock.api.rendering import Wire, render_deployment, render_resource
 from interlock.api.selectors import Scope, selector_of_query
+from interlock.api.sensitive import shown_values
 from interlock.model.errors import Invalid
 from interlock.model.variable import wire_value
 from interlock.store import deployments, resources
@@ -153,8 +154,8 @@ async def list_variables(here: InWorkspace, identifier: str, page: Paging) -> Re
     async with here.read() as conn:
         resource = found(await resources.find_resource(conn, here.id, identifier=identifier), "resource")
         items, total = await resources.list_variables(conn, resource.id, limit=page.limit, offset=page.offset)
-    rendered = [{"resourceId": item.resource_id, "key": item.key, "value": item.value} for item in items]
-    return page.answer(rendered, total)
+    rendered: list[Wire] = [{"resourceId": item.resource_id, "key": item.key, "value": item.value} for item in items]
+    return page.answer(await shown_values(here, rendered, Permission.RESOURCE_WRITE), total)
 
 
 @router.patch(BY_IDENTIFIER + "/variables", status_code=202, response_model=Accepted)

@@ -27,6 +27,7 @@ from interlock.decide.explain import EndedMove
 from interlock.inventory.variables import remarks
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, parse_target_key
+from interlock.model.variable import encrypted_in
 from interlock.model.version import Version
 from interlock.store import (
     deployments,
@@ -517,7 +518,7 @@ def render_release(release: Release) -> Wire:
         "version": release.snapshot.get("version"),
         "variables": render_variables(release.snapshot.get("variables") or {}),
         "variableOrigins": release.snapshot.get("variableOrigins") or {},
-        "encryptedVariables": [],
+        "encryptedVariables": encrypted_in(release.snapshot.get("variables") or {}),
     }
 
 
@@ -565,7 +566,7 @@ def _release_to_be(target: TargetState, version: Version, resolved: TargetVariab
         "version": render_version(version),
         "variables": render_variables(resolved.values) if resolved else {},
         "variableOrigins": resolved.origin.get("variables", {}) if resolved else {},
-        "encryptedVariables": [],
+        "encryptedVariables": encrypted_in(resolved.values) if resolved else [],
     }
 
 

@@ -20,16 +20,17 @@ from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variable_set
 from interlock.api.selectors import Scope, checked_selector
-from interlock.model.errors import FieldError, Invalid
+from interlock.api.sensitive import shown_values
+from interlock.model.errors import Invalid
 from interlock.model.ids import new_id
-from interlock.model.variable import SENSITIVE, wire_value
+from interlock.model.variable import VariableSet, wire_value
 from interlock.store import variable_sets
 from interlock.store.variable_sets import SetContent
 from interlock.web.answers import Json
 from interlock.web.bodies import Anything, Int, Name, Text, WireBody
 from interlock.web.paging import Paging
 from interlock.web.shapes import page_of
-from interlock.web.sign_in import InWorkspace
+from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("variable sets")
 
@@ -78,7 +79,7 @@ async def list_sets(here: InWorkspace, page: Paging) -> Response:
     here.require(Permission.READ)
     async with here.read() as conn:
         items, total = await variable_sets.list_sets(conn, here.id, limit=page.limit, offset=page.offset)
-    return page.answer([render_variable_set(item) for item in items], total)
+    return page.answer([await _shown(here, item) for item in items], total)
 
 
 @router.post(W + "/variable-sets", status_code=201, response_model=shapes.VariableSetSummary)
@@ -98,9 +99,8 @@ async def get_set(here: InWorkspace, variableSetId: str) -> Response:
     here.require(Permission.READ)
     set_id = id_of(variableSetId, "variable set")
     async with here.read() as conn:
-        return Json(
-            render_variable_set(found(await variable_sets.find_set(conn, here.id, set_id=set_id), "variable set"))
-        )
+        known = found(await variable_sets.find_set(conn, here.id, set_id=set_id), "variable set")
+    return Json(await _shown(here, known))
 
 
 @router.put(SET, status_code=202, response_model=shapes.VariableSetSummary)
@@ -116,7 +116,7 @@ async def put_set(here: InWorkspace, variableSetId: str, body: VariableSetChange
             description=before.description if body.description is None else body.description,
             selector=before.selector if selector is None else selector,
             priority=before.priority if body.priority is None else body.priority,
-            variables=before.variables if listed is None else listed,
+            variables=None if listed is None else listed,
         )
         saved = await variable_sets.change_set(tx, here.id, set_id=set_id, content=content)
     return Json(_without_variables(render_variable_set(saved)), status_code=202)
@@ -138,7 +138,7 @@ def _selector(text: str) -> str:
 def _variables(listed: Sequence[VariableSetEntry] | None) -> list[Wire]:
     """The variables as they are stored.
 
-    Fails: `Invalid` for a key that comes twice, and for a sensitive value.
+    Fails: `Invalid` for a key that comes twice, and for a value that cannot be kept.
     """
     seen: set[str] = set()
     stored: list[Wire] = []
@@ -146,11 +146,16 @@ def _variables(listed: Sequence[VariableSetEntry] | None) -> list[Wire]:
         field = f"variables[{number}]"
         if each.key in seen:
             raise Invalid(f"{field}.key: {each.key} stands in this set already.", field=f"{field}.key")
-        if each.sensitive:
-            raise Invalid(f"{field} {SENSITIVE}.", fields=[FieldError(field, SENSITIVE)])
         seen.add(each.key)
-        stored.append({"key": each.key, "value": wire_value(each.value, field=f"{field}.value")})
+        value = wire_value(each.value, field=f"{field}.value", sensitive=bool(each.sensitive))
+        stored.append({"key": each.key, "value": value})
     return stored
+
+
+async def _shown(here: Here, one: VariableSet) -> Wire:
+    """A set, its sensitive values for who may write it."""
+    listed = [dict(each) for each in one.variables]
+    return {**render_variable_set(one), "variables": await shown_values(here, listed, Permission.DEPLOYMENT_WRITE)}
 
 
 def _without_variables(rendered: Wire) -> Wire:

@@ -17,13 +17,14 @@ from starlette.responses import Response
 
 from interlock.access import Permission
 from interlock.api import shapes
-from interlock.api.deployments import place_of
+from interlock.api.deployments import place_of, shown_variable
 from interlock.api.paths import W, found, id_of, noun_router
-from interlock.api.rendering import render_value, render_variable_with_values
+from interlock.api.rendering import render_value
 from interlock.api.selectors import Scope, checked_selector
+from interlock.api.sensitive import shown_values
 from interlock.inventory.variables import Overlap
-from interlock.model.errors import FieldError, Invalid
-from interlock.model.variable import SENSITIVE, wire_value
+from interlock.model.errors import Invalid
+from interlock.model.variable import wire_value
 from interlock.store import deployments, variables
 from interlock.store.variables import WantedValue, WantedVariable
 from interlock.web.answers import Json, accepted, present
@@ -65,6 +66,7 @@ class WantedValueBody(ClosedBody):
     value: Anything
     priority: Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     resourceSelector: Text | None = None
+    sensitive: bool | None = None
 
 
 class WantedBody(ClosedBody):
@@ -72,6 +74,7 @@ class WantedBody(ClosedBody):
 
     key: Name
     description: Text | None = None
+    sensitive: bool | None = None
     values: Annotated[list[WantedValueBody], Field(max_length=variables.VALUES_MAX)] = Field(default_factory=list)
 
 
@@ -92,7 +95,8 @@ async def list_variables(here: InWorkspace, deploymentId: str, page: Paging) -> 
         found(await deployments.find_deployment(conn, here.id, deployment_id=deployment_id), "deployment")
         items, total = await variables.list_variables(conn, deployment_id, limit=page.limit, offset=page.offset)
         values = await variables.load_values(conn, [item.id for item in items])
-    return page.answer([render_variable_with_values(item, values[item.id]) for item in items], total)
+    place = await place_of(here, deployment_id)
+    return page.answer([await shown_variable(here, item, values[item.id], place=place) for item in items], total)
 
 
 @router.put(W + "/deployments/{deploymentId:segment}/variables", status_code=202, response_model=shapes.WithWarnings)
@@ -116,14 +120,14 @@ async def get_variable(here: InWorkspace, variableId: str) -> Response:
     async with here.read() as conn:
         variable = found(await variables.find_variable(conn, here.id, variable_id=variable_id), "deployment variable")
         values = await variables.load_values(conn, [variable_id])
-    return Json(render_variable_with_values(variable, values[variable_id]))
+    place = await place_of(here, variable.deployment_id)
+    return Json(await shown_variable(here, variable, values[variable_id], place=place))
 
 
 @router.put(VARIABLE, status_code=202, response_model=Accepted)
 async def put_variable(here: InWorkspace, variableId: str, body: VariableBody) -> Response:
     """Create or replace a deployment variable by id. Its key is unique in its deployment."""
     variable_id = id_of(variableId, "deployment variable")
-    _refuse_sensitive(body.sensitive)
     deployment_id = id_of(body.deploymentId, "deployment")
     async with here.read() as conn:
         before = await variables.find_variable(conn, here.id, variable_id=variable_id)
@@ -138,6 +142,7 @@ async def put_variable(here: InWorkspace, variableId: str, body: VariableBody) -
             deployment_id=deployment_id,
             key=body.key,
             description=body.description,
+            sensitive=body.sensitive,
         )
     return accepted(variable_id, "The variable was saved.")
 
@@ -160,16 +165,21 @@ async def get_value(here: InWorkspace, valueId: str) -> Response:
     here.require(Permission.READ)
     value_id = id_of(valueId, "value")
     async with here.read() as conn:
-        return Json(render_value(found(await variables.find_value(conn, here.id, value_id=value_id), "value")))
+        value = found(await variables.find_value(conn, here.id, value_id=value_id), "value")
+        variable = found(
+            await variables.find_variable(conn, here.id, variable_id=value.variable_id), "deployment variable"
+        )
+    place = await place_of(here, variable.deployment_id)
+    (shown,) = await shown_values(here, [render_value(value)], Permission.DEPLOYMENT_WRITE, place=place)
+    return Json(shown)
 
 
 @router.put(VALUE, status_code=202, response_model=shapes.WithWarnings)
 async def put_value(here: InWorkspace, valueId: str, body: ValueBody) -> Response:
     """Create or replace a value of a deployment variable by id. `warnings` name values that it overlaps with."""
     value_id = id_of(valueId, "value")
-    _refuse_sensitive(body.sensitive)
     variable_id = id_of(body.deploymentVariableId, "deployment variable")
-    value = wire_value(body.value, field="value")
+    value = wire_value(body.value, field="value", sensitive=bool(body.sensitive))
     selector = checked_selector(body.resourceSelector, scope=Scope.RESOURCE, field="resourceSelector")
     async with here.read() as conn:
         variable = found(await variables.find_variable(conn, here.id, variable_id=variable_id), "deployment variable")
@@ -183,6 +193,7 @@ async def put_value(here: InWorkspace, valueId: str, body: ValueBody) -> Respons
             priority=body.priority,
             resource_selector=selector,
             value=value,
+            sensitive=body.sensitive,
         )
     if not overlaps:
         return accepted(value_id, "The value was saved.")
@@ -221,14 +232,10 @@ def _wanted(body: VariablesBody) -> list[WantedVariable]:
         for place, each in enumerate(one.values):
             at = f"{field}.values[{place}]"
             selector = checked_selector(each.resourceSelector, scope=Scope.RESOURCE, field=f"{at}.resourceSelector")
-            values.append(WantedValue(wire_value(each.value, field=f"{at}.value"), each.priority, selector))
-        wanted.append(WantedVariable(one.key, one.description, tuple(values)))
+            value = wire_value(each.value, field=f"{at}.value", sensitive=bool(each.sensitive))
+            values.append(WantedValue(value, each.priority, selector))
+        wanted.append(WantedVariable(one.key, one.description, tuple(values), one.sensitive))
     return wanted
-
-
-def _refuse_sensitive(sensitive: bool | None) -> None:
-    if sensitive:
-        raise Invalid(f"sensitive {SENSITIVE}.", fields=[FieldError("sensitive", SENSITIVE)])
 
 
 def _warnings(key: str, overlaps: Sequence[Overlap]) -> list[str]:

@@ -28,6 +28,7 @@ from interlock.api.selectors import Scope, selector_of_query
 from interlock.clock import utc_now
 from interlock.inventory.to_python import predicate
 from interlock.model.errors import Invalid
+from interlock.model.secret import ids_in
 from interlock.model.version import Dependency, Version
 from interlock.model.version_facts import parse_version_facts
 from interlock.store import deployments, orders, versions
@@ -36,7 +37,7 @@ from interlock.web.answers import Json
 from interlock.web.bodies import AnyMap, Bool, Name, Object, Text, TextMap, Texts, WireBody
 from interlock.web.paging import Paging
 from interlock.web.shapes import page_of
-from interlock.web.sign_in import InWorkspace
+from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("versions")
 
@@ -109,7 +110,8 @@ async def list_versions(
             kept = [item for item in every if matches({"version": render_version(item)})]
             items, total = tuple(kept[page.offset : page.offset + page.limit]), len(kept)
         needed = await load_dependencies(conn, [item.id for item in items])
-    return page.answer([_with_dependencies(version, needed) for version in items], total)
+    rendered = [_with_dependencies(version, needed) for version in items]
+    return page.answer(await _shown(here, rendered, deployment.id), total)
 
 
 @router.post(W + "/deployments/{deploymentId:segment}/versions", response_model=shapes.DeploymentVersion)
@@ -135,7 +137,7 @@ async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody
         version = await versions.save_version(
             tx, here.id, deployment_id=deployment.id, content=content, author_id=here.caller.id
         )
-    return Json(render_version(version))
+    return Json(await _shown(here, render_version(version), deployment.id))
 
 
 @router.get(
@@ -148,7 +150,7 @@ async def get_version(here: InWorkspace, deploymentVersionId: str) -> Response:
     async with here.read() as conn:
         version = found(await versions.find_version(conn, here.id, version_id=version_id), "version")
         needed = await load_dependencies(conn, [version_id])
-    return Json(_with_dependencies(version, needed))
+    return Json(await _shown(here, _with_dependencies(version, needed), version.deployment_id))
 
 
 @router.patch(
@@ -196,6 +198,13 @@ async def change_version(here: InWorkspace, deploymentVersionId: str, body: Vers
 async def change_version_by_old_path(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
     """Change a version; the document's spelling of the path."""
     return await change_version(here, deploymentVersionId, body)
+
+
+async def _shown(here: Here, rendered: Any, deployment_id: str) -> Any:
+    """Versions of one deployment, with the secrets of their `jobAgentConfig` for who may write them."""
+    if next(ids_in(rendered), None) is None:
+        return rendered
+    return await here.shown(rendered, Permission.VERSION_WRITE, place=await place_of(here, deployment_id))
 
 
 def _changes(body: VersionChange) -> dict[str, Any]:

@@ -29,7 +29,8 @@ import orjson
 from interlock.inventory.relations import NO_RELATIONS, Found, Nothing, Relations
 from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.to_python import predicate, sieve
-from interlock.model.variable import Reference, VariableSet, VariableValue, plain_value
+from interlock.model.secret import ids_in
+from interlock.model.variable import UNSET, Reference, VariableSet, VariableValue, plain_value
 
 View: TypeAlias = Mapping[str, Any]
 
@@ -163,10 +164,16 @@ class Variables:
                 if candidate.ids is not None and resource_id not in candidate.ids:
                     continue
                 found = None
+                if candidate.value == UNSET:
+                    passed.append((key, candidate, "it has no value yet"))
+                    continue
                 if isinstance(candidate.value, Reference):
                     led = self._relations.follow(candidate.value, resource)
                     if isinstance(led, Nothing):
                         passed.append((key, candidate, led.why))
+                        continue
+                    if next(ids_in(led.value), None) is not None:
+                        passed.append((key, candidate, "that is a secret, to which no reference leads"))
                         continue
                     found = led
                 taken.append((key, candidate, found, _tied(candidate, ladder, place + 1, resource_id)))
@@ -201,7 +208,13 @@ def _resolution(
     if not passed:
         return Resolution(values, {"variables": origins})
     over = [
-        {"key": key, **candidate.origin, **_reference(candidate.value), "why": why} for key, candidate, why in passed
+        {
+            "key": key,
+            **candidate.origin,
+            **(_reference(candidate.value) if isinstance(candidate.value, Reference) else {}),
+            "why": why,
+        }
+        for key, candidate, why in passed
     ]
     return Resolution(values, {"variables": origins, "passedOver": over})
 
@@ -237,8 +250,11 @@ def remarks(origin: Mapping[str, Any]) -> list[str]:
     taken = origin.get("variables", {})
     said = []
     for one in origin.get("passedOver", ()):
-        key, reference = one["key"], one["reference"]
+        key, reference = one["key"], one.get("reference")
         instead = f"it takes {_source(taken[key])} instead" if key in taken else "it is left out"
+        if reference is None:
+            said.append(f"Variable {key}: {_source(one)} is a secret, and {one['why']}; {instead}.")
+            continue
         said.append(
             f"Variable {key}: {_source(one)} refers to {reference['name']} at {'.'.join(reference['path'])}, but "
             f"{one['why']}; {instead}."

@@ -7,8 +7,11 @@ literal object is wrapped as `{"object": {...}}`, so that it cannot be taken for
 A deployment declares its variables by key; only declared keys are ever resolved. Values come from the resource, from
 the deployment variable, and from variable sets (`inventory/variables.py` has the order).
 
-Nothing here seals secrets: a sensitive value is refused when it is written, because kept in plain text it would be a
-secret in name only.
+A *sensitive* value is a secret as a whole. It is sent as `{"sensitive": value}`, or as a value with `sensitive: true`
+beside it where the body has a place for that; where it is stored, a marker stands for it (`model/secret.py`). Clients
+of the contract that keep the value to themselves send `{"valueHash": ""}`, which declares a secret without a value, or
+keeps the one that is there. Who may not write it reads `{"valueHash": mark}`. A sensitive value stays one when a plain
+value is written over it. A `secretRef` says where a value is to be had, and is no secret itself.
 
 Source: contract.md section c (ctrlplane_deployment_variable_value) and contract.json, `Value`; reference-behaviour.md
 1.15 and 6.
@@ -17,7 +20,7 @@ Source: contract.md section c (ctrlplane_deployment_variable_value) and contract
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +28,16 @@ import orjson
 
 from interlock.model.canonical import INTEGER_MAX
 from interlock.model.errors import FieldError, Invalid
+from interlock.model.secret import (
+    check_reference,
+    digits_of,
+    ids_in,
+    is_marker,
+    is_reference,
+    mark,
+    marker,
+    refuse_markers,
+)
 
 VALUE_BYTES_MAX = 64 * 1024
 """As much JSON as one value may be."""
@@ -34,10 +47,19 @@ REFERENCE_MAX = 255
 PATH_MAX = 32
 """Steps of a reference's path."""
 
-SENSITIVE = (
-    "holds a sensitive value, and nothing here can seal one yet, so it is refused rather than kept in plain text; "
-    "let the job read the secret where it runs"
-)
+UNSET = marker("")
+"""What stands for a secret that was declared and has no value yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitive:
+    """A value that is to be sealed before it is stored.
+
+    Takes: `value` as the wire has it. With `keeps` there is none: that mark, or "", keeps what is stored.
+    """
+
+    value: Any = field(default=None, repr=False)
+    keeps: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +72,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentVariable:
-    """A key that a deployment's releases carry. Unique in its deployment."""
+    """A key that a deployment's releases carry. Unique in its deployment. `sensitive`: all its values are secrets."""
 
     id: str
     deployment_id: str
     key: str
     description: str | None
+    sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +126,28 @@ class RelationshipRule:
     metadata: Mapping[str, str]
 
 
-def wire_value(value: Any, *, field: str) -> Any:
-    """A value as a client sent it, in the form in which it is stored and comes back.
+def wire_value(value: Any, *, field: str, sensitive: bool = False) -> Any:
+    """A value as a client sent it, in the form in which it is stored and comes back; or `Sensitive`.
 
-    Fails: `Invalid` on the field: a sensitive value, a malformed reference, a number that JSON's readers would round.
+    Fails: `Invalid` on the field: a malformed reference, a number that JSON's readers would round, a marker.
     """
-    if isinstance(value, Mapping) and set(value) in ({"valueHash"}, {"secretRef"}):
-        raise _refused(field, SENSITIVE)
+    if isinstance(value, Mapping) and set(value) == {"valueHash"}:
+        if not isinstance(value["valueHash"], str):
+            raise _refused(f"{field}.valueHash", "must be text")
+        return Sensitive(keeps=value["valueHash"])
+    if isinstance(value, Mapping) and set(value) == {"sensitive"}:
+        return wire_value(value["sensitive"], field=f"{field}.sensitive", sensitive=True)
+    if is_reference(value):
+        check_reference(value, field=field)
+        return {"secretRef": dict(value["secretRef"])}
+    refuse_markers(value, field=field)
+    wire = _plain_wire(value, field=field)
+    if not sensitive or isinstance(plain_value(wire), Reference):
+        return wire
+    return Sensitive(keeps=value) if digits_of(value) is not None else Sensitive(wire)
+
+
+def _plain_wire(value: Any, *, field: str) -> Any:
     _check_plain(value, field=field, depth=0)
     if len(orjson.dumps(value)) > VALUE_BYTES_MAX:
         raise _refused(field, f"must be at most {VALUE_BYTES_MAX:,} bytes of JSON")
@@ -134,8 +172,19 @@ def plain_value(wire: Any) -> Any:
 
 
 def literal_wire(value: Any) -> Any:
-    """A resolved value in the wire's form: objects are wrapped."""
+    """A resolved value in the wire's form: objects are wrapped, a secret is its mark, what refers elsewhere is as it
+    was written.
+    """
+    if is_marker(value):
+        return mark(value["$secret"])
+    if is_reference(value):
+        return value
     return {"object": value} if isinstance(value, Mapping) else value
+
+
+def encrypted_in(values: Mapping[str, Any]) -> list[str]:
+    """The keys of resolved variables that are secrets or lead to one, in order."""
+    return sorted(key for key, value in values.items() if is_reference(value) or next(ids_in(value), None) is not None)
 
 
 def is_same(one: Any, other: Any) -> bool:

@@ -15,6 +15,7 @@ from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id
 from interlock.model.inventory import Deployment
+from interlock.model.secret import Where
 from interlock.store import targets
 from interlock.store.elsewhere import wake_dependents
 from interlock.store.matching import match_after
@@ -101,6 +102,14 @@ async def save_deployment(
     Fails: `Conflict` on a name or id that is taken.
     """
     known = await is_known(tx.conn, Q.find_owner, workspace_id=workspace_id, wanted_id=deployment_id)
+    before = await find_deployment(tx.conn, workspace_id, deployment_id=deployment_id) if known else None
+    standing = [before.job_agent_config, before.job_agents] if before else None
+
+    async def seal(document: Any, field: str) -> Any:
+        return await tx.secrets.seal_document(
+            tx.conn, workspace_id, document, where=Where.AGENT_CONFIG, before=standing, field=field
+        )
+
     agents = [dict(agent) for agent in job_agents] if job_agents is not None else None
     row = (
         deployment_id,
@@ -109,8 +118,8 @@ async def save_deployment(
         description,
         resource_selector,
         job_agent_selector,
-        dict(job_agent_config),
-        agents,
+        await seal(dict(job_agent_config), "jobAgentConfig"),
+        await seal(agents, "jobAgents"),
         dict(metadata),
         supersede,
     )

@@ -26,6 +26,7 @@ from interlock.model.canonical import digest
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.job import TRANSITIONS, AgentJob, Authorization, Handover, JobStatus, Observation
+from interlock.model.variable import encrypted_in
 from interlock.store.deployments import lock_deployment, touch
 from interlock.store.queries import Conn, queries
 from interlock.store.tx import Change, Tx
@@ -175,11 +176,14 @@ class JobRow:
     run_id: str | None = None
     output: str | None = None
     cancel_reason: str | None = None
+    encrypted: Sequence[str] = ()
+    """The variables of the context that are secrets, by key."""
 
 
 def _job_row(row: asyncpg.Record) -> JobRow:
     fields = {key: row[key] for key in row.keys() if key not in ("snapshot", "total")}  # noqa: SIM118 - a Record iterates values
-    return JobRow(**fields, context=row["snapshot"])
+    context = row["snapshot"]
+    return JobRow(**fields, context=context, encrypted=encrypted_in(context.get("variables") or {}))
 
 
 async def list_jobs(

@@ -20,6 +20,7 @@ from typing import Any
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
+from interlock.model.secret import Where
 from interlock.store import targets
 from interlock.store.ownership import is_known
 from interlock.store.queries import Conn, queries
@@ -96,6 +97,9 @@ async def save_policy(
     known = await is_known(tx.conn, Q.find_owner, workspace_id=workspace_id, wanted_id=policy_id)
     before = await find_policy(tx.conn, workspace_id, policy_id=policy_id) if known else None
     rules = [_with_identity(rule, policy_id=policy_id, now=now) for rule in content.rules]
+    rules = await tx.secrets.seal_document(
+        tx.conn, workspace_id, rules, where=Where.RULES, before=before and before.rules, field="rules"
+    )
     says_the_same = before is not None and _saying(content, rules) == _saying(before, list(before.rules))
     if says_the_same:
         assert before is not None

@@ -183,7 +183,7 @@ async def save_resource(
         event = Event("resource.changed", ref, {"identifier": content.identifier})
         await tx.record(changes=[Change(Q.update_resources, ([sent],))], events=[event])
     if variables is not None:
-        await _replace_variables(tx, resource_id, variables=variables)
+        await _replace_variables(tx, workspace_id, resource_id, variables=variables)
     await match_after(tx, workspace_id, touched=targets.Touched(resources=(resource_id,)))
     return resource_id
 
@@ -196,7 +196,7 @@ async def replace_variables(tx: Tx, workspace_id: str, *, identifier: str, varia
     row = await tx.conn.fetchrow(Q.lock_resource, workspace_id, identifier)
     if row is None:
         raise NotFound("There is no resource with this identifier.")
-    if await _replace_variables(tx, row["id"], variables=variables):
+    if await _replace_variables(tx, workspace_id, row["id"], variables=variables):
         await match_after(tx, workspace_id, touched=targets.Touched(resources=(row["id"],)))
     return str(row["id"])
 
@@ -223,11 +223,17 @@ async def delete_resource(tx: Tx, workspace_id: str, *, identifier: str) -> str:
     return resource_id
 
 
-async def _replace_variables(tx: Tx, resource_id: str, *, variables: Mapping[str, Any]) -> bool:
-    """Whether anything changed."""
-    wanted = dict(variables)
+async def _replace_variables(tx: Tx, workspace_id: str, resource_id: str, *, variables: Mapping[str, Any]) -> bool:
+    """Whether anything changed. Sensitive values are sealed."""
     rows = await tx.conn.fetch(Q.list_variables, resource_id, None, 0)
-    if is_same({row["key"]: row["value"] for row in rows}, wanted):
+    standing = {row["key"]: row["value"] for row in rows}
+    wanted = {
+        key: await tx.secrets.seal_wire(
+            tx.conn, workspace_id, value, before=standing.get(key), field=f"variables.{key}"
+        )
+        for key, value in variables.items()
+    }
+    if is_same(standing, wanted):
         return False
     await tx.record(
         changes=[

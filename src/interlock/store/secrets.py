@@ -20,8 +20,22 @@ from typing import Any
 import orjson
 
 from interlock.model.canonical import canonical
-from interlock.model.errors import Refused
-from interlock.model.secret import Where, filled, ids_in, names_a_secret, sealed, sealed_value
+from interlock.model.errors import Invalid, Refused
+from interlock.model.secret import (
+    MARKER,
+    MASK,
+    Where,
+    digits_of,
+    filled,
+    ids_in,
+    is_marker,
+    is_reference,
+    mark,
+    names_a_secret,
+    sealed,
+    sealed_value,
+)
+from interlock.model.variable import UNSET, Reference, Sensitive, plain_value
 from interlock.outside.secrets import KeyMissing, Keyring, identify, new_identity_key
 from interlock.store.queries import Conn, queries
 
@@ -93,6 +107,25 @@ class Secrets:
         return await self._sealing(
             conn, workspace_id, lambda seal: sealed_value(value, before=before, seal=seal, field=field)
         )
+
+    async def seal_wire(
+        self, conn: Conn, workspace_id: str, value: Any, *, before: Any = None, field: str = "value", stays: bool = True
+    ) -> Any:
+        """A variable's value as `wire_value` gave it, in the form in which it is stored.
+
+        Takes: `before` is what stands there now. `stays`: a plain value over a secret is a secret too.
+        Fails: `Invalid` for a mark of something else than what stands there.
+        """
+        if is_marker(before) and isinstance(value, str) and digits_of(value) is not None:
+            value = Sensitive(keeps=value)
+        if isinstance(value, Sensitive):
+            if value.keeps is None:
+                return await self.seal_value(conn, workspace_id, plain_value(value.value), field=field)
+            return kept_marker(value.keeps, before, field=field)
+        refers = isinstance(plain_value(value), Reference) or is_reference(value)
+        if stays and is_marker(before) and not refers:
+            return await self.seal_value(conn, workspace_id, plain_value(value), field=field)
+        return value
 
     async def _sealing(self, conn: Conn, workspace_id: str, work: Callable[[Callable[[Any], str]], Any]) -> Any:
         """Walk once to see whether there is any secret, for most documents have none; then again to keep them."""
@@ -186,6 +219,19 @@ class Secrets:
         if committed:
             self._identity_key = identity_key
         return identity_key
+
+
+def kept_marker(keeps: str, before: Any, *, field: str) -> Any:
+    """The stored marker that a client's mark stands for; one without a value where there is nothing to keep.
+
+    Fails: `Invalid` for a mark of something else.
+    """
+    if not is_marker(before):
+        before = UNSET
+    if keeps in {"", MASK} or keeps == mark(before[MARKER]):
+        return before
+    message = f"{keeps} stands for a secret that is not stored here; write the value itself"
+    raise Invalid(f"{field} {message}.", field=field)
 
 
 async def refuse_sealed(conn: Conn, file: Path) -> None:

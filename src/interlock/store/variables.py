@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from interlock.inventory.variables import Overlap, overlaps
@@ -20,7 +20,15 @@ from interlock.model.errors import Conflict, Invalid, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.model.inventory import Resource
-from interlock.model.variable import DeploymentVariable, VariableValue, is_same
+from interlock.model.secret import is_marker, is_reference
+from interlock.model.variable import (
+    DeploymentVariable,
+    Reference,
+    Sensitive,
+    VariableValue,
+    is_same,
+    plain_value,
+)
 from interlock.store import targets
 from interlock.store.matching import match_after
 from interlock.store.ownership import is_known
@@ -51,11 +59,12 @@ class WantedValue:
 
 @dataclass(frozen=True, slots=True)
 class WantedVariable:
-    """A variable as somebody wants it, with all its values."""
+    """A variable as somebody wants it, with all its values. `sensitive` None: as it was."""
 
     key: str
     description: str | None
     values: tuple[WantedValue, ...]
+    sensitive: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +102,36 @@ async def find_value(conn: Conn, workspace_id: str, *, value_id: str) -> Variabl
 
 
 async def save_variable(
-    tx: Tx, workspace_id: str, *, variable_id: str, deployment_id: str, key: str, description: str | None
+    tx: Tx,
+    workspace_id: str,
+    *,
+    variable_id: str,
+    deployment_id: str,
+    key: str,
+    description: str | None,
+    sensitive: bool | None = None,
 ) -> None:
     """Create or replace a variable by id. One that goes to another deployment takes its values along.
+
+    Takes: `sensitive` None leaves that as it was. Values that are there become secrets with it; they stay so when it
+           is taken away, until they are written again.
 
     Fails: `NotFound` for an unknown deployment; `Conflict` on a key or id that is taken.
     """
     await is_known(tx.conn, Q.find_variable_owner, workspace_id=workspace_id, wanted_id=variable_id)
     before = await find_variable(tx.conn, workspace_id, variable_id=variable_id)
     await _lock(tx, workspace_id, deployment_id, *([before.deployment_id] if before else []))
-    after = DeploymentVariable(variable_id, deployment_id, key, description)
+    was = before.sensitive if before else False
+    after = DeploymentVariable(variable_id, deployment_id, key, description, was if sensitive is None else sensitive)
     if before == after:
         return
     if before is None and await tx.conn.fetchval(Q.count_variables, deployment_id) >= VARIABLES_MAX:
         raise Invalid(f"A deployment has at most {VARIABLES_MAX} variables.", field="key")
-    row = (variable_id, workspace_id, deployment_id, key, description)
+    row = (variable_id, workspace_id, deployment_id, key, description, after.sensitive)
     kind = "deployment_variable.created" if before is None else "deployment_variable.changed"
     await tx.record([Change(Q.save_variable, row)], events=[_event(kind, after, {"key": key})])
+    if after.sensitive and not was:
+        await _seal_values(tx, workspace_id, variable_id)
     moved = (before.deployment_id,) if before is not None and before.deployment_id != deployment_id else ()
     await _match(tx, workspace_id, deployment_id, *moved)
 
@@ -139,9 +161,11 @@ async def save_value(
     priority: int,
     resource_selector: str | None,
     value: Any,
+    sensitive: bool | None = None,
 ) -> tuple[Overlap, ...]:
     """Create or replace a value by id, and give the values that overlap with it at the same priority.
 
+    Takes: `sensitive` False makes a plain value of what was a secret.
     Fails: `NotFound` for an unknown variable; `Conflict` when the id is another variable's value.
     """
     variable = await find_variable(tx.conn, workspace_id, variable_id=variable_id)
@@ -151,8 +175,12 @@ async def save_value(
     owner = await tx.conn.fetchrow(Q.find_value_owner, value_id)
     if owner is not None and (owner["workspace_id"], owner["variable_id"]) != (workspace_id, variable_id):
         raise Conflict("This id is a value of another variable. Choose another id.", code="DUPLICATE_ID")
-    after = VariableValue(value_id, variable_id, priority, resource_selector, value)
     before = await find_value(tx.conn, workspace_id, value_id=value_id) if owner is not None else None
+    stays = sensitive is not False
+    value = await tx.secrets.seal_wire(
+        tx.conn, workspace_id, as_declared(variable, value), before=before and before.value, stays=stays
+    )
+    after = VariableValue(value_id, variable_id, priority, resource_selector, value)
     if before is None or not is_same(asdict(before), asdict(after)):
         if owner is None and await tx.conn.fetchval(Q.count_values, variable_id) >= VALUES_MAX:
             raise Invalid(f"A variable has at most {VALUES_MAX} values.", field="deploymentVariableId")
@@ -209,12 +237,16 @@ async def replace_variables(
     values_by_key: dict[str, Sequence[VariableValue]] = {}
     for want in wanted:
         before = by_key.get(want.key)
-        variable = DeploymentVariable(before.id if before else new_id(), deployment_id, want.key, want.description)
+        was = before.sensitive if before else False
+        sensitive = was if want.sensitive is None else want.sensitive
+        variable_id = before.id if before else new_id()
+        variable = DeploymentVariable(variable_id, deployment_id, want.key, want.description, sensitive)
         new, old = _with_ids(variable.id, want.values, values.get(variable.id, []))
+        new = [await _sealed(tx, workspace_id, variable, value, old.get(value.id)) for value in new]
         changed = [value for value in new if not is_same(asdict(value), old.pop(value.id, None))]
         values_by_key[want.key] = new
         if variable != before:
-            saves.append((variable.id, workspace_id, deployment_id, variable.key, variable.description))
+            saves.append((variable.id, workspace_id, deployment_id, variable.key, variable.description, sensitive))
         value_saves += [(v.id, variable.id, v.priority, v.resource_selector, {"value": v.value}) for v in changed]
         value_ids_gone += old
         if variable != before or changed or old:
@@ -231,6 +263,38 @@ async def replace_variables(
         await _match(tx, workspace_id, deployment_id)
     overlapping = await _overlaps(tx.conn, deployment_id, values_by_key)
     return Replaced(tuple(sorted(event.subject.id for event in events)), overlapping)
+
+
+def as_declared(variable: DeploymentVariable, value: Any) -> Any:
+    """A value, sensitive as its variable is."""
+    plain = isinstance(value, Sensitive) or is_reference(value) or isinstance(plain_value(value), Reference)
+    return value if plain or not variable.sensitive or is_marker(value) else Sensitive(value)
+
+
+async def _sealed(
+    tx: Tx, workspace_id: str, variable: DeploymentVariable, value: VariableValue, before: Mapping[str, Any] | None
+) -> VariableValue:
+    """A value with its secret sealed."""
+    stored = await tx.secrets.seal_wire(
+        tx.conn,
+        workspace_id,
+        as_declared(variable, value.value),
+        before=before and before["value"],
+        field=f"variables.{variable.key}",
+    )
+    return replace(value, value=stored)
+
+
+async def _seal_values(tx: Tx, workspace_id: str, variable_id: str) -> None:
+    """A variable has become sensitive: so do the values that it has."""
+    changes = []
+    for value in (await load_values(tx.conn, [variable_id]))[variable_id]:
+        if is_marker(value.value) or is_reference(value.value) or isinstance(plain_value(value.value), Reference):
+            continue
+        kept = await tx.secrets.seal_value(tx.conn, workspace_id, plain_value(value.value))
+        changes.append((value.id, variable_id, value.priority, value.resource_selector, {"value": kept}))
+    if changes:
+        await tx.record([Change(Q.save_value, changes, many=True)])
 
 
 def _with_ids(

@@ -17,6 +17,7 @@ from typing import Any
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
+from interlock.model.secret import Where
 from interlock.model.version import Dependency, Version
 from interlock.model.version_facts import COMMIT, COMMITS, PULL_REQUEST
 from interlock.store.dependencies import set_dependencies
@@ -122,7 +123,7 @@ async def _save_version(
         content.status,
         content.message,
         dict(content.config),
-        dict(content.job_agent_config),
+        dict(await _sealed(tx, workspace_id, content.job_agent_config, before=None)),
         dict(content.metadata),
         author_id,
         content.created_at,
@@ -165,6 +166,7 @@ async def change_version(tx: Tx, workspace_id: str, *, before: Version, after: V
 
     Fails: `Conflict` when another version of the deployment has the new tag.
     """
+    after = replace(after, job_agent_config=await _sealed(tx, workspace_id, after.job_agent_config, before=before))
     if after == before:
         return before
     row = (
@@ -197,6 +199,21 @@ async def change_version(tx: Tx, workspace_id: str, *, before: Version, after: V
     )
     await wake_dependents(tx, workspace_id, [before.deployment_id])  # whose expressions may read what changed
     return await _stored(tx.conn, workspace_id, before.id)
+
+
+async def _sealed(tx: Tx, workspace_id: str, config: Mapping[str, Any], *, before: Version | None) -> Mapping[str, Any]:
+    """A version's job agent config with its secrets sealed; the stored one as it is."""
+    if before is not None and config == before.job_agent_config:
+        return config
+    kept: dict[str, Any] = await tx.secrets.seal_document(
+        tx.conn,
+        workspace_id,
+        dict(config),
+        where=Where.AGENT_CONFIG,
+        before=before and before.job_agent_config,
+        field="jobAgentConfig",
+    )
+    return kept
 
 
 async def _cleared(tx: Tx, version: Version, *, chain: str | None) -> list[Event]:

@@ -26,7 +26,9 @@ from interlock.model.errors import NotFound
 from interlock.model.ids import new_id
 from interlock.model.inventory import Deployment, Environment
 from interlock.model.policy import Policy
+from interlock.model.secret import Where
 from interlock.store.facts import load_facts, resource_view
+from interlock.store.policies import find_policy
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many
 from interlock.store.tx import Change, Tx
@@ -73,8 +75,13 @@ class Candidate:
 async def ask_what_if(tx: Tx, workspace_id: str, *, proposal: Sequence[Mapping[str, Any]], asked_by: str | None) -> str:
     """Ask; the answer is worked out after the commit. Gives the question's id."""
     what_if_id = new_id()
+    standing = [await find_policy(tx.conn, workspace_id, policy_id=str(one["policyId"])) for one in proposal]
+    before = [policy.rules for policy in standing if policy is not None]
+    kept = await tx.secrets.seal_document(
+        tx.conn, workspace_id, list(proposal), where=Where.RULES, before=before, field="changes"
+    )
     await tx.record(
-        changes=[Change(Q.insert_what_if, (what_if_id, workspace_id, list(proposal), asked_by))],
+        changes=[Change(Q.insert_what_if, (what_if_id, workspace_id, kept, asked_by))],
         wakes=[WorkRequest("what_if", what_if_id, workspace_id, None, PEOPLE)],
     )
     return what_if_id

@@ -2,7 +2,7 @@
 
 -- By the primary key.
 -- name: find_variable
-SELECT v.id, v.deployment_id, v.key, v.description
+SELECT v.id, v.deployment_id, v.key, v.description, v.sensitive
 FROM deployment_variable v JOIN deployment d ON d.id = v.deployment_id AND d.deleted_at IS NULL
 WHERE v.id = $2 AND v.workspace_id = $1;
 
@@ -16,13 +16,13 @@ SELECT count(*) FROM deployment_variable WHERE deployment_id = $1;
 
 -- By deployment_variable_key; NULL limit: all of them.
 -- name: list_variables
-SELECT id, deployment_id, key, description FROM deployment_variable
+SELECT id, deployment_id, key, description, sensitive FROM deployment_variable
 WHERE deployment_id = $1 ORDER BY key COLLATE "C" LIMIT $2 OFFSET $3;
 
 -- Create or replace by id; the caller has seen that the id is ours. By the primary key.
 -- name: save_variable
-INSERT INTO deployment_variable (id, workspace_id, deployment_id, key, description) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (id) DO UPDATE SET deployment_id = $3, key = $4, description = $5, updated_at = interlock_now()
+INSERT INTO deployment_variable (id, workspace_id, deployment_id, key, description, sensitive) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO UPDATE SET deployment_id = $3, key = $4, description = $5, sensitive = $6, updated_at = interlock_now()
 WHERE deployment_variable.workspace_id = $2;
 
 -- One row by the primary key; its values go with it.
