@@ -111,6 +111,7 @@ class DeploymentVariable(TypedDict):
     deploymentId: Id
     key: str
     description: NotRequired[str]
+    sensitive: NotRequired[bool]
 
 
 class DeploymentVariableValue(TypedDict):
@@ -121,6 +122,7 @@ class DeploymentVariableValue(TypedDict):
     priority: int
     resourceSelector: NotRequired[str]
     value: Any
+    sensitive: NotRequired[bool]
 
 
 class DeploymentVariableWithValues(TypedDict):
@@ -200,6 +202,7 @@ class ResourceVariable(TypedDict):
     resourceId: Id
     key: str
     value: Any
+    sensitive: NotRequired[bool]
 
 
 class DeploymentVersion(TypedDict):
@@ -270,6 +273,7 @@ class VariableSetVariable(TypedDict):
 
     key: str
     value: Any
+    sensitive: NotRequired[bool]
 
 
 class VariableSet(VariableSetSummary):
