@@ -7,6 +7,7 @@ in the code reads the environment (but `client/`, which the CLI uses and which m
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +36,26 @@ class Settings(BaseSettings):
 
     allow_private_addresses: bool = False
     """Whether HTTP metrics may call loopback and private addresses."""
+
+    public_url: str | None = None
+    """Where people find the console (`https://interlock.example.org`): links in messages begin so. Unset: where we
+    listen."""
+
+    smtp_host: str | None = None
+    """The mail server. Unset: no letters are sent."""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password: str | None = Field(default=None, repr=False)
+    smtp_from: str = "interlock@localhost"
+    smtp_ca_file: Path | None = None
+    """Whom to trust besides the system's authorities."""
+    smtp_timeout_s: float = 15.0
+
+    delivery_slots: int = Field(default=32, ge=1)
+    """How many receivers of subscriptions are called at once."""
+    subscription_failing_days: int = Field(default=5, ge=1)
+    """A receiver that failed for so many days is not called any more, until somebody resumes its subscription."""
 
     body_bytes_max: int = 4 * 1024 * 1024
     set_bytes_max: int = 64 * 1024 * 1024

@@ -51,6 +51,8 @@ class Permission(StrEnum):
     FORCE = "force"
     """A move that no gate is asked about."""
     POLICY_WRITE = "policy:write"
+    SUBSCRIPTION_WRITE = "subscription:write"
+    """Who is told what happens, and read the secrets of that."""
     MEMBER_WRITE = "member:write"
     """Members, role bindings, keys of others."""
     WORKSPACE_WRITE = "workspace:write"
@@ -72,6 +74,6 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ}),
     Role.DEVELOPER: _DEVELOPER,
     Role.APPROVER: frozenset({Permission.READ, Permission.APPROVE}),
-    Role.OPERATOR: _DEVELOPER | {Permission.FREEZE, Permission.STEER},
+    Role.OPERATOR: _DEVELOPER | {Permission.FREEZE, Permission.STEER, Permission.SUBSCRIPTION_WRITE},
     Role.ADMIN: frozenset(Permission),
 }

@@ -50,6 +50,7 @@ from interlock.api import (
     skips,
     slots,
     standings,
+    subscriptions,
     systems,
     targets,
     traces,
@@ -107,6 +108,7 @@ NOUNS = (
     keys,
     groups,
     ledger,
+    subscriptions,
     apply,
 )
 """Every file of this package that has a router; a path that two of them match belongs to the first."""
@@ -127,7 +129,8 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.state.store = store
     app.state.settings = settings
     app.state.agents = build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
-    app.state.metrics = build_metrics(Http(allow_private_addresses=settings.allow_private_addresses))
+    app.state.http = Http(allow_private_addresses=settings.allow_private_addresses)
+    app.state.metrics = build_metrics(app.state.http)
     for noun in NOUNS:
         app.include_router(noun.router, prefix="/api")
     app.add_api_route("/api/{rest:path}", _nothing_here, methods=_ALL_METHODS, include_in_schema=False)

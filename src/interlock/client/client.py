@@ -1,7 +1,7 @@
 """What can be asked of a server? One method per question, in the words of the contract.
 
 The methods stand where their nouns do: `inventory.py`, `variables.py`, `policies.py`, `versions.py`, `targets.py`,
-`steering.py`, `answers.py`, `people.py`; what they answer stands in `shapes.py`.
+`steering.py`, `answers.py`, `subscriptions.py`, `people.py`; what they answer stands in `shapes.py`.
 
 Lookups by name (`find_…`) give None when there is nothing of that name; everything else raises what `calls.py`
 says. A workspace may be given by id or by slug; the server takes both wherever a workspace's id is expected.
@@ -18,6 +18,7 @@ from interlock.client.inventory import Inventory
 from interlock.client.people import People
 from interlock.client.policies import Policies
 from interlock.client.steering import Steering
+from interlock.client.subscriptions import Subscriptions
 from interlock.client.targets import Targets
 from interlock.client.transport import Carries
 from interlock.client.variables import Variables
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from interlock.client.shapes import Workspace
 
 
-class Client(Inventory, Variables, Policies, Versions, Targets, Steering, Answers, People):
+class Client(Inventory, Variables, Policies, Versions, Targets, Steering, Answers, Subscriptions, People):
     """One workspace of one server, with one key.
 
     Takes: `workspace` is an id or a slug; `timeout_s` bounds each try; `retries_max` is how often what is harmless to

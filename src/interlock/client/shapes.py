@@ -673,3 +673,59 @@ class Member(TypedDict):
     email: NotRequired[str]
     addedAt: str
     bindings: list[dict[str, Any]]
+
+
+class SubscriptionScope(TypedDict):
+    """Where what is told happens."""
+
+    kind: Literal["workspace", "system", "environment", "deployment"]
+    id: NotRequired[str]
+
+
+class Subscription(TypedDict):
+    """A subscription and how it fares."""
+
+    id: str
+    name: str
+    channel: Literal["webhook", "slack", "email"]
+    url: NotRequired[str]
+    secret: NotRequired[str]
+    oldSecretUntil: NotRequired[str]
+    to: NotRequired[list[str]]
+    kinds: list[str]
+    filter: NotRequired[str]
+    scope: SubscriptionScope
+    group: NotRequired[str]
+    templates: NotRequired[dict[str, str]]
+    remindAfterHours: NotRequired[float]
+    state: Literal["active", "paused", "disabled"]
+    stateReason: NotRequired[str]
+    stateAt: str
+    failingSince: NotRequired[str]
+    lastError: NotRequired[str]
+    lastDeliveredAt: NotRequired[str]
+    nextTryAt: NotRequired[str]
+    pending: int
+    parked: int
+    createdAt: str
+    updatedAt: str
+
+
+class Delivery(TypedDict):
+    """A delivery and how its last try ended."""
+
+    id: str
+    webhookId: str
+    purpose: Literal["event", "reminder", "test"]
+    seq: NotRequired[int]
+    eventId: NotRequired[str]
+    kind: str
+    state: Literal["pending", "delivered", "parked", "skipped"]
+    attempts: int
+    createdAt: str
+    nextTryAt: NotRequired[str]
+    lastTryAt: NotRequired[str]
+    lastStatus: NotRequired[int]
+    lastError: NotRequired[str]
+    lastMs: NotRequired[int]
+    endedAt: NotRequired[str]

@@ -101,6 +101,19 @@ FIELDS_BY_ROOT: Mapping[str, Mapping[str, Field]] = MappingProxyType(
             "pullRequest": _TEXT_OR_NONE,
             "artifacts": _TEXTS_OR_NONE,
         },
+        "event": {
+            "kind": _TEXT,
+            "at": _INSTANT,
+            "cause": _TEXT,
+            "actor": _LABELS,
+            "subject": _LABELS,
+            "system": _TEXT_OR_NONE,
+            "deployment": _TEXT_OR_NONE,
+            "environment": _TEXT_OR_NONE,
+            "target": _TEXT_OR_NONE,
+            "version": _TEXT_OR_NONE,
+            "body": _TREE,
+        },
         "jobAgent": {
             "id": _TEXT,
             "name": _TEXT,
@@ -132,6 +145,7 @@ class Scope(Enum):
     VARIABLE_SET = ("resource", "deployment", "environment")
     RELATIONSHIP = ("from", "to")
     RESULT = ("result",)
+    EVENT = ("event",)
 
     @property
     def roots(self) -> tuple[str, ...]:

@@ -182,6 +182,16 @@ KINDS: dict[str, str] = {
     # Plans of versions
     "deployment_plan.asked": "Somebody wants to know what a version would change; nothing moves.",
     "deployment_plan.completed": "Every result of a deployment plan is known.",
+    # Being told
+    "subscription.created": "Somebody is told of what happens here from now on.",
+    "subscription.changed": "A subscription tells other things, or tells them elsewhere.",
+    "subscription.deleted": "A subscription is gone; what it had not told yet is not told.",
+    "subscription.secret_rotated": "A subscription signs with a new secret; the one before is good for a while longer.",
+    "subscription.paused": "A person paused a subscription; what happens meanwhile waits.",
+    "subscription.resumed": "A paused or disabled subscription tells again.",
+    "subscription.failing": "A receiver does not take what it is told; it is tried again.",
+    "subscription.recovered": "A receiver that failed takes what it is told again.",
+    "subscription.disabled": "A receiver failed for too long, or said that it is gone; a person may resume it.",
     # Self-checks
     "sweep.difference": "The sweep found a move that no fact had asked for; this is a fault of ours.",
 }

@@ -15,6 +15,9 @@ PLAN_DAYS = 7
 WHAT_IF_DAYS = 7
 """How long the answer to a question about policies can be read."""
 
+DELIVERY_DAYS = 30
+"""How long one can see what became of a delivery, and have it sent again."""
+
 
 async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -> int:
     """Delete blobs, measurements and captured output past their days. Gives how many rows."""
@@ -26,6 +29,7 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
         (queries("deployment_plan").delete_old_plans, PLAN_DAYS),
         (queries("what_if").delete_old_what_ifs, WHAT_IF_DAYS),
         (queries("delivery").delete_old_deliveries, 0),
+        (queries("subscription_delivery").delete_old_deliveries, DELIVERY_DAYS),
     ):
         for _ in range(BATCHES_MAX):
             rows = int((await conn.execute(text, days)).rpartition(" ")[2])

@@ -16,6 +16,7 @@ from interlock.store.principals import save_member
 from interlock.store.queries import Conn, queries
 from interlock.store.refusals import refusals
 from interlock.store.rows import many, one
+from interlock.store.subscriptions import create_first
 from interlock.store.tx import Change, Tx
 
 Q = queries("workspace")
@@ -53,6 +54,7 @@ async def create_workspace(tx: Tx, name: str, *, slug: str, creator_id: str) -> 
     tx.workspace_id = workspace_id
     await tx.record(events=[Event("workspace.created", Ref("workspace", workspace_id), {"slug": slug})])
     await save_member(tx, workspace_id, principal_id=creator_id, role=Role.ADMIN)
+    await create_first(tx, workspace_id)
     return workspace_id
 
 

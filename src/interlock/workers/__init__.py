@@ -20,11 +20,13 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from interlock.agents import Agent
 from interlock.flow import Flow
 from interlock.metrics import Metric
+from interlock.outside.http import Http
+from interlock.outside.mail import Mail, MailServer
 from interlock.settings import Settings
 from interlock.store.health import Counts
 from interlock.store.tx import Store
@@ -33,6 +35,7 @@ from interlock.workers.deployment_plans import DeploymentPlans
 from interlock.workers.loop import Ended, Loop
 from interlock.workers.retention import keep_retention
 from interlock.workers.sequence import keep_sequencing
+from interlock.workers.subscriptions import Telling, keep_telling
 from interlock.workers.sweep import keep_sweeping
 from interlock.workers.what_if import WhatIfs
 
@@ -82,21 +85,29 @@ async def run_workers(
     def note(ended: Ended) -> None:
         counts.add_run(ended.kind, outcome=ended.outcome, took_s=ended.seconds)
 
+    http = Http(allow_private_addresses=settings.allow_private_addresses)
+    telling = Telling(store, http, Mail(mail_server(settings)), public_url(settings), failing_max(settings))
+    steps = {
+        **steps_by_kinds(flow, what_if_targets_max=settings.what_if_targets_max),
+        ("tell",): telling.tell,
+        ("deliver",): telling.deliver,
+    }
     loops = [
         Loop(
             store,
             kinds,
             step,
-            slots=settings.worker_slots,
+            slots=settings.delivery_slots if kinds == ("deliver",) else settings.worker_slots,
             lease_s=settings.work_lease_s,
             poll_s=settings.work_poll_s,
             attempts_max=settings.work_attempts_max,
             on_end=note,
         )
-        for kinds, step in steps_by_kinds(flow, what_if_targets_max=settings.what_if_targets_max).items()
+        for kinds, step in steps.items()
     ]
     keepers = [
         asyncio.create_task(keep_sequencing(store), name="sequence"),
+        asyncio.create_task(keep_telling(store), name="telling"),
         asyncio.create_task(keep_sweeping(store, every_s=settings.sweep_every_s, counts=counts), name="sweep"),
         asyncio.create_task(
             keep_retention(
@@ -119,9 +130,39 @@ async def run_workers(
         for keeper in (*keepers, stopping):
             keeper.cancel()
         kept = await asyncio.gather(*keepers, return_exceptions=True)
+        await http.close()
         for result in (*ended, *kept):
             if isinstance(result, Exception):
                 raise result
+
+
+def mail_server(settings: Settings) -> MailServer | None:
+    """The mail server of the settings; None where none is set."""
+    if not settings.smtp_host:
+        return None
+    return MailServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.smtp_from,
+        tls=settings.smtp_tls,
+        user=settings.smtp_user,
+        password=settings.smtp_password,
+        ca_file=None if settings.smtp_ca_file is None else str(settings.smtp_ca_file),
+        timeout_s=settings.smtp_timeout_s,
+    )
+
+
+def public_url(settings: Settings) -> str:
+    """Where people find the console, without a slash at the end: what is set, else where we listen."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 compared, not bound
+    return f"http://{host}:{settings.port}"
+
+
+def failing_max(settings: Settings) -> timedelta:
+    """How long a receiver may fail before it is disabled."""
+    return timedelta(days=settings.subscription_failing_days)
 
 
 __all__ = ["collect_less", "run_workers", "steps_by_kinds"]
