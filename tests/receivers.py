@@ -94,9 +94,7 @@ class Letterbox:
     envelopes: list[list[str]] = field(default_factory=list)
     refuse: str = ""
 
-    async def handle_RCPT(
-        self, server: Any, session: Any, envelope: Any, address: str, options: Any
-    ) -> str:
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if self.refuse and self.refuse in address:
             return "550 no such person"
         envelope.rcpt_tos.append(address)

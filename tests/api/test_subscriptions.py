@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from receivers import Receiver, mail_server, receiving
 
-from api.story import World, until, working
+from api.story import until
 from interlock.settings import Settings
+from receivers import Receiver, receiving
 
 
 @pytest.fixture
@@ -87,9 +87,7 @@ async def test_a_filter_a_scope_and_a_kind_say_what_is_told(api: Any, workers: N
     async with receiving() as named, receiving() as scoped, receiving() as other:
         system = (await api.post("/systems", {"name": "first"})).json()["id"]
         by_name = await make(api, hook(named, name="named", filter="event.subject['name'] == 'wanted'"))
-        by_scope = await make(
-            api, hook(scoped, name="scoped", kinds=["*"], scope={"kind": "system", "id": system})
-        )
+        by_scope = await make(api, hook(scoped, name="scoped", kinds=["*"], scope={"kind": "system", "id": system}))
         by_kind = await make(api, hook(other, name="kind", kinds=["environment.created"]))
         for name in ("unwanted", "wanted"):
             assert (await api.post("/systems", {"name": name})).status_code == 202
@@ -178,7 +176,9 @@ async def test_pausing_keeps_what_happens_for_later_or_leaves_it_out(api: Any, w
         await api.post("/systems", {"name": "left out"})
 
         async def placed() -> Any:
-            return any(e["body"].get("name") == "left out" for e in (await api.get("/ledger?limit=1000")).json()["items"])
+            return any(
+                e["body"].get("name") == "left out" for e in (await api.get("/ledger?limit=1000")).json()["items"]
+            )
 
         await until(placed, "it has no place")
         await api.post(f"{path}/resume", {"fromNow": True})

@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "forecast": ("interlock.cli.forecast:forecast", "Say when each target could start at the earliest."),
     "simulate": ("interlock.cli.simulate:simulate", "Play rollouts from files on a virtual clock."),
     "ledger": ("interlock.cli.ledger:ledger", "Show what happened, in order."),
+    "subscription": (
+        "interlock.cli.subscription:subscription",
+        "Tell others what happens: webhooks, chats, letters.",
+    ),
     "group": ("interlock.cli.group:group", "List groups of people, or say who is in one."),
     "keys": ("interlock.cli.keys:keys", "Make API keys for people and machines."),
     "api": ("interlock.cli.api:api", "Run API and console on a shared database."),

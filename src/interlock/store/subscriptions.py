@@ -316,9 +316,19 @@ async def load_members_of_systems(conn: Conn, system_ids: Sequence[str]) -> dict
     return {system_id: frozenset(ids) for system_id, ids in found.items()}
 
 
-async def load_request_groups(conn: Conn, request_ids: Sequence[str]) -> dict[str, str | None]:
-    """request id -> the group that it asks; None for anybody who may approve."""
-    return {row["id"]: row["group"] for row in await conn.fetch(Q.list_request_groups, list(request_ids))}
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which group a request asks (None: anybody who may approve), and how long a yes to it counts."""
+
+    id: str
+    group: str | None
+    lasts_s: float | None
+
+
+async def load_asked(conn: Conn, request_ids: Sequence[str]) -> dict[str, Asked]:
+    """request id -> what is asked."""
+    rows = many(Asked, await conn.fetch(Q.list_asked, list(request_ids)))
+    return {one.id: one for one in rows}
 
 
 async def note_told(

@@ -40,7 +40,7 @@ from interlock.store import approvals, pages, subscriptions
 from interlock.store import subscription_deliveries as deliveries
 from interlock.store.ledger import FeedEntry, find_last_seq, read_feed
 from interlock.store.queries import Conn
-from interlock.store.subscriptions import Behind, Opened, Told
+from interlock.store.subscriptions import Asked, Behind, Opened, Told
 from interlock.store.tx import FEED_TOPIC, Store
 from interlock.store.work import Claim, assert_claim, request_work
 from interlock.store.workspaces import find_workspace
@@ -233,10 +233,8 @@ async def _told(
         return ()
     systems = sorted({one.scope_id for one in behind if one.scope_kind == "system" and one.scope_id})
     held = await subscriptions.load_members_of_systems(conn, systems) if systems else {}
-    groups: Mapping[str, str | None] = {}
-    if any(one.asked_group for one in behind):
-        requests = {ref.id for entry in entries for ref in entry.refs if ref.kind == "request"}
-        groups = await subscriptions.load_request_groups(conn, sorted(requests))
+    requests = {ref.id for entry in entries for ref in entry.refs if ref.kind == "request"}
+    asked = await subscriptions.load_asked(conn, sorted(requests)) if requests else {}
     rendered: list[Wire] = []
     if any(one.filter for one in behind):
         rendered = await render_entries(conn, entries)
@@ -244,23 +242,21 @@ async def _told(
     for number, entry in enumerate(entries):
         values = {"event": event_view(rendered[number])} if rendered else {}
         found += [
-            Told(one.id, entry.seq, entry.event_id, entry.kind, _remind_at(one, entry))
+            Told(one.id, entry.seq, entry.event_id, entry.kind, _remind_at(one, entry, asked=asked))
             for one in behind
-            if _wants(one, entry, held=held, groups=groups)
+            if _wants(one, entry, held=held, asked=asked)
             and (not one.filter or matches(parse_selector(one.filter, Scope.EVENT), values))
         ]
     return tuple(found)
 
 
-def _wants(
-    one: Behind, entry: FeedEntry, *, held: Mapping[str, frozenset[str]], groups: Mapping[str, str | None]
-) -> bool:
+def _wants(one: Behind, entry: FeedEntry, *, held: Mapping[str, frozenset[str]], asked: Mapping[str, Asked]) -> bool:
     """Whether kind, scope and group are the subscription's. Nothing is told of the subscription itself."""
     if not covers_kind(one.kinds, entry.kind) or entry.subject == Ref("subscription", one.id):
         return False
     if one.asked_group is not None:
-        asked = next((ref.id for ref in entry.refs if ref.kind == "request"), None)
-        if asked is not None and groups.get(asked) != one.asked_group:
+        request = _request_of(entry, asked)
+        if request is not None and request.group != one.asked_group:
             return False
     if one.scope_kind == "workspace" or one.scope_id is None:
         return True
@@ -269,10 +265,17 @@ def _wants(
     return everywhere or any(ref.id in within for ref in entry.refs)
 
 
-def _remind_at(one: Behind, entry: FeedEntry) -> datetime | None:
-    if entry.kind != "approval.requested" or not one.remind_after_s:
+def _remind_at(one: Behind, entry: FeedEntry, *, asked: Mapping[str, Asked]) -> datetime | None:
+    """When a request is told once more; sooner where a yes counts for a short time only."""
+    request = _request_of(entry, asked)
+    if entry.kind != "approval.requested" or not one.remind_after_s or request is None:
         return None
-    return entry.at + timedelta(seconds=one.remind_after_s)
+    after_s = one.remind_after_s if request.lasts_s is None else min(one.remind_after_s, request.lasts_s / 2)
+    return entry.at + timedelta(seconds=after_s)
+
+
+def _request_of(entry: FeedEntry, asked: Mapping[str, Asked]) -> Asked | None:
+    return next((asked[ref.id] for ref in entry.refs if ref.kind == "request" and ref.id in asked), None)
 
 
 def event_view(entry: Mapping[str, Any]) -> dict[str, Any]:

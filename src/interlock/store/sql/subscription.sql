@@ -84,9 +84,9 @@ ORDER BY s.cursor_seq, s.id;
 SELECT system_id, deployment_id AS member_id FROM system_deployment WHERE system_id = ANY ($1::uuid[])
 UNION ALL SELECT system_id, environment_id FROM system_environment WHERE system_id = ANY ($1::uuid[]);
 
--- Which group each of these requests asks. By the primary key of approval_request.
--- name: list_request_groups
-SELECT id, approver_group AS "group" FROM approval_request WHERE id = ANY ($1::uuid[]);
+-- Which group each of these requests asks, and how long a yes counts. By the primary key of approval_request.
+-- name: list_asked
+SELECT id, approver_group AS "group", lasts_s FROM approval_request WHERE id = ANY ($1::uuid[]);
 
 -- One row for each subscription that moved, in the order of ids; one that somebody moved meanwhile is left. By the primary key.
 -- name: move_cursors

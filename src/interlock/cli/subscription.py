@@ -1,0 +1,283 @@
+"""`interlock subscription`: who is told what happens, and what became of it.
+
+    interlock subscription create ci --webhook https://ci.example.org/hook --kind 'rollout.*'
+    interlock subscription create chat --slack https://hooks.slack.com/services/… --kind rollout.halted
+    interlock subscription create leads --to group:sre-leads --kind approval.requested --remind 24h
+    interlock subscription list
+    interlock subscription show ci                 its secret too, for one who may write it
+    interlock subscription deliveries ci           what was sent, what the receiver answered, when it is tried next
+    interlock subscription test ci
+    interlock subscription redeliver ci 4c1f…
+
+A subscription is named by its name or the beginning of its id.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from interlock.cli.connection import connected
+from interlock.cli.places import parse_duration, picked
+from interlock.cli.tables import output_option, print_list
+from interlock.client import Client, Wire
+from interlock.model.errors import Conflict, Rejected
+
+TEST_WAIT_S = 30.0
+LOOK_EVERY_S = 0.2
+
+
+@click.group()
+def subscription() -> None:
+    """Tell others what happens: webhooks, chats, letters."""
+
+
+@subscription.command("list")
+@output_option
+@connected
+def list_subscriptions(client: Client, *, output: str) -> None:
+    """List the subscriptions and how they fare."""
+    found = list(client.list_subscriptions())
+    rows = [
+        (
+            each["name"],
+            each["channel"],
+            _standing(each),
+            each.get("url") or ", ".join(each.get("to", ())),
+            ", ".join(each["kinds"]),
+            each["pending"],
+            each["parked"],
+            each.get("nextTryAt"),
+        )
+        for each in found
+    ]
+    heads = ("name", "channel", "state", "to", "kinds", "waiting", "parked", "next try")
+    print_list(found, output=output, heads=heads, rows=rows)
+
+
+@subscription.command()
+@click.argument("name")
+@output_option
+@connected
+def show(client: Client, name: str, *, output: str) -> None:
+    """Show one with all its fields; its secrets for one who may write it."""
+    found = client.get_subscription(_id(client, name))
+    rows = [(field, _text(value)) for field, value in found.items()]
+    print_list([found], output=output, heads=("field", "value"), rows=rows)
+
+
+@subscription.command()
+@click.argument("name")
+@click.option("--webhook", metavar="URL", help="POST a signed webhook there.")
+@click.option("--slack", metavar="URL", help="Write to a chat: its incoming webhook.")
+@click.option("--to", multiple=True, metavar="WHOM", help="Send letters: an address, group:NAME or approvers.")
+@click.option("--kind", "kinds", multiple=True, required=True, help="rollout.halted, 'rollout.*' or '*'. Repeatable.")
+@click.option("--filter", "selector", default="", metavar="CEL", help="Only events that match, over `event`.")
+@click.option("--system", help="Only what happens in this system.")
+@click.option("--environment", help="Only what happens in this environment.")
+@click.option("--deployment", help="Only what happens to this deployment.")
+@click.option("--group", help="Of requests for approval only those that ask this group.")
+@click.option("--remind", metavar="24h", help="Tell an open request for approval once more after so long.")
+@click.option("--template", "templates", multiple=True, metavar="KIND=FILE", help="A text of your own for a kind.")
+@connected
+def create(
+    client: Client,
+    name: str,
+    *,
+    webhook: str | None,
+    slack: str | None,
+    to: tuple[str, ...],
+    kinds: tuple[str, ...],
+    selector: str,
+    system: str | None,
+    environment: str | None,
+    deployment: str | None,
+    group: str | None,
+    remind: str | None,
+    templates: tuple[str, ...],
+) -> None:
+    """Tell somebody what happens from now on."""
+    if sum(map(bool, (webhook, slack, to))) != 1:
+        raise click.UsageError("Give one of --webhook, --slack and --to.")
+    if sum(each is not None for each in (system, environment, deployment)) > 1:
+        raise click.UsageError("Give one of --system, --environment and --deployment.")
+    body: Wire = {"name": name, "kinds": list(kinds), "filter": selector}
+    body |= {"channel": "email", "to": list(to)} if to else {}
+    body |= {"channel": "webhook", "url": webhook} if webhook else {}
+    body |= {"channel": "slack", "url": slack} if slack else {}
+    if group is not None:
+        body["group"] = group
+    if remind is not None:
+        body["remindAfterHours"] = parse_duration(remind).total_seconds() / 3600
+    if templates:
+        body["templates"] = dict(_template(each) for each in templates)
+    scope = _scope(client, system=system, environment=environment, deployment=deployment)
+    if scope is not None:
+        body["scope"] = scope
+    made = client.create_subscription(body)
+    click.echo(f"subscription {made['name']} tells {', '.join(made['kinds'])}")
+    if "secret" in made:
+        click.echo(f"secret {made['secret']}")
+
+
+@subscription.command()
+@click.argument("name")
+@connected
+def delete(client: Client, name: str) -> None:
+    """End one. What it has not told yet is not told."""
+    client.delete_subscription(_id(client, name))
+    click.echo(f"deleted {name}")
+
+
+@subscription.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Why.")
+@connected
+def pause(client: Client, name: str, *, reason: str) -> None:
+    """Tell nothing until it is resumed. Nothing is lost meanwhile."""
+    client.steer_subscription(_id(client, name), step="pause", reason=reason)
+    click.echo(f"paused {name}")
+
+
+@subscription.command()
+@click.argument("name")
+@click.option("--from-now", is_flag=True, help="Leave out what happened meanwhile.")
+@connected
+def resume(client: Client, name: str, *, from_now: bool) -> None:
+    """Tell again, and try now what waits."""
+    resumed = client.steer_subscription(_id(client, name), step="resume", fromNow=from_now)
+    click.echo(f"{name} is {resumed['state']}, {resumed['pending']} waiting")
+
+
+@subscription.command()
+@click.argument("name")
+@click.option("--overlap-hours", type=float, default=24.0, show_default=True, help="How long the old one signs too.")
+@connected
+def rotate(client: Client, name: str, *, overlap_hours: float) -> None:
+    """Sign with a new secret; for a while the one before signs too."""
+    rotated = client.steer_subscription(_id(client, name), step="rotate-secret", overlapHours=overlap_hours)
+    click.echo(f"secret {rotated['secret']}\nthe one before signs until {rotated['oldSecretUntil']}")
+
+
+@subscription.command()
+@click.argument("name")
+@connected
+def test(client: Client, name: str) -> None:
+    """Send a test and say what the receiver answered."""
+    subscription_id = _id(client, name)
+    sent = client.steer_subscription(subscription_id, step="test")
+    deadline_s = time.monotonic() + TEST_WAIT_S
+    while sent["state"] == "pending" and time.monotonic() < deadline_s:
+        time.sleep(LOOK_EVERY_S)
+        sent = client.get_delivery(subscription_id, sent["id"])
+    said = sent.get("lastError") or (f"the receiver answered {sent['lastStatus']}" if "lastStatus" in sent else "")
+    if sent["state"] != "delivered":
+        raise Rejected(f"The test was not delivered: {said or 'no worker has sent it yet.'}")
+    click.echo(f"delivered in {sent.get('lastMs', 0)} ms: {said}")
+
+
+@subscription.command()
+@click.argument("name")
+@click.option("--state", type=click.Choice(["pending", "delivered", "parked", "skipped"]), help="Only these.")
+@click.option("-n", "--last", "items_max", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@output_option
+@connected
+def deliveries(client: Client, name: str, *, state: str | None, items_max: int, output: str) -> None:
+    """List what was sent, newest first."""
+    found = list(client.list_deliveries(_id(client, name), state=state, items_max=items_max))
+    rows = [
+        (
+            each["id"][:8],
+            each["createdAt"],
+            each["kind"] if each["purpose"] == "event" else f"{each['kind']} ({each['purpose']})",
+            each["state"],
+            each["attempts"],
+            each.get("lastStatus"),
+            each.get("nextTryAt"),
+            each.get("lastError"),
+        )
+        for each in found
+    ]
+    heads = ("delivery", "since", "kind", "state", "tries", "answer", "next try", "error")
+    print_list(found, output=output, heads=heads, rows=rows)
+
+
+@subscription.command()
+@click.argument("name")
+@click.argument("delivery", required=False)
+@click.option("--parked", is_flag=True, help="All that were given up.")
+@connected
+def redeliver(client: Client, name: str, delivery: str | None, *, parked: bool) -> None:
+    """Send a delivery again, under its id, or all that were given up."""
+    if (delivery is None) == (not parked):
+        raise click.UsageError("Give a delivery, or --parked.")
+    subscription_id = _id(client, name)
+    found = list(client.list_deliveries(subscription_id, state="parked" if parked else None))
+    wanted = found if delivery is None else [picked(found, delivery, what="delivery")]
+    for each in reversed(wanted):
+        client.steer_delivery(subscription_id, each["id"], step="redeliver")
+    click.echo(f"{len(wanted)} to be sent again")
+
+
+@subscription.command()
+@click.argument("name")
+@click.argument("delivery")
+@connected
+def park(client: Client, name: str, delivery: str) -> None:
+    """Give a delivery up, so that what comes after it may go."""
+    subscription_id = _id(client, name)
+    meant = picked(client.list_deliveries(subscription_id, state="pending"), delivery, what="waiting delivery")
+    client.steer_delivery(subscription_id, meant["id"], step="park")
+    click.echo(f"parked {meant['id'][:8]}")
+
+
+def _id(client: Client, name: str) -> str:
+    found = list(client.list_subscriptions())
+    named = [each for each in found if each["name"] == name]
+    return str((named[0] if named else picked(found, name, what="subscription"))["id"])
+
+
+def _scope(
+    client: Client, *, system: str | None, environment: str | None, deployment: str | None
+) -> dict[str, str] | None:
+    for kind, name, listed in (
+        ("system", system, client.list_systems),
+        ("environment", environment, client.list_environments),
+    ):
+        if name is not None:
+            meant = picked(listed(), name, what=kind, about=_name)
+            return {"kind": kind, "id": str(meant["id"])}
+    if deployment is None:
+        return None
+    found = (each["deployment"] for each in client.list_deployments())
+    return {"kind": "deployment", "id": str(picked(found, deployment, what="deployment", about=_name)["id"])}
+
+
+def _name(each: Wire) -> str:
+    return str(each["name"])
+
+
+def _template(text: str) -> tuple[str, str]:
+    kind, equals, file = text.partition("=")
+    if not equals:
+        raise click.UsageError("A template is KIND=FILE, as in rollout.halted=halted.txt.")
+    try:
+        return kind, Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as cause:
+        raise Conflict(f"{file} cannot be read: {cause}") from cause
+
+
+def _standing(each: Wire) -> str:
+    return "failing" if each["state"] == "active" and "failingSince" in each else str(each["state"])
+
+
+def _text(value: object) -> str:
+    match value:
+        case list():
+            return ", ".join(map(str, value))
+        case dict():
+            return " ".join(f"{key}={inner}" for key, inner in value.items())
+        case _:
+            return str(value)
