@@ -12,7 +12,7 @@ MAY: dict[Role, str] = {
     Role.VIEWER: "read",
     Role.DEVELOPER: DEVELOPER,
     Role.APPROVER: "read approve",
-    Role.OPERATOR: f"{DEVELOPER} freeze steer",
+    Role.OPERATOR: f"{DEVELOPER} freeze steer subscription:write",
     Role.ADMIN: " ".join(Permission),
 }
 
