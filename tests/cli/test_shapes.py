@@ -172,6 +172,17 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     check(shapes.Key, list(client.list_keys()))
     check(shapes.Member, list(client.list_members()))
     check(shapes.Group, client.put_group("sre", ["vera"]))
+    told = {"name": "ci", "channel": "webhook", "url": "http://127.0.0.1:9/", "kinds": ["system.*"]}
+    made = check(shapes.Subscription, client.create_subscription(told))
+    check(shapes.Subscription, list(client.list_subscriptions()))
+    check(shapes.Subscription, client.put_subscription(made["id"], {**told, "scope": {"kind": "workspace"}}))
+    check(shapes.Subscription, client.rotate_subscription_secret(made["id"]))
+    sent = check(shapes.Delivery, client.test_subscription(made["id"]))
+    check(shapes.Delivery, [wait_for(lambda: list(client.list_deliveries(made["id"], state="parked")))[0]])
+    check(shapes.Delivery, client.redeliver(made["id"], sent["id"]))
+    check(shapes.Subscription, client.pause_subscription(made["id"]))
+    check(shapes.Subscription, client.resume_subscription(made["id"], from_now=True))
+    check(shapes.Accepted, client.delete_subscription(made["id"]))
     check(shapes.Accepted, client.put_system(system["id"], {"name": "renamed"}))
 
     parts = {
@@ -184,6 +195,7 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
         "Need",
         "Variable",
         "Removed",
+        "SubscriptionScope",
     }
     parts |= {"PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
     every = {name for name, one in vars(shapes).items() if is_typeddict(one) and one.__module__ == shapes.__name__}

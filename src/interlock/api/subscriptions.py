@@ -46,6 +46,7 @@ from interlock.store.subscriptions import Opened, Wanted, shown_url
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Float, Name, Text, refuse_unless
 from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, Id, Instant, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("subscriptions")
@@ -82,19 +83,19 @@ class SubscriptionBody(ClosedBody):
     remindAfterHours: Annotated[Float, Field(gt=0, le=HOURS_MAX)] | None = None
 
 
-class PauseBody(ClosedBody):
+class SubscriptionPause(ClosedBody):
     """Why nothing is told for a while."""
 
     reason: Text = ""
 
 
-class ResumeBody(ClosedBody):
+class SubscriptionResume(ClosedBody):
     """From where it goes on: from where it stopped, or from now, leaving out what happened meanwhile."""
 
     fromNow: Annotated[bool, Field(strict=True)] = False
 
 
-class RotateBody(ClosedBody):
+class SubscriptionRotation(ClosedBody):
     """A new secret (made where none is given), and how long the one before signs too."""
 
     secret: Text | None = None
@@ -105,18 +106,18 @@ class SubscriptionScopeAnswer(TypedDict):
     """Where what is told happens."""
 
     kind: Literal["workspace", "system", "environment", "deployment"]
-    id: NotRequired[str]
+    id: NotRequired[Id]
 
 
 class SubscriptionAnswer(TypedDict):
     """A subscription and how it fares."""
 
-    id: str
+    id: Id
     name: str
     channel: Literal["webhook", "slack", "email"]
     url: NotRequired[str]
     secret: NotRequired[str]
-    oldSecretUntil: NotRequired[str]
+    oldSecretUntil: NotRequired[Instant]
     to: NotRequired[list[str]]
     kinds: list[str]
     filter: NotRequired[str]
@@ -126,38 +127,38 @@ class SubscriptionAnswer(TypedDict):
     remindAfterHours: NotRequired[float]
     state: Literal["active", "paused", "disabled"]
     stateReason: NotRequired[str]
-    stateAt: str
-    failingSince: NotRequired[str]
+    stateAt: Instant
+    failingSince: NotRequired[Instant]
     lastError: NotRequired[str]
-    lastDeliveredAt: NotRequired[str]
-    nextTryAt: NotRequired[str]
+    lastDeliveredAt: NotRequired[Instant]
+    nextTryAt: NotRequired[Instant]
     pending: int
     parked: int
-    createdAt: str
-    updatedAt: str
+    createdAt: Instant
+    updatedAt: Instant
 
 
 class DeliveryAnswer(TypedDict):
     """A delivery and how its last try ended."""
 
-    id: str
+    id: Id
     webhookId: str
     purpose: Literal["event", "reminder", "test"]
     seq: NotRequired[int]
-    eventId: NotRequired[str]
+    eventId: NotRequired[Id]
     kind: str
     state: Literal["pending", "delivered", "parked", "skipped"]
     attempts: int
-    createdAt: str
-    nextTryAt: NotRequired[str]
-    lastTryAt: NotRequired[str]
+    createdAt: Instant
+    nextTryAt: NotRequired[Instant]
+    lastTryAt: NotRequired[Instant]
     lastStatus: NotRequired[int]
     lastError: NotRequired[str]
     lastMs: NotRequired[int]
-    endedAt: NotRequired[str]
+    endedAt: NotRequired[Instant]
 
 
-@router.get(W + "/subscriptions")
+@router.get(W + "/subscriptions", response_model=page_of(SubscriptionAnswer))
 async def list_subscriptions(here: InWorkspace, page: Paging) -> Response:
     """List subscriptions by name, with how they fare. Secrets are marks here."""
     here.require(Permission.READ)
@@ -197,7 +198,7 @@ async def put_subscription(
     return await _shown(here, before.id)
 
 
-@router.delete(S)
+@router.delete(S, response_model=Accepted)
 async def delete_subscription(here: InWorkspace, subscriptionId: str) -> Response:
     """End a subscription. What it has not told yet is not told."""
     before = await _known(here, subscriptionId)
@@ -207,7 +208,7 @@ async def delete_subscription(here: InWorkspace, subscriptionId: str) -> Respons
 
 
 @router.post(S + "/pause", response_model=SubscriptionAnswer)
-async def pause_subscription(here: InWorkspace, subscriptionId: str, body: PauseBody) -> Response:
+async def pause_subscription(here: InWorkspace, subscriptionId: str, body: SubscriptionPause) -> Response:
     """Tell nothing until it is resumed. Nothing is lost meanwhile."""
     before = await _known(here, subscriptionId)
     async with here.tx(Permission.SUBSCRIPTION_WRITE, cause="api: pause", place=await _place_of(here, before)) as tx:
@@ -216,7 +217,7 @@ async def pause_subscription(here: InWorkspace, subscriptionId: str, body: Pause
 
 
 @router.post(S + "/resume", response_model=SubscriptionAnswer)
-async def resume_subscription(here: InWorkspace, subscriptionId: str, body: ResumeBody) -> Response:
+async def resume_subscription(here: InWorkspace, subscriptionId: str, body: SubscriptionResume) -> Response:
     """Tell again, and try what waits now; with `fromNow` without what happened meanwhile."""
     before = await _known(here, subscriptionId)
     async with here.tx(Permission.SUBSCRIPTION_WRITE, cause="api: resume", place=await _place_of(here, before)) as tx:
@@ -225,7 +226,7 @@ async def resume_subscription(here: InWorkspace, subscriptionId: str, body: Resu
 
 
 @router.post(S + "/rotate-secret", response_model=SubscriptionAnswer)
-async def rotate_secret(here: InWorkspace, subscriptionId: str, body: RotateBody) -> Response:
+async def rotate_secret(here: InWorkspace, subscriptionId: str, body: SubscriptionRotation) -> Response:
     """Sign with a new secret; for a while the one before signs too."""
     before = await _known(here, subscriptionId)
     refuse_unless(body.secret is None or is_secret(body.secret), NO_SECRET, field="secret")
@@ -244,7 +245,7 @@ async def test_subscription(here: InWorkspace, subscriptionId: str) -> Response:
     return Json(render_delivery(found(delivery, "delivery")), status_code=202)
 
 
-@router.get(S + "/deliveries")
+@router.get(S + "/deliveries", response_model=page_of(DeliveryAnswer))
 async def list_deliveries(
     here: InWorkspace,
     subscriptionId: str,

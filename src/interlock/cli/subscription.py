@@ -15,7 +15,9 @@ A subscription is named by its name or the beginning of its id.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -137,7 +139,7 @@ def delete(client: Client, name: str) -> None:
 @connected
 def pause(client: Client, name: str, *, reason: str) -> None:
     """Tell nothing until it is resumed. Nothing is lost meanwhile."""
-    client.steer_subscription(_id(client, name), step="pause", reason=reason)
+    client.pause_subscription(_id(client, name), reason=reason)
     click.echo(f"paused {name}")
 
 
@@ -147,7 +149,7 @@ def pause(client: Client, name: str, *, reason: str) -> None:
 @connected
 def resume(client: Client, name: str, *, from_now: bool) -> None:
     """Tell again, and try now what waits."""
-    resumed = client.steer_subscription(_id(client, name), step="resume", fromNow=from_now)
+    resumed = client.resume_subscription(_id(client, name), from_now=from_now)
     click.echo(f"{name} is {resumed['state']}, {resumed['pending']} waiting")
 
 
@@ -157,7 +159,7 @@ def resume(client: Client, name: str, *, from_now: bool) -> None:
 @connected
 def rotate(client: Client, name: str, *, overlap_hours: float) -> None:
     """Sign with a new secret; for a while the one before signs too."""
-    rotated = client.steer_subscription(_id(client, name), step="rotate-secret", overlapHours=overlap_hours)
+    rotated = client.rotate_subscription_secret(_id(client, name), overlap_hours=overlap_hours)
     click.echo(f"secret {rotated['secret']}\nthe one before signs until {rotated['oldSecretUntil']}")
 
 
@@ -167,7 +169,7 @@ def rotate(client: Client, name: str, *, overlap_hours: float) -> None:
 def test(client: Client, name: str) -> None:
     """Send a test and say what the receiver answered."""
     subscription_id = _id(client, name)
-    sent = client.steer_subscription(subscription_id, step="test")
+    sent = client.test_subscription(subscription_id)
     deadline_s = time.monotonic() + TEST_WAIT_S
     while sent["state"] == "pending" and time.monotonic() < deadline_s:
         time.sleep(LOOK_EVERY_S)
@@ -217,7 +219,7 @@ def redeliver(client: Client, name: str, delivery: str | None, *, parked: bool) 
     found = list(client.list_deliveries(subscription_id, state="parked" if parked else None))
     wanted = found if delivery is None else [picked(found, delivery, what="delivery")]
     for each in reversed(wanted):
-        client.steer_delivery(subscription_id, each["id"], step="redeliver")
+        client.redeliver(subscription_id, each["id"])
     click.echo(f"{len(wanted)} to be sent again")
 
 
@@ -229,7 +231,7 @@ def park(client: Client, name: str, delivery: str) -> None:
     """Give a delivery up, so that what comes after it may go."""
     subscription_id = _id(client, name)
     meant = picked(client.list_deliveries(subscription_id, state="pending"), delivery, what="waiting delivery")
-    client.steer_delivery(subscription_id, meant["id"], step="park")
+    client.park_delivery(subscription_id, meant["id"])
     click.echo(f"parked {meant['id'][:8]}")
 
 
@@ -255,7 +257,7 @@ def _scope(
     return {"kind": "deployment", "id": str(picked(found, deployment, what="deployment", about=_name)["id"])}
 
 
-def _name(each: Wire) -> str:
+def _name(each: Mapping[str, Any]) -> str:
     return str(each["name"])
 
 
@@ -269,7 +271,7 @@ def _template(text: str) -> tuple[str, str]:
         raise Conflict(f"{file} cannot be read: {cause}") from cause
 
 
-def _standing(each: Wire) -> str:
+def _standing(each: Mapping[str, Any]) -> str:
     return "failing" if each["state"] == "active" and "failingSince" in each else str(each["state"])
 
 
