@@ -268,7 +268,7 @@ class Story:
     def add_host(self) -> None:
         """A host that matches by metadata alone gets what is known to be good."""
         self.step(4, f"A new host, {LATE}, joins by its metadata alone.")
-        self.interlock("apply", "-f", str(self.folder / "fleet" / "later"))
+        self.interlock("apply", "-f", str(self.folder / "later"))
         self.wait_for(f"{LATE} to serve 1.0.0", lambda: self.serve("1.0.0", (LATE,)))
         self.wait_for(f"{LATE} to be verified", lambda: self.happened("move.verified", "1.0.0", target=LATE))
         self.start_load(LATE)
@@ -302,7 +302,8 @@ class Story:
     def prepare_files(self) -> None:
         """Copy the YAML files with free ports and scaled times."""
         shutil.copytree(HERE, self.folder / "fleet", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-        files = sorted((self.folder / "fleet").rglob("*.yaml"))
+        shutil.copytree(HERE.parent / "quickstart-later", self.folder / "later")
+        files = sorted(file for name in ("fleet", "later") for file in (self.folder / name).rglob("*.yaml"))
         texts = {file: file.read_text() for file in files}
         named = [
             port for text in texts.values() for port in re.findall(r"^\s+port: \"?(\d+)\"?$", text, flags=re.MULTILINE)

@@ -18,6 +18,7 @@ The packages in reading order:
     web         what api and console share
     api         REST, one file per noun
     console     server-rendered pages, one file per page
+    documents   what files say, and what must be written so that the server says the same
     client, cli the typed client and the commands
     app         the composition root
 """

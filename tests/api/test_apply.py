@@ -38,7 +38,7 @@ async def test_writes_nothing_when_one_is_refused_and_tells_every_refusal(api: A
     before = await counted()
     answer = await api.post("/apply", {"requests": sent})
     assert answer.status_code == 400
-    details = answer.json()["details"]
+    details = answer.json()["details"]["refusals"]
     assert [(each["request"], each["status"]) for each in details] == [(0, 400), (2, 400), (3, 404)]
     assert details[0]["at"] == "fleet.yaml:7"
     assert "rules[0].anyWhim" in details[0]["message"]

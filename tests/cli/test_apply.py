@@ -118,10 +118,10 @@ def test_a_dry_run_says_it_and_writes_nothing(interlock, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("system: shop", "system: ship", "fleet.yaml:13: there is no system named ship."),
+        ("system: shop", "system: ship", "fleet.yaml:13: there is no system named ship; did you mean shop."),
         ("jobAgent: runner", "jobAgent: walker", "fleet.yaml:5: there is no job agent named walker."),
-        ("minApprovals: 1", "minApprovals: many", "fleet.yaml:19: rules[0].anyApproval.minApprovals"),
-        ("- anyApproval:", "- anyWhim:", "fleet.yaml:19: rules[0].anyWhim"),
+        ("minApprovals: 1", "minApprovals: many", "fleet.yaml:21: rules[0].anyApproval.minApprovals"),
+        ("- anyApproval:", "- anyWhim:", "fleet.yaml:20: rules[0].anyWhim"),
         ('resource.kind == "Host"', "resource.kind ==== 1", "fleet.yaml:4: resourceSelector is no valid CEL"),
         ('environment.name == "prod', 'enviroment.name == "prod', "fleet.yaml:18: selector is no valid CEL"),
         ("name: guard", "name: guard\ncolour: red", "fleet.yaml:18: Policy has no colour"),
@@ -136,7 +136,7 @@ def test_what_makes_no_sense_is_refused_with_its_line_and_nothing_is_written(app
 
 def test_what_the_server_refuses_names_the_document(apply):
     ran = apply(FLEET.replace("agentType: test-runner", "agentType: exec"), fails=True)
-    line = FLEET.splitlines().index("type: JobAgent") + 1
+    line = FLEET.splitlines().index("config: {delaySeconds: 1}") + 1
     assert f"fleet.yaml:{line}: JobAgent runner was refused: " in ran.stderr
 
 
@@ -213,11 +213,11 @@ WRONG = [
     (f"{A_SET}variables: {{a: {{valueHash: 1}}}}\n", "fleet.yaml:4: variables.a.valueHash must be text"),
     (f"{A_RULE}cel: here == there\n", "fleet.yaml:4: cel is no valid CEL"),
     (f"{DECLARES}[{{key: a}}, {{key: a}}]\n", "fleet.yaml:3: variables[1]: a stands in this list already"),
-    (f"{DECLARES}[{{}}]\n", "fleet.yaml:3: variables[0] needs a key"),
-    (f"{DECLARES}[{{key: a, value: 1}}]\n", "variables[0] has no value; it has description, key, values"),
-    (f"{DECLARES}[{{key: a, values: [{{priority: 1}}]}}]\n", "variables[0].values[0] needs a value"),
+    (f"{DECLARES}[{{}}]\n", "fleet.yaml:3: variables[0] needs key"),
+    (f"{DECLARES}[{{key: a, value: 1}}]\n", "variables[0] has no value; did you mean values"),
+    (f"{DECLARES}[{{key: a, values: [{{priority: 1}}]}}]\n", "variables[0].values[0] needs value (null is one)"),
     (f"{DECLARES}[{{key: a, values: [{{value: 1, selector: x}}]}}]\n", "variables[0].values[0] has no selector"),
-    (f"{DECLARES}[{{key: a, values: 1}}]\n", "variables[0].values must be a list of objects"),
+    (f"{DECLARES}[{{key: a, values: 1}}]\n", "variables[0].values must be a list"),
     (f"{DECLARES}[{{key: a, values: [{{value: 1, resourceSelector: resource.knd}}]}}]\n", "has no field `knd`"),
 ]
 

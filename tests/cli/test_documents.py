@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interlock.cli.documents import read_documents
+from interlock.documents.reading import read_documents
 from interlock.model.errors import Invalid
 
 
@@ -56,16 +56,19 @@ def test_a_date_is_text(tmp_path):
         ("- 1\n", "fleet.yaml: a document must be an object"),
         ("type: System\ndescription: x\n", "fleet.yaml:1: System needs name."),
         ("type: System\nname: a\ncolour: red\n", "fleet.yaml:3: System has no colour"),
-        ("type: System\nname: 7\n", "fleet.yaml:2: name must be text."),
-        ("type: System\nname: a\nmetadata:\n  build: 12\n", "fleet.yaml:3: metadata must be an object whose values"),
+        ("type: System\nname: 7\n", "fleet.yaml:2: name must be text (put it in quotes)."),
+        (
+            "type: System\nname: a\nmetadata:\n  build: 12\n",
+            "fleet.yaml:4: metadata.build must be text (put it in quotes).",
+        ),
         ("type: Policy\nname: a\nenabled: 'yes'\n", "fleet.yaml:3: enabled must be true or false."),
-        ("type: Policy\nname: a\nrules: {}\n", "fleet.yaml:3: rules must be a list of objects."),
+        ("type: Policy\nname: a\nrules: {}\n", "fleet.yaml:3: rules must be a list."),
         ("type: Environment\nname: a\nsystem: b\nsystems: [c]\n", "fleet.yaml:4: give system or systems, not both."),
         (
             "type: System\nname: a\n---\ntype: System\nname: a\n",
             "fleet.yaml:4: System a stands already at fleet.yaml:1.",
         ),
-        ("type: ResourceProvider\nname: p\nresources:\n- name: x\n", "fleet.yaml:4: resource needs identifier."),
+        ("type: ResourceProvider\nname: p\nresources:\n- name: x\n", "fleet.yaml:4: resources[0] needs identifier."),
     ],
 )
 def test_a_refusal_names_file_and_line(tmp_path, text, said):
@@ -76,13 +79,15 @@ def test_every_fault_is_named_and_not_the_first_alone(tmp_path):
     assert len(refusal(tmp_path, "type: System\nname: 1\n---\ntype: Wheel\n---\ntype: Policy\n")) == 3
 
 
-def test_reads_a_folder_in_order_and_no_deeper(tmp_path):
+def test_reads_a_folder_with_all_below_it_but_what_is_hidden(tmp_path):
     (tmp_path / "b.yaml").write_text("type: System\nname: b\n")
     (tmp_path / "a.yml").write_text("type: System\nname: a\n")
     (tmp_path / "notes.txt").write_text("nothing: here\n")
     (tmp_path / "later").mkdir()
-    (tmp_path / "later" / "c.yaml").write_text("type: System\nname: c\n")
-    assert [each.name for each in read_documents([str(tmp_path)])] == ["a", "b"]
+    (tmp_path / "later" / "c.json").write_text('{"type": "System",\n "name": "c"}')
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "d.yaml").write_text("type: System\nname: d\n")
+    assert [each.name for each in read_documents([str(tmp_path)])] == ["a", "b", "c"]
 
 
 def test_reads_a_glob_at_any_depth(tmp_path):
@@ -94,12 +99,12 @@ def test_reads_a_glob_at_any_depth(tmp_path):
 def test_a_source_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(Invalid, match="cannot be read"):
         read_documents([str(tmp_path / "none.yaml")])
-    with pytest.raises(Invalid, match="no YAML file there"):
+    with pytest.raises(Invalid, match="no YAML or JSON file there"):
         read_documents([f"{tmp_path}/*.yaml"])
 
 
 def test_the_examples_of_the_guide_to_variables_are_what_apply_takes(tmp_path):
-    from interlock.cli.apply import check_meaning
+    from interlock.documents.meaning import check_meaning
 
     guide = (Path(__file__).parents[2] / "docs" / "guides" / "variables.md").read_text()
     blocks = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)

@@ -10,8 +10,9 @@ import sys
 from house.source import SRC, modules, name_of, tree_of
 
 ROOMS = {
-    "access", "agents", "api", "catalog", "cli", "client", "console", "decide", "decide/rules", "evidence", "inventory",
-    "judge", "metrics", "model", "outside", "simulate", "store", "store/server", "web", "workers",
+    "access", "agents", "api", "catalog", "cli", "client", "console", "decide", "decide/rules", "documents",
+    "documents/kinds", "evidence", "inventory", "judge", "metrics", "model", "outside", "simulate", "store",
+    "store/server", "web", "workers",
 }  # fmt: skip
 """Every package. A new one changes DESIGN and this list first."""
 

@@ -182,5 +182,5 @@ def _refused(body: ApplyBody, results: list[tuple[int, Any]], refused: list[int]
         results[refused[0]][0],
         f"Nothing was written. {where} was refused: {first.get('message')}{more}",
         code=first.get("code") or "NOT_APPLIED",
-        details=details,
+        details={"refusals": details},
     )

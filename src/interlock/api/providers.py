@@ -22,6 +22,7 @@ from interlock.store import providers, resources, syncs
 from interlock.web.answers import Json
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, Texts, WireBody
 from interlock.web.errors import invalid_from
+from interlock.web.paging import Paging
 from interlock.web.shapes import page_of
 from interlock.web.sign_in import InWorkspace
 
@@ -59,6 +60,15 @@ class ProviderSetBody(WireBody):
     """Everything that a provider offers, in its order. Its resources are read a slice at a time (`_offered`)."""
 
     resources: Annotated[list[Any], Field(max_length=RESOURCES_MAX), WithJsonSchema(_SCHEMA)]
+
+
+@router.get(W + "/resource-providers", response_model=page_of(shapes.ResourceProvider))
+async def list_providers(here: InWorkspace, page: Paging) -> Response:
+    """List providers by name. This path is ours: the contract knows a provider by name alone."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        items, total = await providers.list_providers(conn, here.id, limit=page.limit, offset=page.offset)
+    return page.answer([render_provider(provider) for provider in items], total)
 
 
 @router.put(W + "/resource-providers", status_code=202, response_model=shapes.ResourceProvider)

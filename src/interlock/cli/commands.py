@@ -8,7 +8,9 @@ from __future__ import annotations
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("interlock.cli.up:up", "Run API, console and a worker on this machine."),
-    "apply": ("interlock.cli.apply:apply", "Create or change what YAML files describe."),
+    "apply": ("interlock.cli.apply:apply", "Make the server say what YAML files say."),
+    "export": ("interlock.cli.export:export", "Write what the server says as files for apply."),
+    "schema": ("interlock.cli.schema:schema", "Print the JSON Schema of files, for editors."),
     "version": ("interlock.cli.version:version", "Create versions, as CI does, or reject them."),
     "plan": ("interlock.cli.plan:plan", "Show what a version would change, before it exists."),
     "get": ("interlock.cli.get:get", "List resources, targets, jobs, versions or slots."),

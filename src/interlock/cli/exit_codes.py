@@ -27,6 +27,11 @@ MEANINGS = {
 """Code -> its word, and what it says. 70 is `EX_SOFTWARE` of sysexits.h; 130 is what shells give for SIGINT."""
 
 OF_COMMANDS = {
+    "apply": {
+        DONE: "it is so; with `--dry-run`, it could be",
+        FAILED: "something was refused, and nothing was written",
+        HELD: "with `--diff`: something would change",
+    },
     "can-deploy": {DONE: "allow", HELD: "hold", PERSON: "only people hold it"},
     "replay": {DONE: "it is decided the same today", HELD: "it is not"},
     "watch": {

@@ -58,14 +58,25 @@ def what_if(client: Client, sources: tuple[str, ...], deleted: tuple[str, ...], 
 
 def written(client: Client, sources: Sequence[str]) -> list[Seen]:
     """The changes that the policies in files are, as `apply` would write them."""
-    from interlock.cli.apply import check_meaning, policy_bodies
-    from interlock.cli.documents import read_documents
+    from interlock.documents.kinds import policy
+    from interlock.documents.meaning import check_meaning
+    from interlock.documents.plan import plan_documents
+    from interlock.documents.reading import read_documents
 
     documents = [document for document in read_documents(sources) if document.type == "Policy"]
     if not documents:
         raise Invalid("There is no policy in these files.")
     check_meaning(documents)
-    return [{"policyId": policy_id, "policy": body} for policy_id, body in policy_bodies(client, documents)]
+    planned = plan_documents(client, documents, whole_providers=frozenset())
+    standing, id_of = planned.server.standing("Policy"), planned.server.id_of
+    return [
+        {
+            "policyId": id_of("Policy", step.name),
+            "policy": policy.wire_body(step.after or {}, standing.get(step.name), id_of("Policy", step.name)),
+        }
+        for step in planned.steps
+        if step.kind == "Policy"
+    ]
 
 
 def gone(client: Client, name: str) -> Seen:

@@ -9,6 +9,7 @@ says. A workspace may be given by id or by slug; the server takes both wherever 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
@@ -61,6 +62,22 @@ class Client(Inventory, Variables, Policies, Versions, Targets, Steering, Answer
     def get_server_version(self) -> Wire:
         """Which Interlock answers."""
         return cast("Wire", self.calls.request("GET", "/version"))
+
+    def apply(
+        self, requests: Sequence[Wire], *, dry_run: bool = False, headers: Mapping[str, str] | None = None
+    ) -> Wire:
+        """Write all that these requests ask for, or nothing: {method, path, body?, at?} each.
+
+        Takes: `dry_run` only says whether it would be written. `headers` count for each.
+        Gives: `{written, results}`.
+        Fails: the error of the first refusal, with `details` that list every one as `refusals`.
+        """
+        body = {"requests": list(requests), "dryRun": dry_run}
+        return cast("Wire", self._write("POST", "apply", body=body, headers=headers))
+
+    def list_workflows(self) -> Iterator[Wire]:
+        """Every workflow."""
+        return self._list("workflows")
 
     def list_workspaces(self) -> list[Workspace]:
         """The workspaces that this key's user may see."""

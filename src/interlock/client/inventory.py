@@ -165,6 +165,10 @@ class Inventory(Reach):
             "Accepted", self._write("PATCH", "resources", "identifier", identifier, "variables", body=variables)
         )
 
+    def list_resource_providers(self) -> Iterator[Provider]:
+        """Every resource provider, by name."""
+        return self._list("resource-providers")
+
     def find_resource_provider(self, name: str) -> Provider | None:
         """The resource provider of this name."""
         return cast("Provider | None", self._found("resource-providers", "name", name))

@@ -123,11 +123,21 @@ def parse_metric(body: object, *, path: str) -> MetricSpec:
     Fails: `Invalid` naming every wrong field.
     """
     fields = Fields(body, path)
+    spec = read_metric(fields)
+    fields.done()
+    return spec
+
+
+def read_metric(fields: Fields) -> MetricSpec:
+    """Take one metric's fields. Faults are left in `fields`."""
     failure_condition = fields.text("failureCondition", maximum=CONDITION_MAX)
-    spec = MetricSpec(
+    return MetricSpec(
         name=fields.text("name", required=True, maximum=200),
         provider=_parse_provider(fields),
-        interval_seconds=_required_interval(fields, body),
+        interval_seconds=fields.number(
+            "intervalSeconds", default=1.0, minimum=INTERVAL_MIN_S, maximum=INTERVAL_MAX_S, required=True
+        )
+        or 1.0,
         count=fields.integer("count", required=True, minimum=1, maximum=COUNT_MAX),
         success_condition=fields.text("successCondition", required=True, maximum=CONDITION_MAX),
         success_threshold=fields.optional_integer("successThreshold", maximum=COUNT_MAX) or None,
@@ -137,8 +147,6 @@ def parse_metric(body: object, *, path: str) -> MetricSpec:
         warm_up_seconds=fields.number("warmUpSeconds", default=0.0, minimum=0.0, maximum=INTERVAL_MAX_S) or 0.0,
         dry_run=fields.boolean("dryRun", default=False),
     )
-    fields.done()
-    return spec
 
 
 def render_metric(spec: MetricSpec) -> dict[str, object]:
@@ -167,15 +175,6 @@ def _parse_provider(fields: Fields) -> Mapping[str, object]:
     if provider and not (isinstance(provider.get("type"), str) and provider["type"]):
         fields.wrong("provider.type", "is required: which provider to ask")
     return provider
-
-
-def _required_interval(fields: Fields, body: object) -> float:
-    """Seconds, fractions allowed; a missing interval is named as missing."""
-    missing = isinstance(body, Mapping) and body.get("intervalSeconds") is None
-    interval_s = fields.number("intervalSeconds", default=1.0, minimum=INTERVAL_MIN_S, maximum=INTERVAL_MAX_S)
-    if missing:
-        fields.wrong("intervalSeconds", "is required")
-    return interval_s or 1.0
 
 
 def _number(value: float) -> int | float:

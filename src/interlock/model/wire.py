@@ -84,9 +84,11 @@ class Fields:
             return None
         return self.integer(name, minimum=minimum, maximum=maximum)
 
-    def number(self, name: str, *, default: float | None, minimum: float, maximum: float) -> float | None:
+    def number(
+        self, name: str, *, default: float | None, minimum: float, maximum: float, required: bool = False
+    ) -> float | None:
         """Any JSON number within the range; `default` when absent."""
-        value = self._take(name, required=False)
+        value = self._take(name, required=required)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -15,7 +15,7 @@ from interlock.store import targets
 from interlock.store.matching import match_after
 from interlock.store.ownership import is_known
 from interlock.store.queries import Conn, queries
-from interlock.store.rows import one
+from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
 
 Q = queries("provider")
@@ -27,6 +27,12 @@ LEFT_A_TIME = 1_000
 async def find_provider_by_name(conn: Conn, workspace_id: str, *, name: str) -> Provider | None:
     """A provider by its unique name."""
     return one(Provider, await conn.fetchrow(Q.find_provider_by_name, workspace_id, name))
+
+
+async def list_providers(conn: Conn, workspace_id: str, *, limit: int, offset: int) -> tuple[tuple[Provider, ...], int]:
+    """A page of providers by name, and how many there are."""
+    rows = await conn.fetch(Q.list_providers, workspace_id, limit, offset)
+    return many(Provider, rows), int(await conn.fetchval(Q.count_providers, workspace_id))
 
 
 async def lock_provider(tx: Tx, workspace_id: str, *, provider_id: str) -> Provider:

@@ -4,6 +4,15 @@
 -- name: find_provider_by_name
 SELECT id, workspace_id, name, metadata, created_at FROM resource_provider WHERE workspace_id = $1 AND name = $2;
 
+-- One page, by the unique index on (workspace_id, name).
+-- name: list_providers
+SELECT id, workspace_id, name, metadata, created_at FROM resource_provider
+WHERE workspace_id = $1 ORDER BY name COLLATE "C" LIMIT $2 OFFSET $3;
+
+-- By the unique index on (workspace_id, name).
+-- name: count_providers
+SELECT count(*) FROM resource_provider WHERE workspace_id = $1;
+
 -- By the primary key.
 -- name: find_provider
 SELECT id, workspace_id, name, metadata, created_at FROM resource_provider WHERE workspace_id = $1 AND id = $2;
