@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -63,7 +64,7 @@ async def measured(
 
 
 def test_every_provider_is_listed_once_and_tells_its_fields(metrics: dict[str, Metric]) -> None:
-    assert {listed.kind for listed in METRICS} == set(metrics) == {"http", "sleep"}
+    assert {listed.kind for listed in METRICS} == set(metrics) == {"datadog", "http", "sleep"}
     assert len(METRICS) == len(metrics)
     assert all(metric.result_fields for metric in metrics.values())
 
@@ -196,3 +197,66 @@ def test_long_answers_are_cut_visibly() -> None:
     assert len(kept({str(number): 1 for number in range(100)})) == ITEMS_KEPT_MAX + 1  # type: ignore[arg-type]
     assert kept({"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}) == {"a": {"b": {"c": {"d": {"e": "[1 keys]"}}}}}
     assert kept("a\0b") == "a\ufffdb"
+
+
+# datadog
+
+
+def datadog(success: str = "result.ok && result.value < 0.5", **provider: Any) -> MetricSpec:
+    keys = {"apiKey": "key-of-datadog", "appKey": "app-of-datadog"}
+    return MetricSpec("m", {"type": "datadog", **keys, **provider}, 1.0, 3, success)
+
+
+async def test_datadog_is_asked_once_for_all_queries_and_a_formula(metrics: dict[str, Metric]) -> None:
+    columns = [
+        {"type": "group", "name": "host", "values": [["a"]]},
+        {"type": "number", "name": "errors", "values": [1.0]},
+        {"type": "number", "name": "calls", "values": [4.0]},
+        {"type": "number", "name": "errors / calls", "values": [0.25]},
+    ]
+    body = json.dumps({"data": {"type": "scalar_response", "attributes": {"columns": columns}}})
+    async with serving(200, body) as (port, asked):
+        metric = datadog(
+            "result.ok && result.value < 0.5 && result.queries.calls == 4.0",
+            site=f"http://127.0.0.1:{port}",
+            queries={"errors": "sum:errors{service:{{ deployment.name }}}", "calls": "sum:calls{*}"},
+            formula="errors / calls",
+            aggregator="sum",
+            intervalSeconds=60,
+        )
+        check_metric(metric, metrics, path=PATH)
+        taken = await measured(metrics, metric, {"deployment": {"name": "api"}})
+    assert taken.status is MeasurementStatus.PASSED, taken
+    head, _, sent = asked[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /api/v2/query/scalar ") and b"DD-API-KEY: key-of-datadog" in head
+    attributes = json.loads(sent)["data"]["attributes"]
+    assert attributes["to"] - attributes["from"] == 60_000 and attributes["to"] == int(NOW.timestamp() * 1000)
+    first = {"data_source": "metrics", "name": "errors", "query": "sum:errors{service:api}", "aggregator": "sum"}
+    assert attributes["queries"][0] == first
+    assert [each["formula"] for each in attributes["formulas"]] == ["errors", "calls", "errors / calls"]
+
+
+async def test_datadog_without_points_or_json_has_no_value(metrics: dict[str, Metric]) -> None:
+    for status, body in ((200, '{"data": {"attributes": {"columns": []}}}'), (403, "<html>")):
+        async with serving(status, body) as (port, _):
+            metric = datadog("result.value == null", site=f"http://127.0.0.1:{port}", queries={"q": "avg:x{*}"})
+            assert (await measured(metrics, metric)).status is MeasurementStatus.PASSED
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"queries": {}}, "queries"),
+        ({"queries": {"q": 1}}, "queries.q"),
+        ({"queries": {"q": "{{ x"}}, "queries.q"),
+        ({"apiKey": ""}, "apiKey"),
+        ({"site": "not a site"}, "site"),
+        ({"aggregator": "median"}, "aggregator"),
+        ({"intervalSeconds": 0}, "intervalSeconds"),
+        ({"apikey": "x"}, "apikey"),
+    ],
+)
+def test_datadog_refuses_what_it_cannot_ask(metrics: dict[str, Metric], wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        check_metric(datadog(**{"queries": {"q": "avg:x{*}"}, **wrong}), metrics, path=PATH)
+    assert [error.path for error in refused.value.fields] == [f"{PATH}.provider.{field}"]

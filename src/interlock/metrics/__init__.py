@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import ClassVar, Protocol
 
 from interlock.judge.conditions import ResultFields, check_conditions, judge_result
+from interlock.metrics.datadog import DatadogMetric
 from interlock.metrics.http import HttpMetric
 from interlock.metrics.reading import NotBefore, Reading, kept
 from interlock.metrics.sleep import SleepMetric
@@ -63,12 +64,12 @@ class Metric(Protocol):
         ...
 
 
-METRICS: tuple[type[Metric], ...] = (HttpMetric, SleepMetric)
+METRICS: tuple[type[Metric], ...] = (HttpMetric, DatadogMetric, SleepMetric)
 
 
 def build_metrics(http: Http) -> dict[str, Metric]:
     """One provider of each kind, by kind, as the composition root wants them."""
-    built: tuple[Metric, ...] = (HttpMetric(http), SleepMetric())
+    built: tuple[Metric, ...] = (HttpMetric(http), DatadogMetric(http), SleepMetric())
     return {metric.kind: metric for metric in built}
 
 
