@@ -332,6 +332,7 @@ class Job(TypedDict):
     completedAt: NotRequired[Instant]
     kind: NotRequired[str]
     moveId: NotRequired[Id]
+    workflowRunId: NotRequired[Id]
     decisionId: NotRequired[Id]
     attempt: NotRequired[int]
     retryOf: NotRequired[Id]
@@ -346,10 +347,12 @@ class JobWithContext(Job):
 
 
 class JobWithRelease(Job):
-    """A job in both forms that clients expect: inside `job`, and its own fields beside it."""
+    """A job in both forms that clients expect: inside `job`, and its own fields beside it. One of a workflow's run has
+    no release.
+    """
 
     job: Job
-    release: AnyObject
+    release: NotRequired[AnyObject]
     deployment: NotRequired[AnyObject]
     environment: NotRequired[AnyObject]
     resource: NotRequired[AnyObject]

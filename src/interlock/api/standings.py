@@ -82,10 +82,12 @@ class JobDecision(TypedDict):
 
 
 class JobExplanation(TypedDict):
-    """Why a job was allowed, what became of it, and where its version stands on its target now."""
+    """Why a job was allowed, what became of it, and where its version stands on its target now. A job of a workflow's
+    run has no target.
+    """
 
     job: shapes.Job
-    target: str
+    target: NotRequired[str]
     sentences: list[str]
     decision: NotRequired[JobDecision]
     standing: NotRequired[AnyObject]
