@@ -58,6 +58,7 @@ def render_pages() -> dict[Path, str]:
         Path("reference/job-status.md"): render_job_status(),
         Path("reference/ledger-events.md"): render_ledger_events(),
         Path("reference/moves.md"): render_moves(),
+        Path("reference/access.md"): render_access(),
         Path("reference/cli.md"): render_commands(),
         Path("reference/exit-codes.md"): render_exit_codes(),
     }
@@ -180,6 +181,51 @@ MOVES = {
     "rollback": "back to the last good release, by a rule or a person",
     "force": "a version that somebody forces, with a reason",
 }
+
+
+def render_access() -> str:
+    """Which permission each role carries, and what each operation of the API needs."""
+    from interlock.access import OPERATIONS, PERMISSIONS, ROLE_SENTENCES, SENTENCES, Permission, Role
+
+    heads = ["| permission | what it lets one do | " + " | ".join(Role) + " |", "|---|---|" + ":-:|" * len(Role)]
+    roles = [
+        f"| `{each}` | {SENTENCES[each]} | "
+        + " | ".join("x" if each in PERMISSIONS[role] else "" for role in Role)
+        + " |"
+        for each in Permission
+    ]
+    people = [f"- **{role}**: {ROLE_SENTENCES[role]}" for role in Role]
+    rows = []
+    for operation, needs in OPERATIONS.items():
+        words = " or ".join(f"`{each}`" for each in Permission if each in needs.permissions)
+        who = words or ("nothing" if needs.public else "a key")
+        writes = needs.permissions - {Permission.READ}
+        over = "" if not writes else "where the object lies" if needs.within else "the workspace"
+        rows.append(f"| `{operation}` | {who} | {over} | {'x' if needs.agents else ''} |")
+    note = NOTE.format(source="`access/permissions.py` and `access/operations.py`").rstrip()
+    return "\n".join(
+        [
+            "# Roles, permissions, operations",
+            "",
+            note,
+            "",
+            *people,
+            "",
+            *heads,
+            *roles,
+            "",
+            "A workspace may have roles of its own. Reading is workspace-wide: whoever has any role reads all of it but secrets.",
+            "",
+            "## What each operation needs",
+            "",
+            "`/W` is `/v1/workspaces/{workspaceId}`. *Over*: where the role must be; *agent*: an agent's token will do, for its own.",
+            "",
+            "| operation | needs | over | agent |",
+            "|---|---|---|:-:|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def render_moves() -> str:

@@ -36,7 +36,9 @@ async def test_a_key_with_scopes_makes_none_with_more(api: Any, client_of: Any) 
     for more in (None, ["read", "force"]):
         refused = await ops.post(f"{base}/keys", json={"user": "x", "role": "admin", "scopes": more})
         assert refused.status_code == 400 and "no more than its own" in refused.text
-    made = await ops.post(f"{base}/keys", json={"user": "x", "role": "admin", "scopes": ["read"]})
+    admin = await ops.post(f"{base}/keys", json={"user": "x", "role": "admin", "scopes": ["read"]})
+    assert admin.status_code == 403, "the role would stay with the user"
+    made = await ops.post(f"{base}/keys", json={"user": "x", "role": "viewer", "scopes": ["read"]})
     assert made.status_code == 201
 
 

@@ -28,8 +28,13 @@ async def test_members_are_listed_added_changed_and_removed(api: Any, key_of: An
     added = await api.post("/members", {"user": "carl", "role": "viewer"})
     assert added.status_code == 201
     carl = added.json()
-    assert carl["bindings"] == [{"role": "viewer", "scope": {"kind": "workspace"}}]
-    more = {"user": "carl", "role": "approver", "scope": {"kind": "environment", "id": str(uuid.uuid4())}}
+    assert [{**each, "id": ""} for each in carl["bindings"]] == [
+        {"id": "", "role": "viewer", "scope": {"kind": "workspace"}}
+    ]
+    prod = (await api.post("/environments", {"name": "production"})).json()["id"]
+    more = {"user": "carl", "role": "approver", "scope": {"kind": "environment", "id": prod}}
+    nowhere = {**more, "scope": {"kind": "environment", "id": str(uuid.uuid4())}}
+    assert (await api.post("/members", nowhere)).status_code == 404
     assert len((await api.post("/members", more)).json()["bindings"]) == 2
     only = await api.post("/members", {"user": "carl", "role": "operator", "replace": True})
     assert [binding["role"] for binding in only.json()["bindings"]] == ["operator"]

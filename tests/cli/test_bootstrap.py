@@ -6,7 +6,8 @@ import pytest
 
 from interlock.app import bootstrap, create_key, load_settings, write_address
 from interlock.model.errors import Invalid, NotFound
-from interlock.store.principals import find_caller, load_bindings
+from interlock.store.bindings import load_bindings
+from interlock.store.principals import find_caller
 from interlock.store.workspaces import find_workspace
 
 GIVEN = "0123456789abcdef." + "ab" * 32

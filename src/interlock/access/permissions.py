@@ -4,6 +4,8 @@ A role is a word in a binding; a permission is a word in the code. Nothing else 
 is not part of operating: whoever may stop and steer a rollout is not thereby one who may let it start. Writing a
 policy is a control of its own and stays with the admin.
 
+A workspace adds roles of its own, each a named set of these permissions. `read` is in every role.
+
 Source: DESIGN.md section 3, `access/`; core.md section 4 (approval, force).
 """
 
@@ -14,7 +16,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """The five roles that a binding can name."""
+    """The five roles that every workspace has."""
 
     VIEWER = "viewer"
     DEVELOPER = "developer"
@@ -28,34 +30,45 @@ class Permission(StrEnum):
 
     READ = "read"
     VERSION_WRITE = "version:write"
-    """Create a version, change its name, metadata or status."""
     RESOURCE_WRITE = "resource:write"
-    """Resources, their variables, resource providers."""
     DEPLOYMENT_WRITE = "deployment:write"
-    """Systems, environments, deployments, job agents and the links between them."""
     WORKFLOW_WRITE = "workflow:write"
-    """Create, change and delete workflows."""
     WORKFLOW_RUN = "workflow:run"
-    """Ask for a run of a workflow."""
     JOB_REPORT = "job:report"
-    """Claim a job and put its status: what an agent does."""
     JOB_SECRETS = "job:secrets"
-    """Read the values of a job's secrets in the answer to GET job. Nobody needs it to deploy."""
     APPROVE = "approve"
     FREEZE = "freeze"
-    """Freeze, extend, thaw."""
     FREEZE_BYPASS = "freeze:bypass"
-    """Let a version pass a freeze."""
     STEER = "steer"
-    """Pin, skip, redeploy, cancel, clear a quarantine, pause, resume, abort."""
     FORCE = "force"
-    """A move that no gate is asked about."""
     POLICY_WRITE = "policy:write"
     SUBSCRIPTION_WRITE = "subscription:write"
-    """Who is told what happens, and read the secrets of that."""
+    AGENT_TOKEN = "agent:token"  # noqa: S105 a word, no secret
     MEMBER_WRITE = "member:write"
-    """Members, role bindings, keys of others."""
     WORKSPACE_WRITE = "workspace:write"
+
+
+SENTENCES: Mapping[Permission, str] = {
+    Permission.READ: "See everything in the workspace but secrets.",
+    Permission.VERSION_WRITE: "Create a version; change its name, metadata, dependencies or status; ask for a plan.",
+    Permission.RESOURCE_WRITE: "Write resources, their variables and resource providers.",
+    Permission.DEPLOYMENT_WRITE: "Write systems, environments, deployments, job agents, variables and their links.",
+    Permission.WORKFLOW_WRITE: "Create, change and delete workflows.",
+    Permission.WORKFLOW_RUN: "Ask for a run of a workflow.",
+    Permission.JOB_REPORT: "Claim a job and say how it goes: what an agent does.",
+    Permission.JOB_SECRETS: "Read the values of a job's secrets in the answer to GET job. Nobody needs it to deploy.",
+    Permission.APPROVE: "Answer an approval request.",
+    Permission.FREEZE: "Freeze, move a freeze's end, thaw.",
+    Permission.FREEZE_BYPASS: "Let a version pass a freeze.",
+    Permission.STEER: "Pin, skip, redeploy, roll back, cancel, clear a quarantine; pause, resume or end a rollout.",
+    Permission.FORCE: "Start a move that no gate is asked about.",
+    Permission.POLICY_WRITE: "Write policies, and ask what one would change.",
+    Permission.SUBSCRIPTION_WRITE: "Say who is told what happens, and read the secrets of that.",
+    Permission.AGENT_TOKEN: "Issue and revoke the tokens of job agents.",
+    Permission.MEMBER_WRITE: "Members, groups, roles and their bindings; keys of others.",
+    Permission.WORKSPACE_WRITE: "Rename the workspace or its slug; delete it.",
+}
+"""permission -> what it lets one do, in one sentence: the text of `GET /permissions`, the guide and the console."""
 
 
 _DEVELOPER = frozenset(
@@ -74,6 +87,16 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ}),
     Role.DEVELOPER: _DEVELOPER,
     Role.APPROVER: frozenset({Permission.READ, Permission.APPROVE}),
-    Role.OPERATOR: _DEVELOPER | {Permission.FREEZE, Permission.STEER, Permission.SUBSCRIPTION_WRITE},
+    Role.OPERATOR: _DEVELOPER
+    | {Permission.FREEZE, Permission.STEER, Permission.SUBSCRIPTION_WRITE, Permission.AGENT_TOKEN},
     Role.ADMIN: frozenset(Permission),
 }
+
+ROLE_SENTENCES: Mapping[Role, str] = {
+    Role.VIEWER: "Sees everything, changes nothing.",
+    Role.DEVELOPER: "Writes what there is and announces versions.",
+    Role.APPROVER: "Answers approval requests.",
+    Role.OPERATOR: "A developer who stops, steers and lets agents in.",
+    Role.ADMIN: "May everything, members and policies included.",
+}
+"""role -> who it is for, in one sentence."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,9 +22,12 @@ from starlette.routing import Match
 import interlock
 from interlock.agents import build_agents
 from interlock.api import (
+    access,
+    agent_tokens,
     agents,
     apply,
     approvals,
+    bindings,
     dependencies,
     deployment_plans,
     deployments,
@@ -46,6 +49,7 @@ from interlock.api import (
     relationship_rules,
     replays,
     resources,
+    roles,
     rollouts,
     skips,
     slots,
@@ -69,7 +73,7 @@ from interlock.store.tx import Store
 from interlock.web.bodies import BodyLimit
 from interlock.web.errors import install_error_answers
 from interlock.web.raw_path import RawPath
-from interlock.web.sign_in import SignIn
+from interlock.web.sign_in import SignIn, admitted
 
 NOUNS = (
     health,
@@ -107,6 +111,10 @@ NOUNS = (
     members,
     keys,
     groups,
+    roles,
+    bindings,
+    access,
+    agent_tokens,
     ledger,
     subscriptions,
     apply,
@@ -132,7 +140,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.state.http = Http(allow_private_addresses=settings.allow_private_addresses)
     app.state.metrics = build_metrics(app.state.http)
     for noun in NOUNS:
-        app.include_router(noun.router, prefix="/api")
+        app.include_router(noun.router, prefix="/api", dependencies=[Depends(admitted)])
     app.add_api_route("/api/{rest:path}", _nothing_here, methods=_ALL_METHODS, include_in_schema=False)
     install_error_answers(app)
     app.openapi = lambda: described(app)  # type: ignore[method-assign]

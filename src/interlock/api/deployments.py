@@ -32,7 +32,7 @@ from interlock.inventory.to_python import predicate
 from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Deployment, System
 from interlock.model.variable import DeploymentVariable, VariableValue
-from interlock.store import deployments, systems, variables
+from interlock.store import bindings, deployments, systems, variables
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
@@ -135,10 +135,12 @@ async def delete_deployment(here: InWorkspace, deploymentId: str) -> Response:
 
 
 async def place_of(here: Here, deployment_id: str, *, environment_id: str | None = None) -> Place:
-    """Where a request about a deployment happens: so that a role over one of its systems counts."""
+    """Where a request about a deployment happens: so that a role over one of its systems counts.
+
+    Takes: with an environment, only the systems count that both are in: that is where they meet.
+    """
     async with here.read() as conn:
-        system_ids = await deployments.load_system_ids(conn, deployment_id)
-    return Place(system_ids=system_ids, deployment_id=deployment_id, environment_id=environment_id)
+        return await bindings.load_place(conn, deployment_id=deployment_id, environment_id=environment_id)
 
 
 async def _save(here: Here, deployment_id: str, body: DeploymentBody, *, cause: str) -> None:

@@ -14,16 +14,18 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api.grants import require_grantable, with_places
 from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import Wire
 from interlock.model.errors import Invalid
-from interlock.store import groups, principals
+from interlock.store import bindings, groups, principals
 from interlock.store.groups import MEMBERS_MAX, Group
+from interlock.store.tx import Tx
 from interlock.web.answers import Json, instant
 from interlock.web.bodies import ClosedBody, Name
 from interlock.web.paging import Paging
 from interlock.web.shapes import Id, Instant, page_of
-from interlock.web.sign_in import InWorkspace
+from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("groups")
 
@@ -89,7 +91,10 @@ async def put_group(here: InWorkspace, groupName: str, body: GroupBody) -> Respo
             if principal is None:
                 raise Invalid(f"There is no user {name!r}.", field="members")
             members[principal.id] = principal.name
+        await _require_members_grantable(here, tx, groupName, joining=members)
+        await bindings.lock_admins(tx, here.id)
         group = await groups.save_group(tx, here.id, name=groupName, members=members)
+        await bindings.require_an_admin(tx, here.id)
     return Json(render_group(group))
 
 
@@ -97,8 +102,23 @@ async def put_group(here: InWorkspace, groupName: str, body: GroupBody) -> Respo
 async def delete_group(here: InWorkspace, groupName: str) -> Response:
     """End a group. A rule that names it waits until one of this name exists again."""
     async with here.tx(Permission.MEMBER_WRITE, cause="api: delete group") as tx:
+        await _require_members_grantable(here, tx, groupName, joining=None)
+        await bindings.lock_admins(tx, here.id)
         await groups.delete_group(tx, here.id, name=groupName)
+        await bindings.require_an_admin(tx, here.id)
     return Json({"name": groupName, "message": "The group was deleted."})
+
+
+async def _require_members_grantable(here: Here, tx: Tx, name: str, *, joining: dict[str, str] | None) -> None:
+    """A group that has roles gives them to who joins, and takes them from who leaves.
+
+    Fails: `Forbidden`.
+    """
+    known = await groups.find_group(tx.conn, here.id, name=name)
+    if known is None or (joining is not None and {member["id"] for member in known.members} == set(joining)):
+        return
+    held = await bindings.load_group_bindings(tx.conn, here.id, group_id=known.id)
+    require_grantable(here, await with_places(tx.conn, here, held), what=f"The group {name}")
 
 
 def render_group(group: Group) -> Wire:

@@ -22,6 +22,7 @@ from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables
 from interlock.api.rollouts import ReasonBody
+from interlock.model.errors import NotFound
 from interlock.model.job import JobStatus, Observation
 from interlock.model.secret import ids_in
 from interlock.store import agents, deployments, jobs
@@ -106,8 +107,7 @@ async def get_job_with_release(here: InWorkspace, jobId: str) -> Response:
 @router.put(W + "/jobs/{jobId:segment}/status", status_code=202, response_model=Accepted)
 async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Response:
     """Say how a job goes."""
-    row = await _known(here, jobId)
-    place = await _place_of(here, row)
+    row, place = await _reported(here, jobId)
     seen = Observation(
         status=JobStatus(body.status),
         message=body.message,
@@ -145,8 +145,9 @@ async def list_agent_jobs(
     includeDispatchContext: Annotated[bool, Query()] = False,
 ) -> Response:
     """List a pull agent's jobs, oldest first."""
-    here.require(Permission.READ)
     agent_id = id_of(jobAgentId, "job agent")
+    _own_queue(here, agent_id)
+    here.require(Permission.READ, place=Place(agent_id=agent_id))
     async with here.read() as conn:
         found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")
         items, total = await jobs.list_agent_jobs(
@@ -165,8 +166,8 @@ async def list_agent_jobs(
 async def claim_job(here: InWorkspace, jobAgentId: str, jobId: str) -> Response:
     """Take a queued job: at most one caller does. It answers with everything that the job needs, secrets in full."""
     agent_id = id_of(jobAgentId, "job agent")
-    row = await _known(here, jobId)
-    place = await _place_of(here, row)
+    _own_queue(here, agent_id)
+    row, place = await _reported(here, jobId)
     here.require(Permission.JOB_REPORT, place=place)
     context = (await _opened(here, row)).context  # before the claim: what cannot be opened is not taken
     async with here.tx(Permission.JOB_REPORT, cause="api: claim job", place=place) as tx:
@@ -191,6 +192,24 @@ async def _place_of(here: Here, job: JobRow) -> Place:
     if job.run_id is not None:
         return WORKSPACE
     return await place_of(here, job.deployment_id, environment_id=job.environment_id)
+
+
+async def _reported(here: Here, text: str) -> tuple[JobRow, Place]:
+    """The job that somebody claims or reports, and where it happens. The job of another agent is none to an agent."""
+    async with here.read() as conn:
+        row = found(await jobs.find_job(conn, here.id, job_id=id_of(text, "job")), "job")
+    if here.caller.agent_id not in {None, row.agent_id}:
+        raise NotFound("There is no such job.")
+    return row, replace(await _place_of(here, row), agent_id=row.agent_id)
+
+
+def _own_queue(here: Here, agent_id: str) -> None:
+    """The queue of another agent is none to an agent.
+
+    Fails: `NotFound`.
+    """
+    if here.caller.agent_id not in {None, agent_id}:
+        raise NotFound("There is no such job agent.")
 
 
 def render_job(job: JobRow) -> Wire:

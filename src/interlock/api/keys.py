@@ -1,28 +1,42 @@
 """REST for API keys: made, listed, revoked.
 
 A key is shown once, in the answer that made it; afterwards only its prefix, its scopes and its last use are known. A
-key with scopes may be used for nothing else, whatever its user may. Everybody sees and ends their own keys; those of
-others need `member:write`.
+key with scopes may be used for nothing else, whatever its user may; one with bindings of its own only where they are.
+Everybody sees, rotates and ends their own keys; those of others need `member:write`. Nobody makes a key that could do
+more than they can.
 
 Source: contract.md section a; DESIGN.md section 8, "auth".
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from interlock.access import Permission, Role, allowed
+from interlock.access import WORKSPACE, Permission, allowed
+from interlock.api.grants import (
+    BindingScope,
+    HeldAnswer,
+    RoleName,
+    ScopeAnswer,
+    binding_of,
+    render_held,
+    require_grantable,
+    with_places,
+)
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.clock import utc_now
-from interlock.model.errors import Invalid, NotFound
-from interlock.store import principals
+from interlock.model.errors import Conflict, Invalid, NotFound
+from interlock.store import bindings, principals
+from interlock.store.bindings import ScopeOf
 from interlock.store.principals import Key
+from interlock.store.queries import Conn
+from interlock.store.roles import StoredRole
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name, Text
 from interlock.web.paging import Paging
@@ -31,12 +45,24 @@ from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("keys")
 
+OVERLAP_S_MAX = 30 * 24 * 3600
+
+_EVERYWHERE = ScopeOf("workspace", None, None, WORKSPACE)
+
+
+class KeyBinding(ClosedBody):
+    """A role to which a key is narrowed, and over what."""
+
+    role: RoleName
+    scope: BindingScope = BindingScope()
+
 
 class KeyBody(ClosedBody):
-    """A key for a user of this workspace, who is made, and given the role, when new."""
+    """A key for a user of this workspace, who is made when new, and given the role. `bindings` narrow the key."""
 
     user: Name
-    role: Literal["viewer", "developer", "approver", "operator", "admin"]
+    role: RoleName | None = None
+    bindings: Annotated[list[KeyBinding], Field(max_length=50)] | None = None
     name: Text = ""
     expiresAt: AwareDatetime | None = None
     scopes: Annotated[list[Permission], Field(min_length=1, max_length=50)] | None = None
@@ -54,17 +80,42 @@ class KeyAnswer(TypedDict):
     expiresAt: NotRequired[Instant]
     revokedAt: NotRequired[Instant]
     lastUsedAt: NotRequired[Instant]
+    rotatedTo: NotRequired[Id]
+    bindings: NotRequired[list[HeldAnswer]]
+
+
+class NarrowedTo(TypedDict):
+    """A role to which a key is narrowed."""
+
+    role: str
+    scope: ScopeAnswer
 
 
 class NewKeyAnswer(TypedDict):
     """A key that was just made, with its text, which is shown once."""
 
+    id: Id
     key: str
     prefix: str
     user: Named
-    role: str
+    role: NotRequired[str]
+    bindings: NotRequired[list[NarrowedTo]]
     scopes: NotRequired[list[str]]
     expiresAt: NotRequired[Instant]
+
+
+class RotatedAnswer(KeyAnswer):
+    """The key that took another's place, with its text, which is shown once."""
+
+    key: str
+    replaces: KeyAnswer
+
+
+class RotateBody(ClosedBody):
+    """How long the old key goes on beside the new one, and when the new one ends."""
+
+    overlapSeconds: Annotated[int, Field(ge=0, le=OVERLAP_S_MAX, strict=True)] = 24 * 3600
+    expiresAt: AwareDatetime | None = None
 
 
 @router.get(W + "/keys", response_model=page_of(KeyAnswer))
@@ -94,18 +145,31 @@ async def create_key(here: InWorkspace, body: KeyBody) -> Response:
     mine = here.caller.scopes
     if mine is not None and (scopes is None or not mine.issuperset(scopes)):
         raise Invalid("A key with scopes makes keys with no more than its own.", field="scopes")
+    async with here.read() as conn:
+        role = await bindings.role_named(conn, here.id, name=body.role) if body.role else None
+        narrowed = [await _narrowed(conn, here, each) for each in body.bindings or ()]
+    if role is not None:
+        require_grantable(here, [(binding_of(role, _EVERYWHERE), WORKSPACE)], what=f"The role {role.name}")
     async with here.tx(Permission.MEMBER_WRITE, cause="api: create key") as tx:
         principal_id = await principals.save_principal(tx, body.user)
         principal = await principals.find_principal(tx.conn, principal_id)
         if principal is None or (principal.system_role == "admin" and not here.caller.system_admin):
             raise NotFound("There is no such user here.")
         others = await principals.count_memberships_elsewhere(tx.conn, principal_id, workspace_id=here.id)
-        if others and not here.caller.system_admin and principal_id != here.caller.id:
+        if others and not narrowed and not here.caller.system_admin and principal_id != here.caller.id:
             raise Invalid(
-                "This user is in other workspaces too, and a key would open those as well. Ask a system admin.",
+                "This user is in other workspaces too, and a key would open those as well. Give it bindings here, "
+                "or ask a system admin.",
                 field="user",
             )
-        await principals.save_member(tx, here.id, principal_id=principal_id, role=Role(body.role))
+        if role is not None:
+            await principals.save_member(tx, here.id, principal_id=principal_id, role=role.name, role_id=role.id)
+        held = await bindings.load_bindings(tx.conn, here.id, principal_id=principal_id)
+        if not held and principal.system_role != "admin":
+            raise Invalid("This user has no role here. Give one with the key.", field="role")
+        if principal_id != here.caller.id:
+            opened = [(binding_of(*each), each[1].place) for each in narrowed] or await with_places(tx.conn, here, held)
+            require_grantable(here, opened, what=f"A key of {body.user}", scopes=scopes)
         key = await principals.save_key(
             tx,
             principal_id,
@@ -114,15 +178,56 @@ async def create_key(here: InWorkspace, body: KeyBody) -> Response:
             scopes=scopes,
             created_by=here.caller.id,
         )
+        key_id = await principals.find_key_id(tx.conn, key)
+        for each, scope in narrowed:
+            await bindings.grant(tx, here.id, subject_kind="key", subject_id=key_id, role=each, scope=scope)
     answer = present(
+        id=key_id,
         key=key,
         prefix=key.partition(".")[0],
         user={"id": principal_id, "name": body.user},
         role=body.role,
+        bindings=[{"role": each.name, "scope": present(kind=scope.kind, id=scope.id)} for each, scope in narrowed]
+        or None,
         scopes=scopes,
         expiresAt=instant(body.expiresAt) if body.expiresAt else None,
     )
     return Json(answer, status_code=201)
+
+
+@router.post(W + "/keys/{keyId:segment}/rotate", status_code=201, response_model=RotatedAnswer)
+async def rotate_key(here: InWorkspace, keyId: str, body: RotateBody) -> Response:
+    """Make the key that takes this one's place. The old one goes on for the overlap."""
+    key = await _known(here, id_of(keyId, "key"))
+    now = utc_now()
+    if body.expiresAt is not None and body.expiresAt <= now:
+        raise Invalid("A key must end in the future.", field="expiresAt")
+    if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
+        raise Conflict("This key is over. Make a new one.", code="KEY_OVER")
+    if key.rotated_to is not None:
+        raise Conflict("Another key took this one's place already.", code="KEY_ROTATED")
+    own = key.principal_id == here.caller.id
+    if not own or here.caller.key_id not in {None, key.id}:
+        mine = here.caller.scopes
+        if mine is not None and (key.scopes is None or not mine.issuperset(key.scopes)):
+            raise Invalid("A key with scopes rotates keys with no more than its own.")
+    lifetime = None if key.expires_at is None else key.expires_at - key.created_at
+    expires_at = body.expiresAt or (now + lifetime if lifetime else None)
+    async with here.tx(Permission.READ if own else Permission.MEMBER_WRITE, cause="api: rotate key") as tx:
+        if not own:
+            held = await bindings.load_bindings(tx.conn, here.id, principal_id=key.principal_id)
+            require_grantable(
+                here, await with_places(tx.conn, here, held), what=f"A key of {key.principal}", scopes=key.scopes
+            )
+            if await principals.count_memberships_elsewhere(tx.conn, key.principal_id, workspace_id=here.id):
+                raise Invalid("This user is in other workspaces too. They rotate their key themselves.")
+        text = await principals.rotate_key(
+            tx, key, overlap_s=body.overlapSeconds, expires_at=expires_at, created_by=here.caller.id
+        )
+        fresh_id = await principals.find_key_id(tx.conn, text)
+        fresh = found(await principals.find_key(tx.conn, here.id, key_id=fresh_id), "key")
+        old = found(await principals.find_key(tx.conn, here.id, key_id=key.id), "key")
+    return Json({"key": text, **render_key(fresh), "replaces": render_key(old)}, status_code=201)
 
 
 @router.delete(W + "/keys/{keyId:segment}", response_model=Accepted)
@@ -141,6 +246,11 @@ async def _known(here: Here, key_id: str) -> Key:
         return found(await principals.find_key(conn, here.id, key_id=key_id), "key")
 
 
+async def _narrowed(conn: Conn, here: Here, body: KeyBinding) -> tuple[StoredRole, ScopeOf]:
+    role = await bindings.role_named(conn, here.id, name=body.role)
+    return role, await bindings.find_scope(conn, here.id, kind=body.scope.kind, scope_id=body.scope.id)
+
+
 def render_key(key: Key) -> Wire:
     """A key on the wire: never its text."""
     return present(
@@ -153,4 +263,6 @@ def render_key(key: Key) -> Wire:
         expiresAt=instant(key.expires_at) if key.expires_at else None,
         revokedAt=instant(key.revoked_at) if key.revoked_at else None,
         lastUsedAt=instant(key.last_used_at) if key.last_used_at else None,
+        rotatedTo=key.rotated_to,
+        bindings=[render_held(each) for each in key.bindings] or None,
     )

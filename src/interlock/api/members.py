@@ -1,22 +1,32 @@
 """REST for the members of a workspace, and their roles.
 
+`POST` invites as well: a user who does not exist yet is made, and has the role when they first sign in with that name
+or e-mail address. The last admin of a workspace stays.
+
 Source: DESIGN.md section 3, `access/`; contract.md section a.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, NotRequired
 
 from pydantic import Field
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from interlock.access import Permission, Role
+from interlock.access import Permission
+from interlock.api.grants import (
+    BindingScope,
+    HeldAnswer,
+    RoleName,
+    binding_of,
+    render_held,
+    require_grantable,
+    with_places,
+)
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
-from interlock.model.errors import Invalid
-from interlock.model.ids import is_id
-from interlock.store import principals
+from interlock.store import bindings, principals
 from interlock.store.principals import Member
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
@@ -26,37 +36,14 @@ from interlock.web.sign_in import InWorkspace
 
 router = noun_router("members")
 
-RoleWord = Literal["viewer", "developer", "approver", "operator", "admin"]
-
-
-class BindingScope(ClosedBody):
-    """Where a role holds: the workspace, or one system, deployment or environment."""
-
-    kind: Literal["workspace", "system", "deployment", "environment"]
-    id: str | None = None
-
 
 class MemberBody(ClosedBody):
     """A role for a user, who is made when there is none with this name."""
 
     user: Name
-    role: RoleWord
-    scope: BindingScope = BindingScope(kind="workspace")
+    role: RoleName
+    scope: BindingScope = BindingScope()
     replace: Annotated[bool, Field(strict=True)] = False
-
-
-class BindingScopeAnswer(TypedDict):
-    """Where a role holds."""
-
-    kind: Literal["workspace", "system", "deployment", "environment"]
-    id: NotRequired[Id]
-
-
-class BindingAnswer(TypedDict):
-    """A role somewhere."""
-
-    role: str
-    scope: BindingScopeAnswer
 
 
 class MemberAnswer(TypedDict):
@@ -67,7 +54,8 @@ class MemberAnswer(TypedDict):
     kind: str
     email: NotRequired[str]
     addedAt: Instant
-    bindings: list[BindingAnswer]
+    groups: list[str]
+    bindings: list[HeldAnswer]
 
 
 @router.get(W + "/members", response_model=page_of(MemberAnswer))
@@ -79,20 +67,39 @@ async def list_members(here: InWorkspace, page: Paging) -> Response:
     return page.answer([render_member(member) for member in members], total)
 
 
+@router.get(W + "/members/{principalId:segment}", response_model=MemberAnswer)
+async def get_member(here: InWorkspace, principalId: str) -> Response:
+    """Get a member with their roles and groups."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        member = await principals.find_member(conn, here.id, principal_id=id_of(principalId, "member"))
+    return Json(render_member(found(member, "member")))
+
+
 @router.post(W + "/members", status_code=201, response_model=MemberAnswer)
 async def add_member(here: InWorkspace, body: MemberBody) -> Response:
     """Give a user a role; with `replace` it is the only one left."""
-    if body.scope.id is not None and not is_id(body.scope.id):
-        raise Invalid("This is no id.", field="scope.id")
-    async with here.tx(Permission.MEMBER_WRITE, cause="api: add member") as tx:
+    async with here.read() as conn:
+        scope = await bindings.find_scope(conn, here.id, kind=body.scope.kind, scope_id=body.scope.id)
+        role = await bindings.role_named(conn, here.id, name=body.role)
+    here.require(Permission.MEMBER_WRITE, place=scope.place)
+    require_grantable(here, [(binding_of(role, scope), scope.place)], what=f"The role {role.name}")
+    if body.replace:
+        here.require(Permission.MEMBER_WRITE)
+    async with here.tx(Permission.MEMBER_WRITE, cause="api: add member", place=scope.place) as tx:
         principal_id = await principals.save_principal(tx, body.user)
+        if body.replace:
+            held = await bindings.load_bindings(tx.conn, here.id, principal_id=principal_id)
+            own = [each for each in held if each.group is None]
+            require_grantable(here, await with_places(tx.conn, here, own), what=f"A change of {body.user}'s roles")
         await principals.save_member(
             tx,
             here.id,
             principal_id=principal_id,
-            role=Role(body.role),
-            scope_kind=body.scope.kind,
-            scope_id=body.scope.id,
+            role=role.name,
+            role_id=role.id,
+            scope_kind=scope.kind,
+            scope_id=scope.id,
             replace=body.replace,
         )
         member = await principals.find_member(tx.conn, here.id, principal_id=principal_id)
@@ -101,24 +108,23 @@ async def add_member(here: InWorkspace, body: MemberBody) -> Response:
 
 @router.delete(W + "/members/{principalId:segment}", response_model=Accepted)
 async def remove_member(here: InWorkspace, principalId: str) -> Response:
-    """End a membership and its roles."""
+    """End a membership and its roles. The last admin stays."""
     principal_id = id_of(principalId, "member")
     async with here.tx(Permission.MEMBER_WRITE, cause="api: remove member") as tx:
+        held = await bindings.load_bindings(tx.conn, here.id, principal_id=principal_id)
+        require_grantable(here, await with_places(tx.conn, here, held), what="The roles of this member")
         await principals.remove_member(tx, here.id, principal_id=principal_id)
     return Json({"id": principal_id, "message": "The member was removed."})
 
 
 def render_member(member: Member) -> Wire:
     """A member on the wire."""
-    bindings = [
-        present(role=binding["role"], scope=present(kind=binding["scopeKind"], id=binding["scopeId"]))
-        for binding in member.bindings
-    ]
     return present(
         id=member.id,
         name=member.name,
         kind=member.kind,
         email=member.email,
         addedAt=instant(member.added_at),
-        bindings=bindings,
+        groups=list(member.groups),
+        bindings=[render_held(binding) for binding in member.bindings],
     )

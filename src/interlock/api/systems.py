@@ -13,7 +13,7 @@ from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_deployment, render_environment, render_system
 from interlock.model.ids import new_id
 from interlock.model.inventory import System
-from interlock.store import deployments, environments, systems
+from interlock.store import bindings, deployments, environments, systems
 from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import Name, Text, TextMap, WireBody
@@ -156,6 +156,10 @@ async def _linked(here: Here, system_text: str, child_text: str, *, child_kind: 
 
 async def _link(here: Here, system_text: str, child_text: str, *, child_kind: str) -> Response:
     system_id, child_id = id_of(system_text, "system"), id_of(child_text, child_kind)
+    async with here.read() as conn:
+        child_place = (await bindings.find_scope(conn, here.id, kind=child_kind, scope_id=child_id)).place
+    # who holds a role over the system would hold it over what is linked: so both are needed
+    here.require(Permission.DEPLOYMENT_WRITE, place=child_place)
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause=f"api: link {child_kind}", place=_place(system_id)) as tx:
         child = (
             await deployments.find_deployment(tx.conn, here.id, deployment_id=child_id)

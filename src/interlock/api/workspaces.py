@@ -14,9 +14,9 @@ from interlock.access import Permission
 from interlock.api import shapes
 from interlock.api.paths import W, noun_router
 from interlock.api.rendering import render_workspace
-from interlock.model.errors import Invalid, NotFound
+from interlock.model.errors import Forbidden, Invalid, NotFound
 from interlock.model.ids import is_id
-from interlock.store import workspaces
+from interlock.store import principals, workspaces
 from interlock.store.refusals import refusals
 from interlock.web.answers import Json
 from interlock.web.bodies import Int, WireBody
@@ -48,12 +48,17 @@ async def list_workspaces(caller: SignedIn, store: FromStore) -> Response:
     """List the workspaces that the key's user is a member of."""
     async with store.read() as conn:
         items = await workspaces.list_workspaces_of(conn, caller.id, every=caller.system_admin)
+        if caller.limits is not None and caller.key_id is not None:
+            opened = await principals.list_key_workspaces(conn, caller.key_id)
+            items = tuple(workspace for workspace in items if workspace.id in opened)
     return Json({"workspaces": [render_workspace(workspace) for workspace in items], "total": len(items)})
 
 
 @router.post("/v1/workspaces", status_code=201, response_model=shapes.Workspace)
 async def create_workspace(caller: SignedIn, store: FromStore, body: WorkspaceBody) -> Response:
     """Create a workspace. Its creator becomes its admin."""
+    if caller.limits is not None or (caller.scopes is not None and Permission.WORKSPACE_WRITE not in caller.scopes):
+        raise Forbidden("This key is narrowed to some things, and making a workspace is not one of them.")
     if is_id(body.slug):
         raise Invalid("A slug must not look like an id.", field="slug", code="INVALID_SLUG")
     with refusals():

@@ -19,7 +19,8 @@ from interlock.access import Permission, Place
 from interlock.console.visit import Visit, form_text, found, id_in_path, see_other
 from interlock.model.approval import ApprovalRequest
 from interlock.model.errors import Invalid, Outdated
-from interlock.store import approvals, deployments, pages
+from interlock.store import approvals, pages
+from interlock.store.bindings import load_place
 from interlock.store.pages import ApprovalRuleRow, AuthorsRow
 from interlock.store.queries import Conn
 
@@ -87,8 +88,7 @@ async def answer(visit: Visit) -> Response:
 
 
 async def _place(conn: Conn, request: ApprovalRequest) -> Place:
-    system_ids = await deployments.load_system_ids(conn, request.deployment_id)
-    return Place(system_ids, request.deployment_id, request.environment_id)
+    return await load_place(conn, deployment_id=request.deployment_id, environment_id=request.environment_id)
 
 
 def _is_author(visit: Visit, authors: AuthorsRow | None) -> bool:

@@ -17,7 +17,8 @@ from interlock.console.visit import Visit, form_text, found, see_other
 from interlock.model.errors import Conflict, Invalid, NotFound
 from interlock.model.ids import is_id
 from interlock.model.job import JobStatus
-from interlock.store import deployments, jobs, orders, pages, pins, rollouts, skips
+from interlock.store import jobs, orders, pages, pins, rollouts, skips
+from interlock.store.bindings import load_place
 from interlock.store.queries import Conn
 from interlock.store.tx import Tx
 
@@ -87,8 +88,7 @@ async def _require(visit: Visit, conn: Conn, ending: Ending) -> Place:
         raise Conflict(ending.over)
     place = WORKSPACE
     if ending.deployment_id is not None:
-        system_ids = await deployments.load_system_ids(conn, ending.deployment_id)
-        place = Place(system_ids=system_ids, deployment_id=ending.deployment_id, environment_id=ending.environment_id)
+        place = await load_place(conn, deployment_id=ending.deployment_id, environment_id=ending.environment_id)
     visit.here.require(Permission.STEER, place=place)
     return place
 

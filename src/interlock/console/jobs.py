@@ -16,13 +16,14 @@ from typing import Any
 
 from starlette.responses import Response
 
-from interlock.access import WORKSPACE, Permission, Place
+from interlock.access import WORKSPACE, Permission
 from interlock.console.holds import mark_of, told
 from interlock.console.visit import Visit, found, id_in_path
 from interlock.decide.explain import failures
 from interlock.model.ids import TargetKey
 from interlock.model.job import TERMINAL, JobStatus
-from interlock.store import deployments, jobs, pages, standings, target_states, verifications
+from interlock.store import jobs, pages, standings, target_states, verifications
+from interlock.store.bindings import load_place
 from interlock.store.target_states import MetricState
 
 OUTPUT_LINES_MAX = 200
@@ -90,8 +91,7 @@ async def show(visit: Visit) -> Response:
         decision = decisions.get(job.decision_id)
         ended = await target_states.load_ended_moves(conn, [job.target_id])
         lines = (job.output or "").splitlines()
-        system_ids = await deployments.load_system_ids(conn, job.deployment_id)
-        where = Place(system_ids=system_ids, deployment_id=job.deployment_id, environment_id=job.environment_id)
+        where = await load_place(conn, deployment_id=job.deployment_id, environment_id=job.environment_id)
         return await visit.render(
             conn,
             "jobs.html",

@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
-from interlock.access import Permission, Place
+from interlock.access import Permission
 from interlock.console.visit import Visit, form_text, found, see_other
 from interlock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from interlock.model.ids import is_id
 from interlock.model.inventory import Deployment
 from interlock.store import deployments, orders, pages, pins, skips, target_states, versions
+from interlock.store.bindings import load_place
 from interlock.store.queries import Conn
 from interlock.store.tx import Tx
 
@@ -130,7 +131,6 @@ async def save(visit: Visit) -> Response:
         deployment = found(
             await deployments.resolve_deployment(conn, visit.here.id, text=sent["deployment"]), "deployment"
         )
-        system_ids = await deployments.load_system_ids(conn, deployment.id)
     try:
         environment_id, resource_id = _placed(sent["place"])
         reason = await form_text(visit, "reason", length_max=REASON_MAX, required="Say why: everybody reads it.")
@@ -138,7 +138,8 @@ async def save(visit: Visit) -> Response:
             raise Invalid("Choose for how long: this one must have an end.", field="hours")
         if way.version is not None and not is_id(sent["version"]):
             raise Invalid("Choose a version.", field="version")
-        place = Place(system_ids=system_ids, deployment_id=deployment.id, environment_id=environment_id)
+        async with visit.here.read() as conn:
+            place = await load_place(conn, deployment_id=deployment.id, environment_id=environment_id)
         async with visit.here.tx(way.permission, cause=f"console: {way.title.lower()}", place=place) as tx:
             hours = timedelta(hours=int(sent["hours"])) if sent["hours"] else None
             expires_at = (await tx.conn.fetchval(pins.Q.now)) + hours if hours else None
@@ -302,17 +303,12 @@ async def _form(
 
     Fails: `Forbidden` for one who may do this nowhere in the deployment.
     """
-    system_ids = await deployments.load_system_ids(conn, deployment.id)
-    everywhere = Place(system_ids=system_ids, deployment_id=deployment.id)
     environments = [
         each
         for each in await pages.list_environments(conn, [deployment.id])
-        if visit.may(
-            way.permission,
-            place=Place(system_ids=system_ids, deployment_id=deployment.id, environment_id=each.id),
-        )
+        if visit.may(way.permission, place=await load_place(conn, deployment_id=deployment.id, environment_id=each.id))
     ]
-    whole = visit.may(way.permission, place=everywhere)
+    whole = visit.may(way.permission, place=await load_place(conn, deployment_id=deployment.id))
     if not whole and not environments:
         raise Forbidden(f"{visit.here.caller.name} lacks the permission {way.permission} in {deployment.name}.")
     targets = await pages.list_targets(conn, deployment.id, each_max=TARGETS_MAX)

@@ -15,7 +15,8 @@ from starlette.responses import Response
 from interlock.access import Permission, Place
 from interlock.console.visit import Visit, found, id_in_path
 from interlock.model.ids import TargetKey
-from interlock.store import deployments, rollouts
+from interlock.store import rollouts
+from interlock.store.bindings import load_place
 from interlock.store.places import load_picture
 from interlock.store.queries import Conn
 from interlock.store.rollouts import LIVE, StoredRollout, StoredSteering
@@ -101,8 +102,7 @@ async def known(visit: Visit) -> StoredRollout:
 async def place_of(visit: Visit, rollout: StoredRollout) -> Place:
     """Where steering it happens."""
     async with visit.here.read() as conn:
-        system_ids = await deployments.load_system_ids(conn, rollout.deployment_id)
-    return Place(system_ids=system_ids, deployment_id=rollout.deployment_id, environment_id=rollout.environment_id)
+        return await load_place(conn, deployment_id=rollout.deployment_id, environment_id=rollout.environment_id)
 
 
 def steps_of(rollout: StoredRollout) -> dict[str, str]:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from interlock.access import WORKSPACE, Permission, Place, allowed
+from interlock.access import WORKSPACE, Permission, Place, allowed, allowed_somewhere
 from interlock.console.rendering import HEADERS, html, path_to
 from interlock.model.errors import Invalid, NotFound, Stale, Unauthorized
 from interlock.model.ids import is_id
@@ -54,11 +54,7 @@ class Visit:
 
     def may_somewhere(self, permission: Permission) -> bool:
         """Whether any of this person's roles carries the permission, over whatever part of the workspace."""
-        caller = self.here.caller
-        return caller.system_admin or any(
-            allowed(caller, permission, place=_scope_of(binding.scope_kind, binding.scope_id))
-            for binding in caller.bindings
-        )
+        return allowed_somewhere(self.here.caller, permission)
 
     async def render(
         self,
@@ -190,18 +186,6 @@ def number_in_query(visit: Visit, name: str, *, otherwise: int, most: int = 2**5
     """A whole number of the query; another text counts as none."""
     text = visit.request.query_params.get(name, "")
     return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 20 else otherwise
-
-
-def _scope_of(kind: str, scope_id: str | None) -> Place:
-    match kind, scope_id:
-        case "system", str():
-            return Place(system_ids=frozenset({scope_id}))
-        case "deployment", str():
-            return Place(deployment_id=scope_id)
-        case "environment", str():
-            return Place(environment_id=scope_id)
-        case _:
-            return WORKSPACE
 
 
 __all__ = ["HEADERS", "Visit", "form_text", "found", "id_in_path", "in_workspace", "number_in_query", "see_other"]

@@ -9,19 +9,20 @@ Source: contract.md section a; DESIGN.md section 8, "auth".
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from interlock.access import Binding, Caller, Role
+from interlock.access import Caller
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
+from interlock.store import agent_tokens
+from interlock.store.bindings import lock_admins, require_an_admin
+from interlock.store.key_text import KEY, hash_of, new_key
 from interlock.store.queries import Conn, queries
 from interlock.store.refusals import refusals
 from interlock.store.rows import many, one
@@ -30,7 +31,6 @@ from interlock.store.work import WorkRequest
 
 Q = queries("principal")
 
-KEY = re.compile(r"([0-9a-f]{16})\.([0-9a-f]{64})")
 SESSION_S = 12 * 3600
 TOUCH_EVERY = timedelta(minutes=1)
 
@@ -49,7 +49,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A principal with its bindings in one workspace. `bindings` are `{role, scopeKind, scopeId}`."""
+    """A principal with its own bindings in one workspace, `{id, role, scopeKind, scopeId}`, and its groups' names."""
 
     id: str
     name: str
@@ -57,11 +57,14 @@ class Member:
     email: str | None
     added_at: datetime
     bindings: Sequence[Mapping[str, Any]]
+    groups: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key after it was made: never its secret. `scopes` None: everything that its user may."""
+    """What is known of a key after it was made: never its secret. `scopes` None: all that its user may. `bindings`
+    are those that narrow it here; `rotated_to` is the key that took its place.
+    """
 
     id: str
     principal_id: str
@@ -73,6 +76,8 @@ class Key:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    rotated_to: str | None = None
+    bindings: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +89,11 @@ class Session:
     expires_at: datetime
 
 
-def new_key() -> str:
-    """A fresh key's text."""
-    return f"{secrets.token_hex(8)}.{secrets.token_hex(32)}"
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
-
-
 async def find_caller(store: Store, key: str) -> Caller | None:
-    """The caller that this key stands for, without bindings; None for a text that is no key, unknown, expired or
-    revoked.
+    """The caller that this key, or this token of an agent, stands for, without bindings; None for a text that is none,
+    unknown, expired or revoked.
 
-    Costs: one query; once a minute and key a second one that notes the use.
+    Costs: one query, for a token two; once a minute and key another one that notes the use.
     """
     shape = KEY.fullmatch(key.strip())
     if shape is None:
@@ -105,7 +101,9 @@ async def find_caller(store: Store, key: str) -> Caller | None:
     prefix, secret = shape.groups()
     async with store.read() as conn:
         row = await conn.fetchrow(Q.find_key, prefix)
-        if row is None or not hmac.compare_digest(bytes(row["secret_hash"]), _hash(secret)):
+        if row is None:
+            return await agent_tokens.find_caller(conn, prefix, secret=secret)
+        if not hmac.compare_digest(bytes(row["secret_hash"]), hash_of(secret)):
             return None
         if row["last_used_at"] is None or row["last_used_at"] < datetime.now(UTC) - TOUCH_EVERY:
             await conn.execute(Q.touch_key, row["key_id"])
@@ -115,15 +113,14 @@ async def find_caller(store: Store, key: str) -> Caller | None:
         kind=row["kind"],
         system_admin=row["system_admin"],
         scopes=None if row["scopes"] is None else frozenset(row["scopes"]),
+        limits=() if row["limited"] else None,
+        key_id=row["key_id"],
     )
 
 
-async def load_bindings(conn: Conn, workspace_id: str, *, principal_id: str) -> tuple[Binding, ...]:
-    """The roles of a principal in a workspace, its groups' among them."""
-    rows = await conn.fetch(Q.list_bindings, workspace_id, principal_id)
-    return tuple(
-        Binding(role=Role(row["role"]), scope_kind=row["scope_kind"], scope_id=row["scope_id"]) for row in rows
-    )
+async def list_key_workspaces(conn: Conn, key_id: str) -> frozenset[str]:
+    """The workspaces in which a key has roles of its own."""
+    return frozenset(row["workspace_id"] for row in await conn.fetch(Q.list_key_workspaces, key_id))
 
 
 async def create_session(store: Store, *, principal_id: str) -> tuple[str, str]:
@@ -131,14 +128,14 @@ async def create_session(store: Store, *, principal_id: str) -> tuple[str, str]:
     value, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     async with store.read() as conn:
         await conn.execute(Q.delete_expired_sessions)
-        await conn.execute(Q.insert_session, _hash(value), principal_id, csrf, SESSION_S)
+        await conn.execute(Q.insert_session, hash_of(value), principal_id, csrf, SESSION_S)
     return value, csrf
 
 
 async def find_session(store: Store, value: str) -> Session | None:
     """The session of a cookie's value; None when it is unknown or over."""
     async with store.read() as conn:
-        row = await conn.fetchrow(Q.find_session, _hash(value))
+        row = await conn.fetchrow(Q.find_session, hash_of(value))
     if row is None:
         return None
     caller = Caller(id=row["principal_id"], name=row["name"], kind=row["kind"], system_admin=row["system_admin"])
@@ -148,7 +145,7 @@ async def find_session(store: Store, value: str) -> Session | None:
 async def end_session(store: Store, value: str) -> None:
     """Sign out."""
     async with store.read() as conn:
-        await conn.execute(Q.delete_session, _hash(value))
+        await conn.execute(Q.delete_session, hash_of(value))
 
 
 async def find_principal(conn: Conn, principal_id: str) -> Principal | None:
@@ -226,14 +223,16 @@ async def save_member(
     workspace_id: str,
     *,
     principal_id: str,
-    role: Role,
+    role: str,
+    role_id: str | None = None,
     scope_kind: str = "workspace",
     scope_id: str | None = None,
     replace: bool = False,
 ) -> None:
     """Make a principal a member with this role; `replace` drops the roles it had here.
 
-    Fails: `NotFound` for an unknown principal; `Invalid` for a scope without an id.
+    Takes: `role_id` is that of a role which the workspace made; None: a built-in one.
+    Fails: `NotFound` for an unknown principal; `Invalid` for a scope without an id; `Conflict` (LAST_ADMIN).
     """
     if await find_principal(tx.conn, principal_id) is None:
         raise NotFound("There is no user with this id.")
@@ -241,32 +240,48 @@ async def save_member(
         raise Invalid("A scope other than the workspace needs an id, and the workspace takes none.", field="scopeId")
     known = await tx.conn.fetchval(Q.is_member, workspace_id, principal_id)
     drop = [Change(Q.delete_bindings, (workspace_id, principal_id))] if replace else []
+    built_in = None if role_id else str(role)
+    if replace:
+        await lock_admins(tx, workspace_id)
     await tx.record(
         changes=[
             *drop,
             Change(Q.insert_member, (workspace_id, principal_id)),
-            Change(Q.insert_binding, (workspace_id, principal_id, role.value, scope_kind, scope_id)),
+            Change(Q.insert_binding, (workspace_id, principal_id, built_in, role_id, scope_kind, scope_id)),
         ],
         events=[
             Event(
                 "member.changed" if known else "member.added",
                 Ref("principal", principal_id),
-                {"role": role.value, "scopeKind": scope_kind, "scopeId": scope_id},
+                {"role": str(role), "scopeKind": scope_kind, "scopeId": scope_id},
             )
         ],
     )
+    if replace:
+        await require_an_admin(tx, workspace_id)
+
+
+async def save_membership(tx: Tx, workspace_id: str, *, principal_id: str) -> None:
+    """Make a principal a member without a role of its own: a group gives it one."""
+    if not await tx.conn.fetchval(Q.is_member, workspace_id, principal_id):
+        await tx.record(
+            changes=[Change(Q.insert_member, (workspace_id, principal_id))],
+            events=[Event("member.added", Ref("principal", principal_id), {})],
+        )
 
 
 async def remove_member(tx: Tx, workspace_id: str, *, principal_id: str) -> None:
     """End a membership with its roles and groups: what the member approved for a group no longer counts.
 
-    Fails: `NotFound` for one who is no member.
+    Fails: `NotFound` for one who is no member; `Conflict` (LAST_ADMIN).
     """
     if not await tx.conn.fetchval(Q.is_member, workspace_id, principal_id):
         raise NotFound("There is no such member.")
+    await lock_admins(tx, workspace_id)
     await tx.record(
         changes=[
             Change(Q.leave_groups, (workspace_id, principal_id)),
+            Change(Q.delete_key_bindings, (workspace_id, principal_id)),
             Change(Q.delete_bindings, (workspace_id, principal_id)),
             Change(Q.delete_member, (workspace_id, principal_id)),
             Change(Q.bump_rules_fence, (workspace_id,)),
@@ -274,6 +289,34 @@ async def remove_member(tx: Tx, workspace_id: str, *, principal_id: str) -> None
         events=[Event("member.removed", Ref("principal", principal_id), {})],
         wakes=[WorkRequest("wake", f"policies:{workspace_id}", workspace_id=workspace_id)],
     )
+    await require_an_admin(tx, workspace_id)
+
+
+async def find_key_id(conn: Conn, text: str) -> str:
+    """The id of a key by its text, which was just made."""
+    return str(await conn.fetchval(Q.find_key_id, text.partition(".")[0]))
+
+
+async def rotate_key(tx: Tx, key: Key, *, overlap_s: float, expires_at: datetime | None, created_by: str) -> str:
+    """Make the key that takes this one's place, with its scopes and roles, and give its text. The old one opens what it
+    opened for `overlap_s` more.
+    """
+    text = await save_key(
+        tx, key.principal_id, name=key.name, expires_at=expires_at, scopes=key.scopes, created_by=created_by
+    )
+    fresh_id = await find_key_id(tx.conn, text)
+    await tx.record(
+        changes=[Change(Q.copy_key_bindings, (key.id, fresh_id)), Change(Q.rotate_key, (key.id, fresh_id, overlap_s))],
+        events=[
+            Event(
+                "key.rotated",
+                Ref("key", key.id),
+                {"prefix": key.prefix, "overlapS": overlap_s},
+                refs=(Ref("key", fresh_id), Ref("principal", key.principal_id)),
+            )
+        ],
+    )
+    return text
 
 
 async def save_key(
@@ -299,7 +342,7 @@ async def save_key(
     prefix, secret = shape.groups()
     key_id = new_id()
     allowed = None if scopes is None else sorted(set(scopes))
-    row = (key_id, principal_id, name, prefix, _hash(secret), expires_at, allowed, created_by)
+    row = (key_id, principal_id, name, prefix, hash_of(secret), expires_at, allowed, created_by)
     body = {"prefix": prefix, **({"scopes": allowed} if allowed is not None else {})}
     with refusals():
         await tx.record(

@@ -4,7 +4,8 @@ It is decided before the body is read: a stranger cannot make the server read 4 
 alone; to change something its request must carry the session's CSRF token too.
 
 The workspace of a path is resolved here as well, with the caller's roles in it: one who is no member gets the same
-404 as for a workspace that does not exist.
+404 as for a workspace that does not exist. `admitted` runs before every handler of the API, and asks the one table what
+the operation needs (access/operations.py); a handler then says more narrowly where its object lies.
 
 Source: contract.md section a; DESIGN.md section 3, `web/`.
 """
@@ -21,11 +22,25 @@ from fastapi import Depends, Path
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from interlock.access import WORKSPACE, Caller, Permission, Place, allowed, require
-from interlock.model.errors import Forbidden, InterlockError, NotFound, Unauthorized
+from interlock.access import (
+    OPERATIONS,
+    WORKSPACE,
+    Caller,
+    Needs,
+    Permission,
+    Place,
+    allowed,
+    allowed_somewhere,
+    explain,
+    operation_of,
+    require,
+    weigh,
+)
+from interlock.model.errors import Bug, Forbidden, InterlockError, NotFound, Unauthorized
 from interlock.model.event import Actor
 from interlock.model.secret import ids_in, masked
-from interlock.store.principals import find_caller, find_session, load_bindings
+from interlock.store.bindings import load_bindings, load_key_bindings
+from interlock.store.principals import find_caller, find_session
 from interlock.store.queries import Conn
 from interlock.store.refusals import refusals
 from interlock.store.tx import Store, Tx
@@ -80,11 +95,12 @@ async def find_signed_in(store: Store, request: HTTPConnection, *, method: str) 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """The workspace of a request, who asks, and the store."""
+    """The workspace of a request, who asks, and the store. `needs` is the operation's row; None: a page."""
 
     store: Store
     workspace: Workspace
     caller: Caller
+    needs: Needs | None = None
 
     @property
     def id(self) -> str:
@@ -94,8 +110,10 @@ class Here:
     def require(self, permission: Permission, *, place: Place = WORKSPACE) -> None:
         """Refuse what the caller may not do at this place.
 
-        Fails: `Forbidden`.
+        Fails: `Forbidden`; `Bug` for a permission that the operation's row in the table does not name.
         """
+        if self.needs is not None and permission not in {Permission.READ, *self.needs.permissions}:
+            raise Bug(f"A handler asks for {permission}, which its row in access/operations.py does not name.")
         require(self.caller, permission, place=place)
 
     def read(self) -> AbstractAsyncContextManager[Conn]:
@@ -147,21 +165,59 @@ def store_of(request: Request) -> Store:
 async def find_here(store: Store, caller: Caller, *, workspace: str) -> Here:
     """The workspace with this id or slug, as the caller sees it.
 
-    Fails: `NotFound` for an unknown one and for one that the caller is no member of.
+    Fails: `NotFound` for an unknown one and for one that the caller is no member of, or whose key has roles of its own,
+           but none here.
     """
     async with store.read() as conn:
         found = await find_workspace(conn, workspace)
-        if found is not None:
+        if found is not None and caller.agent_id is not None and caller.agent_workspace_id == found.id:
+            return Here(store=store, workspace=found, caller=caller)
+        if found is not None and caller.agent_id is None:
             bindings = await load_bindings(conn, found.id, principal_id=caller.id)
-            if bindings or caller.system_admin:
-                return Here(store=store, workspace=found, caller=replace(caller, bindings=bindings))
+            limits = caller.limits
+            if limits is not None and caller.key_id is not None:
+                limits = await load_key_bindings(conn, found.id, key_id=caller.key_id)
+            if (bindings or caller.system_admin) and limits != ():
+                return Here(store=store, workspace=found, caller=replace(caller, bindings=bindings, limits=limits))
     raise NotFound("There is no such workspace.")
+
+
+async def admitted(request: Request) -> None:
+    """Let a call through to its handler, or refuse it: the one check that every operation of the API passes.
+
+    Fails: `Unauthorized` when nobody signed in; `NotFound` for a workspace that the caller does not see; `Forbidden`
+           when no role of theirs carries what the operation needs; `Bug` for an operation without a row.
+    """
+    operation = operation_of(request.method, request.scope["route"].path)
+    needs = OPERATIONS.get(operation)
+    if needs is None:
+        raise Bug(f"{operation} has no row in access/operations.py.")
+    if needs.public:
+        return
+    caller = getattr(request.state, "caller", None)
+    if caller is None:
+        raise Unauthorized("An API key is needed (X-API-Key).")
+    if not needs.permissions:
+        if caller.agent_id is not None:
+            raise Forbidden("An agent's token opens the queue and the jobs of its own agent, and nothing else.")
+        return
+    here = await find_here(store_of(request), caller, workspace=request.path_params["workspaceId"])
+    if here.caller.agent_id is not None and not needs.agents:
+        raise Forbidden("An agent's token claims, lists and reports the jobs of its own agent, and does nothing else.")
+    fits = allowed_somewhere if needs.within else allowed
+    if not any(fits(here.caller, each) for each in needs.permissions):
+        asked = next(each for each in Permission if each in needs.permissions)
+        raise Forbidden(explain(here.caller, asked, weigh(here.caller, asked)))
+    request.state.here = replace(here, needs=needs)
 
 
 async def _here(
     request: Request, workspace: Annotated[str, Path(alias="workspaceId", description="Id or slug.")]
 ) -> Here:
-    return await find_here(store_of(request), signed_in(request), workspace=workspace)
+    """What `admitted` found; the path's parameter is declared for the API's description."""
+    _ = workspace
+    here: Here = request.state.here
+    return here
 
 
 SignedIn = Annotated[Caller, Depends(signed_in)]
