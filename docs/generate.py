@@ -20,6 +20,7 @@ import click
 
 from interlock.cli.commands import COMMANDS, SECTIONS
 from interlock.cli.program import cli
+from interlock.access import OPERATIONS, PERMISSIONS, ROLE_SENTENCES, SENTENCES, Permission, Role
 from interlock.model.job import TERMINAL, TRANSITIONS, JobStatus
 
 DOCS = Path(__file__).resolve().parent
@@ -185,8 +186,6 @@ MOVES = {
 
 def render_access() -> str:
     """Which permission each role carries, and what each operation of the API needs."""
-    from interlock.access import OPERATIONS, PERMISSIONS, ROLE_SENTENCES, SENTENCES, Permission, Role
-
     heads = ["| permission | what it lets one do | " + " | ".join(Role) + " |", "|---|---|" + ":-:|" * len(Role)]
     roles = [
         f"| `{each}` | {SENTENCES[each]} | "
@@ -214,11 +213,13 @@ def render_access() -> str:
             *heads,
             *roles,
             "",
-            "A workspace may have roles of its own. Reading is workspace-wide: whoever has any role reads all of it but secrets.",
+            "A workspace may have roles of its own. Reading is workspace-wide: whoever has any role reads all of it but",
+            "secrets.",
             "",
             "## What each operation needs",
             "",
-            "`/W` is `/v1/workspaces/{workspaceId}`. *Over*: where the role must be; *agent*: an agent's token will do, for its own.",
+            "`/W` is `/v1/workspaces/{workspaceId}`. *Over*: where the role must be; *agent*: an agent's token will do,",
+            "for its own.",
             "",
             "| operation | needs | over | agent |",
             "|---|---|---|:-:|",
