@@ -18,9 +18,9 @@ from types import ModuleType
 
 import click
 
+from interlock.access import OPERATIONS, PERMISSIONS, ROLE_SENTENCES, SENTENCES, Permission, Role
 from interlock.cli.commands import COMMANDS, SECTIONS
 from interlock.cli.program import cli
-from interlock.access import OPERATIONS, PERMISSIONS, ROLE_SENTENCES, SENTENCES, Permission, Role
 from interlock.model.job import TERMINAL, TRANSITIONS, JobStatus
 
 DOCS = Path(__file__).resolve().parent
@@ -213,13 +213,13 @@ def render_access() -> str:
             *heads,
             *roles,
             "",
-            "A workspace may have roles of its own. Reading is workspace-wide: whoever has any role reads all of it but",
-            "secrets.",
+            "A workspace may have roles of its own. Reading is workspace-wide: whoever has any role reads all of it",
+            "but secrets.",
             "",
             "## What each operation needs",
             "",
-            "`/W` is `/v1/workspaces/{workspaceId}`. *Over*: where the role must be; *agent*: an agent's token will do,",
-            "for its own.",
+            "`/W` is `/v1/workspaces/{workspaceId}`. *Over*: where the role must be; *agent*: an agent's token",
+            "will do, for its own.",
             "",
             "| operation | needs | over | agent |",
             "|---|---|---|:-:|",

@@ -31,7 +31,16 @@ ENVIRONMENT = {"name": "taken"}
 DEPLOYMENT = {"name": "taken", "slug": "taken"}
 VERSION = {"tag": "taken", "status": "ready"}
 REASON = {"reason": "taken"}
+SUBSCRIPTION = {
+    "name": "taken",
+    "channel": "webhook",
+    "url": "https://example.org/hook",
+    "kinds": ["system.*"],
+    "scope": {"kind": "deployment", "id": "{deploymentId}"},
+}
 BODIES: dict[str, Any] = {
+    "POST /W/subscriptions": SUBSCRIPTION,
+    "PUT /W/subscriptions/{subscriptionId}": SUBSCRIPTION,
     "PUT /W/systems/{systemId}": SYSTEM,
     "PUT /W/environments/{environmentId}": ENVIRONMENT,
     "PUT /W/deployments/{deploymentId}": DEPLOYMENT,
@@ -84,6 +93,8 @@ OPEN_WITHOUT_AN_OBJECT = {
     "POST /W/approval-requests/{requestId}/approvals",
     "POST /W/quarantines/{quarantineId}/clear",
     "POST /W/orders/{orderId}/withdraw",
+    "POST /W/subscriptions/{subscriptionId}/deliveries/{deliveryId}/park",
+    "POST /W/subscriptions/{subscriptionId}/deliveries/{deliveryId}/redeliver",
     "DELETE /W/deployment-versions/{deploymentVersionId}/dependencies/{dependencyDeploymentId}",
     "DELETE /W/role-bindings/{bindingId}",
 }
@@ -146,6 +157,11 @@ async def walk(api: Api, app: Any, client_of: Any, store: Any, settings: Any) ->
             "policyId",
             "/policies",
             {"name": "p", "selector": "true", "rules": [{"versionCooldown": {"intervalSeconds": 1}}]},
+        ),
+        (
+            "subscriptionId",
+            "/subscriptions",
+            {**SUBSCRIPTION, "scope": {"kind": "deployment", "id": ids["deployment"]}},
         ),
         ("tokenId", f"/job-agents/{ids['agent']}/tokens", {}),
         ("principalId", "/members", {"user": "mona", "role": "viewer"}),
