@@ -25,10 +25,12 @@ from interlock.clock import monotonic_s
 from interlock.decide import decide
 from interlock.metrics import Metric, NotBefore
 from interlock.metrics import take_measurement as ask_provider
-from interlock.model.errors import AgentUnavailable, Invalid, Rejected
+from interlock.model.errors import AgentUnavailable, Invalid, Rejected, Unavailable
 from interlock.model.event import Actor
 from interlock.model.job import AgentClass, Handover, JobStatus, Observation
 from interlock.model.secret import masked
+from interlock.model.verification import Measurement, MeasurementStatus
+from interlock.outside.references import References
 from interlock.store.expiries import note_expiry
 from interlock.store.facts import load_facts
 from interlock.store.jobs import (
@@ -54,7 +56,7 @@ from interlock.store.targets import (
     note_policies_matched,
 )
 from interlock.store.tx import Store, Tx
-from interlock.store.verifications import find_due_metric, record_measurement
+from interlock.store.verifications import DueMetric, find_due_metric, record_measurement
 from interlock.store.wake import list_by_domain, request_rounds
 from interlock.store.work import OWN_FACTS, Claim, WorkRequest
 
@@ -68,6 +70,9 @@ SETTLE_S = 60.0
 
 STALE_TRIES = 2
 """After so many lost races in a row a round locks first and loads then, so that it ends."""
+
+SECRETS_AGAIN_S = 10.0
+"""When a job that waits for one of its secrets is looked at again."""
 
 NO_SUCH_RUN = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The outside knows no such run.")
 
@@ -94,10 +99,11 @@ class Flow:
     round_gap_s: float = 0.05
     cancel_timeout_s: float = 300.0
     round_at_s: dict[str, tuple[float, float]] = field(default_factory=dict)
+    references: References | None = None
     opener: Opener = field(init=False)
 
     def __post_init__(self) -> None:
-        self.opener = Opener(self.store)
+        self.opener = Opener(self.store, self.references)
 
     # decide_round -----------------------------------------------------------------------------------------------------
 
@@ -162,7 +168,15 @@ class Flow:
             async with self._tx(job, "dispatch", claim) as tx:
                 await offer_job(tx, job)
             return None
-        opened = await self.opener.open(job.workspace_id, job.snapshot)  # before it is handed over: a freeze may come
+        try:
+            opened = await self.opener.open_snapshot(job.workspace_id, job.snapshot)
+        except Rejected as nowhere:
+            seen = Observation(JobStatus.INVALID_INTEGRATION, nowhere.message)
+            await self._record(claim, job, seen, source="dispatch")
+            return None
+        except Unavailable as silent:
+            await self._record(claim, job, Observation(None, f"Waits: {silent.message}"), source="dispatch")
+            return self.store.now() + timedelta(seconds=SECRETS_AGAIN_S)
         if job.handover is Handover.WAITING:
             async with self._tx(job, "dispatch", claim) as tx:
                 if not await begin_handover(tx, job):
@@ -236,7 +250,7 @@ class Flow:
             return await self._follow_cancel(claim, job, agent)
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
-        opened = await self.opener.open(job.workspace_id, job.snapshot)
+        opened = await self._opened(job)
         async with answering(job, opened):
             seen = await agent.observe(job.for_agent(opened.document))
         return await self._seen(claim, job, agent, opened.observation(seen or NO_SUCH_RUN))
@@ -255,7 +269,7 @@ class Flow:
             return over_at  # whoever claimed it reads the cancel in the job, and reports its end
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
-        opened = await self.opener.open(job.workspace_id, job.snapshot)
+        opened = await self._opened(job)
         async with answering(job, opened):
             seen = await agent.cancel(job.for_agent(opened.document))
         return await self._seen(claim, job, agent, opened.observation(seen or NO_SUCH_RUN))
@@ -278,19 +292,26 @@ class Flow:
         due_at = metric.due_at or now
         if now < due_at:
             return due_at
-        opened = await self.opener.open(metric.workspace_id, [metric.spec.provider, metric.context])
-        provider, context = opened.document
-        spec = replace(metric.spec, provider=provider)
-        measured = await ask_provider(
-            spec, context, metrics=self.metrics, due_at=due_at, now=now, timeout_s=self.metric_timeout_s
-        )
+        measured = await self._measure(metric, due_at=due_at, now=now)
         if isinstance(measured, NotBefore):
             return measured.at
-        measured = opened.measurement(measured)
         async with self.store.tx(
             actor=WORKER, cause="measure", workspace_id=metric.workspace_id, claim=claim, chain=metric.change_id
         ) as tx:
             return await record_measurement(tx, metric, measured)
+
+    async def _measure(self, metric: DueMetric, *, due_at: datetime, now: datetime) -> Measurement | NotBefore:
+        """Ask the provider with the secrets of its config and of the job; what it says is kept without them."""
+        try:
+            told = await self.opener.open(metric.workspace_id, metric.spec.provider)
+            around = await self.opener.open_snapshot(metric.workspace_id, metric.context)
+        except (Rejected, Unavailable) as missing:
+            return Measurement(MeasurementStatus.ERRORED, now, missing.message)
+        spec = replace(metric.spec, provider=told.document)
+        measured = await ask_provider(
+            spec, around.document, metrics=self.metrics, due_at=due_at, now=now, timeout_s=self.metric_timeout_s
+        )
+        return measured if isinstance(measured, NotBefore) else around.measurement(told.measurement(measured))
 
     # match_inventory --------------------------------------------------------------------------------------------------
 
@@ -355,6 +376,16 @@ class Flow:
     def _tx(self, job: FlowJob, cause: str, claim: Claim) -> AbstractAsyncContextManager[Tx]:
         """A transaction about one job, which commits only while the claim is ours."""
         return self.store.tx(actor=WORKER, cause=cause, workspace_id=job.workspace_id, claim=claim, chain=job.chain)
+
+    async def _opened(self, job: FlowJob) -> Opened:
+        """A running job's snapshot with its values: its agent may need them to sign in again.
+
+        Fails: `Unavailable`, also where a reference leads nowhere by now: the run goes on without us.
+        """
+        try:
+            return await self.opener.open_snapshot(job.workspace_id, job.snapshot)
+        except Rejected as nowhere:
+            raise AgentUnavailable(nowhere.message) from None
 
     async def _record(self, claim: Claim, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
         async with self._tx(job, "observe", claim) as tx:

@@ -6,6 +6,7 @@ in the code reads the environment (but `client/`, which the CLI uses and which m
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,18 @@ class Settings(BaseSettings):
 
     secret_keys: str | None = None
     """The keys that seal secrets, with commas between them, the newest first. Else those of `<data>/secret.keys`."""
+
+    reference_files: Path | None = None
+    """The folder with one folder a workspace, from which `secretRef` may read files. None: it reads none."""
+    vault_addr: str | None = None
+    vault_token: str | None = None
+    vault_token_file: Path | None = None
+    """A file that holds the token, read anew before each call."""
+    vault_namespace: str | None = None
+    vault_mount: str = "secret"
+    """The path of the KV version 2 engine."""
+    vault_prefix: str = "interlock"
+    """Below it each workspace has a path of its slug's name."""
 
     bootstrap_api_key: str | None = None
     bootstrap_workspace: str | None = None
@@ -76,3 +89,8 @@ class Settings(BaseSettings):
     measurement_days: int = 30
     what_if_targets_max: int = Field(default=50_000, ge=1)
     """How many targets one question about policies decides; it says how many it left out."""
+
+
+def outside_values(prefix: str) -> dict[str, str]:
+    """The variables of the environment that an operator set apart for references (`outside/references.py`)."""
+    return {name: value for name, value in os.environ.items() if name.startswith(prefix)}

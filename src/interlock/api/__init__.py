@@ -68,7 +68,9 @@ from interlock.api import (
 from interlock.api.description import described
 from interlock.metrics import build_metrics
 from interlock.outside.http import Http
+from interlock.outside.references import build_references
 from interlock.settings import Settings
+from interlock.store.opening import Opener
 from interlock.store.tx import Store
 from interlock.web.bodies import BodyLimit
 from interlock.web.errors import install_error_answers
@@ -139,6 +141,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.state.agents = build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
     app.state.http = Http(allow_private_addresses=settings.allow_private_addresses)
     app.state.metrics = build_metrics(app.state.http)
+    app.state.opener = Opener(store, build_references(settings))
     for noun in NOUNS:
         app.include_router(noun.router, prefix="/api", dependencies=[Depends(admitted)])
     app.add_api_route("/api/{rest:path}", _nothing_here, methods=_ALL_METHODS, include_in_schema=False)

@@ -9,11 +9,12 @@ Source: contract.md sections b (`ctrlc ui`), a (get-job-inputs) and e ("Job", "P
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import Query
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from interlock.access import WORKSPACE, Permission, Place, allowed
@@ -22,7 +23,7 @@ from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables
 from interlock.api.rollouts import ReasonBody
-from interlock.model.errors import NotFound
+from interlock.model.errors import Conflict, NotFound, Rejected, Unavailable
 from interlock.model.job import JobStatus, Observation
 from interlock.model.secret import ids_in
 from interlock.store import agents, deployments, jobs
@@ -88,13 +89,14 @@ async def list_jobs(
 
 
 @router.get(W + "/jobs/{jobId:segment}", response_model=shapes.JobWithContext)
-async def get_job(here: InWorkspace, jobId: str) -> Response:
+async def get_job(here: InWorkspace, request: Request, jobId: str) -> Response:
     """Get a job with its dispatch context. Who has `job:secrets` there reads its secrets in full."""
     job = await _known(here, jobId)
     if next(ids_in(job.context), None) is not None:
         place = await _place_of(here, job)
         if allowed(here.caller, Permission.JOB_SECRETS, place=place):
-            job = await _opened(here, job)
+            opened = await opener_of(request).open_sealed(here.id, job.context)
+            job = replace(job, context=opened.document)
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
 
 
@@ -105,8 +107,8 @@ async def get_job_with_release(here: InWorkspace, jobId: str) -> Response:
 
 
 @router.put(W + "/jobs/{jobId:segment}/status", status_code=202, response_model=Accepted)
-async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Response:
-    """Say how a job goes."""
+async def put_status(here: InWorkspace, request: Request, jobId: str, body: StatusBody) -> Response:
+    """Say how a job goes. What it says is kept without the secrets that the job was given."""
     row, place = await _reported(here, jobId)
     seen = Observation(
         status=JobStatus(body.status),
@@ -116,6 +118,9 @@ async def put_status(here: InWorkspace, jobId: str, body: StatusBody) -> Respons
         metadata=body.metadata,
         output=body.output,
     )
+    here.require(Permission.JOB_REPORT, place=place)
+    with suppress(Rejected, Unavailable):  # what cannot be opened now was hardly given away
+        seen = (await opener_of(request).open_snapshot(here.id, row.context)).observation(seen)
     async with here.tx(Permission.JOB_REPORT, cause="api: put job status", place=place) as tx:
         if row.run_id is None:
             await deployments.lock_deployment(tx, row.deployment_id)
@@ -163,22 +168,43 @@ async def list_agent_jobs(
 
 
 @router.post(W + "/job-agents/{jobAgentId:segment}/jobs/{jobId:segment}/claim", response_model=shapes.JobWithContext)
-async def claim_job(here: InWorkspace, jobAgentId: str, jobId: str) -> Response:
+async def claim_job(here: InWorkspace, request: Request, jobAgentId: str, jobId: str) -> Response:
     """Take a queued job: at most one caller does. It answers with everything that the job needs, secrets in full."""
     agent_id = id_of(jobAgentId, "job agent")
     _own_queue(here, agent_id)
     row, place = await _reported(here, jobId)
     here.require(Permission.JOB_REPORT, place=place)
-    context = (await _opened(here, row)).context  # before the claim: what cannot be opened is not taken
+    context = await _opened_for_claim(here, request, row, agent_id=agent_id, place=place)
     async with here.tx(Permission.JOB_REPORT, cause="api: claim job", place=place) as tx:
         job = await jobs.claim_job(tx, workspace_id=here.id, agent_id=agent_id, job_id=row.id)
     job = replace(job, context=context)
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
 
 
-async def _opened(here: Here, job: JobRow) -> JobRow:
-    """The job with the values of its secrets."""
-    return replace(job, context=(await Opener(here.store).open(here.id, job.context)).document)
+async def _opened_for_claim(
+    here: Here, request: Request, row: JobRow, *, agent_id: str, place: Place
+) -> Mapping[str, Any]:
+    """What a job that is about to be claimed gets, secrets in full: asked for before the claim, so that a job whose
+    secrets cannot be had now is not taken.
+
+    Fails: `Unavailable`; `Conflict` when a reference leads nowhere, which ends the job.
+    """
+    if row.agent_id != agent_id or row.status != JobStatus.QUEUED:
+        return row.context  # the claim refuses it
+    try:
+        return dict((await opener_of(request).open_snapshot(here.id, row.context)).document)
+    except Rejected as nowhere:
+        async with here.tx(Permission.JOB_REPORT, cause="api: claim job", place=place) as tx:
+            job = found(await jobs.find_flow_job(tx.conn, row.id), "job")
+            seen = Observation(JobStatus.INVALID_INTEGRATION, nowhere.message)
+            await jobs.apply_observation(tx, job, seen, source="claim")
+        raise Conflict(nowhere.message, code="SECRET_NOT_FOUND") from nowhere
+
+
+def opener_of(request: Request) -> Opener:
+    """What fills in secrets, as the app was built with."""
+    opener: Opener = request.app.state.opener
+    return opener
 
 
 async def _known(here: Here, text: str) -> JobRow:

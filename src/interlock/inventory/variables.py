@@ -29,7 +29,7 @@ import orjson
 from interlock.inventory.relations import NO_RELATIONS, Found, Nothing, Relations
 from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.to_python import predicate, sieve
-from interlock.model.secret import ids_in
+from interlock.model.secret import ids_in, references_in
 from interlock.model.variable import UNSET, Reference, VariableSet, VariableValue, plain_value
 
 View: TypeAlias = Mapping[str, Any]
@@ -172,7 +172,7 @@ class Variables:
                     if isinstance(led, Nothing):
                         passed.append((key, candidate, led.why))
                         continue
-                    if next(ids_in(led.value), None) is not None:
+                    if next(ids_in(led.value), None) or next(references_in(led.value), None):
                         passed.append((key, candidate, "that is a secret, to which no reference leads"))
                         continue
                     found = led

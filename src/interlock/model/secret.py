@@ -210,6 +210,12 @@ def references_in(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from references_in(inner)
 
 
+def spoken(reference: Mapping[str, Any]) -> str:
+    """A reference in words: `vault:shop/db#password`."""
+    key = f"#{reference['key']}" if reference.get("key") else ""
+    return f"{reference['provider']}:{reference['path']}{key}"
+
+
 def resolved(value: Any, found: Callable[[Mapping[str, Any]], Any]) -> Any:
     """A document with what its references lead to."""
     if is_reference(value):
@@ -268,16 +274,16 @@ def _id_of(value: Any, kept: Mapping[str, str], seal: Callable[[Any], str], fiel
     return kept[value]
 
 
-def hidden(text: str, values_by_id: Mapping[str, Any]) -> str:
+def hidden(text: str, values_by_mark: Mapping[str, Any]) -> str:
     """A text that came from outside, with marks where it repeats one of these values.
 
     Why:   a tool may print what it was given. Short texts are left alone: they stand in every text by chance.
     Takes: each value also as JSON writes it, and a text of several lines line by line.
     """
-    for secret_id, value in values_by_id.items():
+    for shown, value in values_by_mark.items():
         for form in _forms(value):
             if form in text:
-                text = text.replace(form, mark(secret_id))
+                text = text.replace(form, shown)
     return text
 
 

@@ -29,6 +29,9 @@ import orjson
 from interlock.model.canonical import INTEGER_MAX
 from interlock.model.errors import FieldError, Invalid
 from interlock.model.secret import (
+    MARKER,
+    MASK,
+    REFERENCE,
     check_reference,
     digits_of,
     ids_in,
@@ -37,6 +40,7 @@ from interlock.model.secret import (
     mark,
     marker,
     refuse_markers,
+    spoken,
 )
 
 VALUE_BYTES_MAX = 64 * 1024
@@ -172,13 +176,11 @@ def plain_value(wire: Any) -> Any:
 
 
 def literal_wire(value: Any) -> Any:
-    """A resolved value in the wire's form: objects are wrapped, a secret is its mark, what refers elsewhere is as it
-    was written.
-    """
+    """A resolved value in the wire's form: objects are wrapped, a secret is its mark, so is what stands elsewhere."""
     if is_marker(value):
-        return mark(value["$secret"])
+        return mark(value[MARKER])
     if is_reference(value):
-        return value
+        return f"{MASK} ({spoken(value[REFERENCE])})"
     return {"object": value} if isinstance(value, Mapping) else value
 
 

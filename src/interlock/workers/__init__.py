@@ -27,6 +27,7 @@ from interlock.flow import Flow
 from interlock.metrics import Metric
 from interlock.outside.http import Http
 from interlock.outside.mail import Mail, MailServer
+from interlock.outside.references import build_references
 from interlock.settings import Settings
 from interlock.store.health import Counts
 from interlock.store.tx import Store
@@ -55,7 +56,7 @@ def steps_by_kinds(flow: Flow, *, what_if_targets_max: int = 50_000) -> Mapping[
         ("observe",): flow.observe_job,
         ("measure",): flow.take_measurement,
         ("match", "wake", "expire"): of_many,
-        ("plan",): DeploymentPlans(flow.store, flow.agents).compute,
+        ("plan",): DeploymentPlans(flow.store, flow.agents, flow.opener).compute,
         ("what_if",): WhatIfs(flow.store, what_if_targets_max).answer,
     }
 
@@ -80,7 +81,8 @@ async def run_workers(
     """Work until `stop` is set; then finish the steps in hand."""
     collect_less()
     counts = counts or Counts()
-    flow = Flow(store, agents, metrics, round_gap_s=settings.round_gap_s)
+    references = build_references(settings)
+    flow = Flow(store, agents, metrics, round_gap_s=settings.round_gap_s, references=references)
 
     def note(ended: Ended) -> None:
         counts.add_run(ended.kind, outcome=ended.outcome, took_s=ended.seconds)
@@ -131,6 +133,7 @@ async def run_workers(
             keeper.cancel()
         kept = await asyncio.gather(*keepers, return_exceptions=True)
         await http.close()
+        await references.close()
         for result in (*ended, *kept):
             if isinstance(result, Exception):
                 raise result

@@ -17,7 +17,7 @@ from typing import cast
 
 from interlock.agents import Agent, Planner
 from interlock.flow import AGENT_CALL_S, WORKER
-from interlock.model.errors import AgentUnavailable, Invalid, Rejected
+from interlock.model.errors import Invalid, Rejected, Unavailable
 from interlock.model.job import AgentJob, Planned
 from interlock.model.secret import masked
 from interlock.outside.rego import Rego
@@ -46,6 +46,7 @@ class DeploymentPlans:
 
     store: Store
     agents: Mapping[str, Agent]
+    opener: Opener
     rego: Rego = field(default_factory=Rego)
 
     async def compute(self, claim: Claim) -> datetime | None:
@@ -76,7 +77,7 @@ class DeploymentPlans:
                 async with asyncio.timeout(AGENT_CALL_S):
                     planned = await self._ask(cast("Planner", agent), plan.workspace_id, pending.job, pending.current)
                 status = "completed"
-            except (AgentUnavailable, TimeoutError):
+            except (Unavailable, TimeoutError):
                 return False
             except (Rejected, Invalid) as no:
                 status, planned = "errored", replace(NOTHING, message=no.message)
@@ -89,7 +90,7 @@ class DeploymentPlans:
         self, agent: Planner, workspace_id: str, job: AgentJob, current: Mapping[str, object] | None
     ) -> Planned:
         """Ask for one plan. The agent gets its own config opened, and marks for everything that it may render."""
-        opened = await Opener(self.store).open(workspace_id, job.config)
+        opened = await self.opener.open(workspace_id, job.config)
         shown = replace(job, config=opened.document, context=masked(job.context))
         return opened.planned(await agent.plan(shown, masked(current)))
 
