@@ -11,11 +11,12 @@ import pytest
 
 from interlock.model.ids import new_id
 from interlock.store.agents import save_agent
-from interlock.store.deployments import delete_deployment, save_deployment
-from interlock.store.environments import delete_environment, save_environment
+from interlock.store.deletions import delete_deployment, delete_environment, delete_resource, delete_system
+from interlock.store.deployments import save_deployment
+from interlock.store.environments import save_environment
 from interlock.store.facts import load_facts
-from interlock.store.resources import ResourceContent, delete_resource, save_resource
-from interlock.store.systems import delete_system, link, unlink
+from interlock.store.resources import ResourceContent, save_resource
+from interlock.store.systems import link, unlink
 from interlock.store.tx import Change
 from tests.store.fleet import Fleet, Stepper, a_deployment, a_fleet, commit, load
 

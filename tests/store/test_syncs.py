@@ -12,8 +12,9 @@ import pytest
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.ids import new_id
 from interlock.store import syncs
+from interlock.store.deletions import delete_resource
 from interlock.store.providers import delete_provider, save_provider
-from interlock.store.resources import ResourceContent, delete_resource, list_resources_of_provider, save_resource
+from interlock.store.resources import ResourceContent, list_resources_of_provider, save_resource
 from interlock.store.syncs import Offered, SetOutcome, set_resources
 from interlock.store.targets import Touched, match_targets
 from interlock.store.tx import Store

@@ -13,7 +13,8 @@ from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Actor
 from interlock.model.ids import new_id
 from interlock.store import targets
-from interlock.store.deployments import delete_deployment, save_deployment
+from interlock.store.deletions import delete_deployment
+from interlock.store.deployments import save_deployment
 from interlock.store.providers import save_provider
 from interlock.store.relationships import delete_rule, save_rule
 from interlock.store.resources import ResourceContent, replace_variables, save_resource

@@ -32,7 +32,7 @@ from interlock.inventory.to_python import predicate
 from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Deployment, System
 from interlock.model.variable import DeploymentVariable, VariableValue
-from interlock.store import bindings, deployments, systems, variables
+from interlock.store import bindings, deletions, deployments, systems, variables
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
@@ -126,11 +126,13 @@ async def put_deployment(here: InWorkspace, deploymentId: str, body: DeploymentB
 
 @router.delete(W + "/deployments/{deploymentId:segment}", status_code=202, response_model=Accepted)
 async def delete_deployment(here: InWorkspace, deploymentId: str) -> Response:
-    """Delete a deployment. Its targets are detached; what runs there is left alone."""
+    """Delete a deployment. What waits is withdrawn, what runs is asked to stop, and what is deployed stays
+    where it is.
+    """
     deployment_id = id_of(deploymentId, "deployment")
     place = await place_of(here, deployment_id)
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete deployment", place=place) as tx:
-        await deployments.delete_deployment(tx, here.id, deployment_id=deployment_id)
+        await deletions.delete_deployment(tx, here.id, deployment_id=deployment_id)
     return accepted(deployment_id, "The deployment was deleted.")
 
 

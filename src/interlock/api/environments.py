@@ -14,7 +14,7 @@ from interlock.api.rendering import render_environment
 from interlock.api.selectors import Scope, checked_selector
 from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Environment
-from interlock.store import environments, systems
+from interlock.store import deletions, environments, systems
 from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import Name, Text, TextMap, WireBody
@@ -79,11 +79,13 @@ async def put_environment(here: InWorkspace, environmentId: str, body: Environme
 
 @router.delete(W + "/environments/{environmentId:segment}", status_code=202, response_model=Accepted)
 async def delete_environment(here: InWorkspace, environmentId: str) -> Response:
-    """Delete an environment. Its targets are detached; what runs there is left alone."""
+    """Delete an environment. What waits is withdrawn, what runs is asked to stop, and what is deployed stays
+    where it is.
+    """
     environment_id = id_of(environmentId, "environment")
     place = await _place(here, environment_id)
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete environment", place=place) as tx:
-        await environments.delete_environment(tx, here.id, environment_id=environment_id)
+        await deletions.delete_environment(tx, here.id, environment_id=environment_id)
     return accepted(environment_id, "The environment was deleted.")
 
 

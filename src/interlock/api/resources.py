@@ -21,7 +21,7 @@ from interlock.api.selectors import Scope, selector_of_query
 from interlock.api.sensitive import shown_values
 from interlock.model.errors import Invalid
 from interlock.model.variable import wire_value
-from interlock.store import deployments, resources
+from interlock.store import deletions, deployments, resources
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import AnyMap, Int, Name, Object, Text, TextMap, Texts, WireBody
 from interlock.web.paging import LIMIT_MAX, OFFSET_MAX, Page, Paging
@@ -138,9 +138,11 @@ async def put_resource(here: InWorkspace, identifier: str, body: ResourceBody) -
 
 @router.delete(BY_IDENTIFIER, status_code=202, response_model=Accepted, responses={200: {"model": Accepted}})
 async def delete_resource(here: InWorkspace, request: Request, identifier: str) -> Response:
-    """Delete a resource. Its targets are detached; what runs there is left alone."""
+    """Delete a resource. What waits is withdrawn, what runs is asked to stop, and what is deployed stays
+    where it is.
+    """
     async with here.tx(Permission.RESOURCE_WRITE, cause="api: delete resource") as tx:
-        resource_id = await resources.delete_resource(tx, here.id, identifier=identifier)
+        resource_id = await deletions.delete_resource(tx, here.id, identifier=identifier)
     answer = accepted(resource_id, "The resource was deleted.")
     if not request.headers.get("user-agent", "").startswith("Go-http-client/"):
         answer.status_code = 200

@@ -13,7 +13,7 @@ from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_deployment, render_environment, render_system
 from interlock.model.ids import new_id
 from interlock.model.inventory import System
-from interlock.store import bindings, deployments, environments, systems
+from interlock.store import bindings, deletions, deployments, environments, systems
 from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted
 from interlock.web.bodies import Name, Text, TextMap, WireBody
@@ -80,7 +80,7 @@ async def delete_system(here: InWorkspace, systemId: str) -> Response:
     """Delete a system. What it links stays."""
     system_id = id_of(systemId, "system")
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete system", place=_place(system_id)) as tx:
-        await systems.delete_system(tx, here.id, system_id=system_id)
+        await deletions.delete_system(tx, here.id, system_id=system_id)
     return accepted(system_id, "The system was deleted.")
 
 

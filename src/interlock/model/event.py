@@ -137,7 +137,7 @@ KINDS: dict[str, str] = {
     "rollout.halted": "More failed than is allowed; nothing starts until a person acts or a newer rollout comes.",
     "rollout.completed": "Every target of the rollout has landed.",
     "rollout.superseded": "A newer change took over.",
-    "rollout.aborted": "A person gave the rollout up, or a newer one came after it had halted.",
+    "rollout.aborted": "A person gave the rollout up, a newer one came after it had halted, or its place was deleted.",
     # Changes, moves and jobs
     "change.created": "Someone wants something different: a version, a config, a rollback, a redeploy or a removal.",
     "move.admitted": "A target may go from its release to another one.",

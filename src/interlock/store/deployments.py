@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id
 from interlock.model.inventory import Deployment
@@ -19,13 +18,12 @@ from interlock.model.secret import Where
 from interlock.store import targets
 from interlock.store.elsewhere import wake_dependents
 from interlock.store.matching import match_after
-from interlock.store.ownership import is_known
+from interlock.store.ownership import is_known, require_unused, told_of_the_one_before
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
 
 Q = queries("deployment")
-VARIABLE = queries("variable")
 
 
 def touch(deployment_id: str, *, takes_away: bool) -> Change:
@@ -99,9 +97,12 @@ async def save_deployment(
 ) -> None:
     """Create or replace a deployment by id; its targets, their agents and configs follow.
 
-    Fails: `Conflict` on a name or id that is taken.
+    Fails: `Conflict` on a name or id that is taken, and on an id that was deleted.
     """
     known = await is_known(tx.conn, Q.find_owner, workspace_id=workspace_id, wanted_id=deployment_id)
+    if not known:
+        await require_unused(tx.conn, Q.find_owner, wanted_id=deployment_id)
+    formerly = None if known else await tx.conn.fetchval(Q.find_gone, workspace_id, name)
     before = await find_deployment(tx.conn, workspace_id, deployment_id=deployment_id) if known else None
     standing = [before.job_agent_config, before.job_agents] if before else None
 
@@ -123,30 +124,12 @@ async def save_deployment(
         dict(metadata),
         supersede,
     )
+    kind = "deployment.changed" if known else "deployment.created"
     body = {"name": name, "resourceSelector": resource_selector, "jobAgentSelector": job_agent_selector}
     await tx.record(
         changes=[Change(Q.save_deployment, row)],
-        events=[Event("deployment.changed" if known else "deployment.created", Ref("deployment", deployment_id), body)],
+        events=[told_of_the_one_before(Event(kind, Ref("deployment", deployment_id), body), formerly)],
     )
     await match_after(tx, workspace_id, touched=targets.Touched(deployments=(deployment_id,)))
     if known:
         await wake_dependents(tx, workspace_id, [deployment_id])  # whose expressions may read its name or metadata
-
-
-async def delete_deployment(tx: Tx, workspace_id: str, *, deployment_id: str) -> None:
-    """End a deployment, its links and its variables; its targets are detached, their history stays.
-
-    Fails: `NotFound`.
-    """
-    if await find_deployment(tx.conn, workspace_id, deployment_id=deployment_id) is None:
-        raise NotFound("There is no such deployment.")
-    await tx.record(
-        changes=[
-            Change(Q.unlink_deployment, (deployment_id,)),
-            Change(Q.delete_deployment, (deployment_id,)),
-            Change(VARIABLE.delete_variables_of_deployment, (deployment_id,)),
-            touch(deployment_id, takes_away=True),
-        ],
-        events=[Event("deployment.deleted", Ref("deployment", deployment_id), {})],
-    )
-    await match_after(tx, workspace_id, touched=targets.Touched(deployments=(deployment_id,)))

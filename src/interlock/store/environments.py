@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id
 from interlock.model.inventory import Environment
 from interlock.store import targets
 from interlock.store.matching import match_after
-from interlock.store.ownership import is_known
+from interlock.store.ownership import is_known, require_unused, told_of_the_one_before
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
 from interlock.store.tx import Change, Tx
@@ -70,33 +69,17 @@ async def save_environment(
 ) -> None:
     """Create or replace an environment by id; its targets follow.
 
-    Fails: `Conflict` on a name or id that is taken.
+    Fails: `Conflict` on a name or id that is taken, and on an id that was deleted.
     """
     known = await is_known(tx.conn, Q.find_owner, workspace_id=workspace_id, wanted_id=environment_id)
+    if not known:
+        await require_unused(tx.conn, Q.find_owner, wanted_id=environment_id)
+    formerly = None if known else await tx.conn.fetchval(Q.find_gone, workspace_id, name)
+    kind = "environment.changed" if known else "environment.created"
     body = {"name": name, "resourceSelector": resource_selector}
+    row = (environment_id, workspace_id, name, description, resource_selector, dict(metadata))
     await tx.record(
-        changes=[
-            Change(
-                Q.save_environment,
-                (environment_id, workspace_id, name, description, resource_selector, dict(metadata)),
-            )
-        ],
-        events=[
-            Event("environment.changed" if known else "environment.created", Ref("environment", environment_id), body)
-        ],
-    )
-    await match_after(tx, workspace_id, touched=targets.Touched(environments=(environment_id,)))
-
-
-async def delete_environment(tx: Tx, workspace_id: str, *, environment_id: str) -> None:
-    """End an environment and its links; its targets are detached, their history stays.
-
-    Fails: `NotFound`.
-    """
-    if await find_environment(tx.conn, workspace_id, environment_id=environment_id) is None:
-        raise NotFound("There is no such environment.")
-    await tx.record(
-        changes=[Change(Q.unlink_environment, (environment_id,)), Change(Q.delete_environment, (environment_id,))],
-        events=[Event("environment.deleted", Ref("environment", environment_id), {})],
+        changes=[Change(Q.save_environment, row)],
+        events=[told_of_the_one_before(Event(kind, Ref("environment", environment_id), body), formerly)],
     )
     await match_after(tx, workspace_id, touched=targets.Touched(environments=(environment_id,)))

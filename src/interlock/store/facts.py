@@ -81,7 +81,7 @@ class Loaded:
 async def load_facts(
     conn: Conn, deployment_id: str, *, asking: Sequence[Policy] = (), about: str | None = None, every: bool = False
 ) -> Loaded | None:
-    """The facts of one deployment; None when it does not exist or is deleted.
+    """The facts of one deployment; None when it does not exist, or was deleted and nothing of it is open any more.
 
     Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction). `asking` are
            policies that are not in force and might be: what only their rules read is loaded too. `about`: a version, by
@@ -90,7 +90,7 @@ async def load_facts(
            samples, and up to 4 where a rule or version asks what other deployments run.
     """
     head = await conn.fetchrow(Q.load_deployment, deployment_id)
-    if head is None or head["deleted_at"] is not None:
+    if head is None or not head["goes_on"]:
         return None
     environments = {row["id"]: _environment(row) for row in await conn.fetch(Q.load_environments, deployment_id)}
     version_rows = await conn.fetch(Q.load_versions, deployment_id, VERSIONS_MAX, about, every)

@@ -104,16 +104,17 @@ async def lock_deployment(conn: Conn, deployment_id: str) -> bool:
     whether it exists.
     """
     head = await conn.fetchrow(Q.lock_fences, deployment_id)
-    return head is not None and head["deleted_at"] is None
+    return head is not None
 
 
 async def lock_fences(tx: Tx, facts: Facts) -> None:
     """Lock what a plan rests on, and see that it is what the snapshot saw.
 
-    Fails: `Stale` when something that can take something away was committed since, or the deployment was deleted.
+    Fails: `Stale` when something that can take something away was committed since: that the deployment was deleted,
+           for one.
     """
     head = await tx.conn.fetchrow(Q.lock_fences, facts.deployment_id)
-    if head is None or head["deleted_at"] is not None:
+    if head is None:
         raise Stale("The deployment is gone.")
     if (head["fence"], head["rules_fence"]) != (facts.fence, facts.rules_fence):
         raise Stale("Facts that can take something away arrived since the snapshot.")

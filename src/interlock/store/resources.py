@@ -209,20 +209,6 @@ async def list_variables(
     return many(ResourceVariable, await conn.fetch(Q.list_variables, resource_id, limit, offset)), total
 
 
-async def delete_resource(tx: Tx, workspace_id: str, *, identifier: str) -> str:
-    """End a resource, and give its id; its targets are detached, their history stays.
-
-    Fails: `NotFound`.
-    """
-    row = await tx.conn.fetchrow(Q.lock_resource, workspace_id, identifier)
-    if row is None:
-        raise NotFound("There is no resource with this identifier.")
-    resource_id = str(row["id"])
-    await tx.record(changes=[Change(Q.delete_resources, ([resource_id],))], events=[_gone(resource_id, identifier)])
-    await match_after(tx, workspace_id, touched=targets.Touched(resources=(resource_id,)))
-    return resource_id
-
-
 async def _replace_variables(tx: Tx, workspace_id: str, resource_id: str, *, variables: Mapping[str, Any]) -> bool:
     """Whether anything changed. Sensitive values are sealed."""
     rows = await tx.conn.fetch(Q.list_variables, resource_id, None, 0)
@@ -265,5 +251,6 @@ def _sent(content: ResourceContent, *, resource_id: str) -> dict[str, object]:
     }
 
 
-def _gone(resource_id: str, identifier: str) -> Event:
-    return Event("resource.deleted", Ref("resource", resource_id), {"identifier": identifier})
+def gone(resource_id: str, identifier: str, **ended: int) -> Event:
+    """A resource left; `ended` counts what ended with it."""
+    return Event("resource.deleted", Ref("resource", resource_id), {"identifier": identifier, **ended})

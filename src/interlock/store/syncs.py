@@ -39,6 +39,7 @@ from interlock.model.errors import Conflict, Stale
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.store import targets
+from interlock.store.endings import end_what_concerns
 from interlock.store.matching import match_after
 from interlock.store.providers import count_resources, lock_provider
 from interlock.store.queries import Conn, queries
@@ -260,9 +261,12 @@ async def _write(tx: Tx, workspace_id: str, provider_id: str, piece: _Difference
     events += [_told("resource.changed", row) for row in changed]
     adopted = await _touched(tx, Q.adopt_offered, provider_id, piece.adopted)
     events += [_told("resource.adopted", row, provider_id) for row in adopted]
+    unwanted = [row.id for row in piece.unwanted]
+    await end_what_concerns(tx, workspace_id, kind="resource", ids=unwanted)
     deleted = await _touched(tx, Q.delete_offered, provider_id, piece.unwanted)
     events += [_told("resource.deleted", row) for row in deleted]
-    await tx.record(events=events)
+    changes = [Change(Q.delete_variables, (unwanted,))] if unwanted else []
+    await tx.record(changes, events=events)
     touched = sorted(row.id for row in (*piece.created, *changed, *adopted, *deleted))
     if 0 < len(touched) <= MATCHED_AT_ONCE_MAX and piece.rows < PIECE_MAX:
         await match_after(tx, workspace_id, touched=targets.Touched(resources=tuple(touched)))

@@ -71,24 +71,6 @@ async def save_system(
     )
 
 
-async def delete_system(tx: Tx, workspace_id: str, *, system_id: str) -> None:
-    """End a system and its links; what it linked stays, and parts where it shared nothing else.
-
-    Fails: `NotFound`.
-    """
-    await _required(tx.conn, workspace_id, system_id)
-    deployment_ids, _ = await load_linked_ids(tx.conn, system_id)
-    await tx.record(
-        changes=[
-            Change(Q.delete_system, (system_id,)),
-            Change(Q.unlink_all_deployments, (system_id,)),
-            Change(Q.unlink_all_environments, (system_id,)),
-        ],
-        events=[Event("system.deleted", Ref("system", system_id), {})],
-    )
-    await match_after(tx, workspace_id, touched=targets.Touched(deployments=deployment_ids))
-
-
 async def link(tx: Tx, workspace_id: str, *, system_id: str, child_kind: str, child_id: str) -> None:
     """Put a deployment or an environment into a system. Doing it twice changes nothing.
 

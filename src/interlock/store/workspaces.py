@@ -11,7 +11,7 @@ from datetime import datetime
 from interlock.access import Role
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id, new_id
-from interlock.store import deployments, jobs
+from interlock.store import deletions, deployments, jobs
 from interlock.store.principals import save_member
 from interlock.store.queries import Conn, queries
 from interlock.store.refusals import refusals
@@ -66,7 +66,7 @@ async def delete_workspace(tx: Tx, workspace_id: str) -> None:
     """
     every, _ = await deployments.list_deployments(tx.conn, workspace_id, limit=None, offset=0)
     for deployment in sorted(every, key=lambda one: one.id):
-        await deployments.delete_deployment(tx, workspace_id, deployment_id=deployment.id)
+        await deletions.delete_deployment(tx, workspace_id, deployment_id=deployment.id)
     await jobs.cancel_jobs_of_workspace(tx, workspace_id, reason="The workspace was deleted.")
     await tx.record(
         changes=[Change(Q.delete_workspace, (workspace_id,), rows=1)],

@@ -8,7 +8,7 @@ WITH asked AS (
            r.change_id, r.minimum, r.approver_group AS "group", r.authors_excluded, r.lasts_s, r.config_digests, r.why, r.shown, r.shown_digest, r.opened_at, w.words,
            CASE
                WHEN w.rejected > 0 THEN 'rejected'
-               WHEN v.status <> 'ready' OR EXISTS (
+               WHEN v.status <> 'ready' OR d.deleted_at IS NOT NULL OR e.deleted_at IS NOT NULL OR EXISTS (
                    SELECT FROM approval_request later
                    WHERE later.deployment_id = r.deployment_id AND later.environment_id = r.environment_id
                      AND (later.config_digests IS NULL) = (r.config_digests IS NULL)

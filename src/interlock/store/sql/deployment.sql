@@ -43,6 +43,10 @@ WHERE d.deleted_at IS NULL
   AND d.id IN (SELECT deployment_id FROM target WHERE resource_id = $1 AND state = 'attached')
 ORDER BY name COLLATE "C", id LIMIT $2 OFFSET $3;
 
+-- What had a name last and is gone. By deployment_gone.
+-- name: find_gone
+SELECT id FROM deployment WHERE workspace_id = $1 AND name = $2 AND deleted_at IS NOT NULL ORDER BY deleted_at DESC LIMIT 1;
+
 -- By the primary key, whatever its state: a client-chosen id may be taken elsewhere.
 -- name: find_owner
 SELECT workspace_id, deleted_at IS NULL AS live FROM deployment WHERE id = $1;
@@ -53,7 +57,7 @@ INSERT INTO deployment (id, workspace_id, name, description, resource_selector, 
                         metadata, supersede)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (id) DO UPDATE SET name = $3, description = $4, resource_selector = $5, job_agent_selector = $6,
-    job_agent_config = $7, job_agents = $8, metadata = $9, supersede = $10, updated_at = interlock_now(), deleted_at = NULL
+    job_agent_config = $7, job_agents = $8, metadata = $9, supersede = $10, updated_at = interlock_now()
 WHERE deployment.workspace_id = $2;
 
 -- One row or its few, by the primary key.

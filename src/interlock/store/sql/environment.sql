@@ -28,6 +28,10 @@ JOIN environment e USING (id)
 WHERE e.deleted_at IS NULL
 ORDER BY wanted.place;
 
+-- What had a name last and is gone. By environment_gone.
+-- name: find_gone
+SELECT id FROM environment WHERE workspace_id = $1 AND name = $2 AND deleted_at IS NOT NULL ORDER BY deleted_at DESC LIMIT 1;
+
 -- By the primary key, whatever its state: a client-chosen id may be taken elsewhere.
 -- name: find_owner
 SELECT workspace_id, deleted_at IS NULL AS live FROM environment WHERE id = $1;
@@ -36,7 +40,7 @@ SELECT workspace_id, deleted_at IS NULL AS live FROM environment WHERE id = $1;
 -- name: save_environment
 INSERT INTO environment (id, workspace_id, name, description, resource_selector, metadata) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE SET name = $3, description = $4, resource_selector = $5, metadata = $6,
-                               updated_at = interlock_now(), deleted_at = NULL
+                               updated_at = interlock_now()
 WHERE environment.workspace_id = $2;
 
 -- One row or its few, by the primary key.

@@ -2,10 +2,11 @@
 --
 -- Where there are many rows ids come as text: the driver reads text faster than our codec makes it.
 
--- Relies on the primary keys of deployment and workspace.
+-- One that was deleted has rounds until nothing of it is open. Relies on the primary keys of deployment and workspace, and on
+-- move_open_of_deployment.
 -- name: load_deployment
-SELECT interlock_now() AS now, d.id, d.workspace_id, d.name, d.supersede, d.generation, d.fence, d.decided_fence,
-       d.decided_rules_fence, d.deleted_at, w.rules_fence, w.policies_fence = w.policies_matched AS policies_matched
+SELECT d.deleted_at IS NULL OR EXISTS (SELECT FROM move m WHERE m.deployment_id = d.id AND m.closed_at IS NULL) AS goes_on, interlock_now() AS now, d.id, d.workspace_id, d.name, d.supersede, d.generation, d.fence, d.decided_fence,
+       d.decided_rules_fence, w.rules_fence, w.policies_fence = w.policies_matched AS policies_matched
 FROM deployment d JOIN workspace w ON w.id = d.workspace_id
 WHERE d.id = $1;
 

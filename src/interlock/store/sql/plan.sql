@@ -4,7 +4,7 @@
 
 -- The deployment first, then its workspace's rules: the row marks are taken in this order. Relies on primary keys.
 -- name: lock_fences
-SELECT d.fence, d.deleted_at, w.rules_fence
+SELECT d.fence, w.rules_fence
 FROM deployment d JOIN workspace w ON w.id = d.workspace_id
 WHERE d.id = $1
 FOR UPDATE OF d FOR SHARE OF w;

@@ -53,6 +53,10 @@ UPDATE resource SET deleted_at = interlock_now(), updated_at = interlock_now()
 WHERE id = ANY ($2::uuid[]) AND provider_id = $1 AND deleted_at IS NULL
 RETURNING id::text;
 
+-- Of those that were deleted. By the primary key.
+-- name: delete_variables
+DELETE FROM resource_variable v USING resource r WHERE v.resource_id = ANY ($1::uuid[]) AND r.id = v.resource_id AND r.deleted_at IS NOT NULL;
+
 -- The order of the last set, in one row: a set that only turns things round rewrites no resource. By resource_identifier.
 -- name: save_order
 INSERT INTO provider_order (provider_id, resource_ids)
