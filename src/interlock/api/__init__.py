@@ -65,7 +65,7 @@ from interlock.api import (
     workflows,
     workspaces,
 )
-from interlock.api.description import described
+from interlock.api.description import described, things_of
 from interlock.metrics import build_metrics
 from interlock.outside.http import Http
 from interlock.outside.references import build_references
@@ -144,6 +144,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.state.opener = Opener(store, build_references(settings))
     for noun in NOUNS:
         app.include_router(noun.router, prefix="/api", dependencies=[Depends(admitted)])
+    app.state.things = things_of(noun.router for noun in NOUNS)
     app.add_api_route("/api/{rest:path}", _nothing_here, methods=_ALL_METHODS, include_in_schema=False)
     install_error_answers(app)
     app.openapi = lambda: described(app)  # type: ignore[method-assign]

@@ -97,11 +97,11 @@ class ApplyAnswer(TypedDict):
     results: list[Applied]
 
 
-@router.post(W + "/apply", response_model=ApplyAnswer)
+@router.post(W + "/apply", response_model=ApplyAnswer, responses={412: {}})
 async def apply(here: InWorkspace, request: Request, body: ApplyBody) -> Response:
     """Write everything that these requests ask for, or nothing. `dryRun`: say whether it would be written."""
     here.require(Permission.READ)
-    async with here.store.joined():
+    async with here.store.joined(unchanged=any(sent.ifMatch for sent in body.requests)):
         results = [await _answer(request, sent) for sent in body.requests]
         refused = [n for n, (status, _) in enumerate(results) if status >= 400]
         if refused or body.dryRun:

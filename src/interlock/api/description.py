@@ -14,16 +14,19 @@ Source: OpenAPI 3.1; contract.md section e, "Errors".
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from interlock.web.safe_writes import KEY_MAX, KEY_MIN, Things
 
 Document = dict[str, Any]
 
+API = "/api"
 PROTECTED = "/api/v1/"
-WORKSPACE = "/api/v1/workspaces/{workspaceId}"
 
 ASKS_BY_POST = ("/search", "/eligible-versions", "/resource-preview", "/release-targets/state")
 """Endings of paths whose POST reads: their question is too long for a URL."""
@@ -88,6 +91,55 @@ FAULT: Document = {
 }
 
 
+IF_MATCH: Document = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 1000},
+    "description": "The ETag of the GET that this write rests on: 412 when it looks otherwise by now.",
+    "example": '"3f8a2c1b9d4e5f60718293a4b5c6d7e8"',
+}
+IF_NONE_MATCH: Document = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "enum": ["*"]},
+    "description": "Write only what is not there yet.",
+}
+IDEMPOTENCY_KEY: Document = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": KEY_MIN, "maxLength": KEY_MAX, "pattern": "^[!-~]+$"},
+    "description": "The same key with the same request gets the same answer again, for 24 hours.",
+    "example": "0b6c1f0e-5a3e-4c55-9f5b-6f1f2b7f9d3e",
+}
+ETAG: Document = {
+    "ETag": {
+        "description": "What it looks like now; a write may name it in If-Match.",
+        "schema": {"type": "string"},
+        "required": True,
+    }
+}
+REPLAYED: Document = {
+    "Idempotency-Replayed": {
+        "description": "This answer was given before to the same Idempotency-Key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
+
+def things_of(routers: Iterable[APIRouter]) -> Things:
+    """Which operations of these routers write a thing that GET shows."""
+    return Things.of(
+        (method, route.path_format)
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    )
+
+
 def described(app: FastAPI) -> Document:
     """The document of this app, made once."""
     if app.openapi_schema is None:
@@ -104,11 +156,29 @@ def described(app: FastAPI) -> Document:
             "session": {"type": "apiKey", "in": "cookie", "name": "interlock_session"},
         }
         schema["security"] = [{"apiKey": []}, {"bearer": []}, {"session": []}]
+        things: Things = app.state.things
         for path, operations in schema["paths"].items():
             for method, operation in operations.items():
+                _add_headers(operation, things, method=method, template=path.removeprefix(API))
                 _complete(operation, method=method, path=path)
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _add_headers(operation: Document, things: Things, *, method: str, template: str) -> None:
+    """Say which headers make it safe, where `web/safe_writes.py` reads them."""
+    more = []
+    if (method.upper(), template) in things.seen_at:
+        more = [IF_MATCH, IF_NONE_MATCH] if method == "put" else [IF_MATCH]
+    if method == "post" and template.startswith("/v1/") and not template.endswith(ASKS_BY_POST):
+        more.append(IDEMPOTENCY_KEY)
+        for status, said in operation["responses"].items():
+            if status.startswith("2"):
+                said["headers"] = {**said.get("headers", {}), **copy.deepcopy(REPLAYED)}
+    if more:
+        operation["parameters"] = [*operation.get("parameters", ()), *copy.deepcopy(more)]
+    if method == "get" and template in things.tagged:
+        operation["responses"]["200"]["headers"] = copy.deepcopy(ETAG)
 
 
 def _complete(operation: Document, *, method: str, path: str) -> None:

@@ -10,7 +10,7 @@ Source: contract.md section c, ctrlplane_variable_set; contract.json, `VariableS
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.responses import Response
@@ -27,7 +27,7 @@ from interlock.model.variable import VariableSet, wire_value
 from interlock.store import variable_sets
 from interlock.store.variable_sets import SetContent
 from interlock.web.answers import Json
-from interlock.web.bodies import Anything, Int, Name, Text, WireBody
+from interlock.web.bodies import Int, Name, Text, WireBody
 from interlock.web.paging import Paging
 from interlock.web.shapes import page_of
 from interlock.web.sign_in import Here, InWorkspace
@@ -46,7 +46,7 @@ class VariableSetEntry(WireBody):
     """One variable of a set."""
 
     key: Name
-    value: Anything
+    value: Any
     sensitive: bool | None = None
 
 

@@ -10,7 +10,7 @@ Source: contract.md section c, ctrlplane_deployment_variable and ctrlplane_deplo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.responses import Response
@@ -28,7 +28,7 @@ from interlock.model.variable import wire_value
 from interlock.store import deployments, variables
 from interlock.store.variables import WantedValue, WantedVariable
 from interlock.web.answers import Json, accepted, present
-from interlock.web.bodies import Anything, ClosedBody, Int, Name, Text, WireBody
+from interlock.web.bodies import ClosedBody, Int, Name, Text, WireBody
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import InWorkspace
@@ -56,14 +56,14 @@ class ValueBody(WireBody):
     deploymentVariableId: Text
     priority: Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
     resourceSelector: Text | None = None
-    value: Anything
+    value: Any
     sensitive: bool | None = None
 
 
 class WantedValueBody(ClosedBody):
     """One value of a variable."""
 
-    value: Anything
+    value: Any
     priority: Annotated[Int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)] = 0
     resourceSelector: Text | None = None
     sensitive: bool | None = None

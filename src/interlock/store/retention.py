@@ -30,6 +30,7 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
         (queries("what_if").delete_old_what_ifs, WHAT_IF_DAYS),
         (queries("delivery").delete_old_deliveries, 0),
         (queries("subscription_delivery").delete_old_deliveries, DELIVERY_DAYS),
+        (queries("idempotency").delete_old_answers, 0),
     ):
         for _ in range(BATCHES_MAX):
             rows = int((await conn.execute(text, days)).rpartition(" ")[2])

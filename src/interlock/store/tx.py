@@ -346,21 +346,33 @@ class Store:
         self.wakes.announce(tx.topics(self.now()))
 
     @contextlib.asynccontextmanager
-    async def joined(self) -> AsyncIterator[Joined]:
+    async def joined(self, *, unchanged: bool = False) -> AsyncIterator[Joined]:
         """One transaction for everything that this task does with the store within the block.
 
         Why:    what belongs together is written whole or not at all, by the very code that writes its parts.
-        Takes:  `RolledBack`, raised in the block, ends it without writing anything and goes no further.
+        Takes:  `RolledBack`, raised in the block, ends it without writing anything and goes no further. `unchanged`
+                (REPEATABLE READ): what was read first may not have changed when it is written, else `Stale`. Within
+                another joined transaction the block is a savepoint of it, and `unchanged` is the outer one's.
         Fails:  as `tx` does.
         """
-        if self._joined() is not None:
-            raise Bug("A joined transaction is within another.")
+        outer = self._joined()
+        if outer is not None:
+            through = len(outer.txs)
+            try:
+                with _as_ours():
+                    async with outer.conn.transaction():
+                        yield outer
+            except BaseException as ended:
+                del outer.txs[through:]
+                if not isinstance(ended, RolledBack):
+                    raise
+            return
         with _as_ours():
             async with self._connection() as conn:
                 joined = Joined(self, conn)
                 token = _JOINED.set(joined)
                 try:
-                    async with conn.transaction(isolation="read_committed"):
+                    async with conn.transaction(isolation="repeatable_read" if unchanged else "read_committed"):
                         if self._clock is not None:
                             await conn.execute(_SET_NOW, self._clock().isoformat(), True)
                         yield joined

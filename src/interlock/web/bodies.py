@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interlock.model.errors import Invalid, Stale, TooLarge
 from interlock.web.errors import error_answer
+from interlock.web.safe_writes import answer
 
 TEXT_MAX = 20_000
 DEPTH_MAX = 64
@@ -89,8 +90,6 @@ def _all_exact(value: object) -> bool:
 NullIsEmpty = BeforeValidator(_empty_for_null)
 Object = Annotated[dict[str, Any], AfterValidator(_exact)]
 """A JSON object whose keys the client chooses."""
-Anything = Annotated[Any, AfterValidator(_exact)]
-"""Any JSON value."""
 AnyMap = Annotated[Object, NullIsEmpty, Field(default_factory=dict)]
 """A JSON object; null and absent mean `{}`."""
 Texts = Annotated[
@@ -172,6 +171,7 @@ class JsonRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        template = self.path_format
         takes_body = self.body_field is not None
 
         async def read(request: Request) -> Response:
@@ -180,12 +180,13 @@ class JsonRoute(APIRoute):
                 if media and media != "application/json" and not media.endswith("+json"):
                     raise HTTPException(415)
             once_read = JsonRequest(request.scope, request.receive)
+            state = request.app.state
             for tried in range(getattr(request.state, "tries_max", TRIES_MAX) - 1):
                 try:
-                    return await handler(once_read)
+                    return await answer(once_read, handler, template=template, things=state.things, store=state.store)
                 except Stale:
                     await asyncio.sleep(AGAIN_AFTER_S * 2**tried * random.uniform(0.5, 1.5))  # noqa: S311 no secret
-            return await handler(once_read)
+            return await answer(once_read, handler, template=template, things=state.things, store=state.store)
 
         return read
 
