@@ -12,9 +12,11 @@ SET request_digest = excluded.request_digest, status = NULL, location = NULL, an
 WHERE kept.until <= interlock_now()
 RETURNING principal_id;
 
+-- Relies on kept_answer's primary key.
 -- name: keep_answer
 UPDATE kept_answer SET status = $3, location = $4, answer = $5 WHERE principal_id = $1 AND key_digest = $2;
 
+-- Relies on kept_answer's primary key.
 -- name: drop_key
 DELETE FROM kept_answer WHERE principal_id = $1 AND key_digest = $2;
 
