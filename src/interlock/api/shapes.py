@@ -338,7 +338,6 @@ class Job(TypedDict):
     retryOf: NotRequired[Id]
     output: NotRequired[str]
     cancelReason: NotRequired[str]
-    workflowRunId: NotRequired[Id]
 
 
 class JobWithContext(Job):
