@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import orjson
 import pytest
 
 from api.contract_rows import stands_for
@@ -966,3 +967,23 @@ async def test_data_sources(tf: Terraform) -> None:
         assert answer["id"] == thing_id and {key: answer[key] for key in body} == body and "description" not in answer
     assert await tf.read("/W/environments/name/none") is None
     assert await tf.read("/W/deployments/name/none") is None
+
+
+@stands_for("terraform policy")
+async def test_what_an_apply_has_no_word_for_stands_in_the_ledger(tf: Terraform, api: Any, store: Any) -> None:
+    kept = rule(anyApproval={"minApprovals": 1})
+    thing_id = await Policy().create(tf, {"name": "p", "selector": "true", "rules": [kept]})
+    by_hand = [{**kept, "anyApproval": {"minApprovals": 1, "approverGroup": "leads"}}, rule(retry={"maxRetries": 2})]
+    body = {"name": "p", "selector": "true", "mode": "observe", "rules": by_hand}
+    assert (await api.put(f"/policies/{thing_id}", body)).status_code == 202
+    await Policy().update(tf, thing_id, {"name": "p", "selector": "true", "rules": [kept]}, {})
+    async with store.read() as conn:
+        rows = await conn.fetch("SELECT body FROM ledger WHERE kind = 'policy.changed' ORDER BY id")
+    by_hand_body, applied = (orjson.loads(row["body"]) for row in rows)
+    assert "dropped" not in by_hand_body, "a client that can say everything meant what it left out"
+    assert applied["sender"] == "Terraform"
+    assert applied["dropped"] == [
+        {"field": "mode"},
+        {"rule": kept["id"], "kind": "anyApproval", "field": "anyApproval.approverGroup"},
+        {"rule": by_hand[1]["id"], "kind": "retry"},
+    ]

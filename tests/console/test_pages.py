@@ -147,6 +147,17 @@ async def test_the_ledger_is_filtered_by_kind_and_subject_and_paged(visitor, wor
     assert "This is no id" in (await vera.get(world.at("ledger") + "?subject=everything")).text
 
 
+async def test_the_ledger_shows_what_a_client_dropped_and_could_not_say(visitor, world, store):
+    body = {"number": 3, "sender": "Terraform", "dropped": [{"rule": new_id(), "kind": "retry"}, {"field": "mode"}]}
+    async with store.tx(actor=OURS, cause="test", workspace_id=world.workspace_id) as tx:
+        await tx.record(events=[Event("policy.changed", Ref("policy", new_id()), body)])
+    async with store.read() as conn:
+        while await sequence_ledger(conn):
+            pass
+    page = (await (await visitor()).get(world.at("ledger") + "?kind=policy")).text
+    assert "dropped without a word: the retry rule, mode. Terraform cannot say them" in page
+
+
 async def test_old_entries_are_a_page_away(visitor, world, store):
     async with store.tx(actor=OURS, cause="test", workspace_id=world.workspace_id) as tx:
         await tx.record(events=[Event("resource.changed", Ref("resource", new_id())) for _ in range(70)])

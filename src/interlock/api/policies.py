@@ -26,6 +26,7 @@ from interlock.decide.rules import parse_rules, verification
 from interlock.metrics import Metric, check_metric
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, new_id
+from interlock.model.policy_senders import sender_of
 from interlock.model.secret import MASK, resolved
 from interlock.store import policies
 from interlock.web.answers import Json
@@ -67,7 +68,7 @@ async def list_policies(here: InWorkspace, page: Paging) -> Response:
 async def create_policy(here: InWorkspace, request: Request, body: PolicyBody) -> Response:
     """Create a policy. Its id is the one that all its rules name, where they agree on a new one."""
     policy_id = await _wanted_id(here, body)
-    return await _save(here, policy_id, body, metrics=metrics_of(request), cause="api: create policy")
+    return await _save(here, request, body, policy_id=policy_id, cause="api: create policy")
 
 
 @router.get(W + "/policies/{policyId:segment}", response_model=shapes.Policy)
@@ -82,10 +83,10 @@ async def get_policy(here: InWorkspace, policyId: str) -> Response:
 
 @router.put(W + "/policies/{policyId:segment}", status_code=202, response_model=shapes.Policy)
 async def put_policy(here: InWorkspace, request: Request, policyId: str, body: PolicyBody) -> Response:
-    """Create or replace a policy by id."""
+    """Create or replace a policy by id. What went because the client has no word for it stands in the ledger."""
     if not is_id(policyId):
         raise Invalid("A policy's id is a UUID.", field="policyId")
-    return await _save(here, policyId.lower(), body, metrics=metrics_of(request), cause="api: put policy")
+    return await _save(here, request, body, policy_id=policyId.lower(), cause="api: put policy")
 
 
 @router.delete(W + "/policies/{policyId:segment}", status_code=202, response_model=shapes.Policy)
@@ -127,11 +128,17 @@ def checked_content(body: PolicyBody, metrics: Metrics) -> policies.PolicyConten
     )
 
 
-async def _save(here: Here, policy_id: str, body: PolicyBody, *, metrics: Metrics, cause: str) -> Response:
-    content = checked_content(body, metrics)
+async def _save(here: Here, request: Request, body: PolicyBody, *, policy_id: str, cause: str) -> Response:
+    content = checked_content(body, metrics_of(request))
     async with here.tx(Permission.POLICY_WRITE, cause=cause) as tx:
         policy = await policies.save_policy(
-            tx, here.id, policy_id=policy_id, content=content, now=utc_now(), author_id=here.caller.id
+            tx,
+            here.id,
+            policy_id=policy_id,
+            content=content,
+            now=utc_now(),
+            author_id=here.caller.id,
+            sender=sender_of(request.headers.get("user-agent", "")),
         )
     return Json(await _shown(here, render_policy(policy)), status_code=202)
 

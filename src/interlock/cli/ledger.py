@@ -24,6 +24,7 @@ from interlock.cli.version import deployment_id
 from interlock.client import Client, Seen
 from interlock.model.errors import NotFound
 from interlock.model.ids import is_id
+from interlock.model.policy_senders import told_dropped
 
 SEEN_MAX = 100_000
 
@@ -182,6 +183,8 @@ def says(event: Seen) -> str:
     body = {key: value for key, value in (event.get("body") or {}).items() if value is not None}
     if body.get("message"):
         return _short(str(body["message"]))
+    if lost := told_dropped(body):
+        return lost
     if pattern := SAYS.get(event["kind"]):
         return _short(pattern.format_map(_Words(body)))
     plain = (

@@ -18,6 +18,7 @@ import orjson
 from interlock.console.rendering import segment
 from interlock.model.event import KINDS
 from interlock.model.ids import is_id
+from interlock.model.policy_senders import told_dropped
 from interlock.store import pages
 from interlock.store.ledger import FeedEntry
 from interlock.store.queries import Conn
@@ -65,7 +66,7 @@ _MARKS: Mapping[str, str] = {
 """What happened -> mark; anything else is merely noted."""
 
 _PLACE = ("deployment", "environment", "target")
-_HIDDEN = {*_PLACE, "version", "from", "to", "message", "kind", "tag", "name", "source", "scopeId"}
+_HIDDEN = {*_PLACE, "version", "from", "to", "message", "kind", "tag", "name", "source", "scopeId", "sender"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,8 @@ def _entry(entry: FeedEntry, *, names: Mapping[str, str], at: At) -> Entry:
         mark = {"successful": "pass", "failure": "failed", "inProgress": "moving"}.get(
             str(entry.body.get("to")), "idle"
         )
+    if entry.body.get("dropped"):
+        mark = "halted"
     by_person = entry.actor.kind in {"user", "service"}
     return Entry(
         seq=entry.seq,
@@ -199,6 +202,9 @@ def _says(entry: FeedEntry, *, names: Mapping[str, str]) -> list[str]:
         said = [f"{body['from']} → {version}"]
     if body.get("message"):
         said.append(str(body["message"]))
+    lost = told_dropped(body)
+    if lost is not None:
+        said.append(lost)
     for key, value in body.items():
         if isinstance(value, bool):
             said.append(_spaced(key) if value else f"not {_spaced(key)}")

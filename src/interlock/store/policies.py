@@ -20,6 +20,7 @@ from typing import Any
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
+from interlock.model.policy_senders import Sender, dropped
 from interlock.model.secret import Where
 from interlock.store import targets
 from interlock.store.ownership import is_known
@@ -87,11 +88,19 @@ async def is_taken(conn: Conn, policy_id: str) -> bool:
 
 
 async def save_policy(
-    tx: Tx, workspace_id: str, *, policy_id: str, content: PolicyContent, now: datetime, author_id: str | None
+    tx: Tx,
+    workspace_id: str,
+    *,
+    policy_id: str,
+    content: PolicyContent,
+    now: datetime,
+    author_id: str | None,
+    sender: Sender | None = None,
 ) -> StoredPolicy:
     """Create or replace a policy by id.
 
-    Takes: `now` is what a rule without `createdAt` gets.
+    Takes: `now` is what a rule without `createdAt` gets. `sender` is a kind of client that cannot say everything: what
+           a policy loses for that reason stands in the event.
     Fails: `Conflict` when another workspace has the id.
     """
     known = await is_known(tx.conn, Q.find_owner, workspace_id=workspace_id, wanted_id=policy_id)
@@ -114,6 +123,7 @@ async def save_policy(
         if not owned:
             save = _insert(policy_id, workspace_id, content, revision_id=revision_id)
         body = {"number": number, "enabled": content.enabled, "mode": content.mode, "rules": len(rules)}
+        body |= _dropped(before, content, rules=rules, sender=sender)
         await tx.record(
             changes=[
                 save,
@@ -166,6 +176,16 @@ async def _lock_deployments_if_few(tx: Tx, workspace_id: str) -> None:
     """A match will write to deployments after the workspace's fence: take their locks first, in order."""
     if await _is_small(tx.conn, workspace_id):
         await tx.conn.execute(Q.lock_deployments, workspace_id)
+
+
+def _dropped(
+    before: StoredPolicy | None, content: PolicyContent, *, rules: Sequence[Mapping[str, Any]], sender: Sender | None
+) -> dict[str, object]:
+    """What the write took away that its sender could not have said, for its event."""
+    if before is None or sender is None:
+        return {}
+    lost = dropped(before.rules, rules, sender=sender, mode_before=before.mode, mode_after=content.mode)
+    return {"sender": sender.name, "dropped": lost} if lost else {}
 
 
 def _saying(policy: StoredPolicy | PolicyContent, rules: Sequence[Mapping[str, Any]]) -> tuple[object, ...]:
