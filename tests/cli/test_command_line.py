@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from interlock.cli import COMMANDS, cli, sentence
 from interlock.cli.commands import SECTIONS, render_help
-from interlock.cli.connection import config_path, connect, load_config
+from interlock.cli.connection import connect
+from interlock.cli.contexts import Config, Context, config_path, load_config, save_config
 from interlock.cli.tables import table
-from interlock.model.errors import FieldError, Invalid, Unauthorized
+from interlock.model.errors import FieldError, Invalid, NotFound, Unauthorized
 
 ENVIRONMENT = ("INTERLOCK_URL", "INTERLOCK_API_KEY", "INTERLOCK_WORKSPACE")
 
@@ -128,29 +129,60 @@ def test_refused_fields_are_listed_under_the_sentence():
 
 
 class TestConnection:
-    def test_flags_win_over_the_file(self):
+    def written(self, text):
         config_path().parent.mkdir()
-        config_path().write_text('url = "http://file"\napi_key = "file"\nworkspace = "file"\n')
-        client = connect(url="http://flag", api_key=None, workspace="flag")
+        config_path().write_text(text)
+        config_path().chmod(0o600)
+
+    def test_flags_win_over_the_file(self):
+        self.written('url = "http://file"\napi_key = "file"\nworkspace = "file"\n')
+        client = connect(url="http://flag", api_key="flag", workspace="flag")
         assert (client.calls.url, client.workspace) == ("http://flag", "flag")
+        assert connect(url="http://file/api/", api_key=None, workspace="flag").workspace == "flag"
+
+    def test_a_key_of_the_file_goes_to_its_own_server_alone(self):
+        self.written('url = "http://file"\napi_key = "file"\nworkspace = "file"\n')
+        with pytest.raises(Unauthorized, match="is for http://file, not for http://flag"):
+            connect(url="http://flag", api_key=None, workspace=None)
 
     def test_the_file_serves_where_nothing_else_is_said(self):
-        config_path().parent.mkdir()
-        config_path().write_text('api_key = "file"\nworkspace = "file"\n')
+        self.written('api_key = "file"\nworkspace = "file"\n')
         client = connect(url=None, api_key=None, workspace=None)
         assert (client.calls.url, client.workspace) == ("http://127.0.0.1:8080", "file")
 
+    def test_a_context_is_taken_by_name_else_the_current_one(self):
+        save_config(Config("b", {name: Context(f"http://{name}", "k", name) for name in "abc"}))
+        assert connect(url=None, api_key=None, workspace=None).workspace == "b"
+        assert connect(url=None, api_key=None, workspace=None, context="c").calls.url == "http://c"
+        with pytest.raises(NotFound, match="there: a, b, c"):
+            connect(url=None, api_key=None, workspace=None, context="d")
+
     def test_no_file_is_no_error(self):
-        assert load_config() == {}
+        assert load_config() == Config()
         with pytest.raises(Unauthorized):
             connect(url=None, api_key=None, workspace=None)
 
-    @pytest.mark.parametrize("text", ['api-key = "x"', "url = 1", "url = "])
+    @pytest.mark.parametrize(
+        "text", ['api-key = "x"', "url = 1", "url = ", "current = 1", "[contexts]\na = 1", "[contexts.a]\nkey = 'x'"]
+    )
     def test_a_word_that_the_file_does_not_know_is_refused(self, text):
-        config_path().parent.mkdir()
-        config_path().write_text(text)
+        self.written(text)
         with pytest.raises(Invalid, match=r"config\.toml"):
             load_config()
+
+    def test_what_is_saved_is_read_back_and_is_for_its_owner_alone(self):
+        saved = Config('it\'s "a"', {'it\'s "a"': Context("http://a", "k\\1"), "b": Context()}, Context(workspace="w"))
+        path = save_config(saved)
+        assert load_config() == saved
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.parent.stat().st_mode & 0o077 == 0
+        assert [each.name for each in path.parent.iterdir()] == ["config.toml"]
+
+    def test_a_file_of_keys_that_others_can_read_is_said(self, capsys):
+        self.written('api_key = "k"\n')
+        config_path().chmod(0o644)
+        load_config()
+        assert "chmod 600" in capsys.readouterr().err
 
 
 def test_a_table_is_as_wide_as_what_it_holds_and_marks_what_is_empty():

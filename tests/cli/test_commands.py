@@ -37,11 +37,11 @@ def fleet(interlock):
 
 def test_a_version_is_created_as_ci_does_it_and_a_second_time_changes_nothing(fleet):
     upsert = ("version", "upsert", "-d", "api", "-t", "1.0.0", "-m", "git/commit=4f2a", "-c", "image.tag=1.0.0")
-    made = json.loads(fleet(*upsert, "-l", "run=http://ci/1").output)
+    made = json.loads(fleet(*upsert, "-l", "run=http://ci/1", "-o", "json").output)
     assert (made["tag"], made["name"], made["status"]) == ("1.0.0", "1.0.0", "ready")
     assert made["config"] == {"image": {"tag": "1.0.0"}}
     assert json.loads(made["metadata"]["ctrlplane/links"]) == {"run": "http://ci/1"}
-    assert json.loads(fleet(*upsert).output)["id"] == made["id"]
+    assert json.loads(fleet(*upsert, "-o", "json").output)["id"] == made["id"]
     assert "1.0.0" in fleet("get", "versions", "api").output
 
 

@@ -15,17 +15,18 @@ from collections.abc import Sequence
 
 import click
 
+from interlock.cli.completion import open_requests
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import id_of, list_options, print_list, print_one
 from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, NotFound
 
 
 @click.command()
-@click.argument("request", required=False, metavar="[ID | DEPLOYMENT/ENVIRONMENT]")
-@click.option("--reject", is_flag=True, help="Say no.")
+@click.argument("request", required=False, metavar="[ID | DEPLOYMENT/ENVIRONMENT]", shell_complete=open_requests)
+@click.option("--reject", is_flag=True, help="Say no, as `interlock reject` does.")
 @click.option("--comment", help="Why. Everybody who sees the approval sees it.")
-@output_option
+@list_options
 @connected
 def approve(client: Client, request: str | None, *, reject: bool, comment: str | None, output: str) -> None:
     r"""Answer a request for approval, or list them.
@@ -36,17 +37,29 @@ def approve(client: Client, request: str | None, *, reject: bool, comment: str |
     interlock approve shop-api/production
     interlock approve shop-api/production --reject --comment "error rate in staging"
     """
-    found = list(client.list_approval_requests())
     if request is None:
+        found = list(client.list_approval_requests())
         rows = [
             (each["id"][:8], _about(each), each["version"]["tag"], _count(each), each["openedAt"]) for each in found
         ]
-        print_list(found, output=output, heads=("request", "about", "version", "approved", "asked at"), rows=rows)
+        print_list(
+            found,
+            output=output,
+            heads=("request", "about", "version", "approved", "asked at"),
+            rows=rows,
+            kind="request",
+            named=id_of,
+        )
         return
-    chosen = _chosen(found, request)
-    verdict = "rejected" if reject else "approved"
-    client.answer_request(chosen["id"], verdict=verdict, digest=chosen["digest"], comment=comment)
-    click.echo(f"{verdict} {_about(chosen)} {chosen['version']['tag']}")
+    answer_one(client, request, verdict="rejected" if reject else "approved", comment=comment, output=output)
+
+
+def answer_one(client: Client, request: str, *, verdict: str, comment: str | None, output: str) -> None:
+    """Answer one request: exactly what it shows now."""
+    chosen = _chosen(list(client.list_approval_requests()), request)
+    answered = client.answer_request(chosen["id"], verdict=verdict, digest=chosen["digest"], comment=comment)
+    text = f"{verdict} {_about(chosen)} {chosen['version']['tag']}"
+    print_one(answered, output=output, text=text, kind="request", named=id_of)
 
 
 def _chosen(found: Sequence[Seen], text: str) -> Seen:

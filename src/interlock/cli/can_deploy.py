@@ -9,17 +9,18 @@ holds it); 1 and 2 as everywhere. Nothing is stored by asking, and the answer is
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option
+from interlock.cli.exit_codes import DONE, HELD, PERSON
+from interlock.cli.tables import output_option, print_one
 from interlock.cli.trees import rule_lines
 from interlock.cli.version import deployment_id
-from interlock.client import Client
+from interlock.client import Client, Seen
 
-EXIT_CODES = {"allow": 0, "hold": 3, "person": 4}
+EXIT_CODES = {"allow": DONE, "hold": HELD, "person": PERSON}
 
 
 @click.command("can-deploy")
@@ -49,12 +50,13 @@ def can_deploy(
     """
     known = deployment_id(client, deployment)
     said = client.can_deploy(known, version, environment=environment, resource=resource)
-    if output == "json":
-        click.echo(json.dumps(said, indent=2, ensure_ascii=False))
-    else:
-        click.echo(f"{said['answer']}: {said['says']} (at {said['at']})")
-        for reason in said["reasons"]:
-            more = reason["targets"] - len(reason["for"])
-            click.echo(f"  {', '.join(reason['for'])}{f' and {more} more' if more else ''}:")
-            click.echo("\n".join(rule_lines([reason])))
+    print_one(said, output=output, text=_lines(said), kind="answer", named=lambda said: said["answer"])
     ctx.exit(EXIT_CODES[said["answer"]])
+
+
+def _lines(said: Seen) -> Iterator[str]:
+    yield f"{said['answer']}: {said['says']} (at {said['at']})"
+    for reason in said["reasons"]:
+        more = reason["targets"] - len(reason["for"])
+        yield f"  {', '.join(reason['for'])}{f' and {more} more' if more else ''}:"
+        yield from rule_lines([reason])

@@ -12,6 +12,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.places import picked, reason_option
+from interlock.cli.tables import id_of, output_option, print_one
 from interlock.client import Client
 from interlock.model.ids import is_id
 
@@ -22,12 +23,14 @@ LOOKED_AT_MAX = 1_000
 @click.command()
 @click.argument("job_id", metavar="JOB")
 @reason_option
+@output_option
 @connected
-def cancel(client: Client, job_id: str, *, reason: str) -> None:
+def cancel(client: Client, job_id: str, *, reason: str, output: str) -> None:
     """Ask for a job's end.
 
     Its target stays occupied until the agent confirms, or the time for that is over. The beginning of an id is enough.
     """
     if not is_id(job_id):
         job_id = picked(client.list_jobs(items_max=LOOKED_AT_MAX), job_id, what="job")["id"]
-    click.echo(client.cancel_job(job_id, reason=reason)["message"])
+    answer = client.cancel_job(job_id, reason=reason)
+    print_one(answer, output=output, text=answer["message"], kind="job", named=id_of)

@@ -1,67 +1,69 @@
-"""Which server, which key, which workspace? Flags win over the environment, which wins over the file.
+"""Which server, which key, which workspace? Flags win over the environment, which wins over the file's context.
 
 flag          environment           ~/.config/interlock/config.toml
---url         INTERLOCK_URL         url         (default http://127.0.0.1:8080)
+--context     INTERLOCK_CONTEXT     current = "shop"       which of the contexts below
+--url         INTERLOCK_URL         url                    (default http://127.0.0.1:8080)
 --api-key     INTERLOCK_API_KEY     api_key
---workspace   INTERLOCK_WORKSPACE   workspace   (default: the only workspace that the key can see)
+--workspace   INTERLOCK_WORKSPACE   workspace              (default: the only workspace that the key can see)
+
+    current = "shop"
+    [contexts.shop]
+    url = "https://interlock.example.com"
+    api_key = "…"
+    workspace = "shop"
+
+The three words may also stand at the top of the file, without contexts. `interlock login` and `interlock config` write
+the file (`contexts.py`). A key of the file goes to the server that stands beside it and to no other.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
+from interlock.cli.contexts import Context, config_path, load_config
 from interlock.client import Client
+from interlock.client.calls import RETRIES_MAX
 from interlock.model.errors import Invalid, Unauthorized
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
-def config_path() -> Path:
-    """Where the file is (XDG Base Directory Specification: `$XDG_CONFIG_HOME`, else `~/.config`)."""
-    home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path.home() / ".config") / "interlock" / "config.toml"
-
-
-def load_config() -> dict[str, str]:
-    """The file's three words; empty when there is no file.
-
-    Fails: `Invalid` when the file is no TOML or holds another word, so that a typing error does not pass in silence.
-    """
-    import tomllib
-
-    path = config_path()
-    try:
-        read = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
-        raise Invalid(f"{path} cannot be read: {cause}") from cause
-    for key, value in read.items():
-        if key not in {"url", "api_key", "workspace"} or not isinstance(value, str):
-            raise Invalid(f"{path}: {key} is not one of url, api_key, workspace as text.")
-    return read
-
-
-def connect(*, url: str | None, api_key: str | None, workspace: str | None) -> Client:
+def connect(
+    *,
+    url: str | None,
+    api_key: str | None,
+    workspace: str | None,
+    context: str | None = None,
+    timeout_s: float = 30.0,
+    retries_max: int = RETRIES_MAX,
+) -> Client:
     """A client for what flags, environment and file say.
 
-    Fails: `Unauthorized` without any key; `Invalid` when the workspace is not named and cannot be guessed.
+    Fails: `Unauthorized` without any key; `Invalid` when the workspace is not named and cannot be guessed, and when
+           there is no such context.
     """
-    config = {} if url and api_key and workspace else load_config()
-    key = api_key or config.get("api_key")
+    known = Context() if url and api_key and workspace and not context else load_config().chosen(context)
+    key, address = api_key or known.api_key, url or known.url or DEFAULT_URL
+    if not api_key and known.api_key and _root(address) != _root(known.url or DEFAULT_URL):
+        raise Unauthorized(
+            f"The key in {config_path()} is for {known.url or DEFAULT_URL}, not for {address}: give --api-key."
+        )
     if not key:
         raise Unauthorized(
-            f'No API key: give --api-key, set INTERLOCK_API_KEY, or write api_key = "…" into {config_path()}.'
+            "No API key: run `interlock login`, give --api-key, set INTERLOCK_API_KEY, "
+            f"or write one into {config_path()}."
         )
-    client = Client(url or config.get("url") or DEFAULT_URL, api_key=key)
-    client.workspace = workspace or config.get("workspace") or _only_workspace(client)
+    client = Client(address, api_key=key, timeout_s=timeout_s, retries_max=retries_max)
+    client.workspace = workspace or known.workspace or _only_workspace(client)
     return client
+
+
+def _root(url: str) -> str:
+    return url.rstrip("/").removesuffix("/api").rstrip("/")
 
 
 def _only_workspace(client: Client) -> str:
@@ -74,7 +76,7 @@ def _only_workspace(client: Client) -> str:
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the three flags and, as its first argument, the client they make."""
+    """Give a command the four flags and, as its first argument, the client they make."""
 
     @click.option("--url", envvar="INTERLOCK_URL", help=f"The server.  [env: INTERLOCK_URL; default: {DEFAULT_URL}]")
     @click.option("--api-key", envvar="INTERLOCK_API_KEY", help="The key.  [env: INTERLOCK_API_KEY]")
@@ -84,9 +86,12 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
         envvar="INTERLOCK_WORKSPACE",
         help="Slug or id.  [env: INTERLOCK_WORKSPACE; default: the only one]",
     )
+    @click.option("--context", envvar="INTERLOCK_CONTEXT", help="One of the file's contexts.  [env: INTERLOCK_CONTEXT]")
     @functools.wraps(command)
-    def with_client(*args: Any, url: str | None, api_key: str | None, workspace: str | None, **kwargs: Any) -> Any:
-        with connect(url=url, api_key=api_key, workspace=workspace) as client:
+    def with_client(
+        *args: Any, url: str | None, api_key: str | None, workspace: str | None, context: str | None, **kwargs: Any
+    ) -> Any:
+        with connect(url=url, api_key=api_key, workspace=workspace, context=context) as client:
             return command(client, *args, **kwargs)
 
     return with_client

@@ -1,32 +1,99 @@
-"""`interlock delete policy`: end a policy, once it is known what it holds.
+"""`interlock delete`: take something away, once it is known what that ends.
 
     interlock delete policy careful-production
-    interlock delete policy careful-production --yes
+    interlock delete deployment shop-api
+    interlock delete resource/prod-eu-1 --yes
 
-What the policy holds now is shown first (`interlock what-if --delete`) and asked about; `--yes` goes on all the same.
+First it says what would end: of a policy what it holds now (`interlock what-if --delete`), of a deployment,
+environment, resource or system its targets and what is in flight there. Then it asks; `--yes` goes on all the same.
+History stays: `interlock ledger --subject deployment:ID` still answers.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import click
 
+from interlock.cli.completion import kinds, names_of_kind
 from interlock.cli.connection import connected
-from interlock.cli.what_if import confirmed, policy_named
-from interlock.client import Client
+from interlock.cli.describe import named_thing
+from interlock.cli.nouns import NOUNS, Noun, found_one
+from interlock.cli.tables import output_option, print_one
+from interlock.client import Client, Seen
+from interlock.model.errors import Invalid
 
 
-@click.group()
-def delete() -> None:
-    """End a policy, once it is shown what it holds."""
-
-
-@delete.command()
-@click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Go on although it holds something.")
+@click.command()
+@click.argument("kind", metavar="KIND[/NAME]", shell_complete=kinds)
+@click.argument("name", required=False, metavar="[NAME]", shell_complete=names_of_kind)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@output_option
 @connected
-def policy(client: Client, name: str, *, yes: bool) -> None:
-    """End a policy by name or id."""
-    known = policy_named(client, name)
-    if confirmed(client, [{"policyId": known["id"], "delete": True}], f"Policy {known['name']}", yes=yes):
-        client.delete_policy(known["id"])
-        click.echo(f"deleted    Policy            {known['name']}")
+def delete(client: Client, kind: str, name: str | None, *, yes: bool, output: str) -> None:
+    r"""Take something away, once it is shown what that ends.
+
+    Its history stays. Without a terminal to ask on, --yes is needed where something would end.
+
+    \b
+    interlock delete policy careful-production
+    interlock delete resource/prod-eu-1 --yes
+    """
+    noun, text = named_thing(kind, name)
+    if noun.delete is None:
+        able = ", ".join(one.kind for one in NOUNS if one.delete)
+        raise Invalid(f"A {noun.kind} cannot be deleted. What can: {able}.")
+    each = found_one(client, noun, text)
+    if not may_go(client, noun, each, yes=yes):
+        return
+    answer = noun.delete(client, each) or each
+    said = f"deleted    {noun.kind:<16}  {noun.name(each)}"
+    print_one(answer, output=output, text=said, kind=noun.kind, named=lambda _: noun.name(each))
+
+
+def may_go(client: Client, noun: Noun, each: Seen, *, yes: bool) -> bool:
+    """Whether to go on, once it was said what ends.
+
+    Fails: `Invalid` where nobody is there to ask and `--yes` was not given.
+    """
+    if noun.kind == "policy":
+        from interlock.cli.what_if import confirmed
+
+        return confirmed(client, [{"policyId": each["id"], "delete": True}], f"Policy {each['name']}", yes=yes)
+    ends = list(ending(client, noun, each))
+    if not ends:
+        return True
+    click.echo(f"With {noun.kind} {noun.name(each)} ends:", err=True)
+    for line in ends:
+        click.echo(f"  {line}", err=True)
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise Invalid("Nothing was deleted. Give --yes to go on.")
+    return click.confirm("Go on?", err=True)
+
+
+def ending(client: Client, noun: Noun, each: Seen) -> Iterator[str]:
+    """What a deletion ends, one line a fact."""
+    match noun.kind:
+        case "deployment":
+            targets = list(client.list_targets(deployment_id=each["id"]))
+        case "environment":
+            targets = list(client.list_targets(environment_id=each["id"]))
+        case "resource":
+            targets = list(client.list_targets(resource_id=each["id"]))
+        case "system":
+            linked = client.get_system(each["id"])
+            count = len(linked["deployments"]), len(linked["environments"])
+            if any(count):
+                yield f"the links of {count[0]} deployments and {count[1]} environments, which stay themselves"
+            return
+        case _:
+            return
+    if targets:
+        running = sum("current" in target for target in targets)
+        yield f"{len(targets)} release targets, {running} of which run something; what runs is left alone"
+    moving = sum("move" in target for target in targets)
+    if moving:
+        yield f"{moving} moves in flight: waiting jobs are withdrawn, running ones are asked to stop"

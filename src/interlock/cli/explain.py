@@ -11,13 +11,12 @@ The sentences are the server's, the same that the console shows; their instants 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option
+from interlock.cli.tables import output_option, print_one
 from interlock.cli.trees import rule_lines, standing_lines
 from interlock.cli.version import deployment_id
 from interlock.client import Client, Seen
@@ -43,7 +42,7 @@ def explain(client: Client, subject: str, *, version: str | None, output: str) -
     interlock explain job:8f14e45f-ceea-467f-a9b0-5e5c8d1d0b6a
     """
     said, lines = _asked(client, subject, version)
-    click.echo(json.dumps(said, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines))
+    print_one(said, output=output, text=lines, named=lambda _: subject)
 
 
 def _asked(client: Client, subject: str, version: str | None) -> tuple[Seen, Iterator[str]]:

@@ -28,6 +28,7 @@ def force(
     resource: str | None,
     reason: str,
     lasts: str | None,
+    output: str,
 ) -> None:
     """Bring a version past every rule."""
     if lasts is None:
@@ -41,4 +42,5 @@ def force(
         version=version,
         reason=reason,
         lasts=lasts,
+        output=output,
     )

@@ -9,13 +9,12 @@ what no instant is known for says so.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option, table
+from interlock.cli.tables import output_option, print_one, table
 from interlock.cli.version import deployment_id
 from interlock.client import Client, Seen
 
@@ -36,7 +35,8 @@ def forecast(client: Client, deployment: str, version: str | None, *, environmen
     interlock forecast shop-api 1.4.0 --environment production
     """
     said = client.forecast(deployment_id(client, deployment), version=version, environment=environment)
-    click.echo(json.dumps(said, indent=2, ensure_ascii=False) if output == "json" else "\n".join(_lines(said)))
+    named = f"{said['deployment']['name']}/{said['version']['tag']}"
+    print_one(said, output=output, text=_lines(said), kind="version", named=lambda _: named)
 
 
 def _lines(said: Seen) -> Iterator[str]:

@@ -15,6 +15,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.places import expiry, picked, until
+from interlock.cli.tables import id_of, list_options, print_one
 from interlock.cli.thaw import print_freezes
 from interlock.cli.version import deployment_id
 from interlock.client import Client, Wire
@@ -31,6 +32,7 @@ from interlock.model.errors import NotFound
 @click.option("--extend", "extended", metavar="ID", help="Move the end of a freeze that is in force.")
 @click.option("--list", "listed", is_flag=True, help="List the freezes in force.")
 @click.option("--incident", "incident_url", metavar="URL", help="Where the incident is tracked.")
+@list_options
 @connected
 def freeze(
     client: Client,
@@ -44,6 +46,7 @@ def freeze(
     extended: str | None,
     listed: bool,
     incident_url: str | None,
+    output: str,
 ) -> None:
     r"""Stop every hand-over, from now on.
 
@@ -54,12 +57,13 @@ def freeze(
     interlock freeze --reason audit --for 2h --environment production
     """
     if listed:
-        print_freezes(list(client.list_freezes()), output="table")
+        print_freezes(list(client.list_freezes()), output=output)
         return
     if extended is not None:
         meant = picked(client.list_freezes(), extended, what="freeze")
         made = client.extend_freeze(meant["id"], expires_at=expiry(lasts).get("expiresAt"))
-        click.echo(f"Frozen {until(made, otherwise='until it is thawed')} ({made['reason']}).")
+        text = f"Frozen {until(made, otherwise='until it is thawed')} ({made['reason']})."
+        print_one(made, output=output, text=text, kind="freeze", named=id_of)
         return
     if not reason:
         raise click.UsageError("Say why: --reason.")
@@ -82,7 +86,8 @@ def freeze(
         body["incidentUrl"] = incident_url
     made = client.freeze(body)
     said = until(body, otherwise="until it is thawed")
-    click.echo(f"Frozen {said}. End it with: interlock thaw {made['id'][:8]}")
+    text = f"Frozen {said}. End it with: interlock thaw {made['id'][:8]}"
+    print_one(made, output=output, text=text, kind="freeze", named=id_of)
 
 
 def _system_id(client: Client, name: str) -> str:

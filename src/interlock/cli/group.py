@@ -13,7 +13,7 @@ from __future__ import annotations
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import list_options, output_option, print_list, print_one
 from interlock.client import Client
 
 
@@ -23,30 +23,32 @@ def group() -> None:
 
 
 @group.command("list")
-@output_option
+@list_options
 @connected
 def list_groups(client: Client, *, output: str) -> None:
     """List the groups with their members."""
     found = list(client.list_groups())
     rows = [(each["name"], ", ".join(member["name"] for member in each["members"])) for each in found]
-    print_list(found, output=output, heads=("group", "members"), rows=rows)
+    print_list(found, output=output, heads=("group", "members"), rows=rows, kind="group")
 
 
 @group.command("set")
 @click.argument("name")
 @click.argument("members", nargs=-1)
+@output_option
 @connected
-def set_members(client: Client, name: str, members: tuple[str, ...]) -> None:
+def set_members(client: Client, name: str, members: tuple[str, ...], *, output: str) -> None:
     """Make a group of exactly these users, or change it to that."""
     saved = client.put_group(name, members)
     inside = ", ".join(member["name"] for member in saved["members"]) or "nobody"
-    click.echo(f"group {saved['name']}: {inside}")
+    print_one(saved, output=output, text=f"group {saved['name']}: {inside}", kind="group")
 
 
 @group.command()
 @click.argument("name")
+@output_option
 @connected
-def delete(client: Client, name: str) -> None:
+def delete(client: Client, name: str, *, output: str) -> None:
     """End a group. A rule that names it waits until one of this name exists again."""
-    client.delete_group(name)
-    click.echo(f"deleted {name}")
+    answer = client.delete_group(name)
+    print_one(answer, output=output, text=f"deleted {name}", kind="group", named=lambda _: name)

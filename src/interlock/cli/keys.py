@@ -17,8 +17,9 @@ from pathlib import Path
 import click
 
 from interlock.cli.attached import given
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connect, connected
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import list_options, output_option, print_list, print_one
 from interlock.client import Client
 from interlock.model.errors import NotFound
 
@@ -41,6 +42,7 @@ def keys() -> None:
 @click.option("--api-key", envvar="INTERLOCK_API_KEY", help="An admin's key.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="The data directory, without a server.")
 @click.option("--database-url", help="The database, without a server.")
+@output_option
 def create(
     *,
     user: str,
@@ -53,6 +55,7 @@ def create(
     api_key: str | None,
     data: Path | None,
     database_url: str | None,
+    output: str,
 ) -> None:
     """Make a key. It is printed alone on stdout, for `$(…)`."""
     if data is not None or database_url is not None:
@@ -68,11 +71,12 @@ def create(
         click.echo(asyncio.run(create_key(settings, user=user, workspace=workspace, role=role, name=name)))
         return
     with connect(url=url, api_key=api_key, workspace=workspace) as client:
-        click.echo(client.create_key(user=user, role=role, name=name, scopes=scopes, expires_at=expires)["key"])
+        made = client.create_key(user=user, role=role, name=name, scopes=scopes, expires_at=expires)
+        print_one(made, output=output, text=made["key"], kind="key", named=lambda made: made["prefix"])
 
 
 @keys.command("list")
-@output_option
+@list_options
 @connected
 def list_keys(client: Client, *, output: str) -> None:
     """List keys: whose, what for, until when, last used. Never their text."""
@@ -88,16 +92,25 @@ def list_keys(client: Client, *, output: str) -> None:
         )
         for each in found
     ]
-    print_list(found, output=output, heads=("key", "user", "name", "scopes", "ends", "last used"), rows=rows)
+    print_list(
+        found,
+        output=output,
+        heads=("key", "user", "name", "scopes", "ends", "last used"),
+        rows=rows,
+        kind="key",
+        named=lambda each: each["prefix"],
+    )
 
 
 @keys.command()
-@click.argument("prefix")
+@click.argument("prefix", shell_complete=names_of("key"))
+@output_option
 @connected
-def revoke(client: Client, prefix: str) -> None:
+def revoke(client: Client, prefix: str, *, output: str) -> None:
     """End a key, by the beginning of its prefix or its id."""
     found = [each for each in client.list_keys() if each["prefix"].startswith(prefix) or each["id"] == prefix]
     if len(found) != 1:
         raise NotFound(f"{len(found) or 'No'} keys begin with {prefix}.")
-    client.revoke_key(found[0]["id"])
-    click.echo(f"revoked {found[0]['prefix']} of {found[0]['user']['name']}")
+    answer = client.revoke_key(found[0]["id"])
+    text = f"revoked {found[0]['prefix']} of {found[0]['user']['name']}"
+    print_one(answer, output=output, text=text, kind="key", named=lambda _: found[0]["prefix"])

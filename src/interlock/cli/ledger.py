@@ -6,7 +6,7 @@
 
 One event is one line: instant, who, kind, the thing by name, and what a reader needs besides. The steps that every
 healthy move takes are left out, as on the console; `--all` shows them, and so does a `--subject`. `-o json` gives
-events whole, one to a line, always all of them.
+events whole, one to a line, always all of them; `-o yaml` a document each.
 
 `--follow` shows what is there and then waits for more; a broken connection is taken up again where it was.
 """
@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from interlock.cli.connection import connected
+from interlock.cli.tables import as_yaml, output_option
 from interlock.cli.version import deployment_id
 from interlock.client import Client, Seen
 from interlock.model.errors import NotFound
@@ -82,7 +83,7 @@ DETAIL_MAX = 100
 @click.option("--last", type=click.IntRange(1), help="Only the last so many.")
 @click.option("--all", "everything", is_flag=True, help="Also the steps that every healthy move takes.")
 @click.option("--follow", is_flag=True, help="Go on as it grows; Ctrl-C ends it.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @connected
 def ledger(
     client: Client, *, subject: str | None, after: int, last: int | None, everything: bool, follow: bool, output: str
@@ -96,7 +97,7 @@ def ledger(
     interlock ledger --subject deployment:shop-api --follow
     """
     subject = _subject(client, subject) if subject else None
-    everything = everything or subject is not None or output == "json"
+    everything = everything or subject is not None or output != "table"
     events = list(client.list_ledger(subject=subject, after=after, items_max=SEEN_MAX))
     shown = [event for event in events if everything or not is_routine(event)]
     for event in shown[-last:] if last else shown:
@@ -140,7 +141,12 @@ def is_routine(event: Seen) -> bool:
 
 
 def _printed(event: Seen, *, output: str) -> str:
-    return json.dumps(event, ensure_ascii=False) if output == "json" else line(event)
+    """An event by itself: a feed may have no end, so it is no list."""
+    if output == "json":
+        return json.dumps(event, ensure_ascii=False)
+    if output == "yaml":
+        return f"---\n{as_yaml(event)}".rstrip()
+    return f"event/{event['seq']}" if output == "name" else line(event)
 
 
 def line(event: Seen) -> str:

@@ -17,7 +17,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.places import find_place, parse_duration
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import id_of, list_options, output_option, print_data, print_list, print_one
 from interlock.client import Client, Seen, Wire
 from interlock.model.errors import Conflict, NotFound
 
@@ -32,7 +32,7 @@ def order() -> None:
 
 @order.command("list")
 @click.option("--all", "ended_too", is_flag=True, help="Those that ended as well.")
-@output_option
+@list_options
 @connected
 def list_orders(client: Client, *, ended_too: bool, output: str) -> None:
     """List the open orders, newest first."""
@@ -51,22 +51,24 @@ def list_orders(client: Client, *, ended_too: bool, output: str) -> None:
         for each in found
     ]
     heads = ("order", "kind", "about", "version", "state", "by", "until", "reason")
-    print_list(found, output=output, heads=heads, rows=rows)
+    print_list(found, output=output, heads=heads, rows=rows, kind="order", named=id_of)
 
 
 @order.command()
 @click.argument("order_id", metavar="ID")
 @click.option("--reason", required=True, help="Why.")
+@output_option
 @connected
-def withdraw(client: Client, order_id: str, *, reason: str) -> None:
+def withdraw(client: Client, order_id: str, *, reason: str, output: str) -> None:
     """Take an open order back; the beginning of its id is enough."""
     meant = [each for each in client.list_orders() if each["id"].startswith(order_id)]
     if not meant:
         raise NotFound(f"No open order matches {order_id}.")
     if len(meant) > 1:
         raise Conflict(f"{len(meant)} orders match {order_id}; give more of the id.")
-    client.withdraw_order(meant[0]["id"], reason=reason)
-    click.echo(f"withdrew the {meant[0]['kind']} of {_about(meant[0])}")
+    ended = client.withdraw_order(meant[0]["id"], reason=reason)
+    text = f"withdrew the {meant[0]['kind']} of {_about(meant[0])}"
+    print_one(ended, output=output, text=text, kind="order", named=id_of)
 
 
 # What redeploy, force and rollback share ------------------------------------------------------------------------------
@@ -75,6 +77,7 @@ def withdraw(client: Client, order_id: str, *, reason: str) -> None:
 def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where, why and for how long."""
     for option in (
+        output_option,
         click.option("--for", "lasts", metavar="2h", help="Until when it may start: 30m, 2h, 1d.  [default: 1d]"),
         click.option("--reason", required=True, help="Why. Everybody who looks at it reads it."),
         click.option("--resource", help="Only this resource, by identifier."),
@@ -85,7 +88,7 @@ def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def place(client: Client, *, kind: str, deployment: str, lasts: str | None, **asked: str | None) -> None:
+def place(client: Client, *, kind: str, deployment: str, lasts: str | None, output: str, **asked: str | None) -> None:
     """Ask, and say what became of it. The place may be one text, as for a pin."""
     if "/" in deployment:
         deployment, asked["environment"], asked["resource"] = _split(client, deployment, asked)
@@ -93,7 +96,7 @@ def place(client: Client, *, kind: str, deployment: str, lasts: str | None, **as
     body |= {key: value for key, value in asked.items() if value is not None}
     if lasts is not None:
         body["expiresAt"] = (datetime.now(UTC) + parse_duration(lasts)).isoformat()
-    tell_placed(client.place_orders(body))
+    tell_placed(client.place_orders(body), output=output)
 
 
 def _split(client: Client, text: str, asked: Mapping[str, str | None]) -> tuple[str, str, str | None]:
@@ -115,10 +118,14 @@ def _split(client: Client, text: str, asked: Mapping[str, str | None]) -> tuple[
     )
 
 
-def tell_placed(answer: Seen) -> None:
+def tell_placed(answer: Seen, *, output: str = "table") -> None:
     """One line an order, then why the other targets refused."""
+    if output in {"json", "yaml"}:
+        print_data(answer, output=output)
+        return
     for each in answer["orders"]:
-        click.echo(f"{each['kind']} of {_about(each)} to {each['version']['tag']}: order {each['id'][:8]}")
+        text = f"{each['kind']} of {_about(each)} to {each['version']['tag']}: order {each['id'][:8]}"
+        print_one(each, output=output, text=text, kind="order", named=id_of)
     for each in answer["refused"][:SHOWN_MAX]:
         click.echo(each["message"], err=True)
     more = len(answer["refused"]) - SHOWN_MAX

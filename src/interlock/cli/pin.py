@@ -14,7 +14,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.places import both, expiry, find_place, find_version, lasting_option, place_of, until
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import id_of, list_options, print_list, print_one
 from interlock.client import Client, Seen
 from interlock.model.errors import Invalid
 
@@ -24,7 +24,7 @@ from interlock.model.errors import Invalid
 @click.argument("tag", required=False, metavar="[VERSION]")
 @click.option("--reason", help="Why. Everybody whom it concerns reads it.")
 @lasting_option
-@output_option
+@list_options
 @connected
 def pin(
     client: Client, place: str | None, tag: str | None, *, reason: str | None, lasts: str | None, output: str
@@ -46,8 +46,11 @@ def pin(
     where = find_place(client, place)
     version = find_version(client, where.deployment_id, tag)
     made = client.pin({"versionId": version, **where.ids(), "reason": reason, **expiry(lasts)})
-    click.echo(f"Pinned {place_of(made)} to {tag} {until(made, otherwise='until it is unpinned')}.")
-    click.echo(f"End it with: interlock unpin {made['id'][:8]} --reason …")
+    text = (
+        f"Pinned {place_of(made)} to {tag} {until(made, otherwise='until it is unpinned')}.",
+        f"End it with: interlock unpin {made['id'][:8]} --reason …",
+    )
+    print_one(made, output=output, text=text, kind="pin", named=id_of)
 
 
 def list_pins(client: Client, *, output: str) -> None:
@@ -66,4 +69,4 @@ def list_pins(client: Client, *, output: str) -> None:
         for each in found
     ]
     heads = ("pin", "what", "version", "by", "since", "until", "reason")
-    print_list(found, output=output, heads=heads, rows=rows)
+    print_list(found, output=output, heads=heads, rows=rows, kind="pin", named=id_of)

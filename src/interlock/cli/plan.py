@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option, table
+from interlock.cli.tables import id_of, output_option, print_one, table
 from interlock.cli.version import deployment_id, parse_config
 from interlock.client import Client, Seen
 
@@ -60,31 +60,28 @@ def plan(
     while known["status"] == "computing" and time.monotonic() < until:
         time.sleep(ASK_EVERY_S)
         known = client.get_plan(place, asked["id"])
-    if output == "json":
-        click.echo(json.dumps(known, indent=2, ensure_ascii=False))
-    else:
-        _print(known, tag=tag, diff=diff)
+    print_one(known, output=output, text=_lines(known, tag=tag, diff=diff), kind="plan", named=id_of)
     objections = any(not each["passed"] for each in _validations(known) if each["status"] != "unsupported")
     if known["status"] != "completed" or objections:
         ctx.exit(1)
 
 
-def _print(known: Seen, *, tag: str, diff: bool) -> None:
+def _lines(known: Seen, *, tag: str, diff: bool) -> Iterator[str]:
     rows = [
         (target["environmentName"], target["resourceName"], _word(result), _objections(result) or result["message"])
         for target in known["targets"]
         for result in target["results"]
     ]
     if rows:
-        click.echo(table(("environment", "resource", "plan", "notes"), rows))
+        yield table(("environment", "resource", "plan", "notes"), rows)
     counts = known["summary"]
     told = ", ".join(f"{counts[word]} {word}" for word in ("changed", "unchanged", "errored", "unsupported"))
     left_out = f"; {known['targetsLeftOut']} more targets were not looked at" if "targetsLeftOut" in known else ""
-    click.echo(f"{tag}: {known['status']}, {told}{left_out}")
+    yield f"{tag}: {known['status']}, {told}{left_out}"
     if diff:
         for target in known["targets"]:
             for result in target["results"]:
-                click.echo("".join(_diff(target, result)), nl=False)
+                yield from _diff(target, result)
 
 
 def _word(result: Seen) -> str:
@@ -113,5 +110,4 @@ def _validations(known: Seen) -> list[Seen]:
 def _diff(target: Seen, result: Seen) -> Iterator[str]:
     place = f"{target['environmentName']}/{target['resourceName']}"
     before, after = result["current"].splitlines(), result["proposed"].splitlines()
-    for line in difflib.unified_diff(before, after, f"{place} now", f"{place} then", lineterm=""):
-        yield f"{line}\n"
+    yield from difflib.unified_diff(before, after, f"{place} now", f"{place} then", lineterm="")

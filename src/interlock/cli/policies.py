@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option
+from interlock.cli.tables import output_option, print_data, print_one
 from interlock.client import Client, Seen
 
 
@@ -32,12 +32,13 @@ def policies(client: Client, *, environment: str, deployment: str | None, resour
     interlock policies --environment production --deployment shop-api
     """
     found = client.list_policies_in_force(environment, deployment=deployment, resource=resource)
-    if output == "json":
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
-    elif found:
-        click.echo("\n".join(line for one in found for line in _lines(one)))
-    else:
+    if output in {"json", "yaml"}:
+        print_data(found, output=output)
+    elif not found:
         click.echo("No policy.", err=True)
+    else:
+        for one in found:
+            print_one(one, output=output, text=_lines(one), kind="policy", named=lambda one: one["policy"]["name"])
 
 
 def _lines(one: Seen) -> Iterator[str]:

@@ -10,7 +10,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.places import picked, place_of, reason_option
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import id_of, list_options, output_option, print_list, print_one
 from interlock.client import Client, Seen
 
 
@@ -20,24 +20,33 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@output_option
+@list_options
 @connected
 def list_in_force(client: Client, *, output: str) -> None:
     """List the quarantines in force."""
     found = list(client.list_quarantines())
     rows = [(each["id"][:8], place_of(each), _what(each), each["setAt"]) for each in found]
-    print_list(found, output=output, heads=("quarantine", "target", "keeps off", "since"), rows=rows)
+    print_list(
+        found,
+        output=output,
+        heads=("quarantine", "target", "keeps off", "since"),
+        rows=rows,
+        kind="quarantine",
+        named=id_of,
+    )
 
 
 @quarantine.command()
 @click.argument("quarantine_id", metavar="ID | DEPLOYMENT/ENVIRONMENT/RESOURCE")
 @reason_option
+@output_option
 @connected
-def clear(client: Client, quarantine_id: str, *, reason: str) -> None:
+def clear(client: Client, quarantine_id: str, *, reason: str, output: str) -> None:
     """Let a target take again what failed on it."""
     meant = picked(client.list_quarantines(), quarantine_id, what="quarantine", about=place_of)
-    client.clear_quarantine(meant["id"], reason=reason)
-    click.echo(f"Cleared: {place_of(meant)} may take {_what(meant)} again.")
+    cleared = client.clear_quarantine(meant["id"], reason=reason)
+    text = f"Cleared: {place_of(meant)} may take {_what(meant)} again."
+    print_one(cleared, output=output, text=text, kind="quarantine", named=id_of)
 
 
 def _what(each: Seen) -> str:

@@ -32,6 +32,7 @@ def redeploy(
     when: str,
     reason: str,
     lasts: str | None,
+    output: str,
 ) -> None:
     """Bring the same release again."""
     place(
@@ -44,4 +45,5 @@ def redeploy(
         when=when,
         reason=reason,
         lasts=lasts,
+        output=output,
     )

@@ -10,16 +10,13 @@ Exit codes: 0 it agrees, 3 it does not; 1 and 2 as everywhere.
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option
+from interlock.cli.exit_codes import HELD
+from interlock.cli.tables import output_option, print_one
 from interlock.cli.trees import rule_lines
 from interlock.client import Client, Seen
-
-EXIT_DIFFERS = 3
 
 
 @click.command()
@@ -33,8 +30,8 @@ def replay(client: Client, ctx: click.Context, decision: str, *, output: str) ->
     Exit code 0: it is decided the same today. 3: it is not.
     """
     said = client.replay(decision)
-    click.echo(json.dumps(said, indent=2, ensure_ascii=False) if output == "json" else "\n".join(_lines(said)))
-    ctx.exit(0 if said["agrees"] else EXIT_DIFFERS)
+    print_one(said, output=output, text=_lines(said), kind="decision", named=lambda _: decision)
+    ctx.exit(0 if said["agrees"] else HELD)
 
 
 def _lines(said: Seen) -> list[str]:

@@ -31,6 +31,7 @@ def rollback(
     version: str | None,
     reason: str,
     lasts: str | None,
+    output: str,
 ) -> None:
     """Go back to what was good, now."""
     place(
@@ -42,4 +43,5 @@ def rollback(
         version=version,
         reason=reason,
         lasts=lasts,
+        output=output,
     )

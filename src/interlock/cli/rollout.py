@@ -15,14 +15,13 @@ what it moved where it is. Gates are asked in any case.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from interlock.cli.connection import connected
 from interlock.cli.places import expiry, lasting_option
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import id_of, list_options, output_option, print_list, print_one
 from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, NotFound
 
@@ -44,7 +43,7 @@ def rollout() -> None:
 
 
 @rollout.command("list")
-@output_option
+@list_options
 @connected
 def list_live(client: Client, *, output: str) -> None:
     """List the rollouts that are open, paused or halted."""
@@ -52,35 +51,45 @@ def list_live(client: Client, *, output: str) -> None:
     rows = [
         (each["id"][:8], _about(each), _tag(each), each["state"], each["stateAt"], each["failures"]) for each in found
     ]
-    print_list(found, output=output, heads=("rollout", "about", "version", "state", "since", "failures"), rows=rows)
+    print_list(
+        found,
+        output=output,
+        heads=("rollout", "about", "version", "state", "since", "failures"),
+        rows=rows,
+        kind="rollout",
+        named=id_of,
+    )
 
 
 @rollout.command()
 @_named
 @_why
 @lasting_option
+@output_option
 @connected
-def pause(client: Client, rollout_id: str, *, reason: str, lasts: str | None) -> None:
+def pause(client: Client, rollout_id: str, *, reason: str, lasts: str | None, output: str) -> None:
     """Pause one: what is handed over goes on, nothing else starts."""
-    _steer(client, rollout_id, step="pause", reason=reason, **expiry(lasts))
+    _steer(client, rollout_id, step="pause", reason=reason, output=output, **expiry(lasts))
 
 
 @rollout.command()
 @_named
 @_why
+@output_option
 @connected
-def resume(client: Client, rollout_id: str, *, reason: str) -> None:
+def resume(client: Client, rollout_id: str, *, reason: str, output: str) -> None:
     """Resume one that is paused or halted."""
-    _steer(client, rollout_id, step="resume", reason=reason)
+    _steer(client, rollout_id, step="resume", reason=reason, output=output)
 
 
 @rollout.command()
 @_named
 @_why
+@output_option
 @connected
-def abort(client: Client, rollout_id: str, *, reason: str) -> None:
+def abort(client: Client, rollout_id: str, *, reason: str, output: str) -> None:
     """Give one up: it starts nothing any more."""
-    _steer(client, rollout_id, step="abort", reason=reason)
+    _steer(client, rollout_id, step="abort", reason=reason, output=output)
 
 
 @rollout.command("speed-up")
@@ -89,6 +98,7 @@ def abort(client: Client, rollout_id: str, *, reason: str) -> None:
 @click.option("--bake", "bake_s", type=click.IntRange(0), help="Seconds that each wave bakes; 0 for none.")
 @click.option("--max-in-flight", type=click.IntRange(1), help="So many at once.")
 @_why
+@output_option
 @connected
 def speed_up(
     client: Client,
@@ -98,22 +108,24 @@ def speed_up(
     bake_s: int | None,
     max_in_flight: int | None,
     reason: str,
+    output: str,
 ) -> None:
     """Let one go faster than its rules say, never slower."""
     given = {"timeScaleInterval": interval_s, "bakeSeconds": bake_s, "maxInFlight": max_in_flight}
     faster = {name: value for name, value in given.items() if value is not None}
     if not faster:
         raise click.UsageError("Say what goes faster: --interval, --bake or --max-in-flight.")
-    _steer(client, rollout_id, step="speed-up", reason=reason, **faster)
+    _steer(client, rollout_id, step="speed-up", reason=reason, output=output, **faster)
 
 
 @rollout.command()
 @_named
 @_why
+@output_option
 @connected
-def promote(client: Client, rollout_id: str, *, reason: str) -> None:
+def promote(client: Client, rollout_id: str, *, reason: str, output: str) -> None:
     """Let all that is left of one start at once; gates are still asked."""
-    _steer(client, rollout_id, step="promote", reason=reason)
+    _steer(client, rollout_id, step="promote", reason=reason, output=output)
 
 
 @rollout.command()
@@ -124,18 +136,20 @@ def show(client: Client, rollout_id: str, *, output: str) -> None:
     """Show one: its waves, what is next and when, and what people said."""
     rollout = client.get_rollout(_meant(client, rollout_id)["id"])
     places = client.get_rollout_places(rollout["id"])
-    if output == "json":
-        click.echo(json.dumps({**rollout, **places}, indent=2, ensure_ascii=False))
-        return
-    click.echo(f"{_about(rollout)} {_tag(rollout)}: {rollout['state']} since {rollout['stateAt']}, id {rollout['id']}")
+    whole = {**rollout, **places}
+    print_one(whole, output=output, text=_lines(rollout, places), kind="rollout", named=id_of)
+
+
+def _lines(rollout: Seen, places: Seen) -> Iterator[str]:
+    yield f"{_about(rollout)} {_tag(rollout)}: {rollout['state']} since {rollout['stateAt']}, id {rollout['id']}"
     for wave in places["waves"]:
         name = f"wave {wave['number']}" if places["inWaves"] else "targets"
         counts = ", ".join(f"{number} {state}" for state, number in wave["counts"].items())
-        click.echo(f"  {name}: {counts}: {_names(wave['targets'])}")
+        yield f"  {name}: {counts}: {_names(wave['targets'])}"
     if (coming := places.get("next")) is not None:
-        click.echo(f"  next: {coming['resource']}: {coming['why']}")
+        yield f"  next: {coming['resource']}: {coming['why']}"
     for word in rollout["steering"]:
-        click.echo(f"  {_said(word)}")
+        yield f"  {_said(word)}"
 
 
 def _said(word: Seen) -> str:
@@ -153,10 +167,11 @@ def _names(targets: Sequence[Seen]) -> str:
     return named if len(targets) <= NAMES_MAX else f"{named} and {len(targets) - NAMES_MAX} more"
 
 
-def _steer(client: Client, text: str, *, step: str, reason: str, **more: object) -> None:
+def _steer(client: Client, text: str, *, step: str, reason: str, output: str, **more: object) -> None:
     meant = _meant(client, text)
-    client.steer_rollout(meant["id"], step=step, reason=reason, **more)
-    click.echo(f"{STATES[step]} {_about(meant)} {_tag(meant)}")
+    steered = client.steer_rollout(meant["id"], step=step, reason=reason, **more)
+    said = f"{STATES[step]} {_about(meant)} {_tag(meant)}"
+    print_one(steered, output=output, text=said, kind="rollout", named=id_of)
 
 
 def _meant(client: Client, text: str) -> Seen:

@@ -9,19 +9,18 @@ are asked. The exit code is 1 when an expectation of a file does not hold.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
-from interlock.cli.tables import table
+from interlock.cli.tables import output_option, print_data, table
 from interlock.model.errors import Invalid
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="SCENARIO.yaml...")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @click.option("-q", "--quiet", is_flag=True, help="Print only what was expected and is not so.")
 @click.option(
     "--events-max", type=click.IntRange(min=1), default=None, help="Steps of the clock that a story may take."
@@ -57,7 +56,9 @@ def simulate(
     for script in scripts:
         played = play(script)
         found.append(played)
-        if output == "json":
+        if output != "table":
+            if output == "name":
+                click.echo(f"scenario/{script.file}")
             continue
         if not quiet:
             click.echo(f"# {script.title}  ({script.file})")
@@ -77,9 +78,9 @@ def simulate(
         if played.checked:
             held = played.checked - len({(one.line, one.sentence.split(":")[0]) for one in played.failures})
             click.echo(f"{held} of {played.checked} expectations hold.\n", err=quiet)
-    if output == "json":
+    if output in {"json", "yaml"}:
         bodies = [played.json() for played in found]
-        click.echo(json.dumps(bodies[0] if len(bodies) == 1 else bodies, indent=2, ensure_ascii=False))
+        print_data(bodies[0] if len(bodies) == 1 else bodies, output=output)
     if any(played.failures for played in found):
         ctx.exit(1)
 

@@ -23,7 +23,7 @@ from interlock.cli.places import (
     place_of,
     until,
 )
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import id_of, list_options, print_list, print_one
 from interlock.client import Client, Seen, Wire
 from interlock.model.errors import Invalid
 
@@ -35,7 +35,7 @@ from interlock.model.errors import Invalid
 @click.option("--freeze", "freeze_id", metavar="ID", help="A freeze, by the beginning of its id; needs --for.")
 @click.option("--reason", help="Why. Everybody whom it concerns reads it.")
 @lasting_option
-@output_option
+@list_options
 @connected
 def skip(
     client: Client,
@@ -77,8 +77,11 @@ def skip(
         body["ruleKind" if _is_kind(str(rule)) else "ruleId"] = rule
     made = client.skip(body)
     said = until(made, otherwise="until it is taken back")
-    click.echo(f"{tag} passes {_what(made)} in {place_of(made)} {said}.")
-    click.echo(f"End it with: interlock unskip {made['id'][:8]} --reason …")
+    text = (
+        f"{tag} passes {_what(made)} in {place_of(made)} {said}.",
+        f"End it with: interlock unskip {made['id'][:8]} --reason …",
+    )
+    print_one(made, output=output, text=text, kind="skip", named=id_of)
 
 
 def _is_kind(text: str) -> bool:
@@ -110,4 +113,4 @@ def _list(client: Client, *, output: str) -> None:
         for each in found
     ]
     heads = ("skip", "where", "version", "passes", "by", "since", "until", "reason")
-    print_list(found, output=output, heads=heads, rows=rows)
+    print_list(found, output=output, heads=heads, rows=rows, kind="skip", named=id_of)

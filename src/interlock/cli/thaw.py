@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import id_of, list_options, print_list, print_one
 from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, NotFound
 
@@ -15,7 +15,7 @@ from interlock.model.errors import Conflict, NotFound
 @click.command()
 @click.argument("freeze_id", required=False, metavar="[ID]")
 @click.option("--reason", default="", help="Why it may go on.")
-@output_option
+@list_options
 @connected
 def thaw(client: Client, freeze_id: str | None, *, reason: str, output: str) -> None:
     """End a freeze.
@@ -31,8 +31,9 @@ def thaw(client: Client, freeze_id: str | None, *, reason: str, output: str) -> 
         raise NotFound(f"No freeze in force matches {freeze_id}.")
     if len(meant) > 1:
         raise Conflict(f"{len(meant)} freezes match {freeze_id}; give more of the id.")
-    client.thaw(meant[0]["id"], reason=reason)
-    click.echo(f"Thawed {meant[0]['id'][:8]} ({meant[0]['reason']}).")
+    thawed = client.thaw(meant[0]["id"], reason=reason)
+    text = f"Thawed {meant[0]['id'][:8]} ({meant[0]['reason']})."
+    print_one(thawed, output=output, text=text, kind="freeze", named=id_of)
 
 
 def print_freezes(found: Sequence[Seen], *, output: str) -> None:
@@ -50,7 +51,7 @@ def print_freezes(found: Sequence[Seen], *, output: str) -> None:
         for each in found
     ]
     heads = ("freeze", "scope", "only where", "since", "until", "reason", "incident")
-    print_list(found, output=output, heads=heads, rows=rows)
+    print_list(found, output=output, heads=heads, rows=rows, kind="freeze", named=id_of)
 
 
 def _scope(freeze: Seen) -> str:

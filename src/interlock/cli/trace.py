@@ -10,13 +10,13 @@ from the ledger, in order. The steps that every healthy move takes are left out;
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import click
 
 from interlock.cli.connection import connected
 from interlock.cli.ledger import is_routine, line
+from interlock.cli.tables import output_option, print_one
 from interlock.cli.version import deployment_id
 from interlock.client import Client, Seen
 from interlock.model.errors import Invalid, NotFound
@@ -29,7 +29,7 @@ HELD_MAX = 5
 @click.command()
 @click.argument("version", metavar="DEPLOYMENT/TAG | VERSION-ID")
 @click.option("--all", "everything", is_flag=True, help="Also the steps that every healthy move takes.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 @connected
 def trace(client: Client, version: str, *, everything: bool, output: str) -> None:
     r"""Show what a version went through.
@@ -40,10 +40,7 @@ def trace(client: Client, version: str, *, everything: bool, output: str) -> Non
     interlock trace shop-api/1.4.0
     """
     found = client.trace_version(_version_id(client, version))
-    if output == "json":
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    click.echo("\n".join(_lines(found, everything=everything)))
+    print_one(found, output=output, text=_lines(found, everything=everything), kind="version", named=lambda _: version)
 
 
 def _version_id(client: Client, text: str) -> str:

@@ -6,19 +6,22 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.places import picked, place_of, reason_option
+from interlock.cli.tables import id_of, output_option, print_one
 from interlock.client import Client
 
 
 @click.command()
 @click.argument("skip_id", metavar="ID")
 @reason_option
+@output_option
 @connected
-def unskip(client: Client, skip_id: str, *, reason: str) -> None:
+def unskip(client: Client, skip_id: str, *, reason: str, output: str) -> None:
     """Take a skip back.
 
     What it let start goes on; nothing else starts by it. `interlock skip` lists those in force; the beginning of an id
     is enough to name one.
     """
     meant = picked(client.list_skips(), skip_id, what="skip")
-    client.remove_skip(meant["id"], reason=reason)
-    click.echo(f"Taken back: {meant['version']['tag']} no longer passes by hand in {place_of(meant)}.")
+    removed = client.remove_skip(meant["id"], reason=reason)
+    text = f"Taken back: {meant['version']['tag']} no longer passes by hand in {place_of(meant)}."
+    print_one(removed, output=output, text=text, kind="skip", named=id_of)

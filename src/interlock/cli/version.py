@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from interlock.cli.connection import connected
+from interlock.cli.tables import output_option, print_data, print_one
 from interlock.client import Client, Wire
 from interlock.model.errors import NotFound
 
@@ -45,6 +46,7 @@ def version() -> None:
 @click.option(
     "--job-agent-config-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A JSON object."
 )
+@output_option
 @connected
 def upsert(
     client: Client,
@@ -59,16 +61,17 @@ def upsert(
     created_at: str | None,
     needs: Sequence[str],
     job_agent_config_file: Path | None,
+    output: str,
 ) -> None:
     """Create a version in each deployment named; the one with this tag stays when there is one."""
     noted = dict(_pair(each, option="--metadata") for each in metadata)
     if links:
         noted[LINKS_KEY] = json.dumps(dict(_pair(each, option="--link") for each in links))
-    ids = [deployment_id(client, each) for each in deployments]
+    names = {deployment_id(client, each): each for each in deployments}
     wanted = {deployment_id(client, of): text for of, text in (_pair(each, option="--needs") for each in needs)}
-    for each in ids:
-        made = client.upsert_version(
-            each,
+    made = [
+        client.upsert_version(
+            owner,
             tag=tag,
             name=name,
             status=status,
@@ -78,7 +81,15 @@ def upsert(
             created_at=created_at,
             needs=wanted or None,
         )
-        click.echo(json.dumps(made, indent=2, ensure_ascii=False))
+        for owner in names
+    ]
+    if output in {"json", "yaml"}:
+        print_data(made[0] if len(made) == 1 else made, output=output)
+        return
+    for each in made:
+        of = names[each["deploymentId"]]
+        text = f"version {each['tag']} of {of} is {each['status']}, id {each['id']}"
+        print_one({**each, "name": f"{of}/{each['tag']}"}, output=output, text=text, kind="version")
 
 
 @version.command()
@@ -86,8 +97,9 @@ def upsert(
 @click.option("-d", "--deployment", required=True, help="Name or id.")
 @click.option("--rollback", is_flag=True, help="Targets that run it go back to what was good before.")
 @click.option("--reason", required=True, help="Why. It becomes the version's message.")
+@output_option
 @connected
-def reject(client: Client, tag: str, *, deployment: str, rollback: bool, reason: str) -> None:
+def reject(client: Client, tag: str, *, deployment: str, rollback: bool, reason: str, output: str) -> None:
     """Reject a version: it starts nowhere any more; what runs it stays, unless --rollback."""
     from interlock.cli.order import tell_placed
 
@@ -96,8 +108,8 @@ def reject(client: Client, tag: str, *, deployment: str, rollback: bool, reason:
     if found is None:
         raise NotFound(f"There is no version {tag} of {deployment}.")
     answer = client.change_version(found["id"], {"status": "rejected", "message": reason, "rollback": rollback})
-    click.echo(f"rejected {tag}")
-    if rollback:
+    print_one(answer, output=output, text=f"rejected {tag}", kind="version", named=lambda _: f"{deployment}/{tag}")
+    if rollback and output == "table":
         tell_placed(answer["rollback"])
 
 
@@ -112,7 +124,9 @@ def deployment_id(client: Client, text: str) -> str:
         return text
     found = client.find_deployment(text)
     if found is None:
-        raise NotFound(f"There is no deployment named {text}.")
+        from interlock.cli.nouns import missing
+
+        raise NotFound(missing(client, "deployment", text))
     return str(found["deployment"]["id"])
 
 

@@ -9,7 +9,6 @@ and nothing moves.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from interlock.cli.connection import connected
-from interlock.cli.tables import output_option, table
+from interlock.cli.tables import output_option, print_one, table
 from interlock.client import Client, Seen
 from interlock.model.errors import Invalid, NotFound, Unavailable
 
@@ -53,7 +52,7 @@ def what_if(client: Client, sources: tuple[str, ...], deleted: tuple[str, ...], 
     if not changes:
         raise click.UsageError("Give --policy FILE or --delete NAME.")
     answer = answered(client, changes)
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=False) if output == "json" else "\n".join(lines(answer)))
+    print_one(answer, output=output, text=lines(answer), kind="policy", named=lambda _: ",".join(deleted) or "written")
 
 
 def written(client: Client, sources: Sequence[str]) -> list[Seen]:

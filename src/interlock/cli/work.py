@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from interlock.cli.attached import attached, given
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import items_max, list_options, print_list
 
 if TYPE_CHECKING:
     from interlock.store.tx import Store
 
 T = TypeVar("T")
+ROWS_MAX = 10_000
 STATES = ("due", "waiting", "running", "buried")
 
 
@@ -37,12 +38,9 @@ def work() -> None:
 @work.command("list")
 @click.option("--kind", help="Only this kind, as in round, dispatch or observe.")
 @click.option("--state", type=click.Choice(STATES), help="Only these.")
-@click.option("-l", "--limit", "rows_max", type=click.IntRange(1, 10_000), default=200, show_default=True)
-@output_option
+@list_options
 @attached
-def list_(
-    *, kind: str | None, state: str | None, rows_max: int, output: str, data: Path | None, database_url: str | None
-) -> None:
+def list_(*, kind: str | None, state: str | None, output: str, data: Path | None, database_url: str | None) -> None:
     """List work items: buried ones first, then the most urgent."""
 
     async def read(store: Store) -> list[dict[str, Any]]:
@@ -50,7 +48,8 @@ def list_(
 
         async with store.read() as conn:
             return [
-                dataclasses.asdict(each) for each in await list_work(conn, kind=kind, state=state, rows_max=rows_max)
+                dataclasses.asdict(each)
+                for each in await list_work(conn, kind=kind, state=state, rows_max=items_max(200) or ROWS_MAX)
             ]
 
     found = json.loads(json.dumps(_with_store(read, data=data, database_url=database_url), default=_text))
@@ -60,6 +59,8 @@ def list_(
         output=output,
         heads=[column.replace("_", " ") for column in columns],
         rows=[[each[column] for column in columns] for each in found],
+        kind="work",
+        named=lambda each: f"{each['kind']}/{each['key']}",
     )
 
 

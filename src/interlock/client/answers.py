@@ -63,6 +63,10 @@ class Answers(Reach):
             found["events"].extend(page["events"])
         return found
 
+    def get_version_standing(self, version_id: str) -> Wire:
+        """Where a version stands on every target now: the `version` and its `stages`, without the story."""
+        return cast("Wire", self._get("deployment-versions", version_id, "trace", query={"limit": 1}))
+
     def replay(self, decision_id: str) -> Wire:
         """Decide a decision, or a round, again: `agrees` says whether it is decided the same today."""
         return cast("Wire", self._get("decisions", decision_id, "replay"))
@@ -107,12 +111,12 @@ class Answers(Reach):
         *,
         subject: str | None = None,
         kinds: Sequence[str] = (),
-        after: int,
+        after: int | None = None,
         on_break: Callable[[str], object] | None = None,
     ) -> Iterator[Event]:
         """The ledger as it grows, each event once, across broken connections; it never ends by itself.
 
-        Takes: `on_break` is told the sentence of each break.
+        Takes: `after` as in `follow_ledger`; `on_break` is told the sentence of each break.
         """
         while True:
             try:

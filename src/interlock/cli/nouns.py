@@ -1,0 +1,431 @@
+"""Which nouns can be listed, described, deleted and completed? One entry each: how it is read, named and shown.
+
+`get`, `describe`, `delete` and completion read this table, so that a noun is the same everywhere: the same singular and
+plural, the same name, the same columns.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from interlock.cli.tables import about
+from interlock.client import Client, Seen
+from interlock.model.errors import Conflict, Invalid, NotFound
+
+BEGINNING_MIN = 4
+"""Letters of an id that name something; fewer are taken for a name alone."""
+
+JOBS_SHOWN = 200
+"""Jobs that are read where no limit is given: there is no end of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list is narrowed to."""
+
+    cel: str | None = None
+    deployment: str | None = None
+    environment: str | None = None
+    resource: str | None = None
+    status: str | None = None
+    over: bool = False
+    items_max: int | None = None
+
+
+def _named(each: Seen) -> str:
+    return str(each["name"])
+
+
+def _id(each: Seen) -> str:
+    return str(each["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """One noun. `takes` are the fields of `Wanted` that narrow its list; `row` is a line of the table."""
+
+    kind: str
+    plural: str
+    line: str
+    heads: tuple[str, ...]
+    row: Callable[[Seen], tuple[object, ...]]
+    read: Callable[[Client, Wanted], Iterable[Seen]]
+    name: Callable[[Seen], str] = _named
+    takes: frozenset[str] = field(default_factory=frozenset)
+    items_max: int | None = None
+    also: tuple[str, ...] = ()
+    delete: Callable[[Client, Seen], Any] | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every word that means it."""
+        return self.kind, self.plural, *self.also
+
+
+def tag_of(version: Any) -> str | None:
+    """The tag of a version, or of a release's."""
+    if not isinstance(version, dict):
+        return None
+    inner = version.get("version")
+    return str((inner if isinstance(inner, dict) else version).get("tag") or "")
+
+
+def pairs(metadata: Seen | None) -> str:
+    """Metadata on one line."""
+    return " ".join(f"{key}={value}" for key, value in sorted((metadata or {}).items()))
+
+
+def frozen(target: Seen) -> str | None:
+    """What is said of a target that nothing holds, where a freeze would."""
+    for freeze in target.get("frozen") or ():
+        until = f"until {freeze['until']}" if freeze.get("until") else "until thawed"
+        return f"frozen ({freeze['scope']}) by {freeze['by']} {until}: {freeze['reason']}"
+    return None
+
+
+def _name_in(item: Seen, key: str) -> str | None:
+    found = item.get(key)
+    return str(found.get("name") or found.get("id")) if isinstance(found, dict) else None
+
+
+def _systems(each: Seen) -> str:
+    return ", ".join(system["name"] for system in each.get("systems") or ())
+
+
+def _holder(holder: Seen) -> str:
+    """Which move holds a slot, as in `api/production/one 1.2.0`."""
+    place = f"{holder['deployment']['name']}/{holder['environment']}/{holder['resource']}"
+    return f"{place} {holder['version']}" + (f" ({holder['kind']})" if holder["kind"] != "forward" else "")
+
+
+def _deployments(client: Client, wanted: Wanted) -> Iterator[Seen]:
+    for each in client.list_deployments(cel=wanted.cel, items_max=wanted.items_max):
+        yield {**each["deployment"], "systems": each["systems"]}
+
+
+def _agent_words(each: Seen) -> str:
+    said = each.get("jobAgentSelector") or ""
+    named = ", ".join(str(one.get("selector") or one.get("ref") or "") for one in each.get("jobAgents") or ())
+    return " ".join(str(said or named).split())
+
+
+def _versions(client: Client, wanted: Wanted) -> Iterator[Seen]:
+    if not wanted.deployment:
+        raise Invalid("Versions of which deployment? Give --deployment NAME.")
+    for each in client.list_versions(id_of_deployment(client, wanted.deployment), items_max=wanted.items_max):
+        yield {**each, "deployment": wanted.deployment}
+
+
+def _narrowed(client: Client, wanted: Wanted) -> dict[str, str | None]:
+    """Ids for names."""
+    ids: dict[str, str | None] = {"deployment_id": None, "environment_id": None, "resource_id": None}
+    if wanted.deployment:
+        ids["deployment_id"] = id_of_deployment(client, wanted.deployment)
+    if wanted.environment:
+        ids["environment_id"] = environment_id(client, wanted.environment)
+    if wanted.resource:
+        found = client.find_resource(wanted.resource)
+        if found is None:
+            raise NotFound(missing(client, "resource", wanted.resource))
+        ids["resource_id"] = found["id"]
+    return ids
+
+
+def _key_end(each: Seen) -> str:
+    return f"revoked {each['revokedAt']}" if "revokedAt" in each else str(each.get("expiresAt", "never"))
+
+
+_TARGET = ("deployment", "environment", "resource")
+
+NOUNS: tuple[Noun, ...] = (
+    Noun(
+        kind="workspace",
+        plural="workspaces",
+        line="List the workspaces that the key may see.",
+        heads=("slug", "name", "id", "created"),
+        row=lambda each: (each["slug"], each["name"], each["id"], each["createdAt"]),
+        read=lambda client, _: client.list_workspaces(),
+        name=lambda each: str(each["slug"]),
+    ),
+    Noun(
+        kind="system",
+        plural="systems",
+        line="List systems.",
+        heads=("name", "description", "metadata"),
+        row=lambda each: (each["name"], each.get("description"), pairs(each["metadata"])),
+        read=lambda client, wanted: client.list_systems(items_max=wanted.items_max),
+        delete=lambda client, each: client.delete_system(each["id"]),
+    ),
+    Noun(
+        kind="environment",
+        plural="environments",
+        also=("env", "envs"),
+        line="List environments.",
+        heads=("name", "systems", "selects", "description"),
+        row=lambda each: (each["name"], _systems(each), each.get("resourceSelector"), each.get("description")),
+        read=lambda client, wanted: client.list_environments(items_max=wanted.items_max),
+        delete=lambda client, each: client.delete_environment(each["id"]),
+    ),
+    Noun(
+        kind="deployment",
+        plural="deployments",
+        line="List deployments.",
+        heads=("name", "systems", "selects", "agents", "description"),
+        row=lambda each: (
+            *(each["name"], _systems(each), each.get("resourceSelector")),
+            *(_agent_words(each), each.get("description")),
+        ),
+        read=_deployments,
+        takes=frozenset({"cel"}),
+        delete=lambda client, each: client.delete_deployment(each["id"]),
+    ),
+    Noun(
+        kind="version",
+        plural="versions",
+        line="List a deployment's versions, newest first.",
+        heads=("tag", "status", "created", "name", "metadata"),
+        row=lambda each: (each["tag"], each["status"], each["createdAt"], each["name"], pairs(each.get("metadata"))),
+        read=_versions,
+        name=lambda each: f"{each['deployment']}/{each['tag']}",
+        takes=frozenset({"deployment"}),
+    ),
+    Noun(
+        kind="resource",
+        plural="resources",
+        line="List resources.",
+        heads=("name", "kind", "version", "identifier", "metadata"),
+        row=lambda each: (each["name"], each["kind"], each["version"], each["identifier"], pairs(each["metadata"])),
+        read=lambda client, wanted: client.list_resources(cel=wanted.cel, items_max=wanted.items_max),
+        name=lambda each: str(each["identifier"]),
+        takes=frozenset({"cel"}),
+        delete=lambda client, each: client.delete_resource(each["identifier"]),
+    ),
+    Noun(
+        kind="agent",
+        plural="agents",
+        also=("job-agent", "job-agents"),
+        line="List job agents.",
+        heads=("name", "type", "metadata", "id"),
+        row=lambda each: (each["name"], each["type"], pairs(each["metadata"]), each["id"]),
+        read=lambda client, wanted: client.list_job_agents(items_max=wanted.items_max),
+        delete=lambda client, each: client.delete_job_agent(each["id"]),
+    ),
+    Noun(
+        kind="target",
+        plural="targets",
+        also=("release-target", "release-targets"),
+        line="List release targets: what runs on each, and what each goes for.",
+        heads=("deployment", "environment", "resource", "state", "runs", "goes for", "outcome", "why"),
+        row=lambda each: (
+            *(_name_in(each, part) for part in _TARGET),
+            *(each.get("state"), tag_of(each.get("current")), tag_of(each.get("desired"))),
+            *(each.get("outcome"), each.get("reason") or frozen(each)),
+        ),
+        read=lambda client, wanted: client.list_targets(**_narrowed(client, wanted), items_max=wanted.items_max),
+        name=about,
+        takes=frozenset({"deployment", "environment", "resource"}),
+    ),
+    Noun(
+        kind="job",
+        plural="jobs",
+        line="List jobs, newest first.",
+        heads=("job", "status", *_TARGET, "version", "created", "message"),
+        row=lambda each: (
+            *(each["id"][:8], each["status"], *(_name_in(each, part) for part in _TARGET)),
+            *(tag_of(each.get("release")), each.get("createdAt"), each.get("message")),
+        ),
+        read=lambda client, wanted: client.list_jobs(
+            **_narrowed(client, wanted), status=wanted.status, items_max=wanted.items_max
+        ),
+        name=_id,
+        takes=frozenset({"deployment", "environment", "resource", "status"}),
+        items_max=JOBS_SHOWN,
+    ),
+    Noun(
+        kind="rollout",
+        plural="rollouts",
+        line="List rollouts, newest first; without --all those that are open, paused or halted.",
+        heads=("rollout", "about", "version", "state", "since", "failures"),
+        row=lambda each: (
+            *(each["id"][:8], about(each), tag_of(each.get("version")) or each["kind"]),
+            *(each["state"], each["stateAt"], each["failures"]),
+        ),
+        read=lambda client, wanted: client.list_rollouts(
+            state=None if wanted.over else "live",
+            deployment_id=id_of_deployment(client, wanted.deployment) if wanted.deployment else None,
+            items_max=wanted.items_max,
+        ),
+        name=_id,
+        takes=frozenset({"deployment", "over"}),
+    ),
+    Noun(
+        kind="policy",
+        plural="policies",
+        line="List policies.",
+        heads=("name", "applies where", "rules", "enabled", "mode", "description"),
+        row=lambda each: (
+            *(each["name"], each["selector"], ", ".join(rule_kinds(each)), each["enabled"]),
+            *(each.get("mode", "enforce"), each.get("description")),
+        ),
+        read=lambda client, wanted: client.list_policies(items_max=wanted.items_max),
+        delete=lambda client, each: client.delete_policy(each["id"]),
+    ),
+    Noun(
+        kind="variable-set",
+        plural="variable-sets",
+        line="List variable sets, in the order in which they are tried.",
+        heads=("name", "selects", "priority", "variables"),
+        row=lambda each: (
+            *(each["name"], each["selector"], each["priority"]),
+            ", ".join(str(one["key"]) for one in each["variables"]),
+        ),
+        read=lambda client, wanted: client.list_variable_sets(items_max=wanted.items_max),
+        delete=lambda client, each: client.delete_variable_set(each["id"]),
+    ),
+    Noun(
+        kind="relationship-rule",
+        plural="relationship-rules",
+        line="List relationship rules.",
+        heads=("name", "reference", "relates"),
+        row=lambda each: (each["name"], each["reference"], each["cel"]),
+        read=lambda client, wanted: client.list_relationship_rules(items_max=wanted.items_max),
+        delete=lambda client, each: client.delete_relationship_rule(each["id"]),
+    ),
+    Noun(
+        kind="request",
+        plural="requests",
+        also=("approval-request", "approval-requests"),
+        line="List requests for approval; without --all those still open.",
+        heads=("request", "about", "version", "status", "approved", "asked at"),
+        row=lambda each: (
+            *(each["id"][:8], about(each), each["version"]["tag"], each["status"]),
+            f"{sum(one.get('verdict') == 'approved' for one in each['approvals'])}/{each['minimum']}",
+            each["openedAt"],
+        ),
+        read=lambda client, wanted: client.list_approval_requests(status=None if wanted.over else "open"),
+        name=_id,
+        takes=frozenset({"over"}),
+    ),
+    Noun(
+        kind="slot",
+        plural="slots",
+        line="List slot groups: how many of each may be in flight, who they are, and how many wait.",
+        heads=("group", "policy", "in flight", "targets", "waiting", "holders"),
+        row=lambda each: (
+            *(each["group"] or "all", each["policy"]["name"], f"{each['held']} of {each['limit'] or '?'}"),
+            *(each["size"], each["waiting"], ", ".join(map(_holder, each["holders"]))),
+        ),
+        read=lambda client, wanted: client.list_slots(items_max=wanted.items_max),
+        name=lambda each: str(each["key"]),
+    ),
+    Noun(
+        kind="group",
+        plural="groups",
+        line="List groups of people.",
+        heads=("group", "members"),
+        row=lambda each: (each["name"], ", ".join(member["name"] for member in each["members"])),
+        read=lambda client, _: client.list_groups(),
+        delete=lambda client, each: client.delete_group(each["name"]),
+    ),
+    Noun(
+        kind="member",
+        plural="members",
+        line="List who is in the workspace, with their roles.",
+        heads=("name", "kind", "roles", "email", "added"),
+        row=lambda each: (
+            *(each["name"], each["kind"], ", ".join(str(one["role"]) for one in each["bindings"])),
+            *(each.get("email"), each["addedAt"]),
+        ),
+        read=lambda client, _: client.list_members(),
+    ),
+    Noun(
+        kind="key",
+        plural="keys",
+        line="List API keys: whose, what for, until when. Never their text.",
+        heads=("key", "user", "name", "scopes", "ends", "last used"),
+        row=lambda each: (
+            *(
+                each["prefix"][:6],
+                each["user"]["name"],
+                each["name"],
+                ", ".join(each.get("scopes", ())) or "everything",
+            ),
+            *(_key_end(each), each.get("lastUsedAt", "never")),
+        ),
+        read=lambda client, _: client.list_keys(),
+        name=lambda each: str(each["prefix"]),
+    ),
+)
+
+
+def noun_of(word: str) -> Noun:
+    """The noun that a word means.
+
+    Fails: `Invalid`, which names those that there are.
+    """
+    for noun in NOUNS:
+        if word.lower() in noun.words:
+            return noun
+    near = difflib.get_close_matches(word.lower(), [each for noun in NOUNS for each in noun.words], n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise Invalid(f"There is no kind {word}.{meant} Kinds: {', '.join(noun.kind for noun in NOUNS)}.")
+
+
+def rule_kinds(policy: Seen) -> list[str]:
+    """The kinds of a policy's rules."""
+    beside = {"id", "createdAt", "policyId"}
+    return [key for rule in policy["rules"] for key, value in rule.items() if key not in beside and value is not None]
+
+
+def found_one(client: Client, noun: Noun, text: str, *, wanted: Wanted | None = None) -> Seen:
+    """The one thing that a name, an id or the beginning of an id means.
+
+    Fails: `NotFound`, with the name that is nearest; `Conflict` when several are meant.
+    """
+    wanted = wanted or Wanted(over=True)
+    if noun.kind == "version":
+        deployment, slash, tag = text.rpartition("/")
+        wanted = Wanted(deployment=deployment if slash else wanted.deployment)
+        text = f"{wanted.deployment}/{tag}" if wanted.deployment else text
+    known = list(noun.read(client, wanted))
+    exact = [each for each in known if text in {noun.name(each), each.get("id"), each.get("name"), each.get("key")}]
+    begun = [each for each in known if len(text) >= BEGINNING_MIN and str(each.get("id", "")).startswith(text)]
+    meant = exact or begun
+    if not meant:
+        near = difflib.get_close_matches(text, [noun.name(each) for each in known], n=1)
+        raise NotFound(f"There is no {noun.kind} named {text}.{f' Did you mean {near[0]}?' if near else ''}")
+    if len(meant) > 1:
+        raise Conflict(f"{len(meant)} {noun.plural} are named {text}; give the id.")
+    return meant[0]
+
+
+def id_of_deployment(client: Client, text: str) -> str:
+    """The id of a deployment given by name or id.
+
+    Fails: `NotFound`, with the name that is nearest.
+    """
+    from interlock.cli.version import deployment_id
+
+    return deployment_id(client, text)
+
+
+def environment_id(client: Client, text: str) -> str:
+    """The id of an environment given by name.
+
+    Fails: `NotFound`, with the name that is nearest.
+    """
+    found = client.find_environment(text)
+    if found is None:
+        raise NotFound(missing(client, "environment", text))
+    return found["id"]
+
+
+def missing(client: Client, kind: str, text: str) -> str:
+    """The sentence for a name that nothing has, with the one that is nearest."""
+    noun = noun_of(kind)
+    names = [noun.name(each) for each in noun.read(client, Wanted(items_max=1000))]
+    near = difflib.get_close_matches(text, names, n=1)
+    return f"There is no {kind} named {text}.{f' Did you mean {near[0]}?' if near else ''}"
