@@ -99,8 +99,19 @@ class TestOne:
         assert CliRunner().invoke(made, []).output == text
 
 
-ASK_NOTHING = {"apply", "up", "api", "worker", "db dump", "db restore", "work retry", "work bury", "completion"}
-"""Commands that neither show nor make an object: they run, or tend the database of this machine."""
+ASK_NOTHING = {
+    "export",
+    "schema",
+    "up",
+    "api",
+    "worker",
+    "db dump",
+    "db restore",
+    "work retry",
+    "work bury",
+    "completion",
+}
+"""Commands that neither show nor make an object: they run, write files, or tend the database of this machine."""
 
 
 def leaves(command: click.Command, name: str):

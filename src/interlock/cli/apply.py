@@ -18,7 +18,6 @@ typing error.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.exit_codes import HELD
+from interlock.cli.tables import output_option, print_data
 from interlock.client import Client, Wire
 from interlock.model.errors import Conflict, Invalid, Refused
 
@@ -50,7 +50,7 @@ ALLOW_REMOVAL = "X-Interlock-Allow-Removal"
 @click.option("--prune", is_flag=True, help="End what --selector or --provider covers and no document describes.")
 @click.option("--allow-removal", is_flag=True, help="Go on although most of what stands would be removed.")
 @click.option("-y", "--yes", is_flag=True, help="Go on although a policy that would no longer count holds something.")
-@click.option("-o", "--output", type=click.Choice(["text", "json", "name"]), default="text", show_default=True)
+@output_option
 @connected
 def apply(
     client: Client,
@@ -162,7 +162,7 @@ def show(steps: Sequence[Step], *, output: str, diff: bool) -> None:
     """One line for each object; with `diff` also what changes in it."""
     from interlock.documents.diff import diff_lines
 
-    if output == "json":
+    if output in {"json", "yaml"}:
         told = [
             {
                 "verdict": step.verdict,
@@ -174,7 +174,7 @@ def show(steps: Sequence[Step], *, output: str, diff: bool) -> None:
             }
             for step in steps
         ]
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        print_data(told, output=output)
         return
     for step in steps:
         if output == "name":

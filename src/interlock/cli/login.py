@@ -11,7 +11,6 @@ from whoever runs the server.
 from __future__ import annotations
 
 import sys
-from urllib.parse import urlsplit
 
 import click
 
@@ -19,6 +18,7 @@ from interlock.cli.connection import DEFAULT_URL
 from interlock.cli.contexts import Context, load_config, save_config
 from interlock.cli.tables import output_option, print_one
 from interlock.client import Client
+from interlock.client.calls import host_of
 from interlock.model.errors import Invalid
 
 
@@ -50,7 +50,7 @@ def login(url: str, *, workspace: str | None, name: str | None, key_stdin: bool,
         (workspace,) = seen
     if workspace is not None and workspace not in {*seen, *seen.values()}:
         raise Invalid(f"The key does not see a workspace {workspace} (it sees: {', '.join(sorted(seen)) or 'none'}).")
-    called = name or urlsplit(url).hostname or "default"
+    called = name or host_of(url)
     path = save_config(load_config().with_context(called, Context(url, key, workspace)))
     where = f"workspace {workspace}" if workspace else f"workspaces {', '.join(sorted(seen))}; give -w to commands"
     said = {"name": called, "url": url, "current": True, **({"workspace": workspace} if workspace else {})}

@@ -23,10 +23,11 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.places import parse_duration, picked
-from interlock.cli.tables import output_option, print_list
+from interlock.cli.tables import id_of, items_max, list_options, output_option, print_list, print_one, table
 from interlock.client import Client, Wire
 from interlock.model.errors import Conflict, Rejected
 
+DELIVERIES_SHOWN = 20
 TEST_WAIT_S = 30.0
 LOOK_EVERY_S = 0.2
 
@@ -37,7 +38,7 @@ def subscription() -> None:
 
 
 @subscription.command("list")
-@output_option
+@list_options
 @connected
 def list_subscriptions(client: Client, *, output: str) -> None:
     """List the subscriptions and how they fare."""
@@ -56,7 +57,7 @@ def list_subscriptions(client: Client, *, output: str) -> None:
         for each in found
     ]
     heads = ("name", "channel", "state", "to", "kinds", "waiting", "parked", "next try")
-    print_list(found, output=output, heads=heads, rows=rows)
+    print_list(found, output=output, heads=heads, rows=rows, kind="subscription")
 
 
 @subscription.command()
@@ -66,8 +67,8 @@ def list_subscriptions(client: Client, *, output: str) -> None:
 def show(client: Client, name: str, *, output: str) -> None:
     """Show one with all its fields; its secrets for one who may write it."""
     found = client.get_subscription(_id(client, name))
-    rows = [(field, _text(value)) for field, value in found.items()]
-    print_list([found], output=output, heads=("field", "value"), rows=rows)
+    text = table(("field", "value"), [(field, _text(value)) for field, value in found.items()])
+    print_one(found, output=output, text=text, kind="subscription")
 
 
 @subscription.command()
@@ -83,6 +84,7 @@ def show(client: Client, name: str, *, output: str) -> None:
 @click.option("--group", help="Of requests for approval only those that ask this group.")
 @click.option("--remind", metavar="24h", help="Tell an open request for approval once more after so long.")
 @click.option("--template", "templates", multiple=True, metavar="KIND=FILE", help="A text of your own for a kind.")
+@output_option
 @connected
 def create(
     client: Client,
@@ -99,6 +101,7 @@ def create(
     group: str | None,
     remind: str | None,
     templates: tuple[str, ...],
+    output: str,
 ) -> None:
     """Tell somebody what happens from now on."""
     if sum(map(bool, (webhook, slack, to))) != 1:
@@ -119,54 +122,61 @@ def create(
     if scope is not None:
         body["scope"] = scope
     made = client.create_subscription(body)
-    click.echo(f"subscription {made['name']} tells {', '.join(made['kinds'])}")
-    if "secret" in made:
-        click.echo(f"secret {made['secret']}")
+    text = [f"subscription {made['name']} tells {', '.join(made['kinds'])}"]
+    text += [f"secret {made['secret']}"] if "secret" in made else []
+    print_one(made, output=output, text=text, kind="subscription")
 
 
 @subscription.command()
 @click.argument("name")
+@output_option
 @connected
-def delete(client: Client, name: str) -> None:
+def delete(client: Client, name: str, *, output: str) -> None:
     """End one. What it has not told yet is not told."""
-    client.delete_subscription(_id(client, name))
-    click.echo(f"deleted {name}")
+    answer = client.delete_subscription(_id(client, name))
+    print_one(answer, output=output, text=f"deleted {name}", kind="subscription", named=lambda _: name)
 
 
 @subscription.command()
 @click.argument("name")
 @click.option("--reason", default="", help="Why.")
+@output_option
 @connected
-def pause(client: Client, name: str, *, reason: str) -> None:
+def pause(client: Client, name: str, *, reason: str, output: str) -> None:
     """Tell nothing until it is resumed. Nothing is lost meanwhile."""
-    client.pause_subscription(_id(client, name), reason=reason)
-    click.echo(f"paused {name}")
+    paused = client.pause_subscription(_id(client, name), reason=reason)
+    print_one(paused, output=output, text=f"paused {name}", kind="subscription")
 
 
 @subscription.command()
 @click.argument("name")
 @click.option("--from-now", is_flag=True, help="Leave out what happened meanwhile.")
+@output_option
 @connected
-def resume(client: Client, name: str, *, from_now: bool) -> None:
+def resume(client: Client, name: str, *, from_now: bool, output: str) -> None:
     """Tell again, and try now what waits."""
     resumed = client.resume_subscription(_id(client, name), from_now=from_now)
-    click.echo(f"{name} is {resumed['state']}, {resumed['pending']} waiting")
+    text = f"{name} is {resumed['state']}, {resumed['pending']} waiting"
+    print_one(resumed, output=output, text=text, kind="subscription")
 
 
 @subscription.command()
 @click.argument("name")
 @click.option("--overlap-hours", type=float, default=24.0, show_default=True, help="How long the old one signs too.")
+@output_option
 @connected
-def rotate(client: Client, name: str, *, overlap_hours: float) -> None:
+def rotate(client: Client, name: str, *, overlap_hours: float, output: str) -> None:
     """Sign with a new secret; for a while the one before signs too."""
     rotated = client.rotate_subscription_secret(_id(client, name), overlap_hours=overlap_hours)
-    click.echo(f"secret {rotated['secret']}\nthe one before signs until {rotated['oldSecretUntil']}")
+    text = (f"secret {rotated['secret']}", f"the one before signs until {rotated['oldSecretUntil']}")
+    print_one(rotated, output=output, text=text, kind="subscription")
 
 
 @subscription.command()
 @click.argument("name")
+@output_option
 @connected
-def test(client: Client, name: str) -> None:
+def test(client: Client, name: str, *, output: str) -> None:
     """Send a test and say what the receiver answered."""
     subscription_id = _id(client, name)
     sent = client.test_subscription(subscription_id)
@@ -177,18 +187,18 @@ def test(client: Client, name: str) -> None:
     said = sent.get("lastError") or (f"the receiver answered {sent['lastStatus']}" if "lastStatus" in sent else "")
     if sent["state"] != "delivered":
         raise Rejected(f"The test was not delivered: {said or 'no worker has sent it yet.'}")
-    click.echo(f"delivered in {sent.get('lastMs', 0)} ms: {said}")
+    text = f"delivered in {sent.get('lastMs', 0)} ms: {said}"
+    print_one(sent, output=output, text=text, kind="delivery", named=id_of)
 
 
 @subscription.command()
 @click.argument("name")
 @click.option("--state", type=click.Choice(["pending", "delivered", "parked", "skipped"]), help="Only these.")
-@click.option("-n", "--last", "items_max", type=click.IntRange(1), default=20, show_default=True, help="How many.")
-@output_option
+@list_options
 @connected
-def deliveries(client: Client, name: str, *, state: str | None, items_max: int, output: str) -> None:
+def deliveries(client: Client, name: str, *, state: str | None, output: str) -> None:
     """List what was sent, newest first."""
-    found = list(client.list_deliveries(_id(client, name), state=state, items_max=items_max))
+    found = list(client.list_deliveries(_id(client, name), state=state, items_max=items_max(DELIVERIES_SHOWN)))
     rows = [
         (
             each["id"][:8],
@@ -203,15 +213,16 @@ def deliveries(client: Client, name: str, *, state: str | None, items_max: int, 
         for each in found
     ]
     heads = ("delivery", "since", "kind", "state", "tries", "answer", "next try", "error")
-    print_list(found, output=output, heads=heads, rows=rows)
+    print_list(found, output=output, heads=heads, rows=rows, kind="delivery", named=id_of)
 
 
 @subscription.command()
 @click.argument("name")
 @click.argument("delivery", required=False)
 @click.option("--parked", is_flag=True, help="All that were given up.")
+@output_option
 @connected
-def redeliver(client: Client, name: str, delivery: str | None, *, parked: bool) -> None:
+def redeliver(client: Client, name: str, delivery: str | None, *, parked: bool, output: str) -> None:
     """Send a delivery again, under its id, or all that were given up."""
     if (delivery is None) == (not parked):
         raise click.UsageError("Give a delivery, or --parked.")
@@ -220,19 +231,23 @@ def redeliver(client: Client, name: str, delivery: str | None, *, parked: bool) 
     wanted = found if delivery is None else [picked(found, delivery, what="delivery")]
     for each in reversed(wanted):
         client.redeliver(subscription_id, each["id"])
-    click.echo(f"{len(wanted)} to be sent again")
+    if output == "table":
+        click.echo(f"{len(wanted)} to be sent again")
+    else:
+        print_list(wanted, output=output, heads=(), rows=[()] * len(wanted), kind="delivery", named=id_of)
 
 
 @subscription.command()
 @click.argument("name")
 @click.argument("delivery")
+@output_option
 @connected
-def park(client: Client, name: str, delivery: str) -> None:
+def park(client: Client, name: str, delivery: str, *, output: str) -> None:
     """Give a delivery up, so that what comes after it may go."""
     subscription_id = _id(client, name)
     meant = picked(client.list_deliveries(subscription_id, state="pending"), delivery, what="waiting delivery")
-    client.park_delivery(subscription_id, meant["id"])
-    click.echo(f"parked {meant['id'][:8]}")
+    parked = client.park_delivery(subscription_id, meant["id"])
+    print_one(parked, output=output, text=f"parked {meant['id'][:8]}", kind="delivery", named=id_of)
 
 
 def _id(client: Client, name: str) -> str:

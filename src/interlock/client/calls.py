@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from interlock.client.transport import Answer, Carries, Request, Transport, Unanswered, Unreachable
 from interlock.model.errors import (
@@ -73,6 +73,11 @@ def path(*segments: str) -> str:
 def api_root(url: str) -> str:
     """The address under which the API stands: with or without a trailing `/` or `/api`, as other clients accept it."""
     return url.rstrip("/").removesuffix("/api") + "/api"
+
+
+def host_of(url: str) -> str:
+    """The name of a server's host."""
+    return urlsplit(url).hostname or url
 
 
 class Calls:
