@@ -39,7 +39,7 @@ from interlock.agents import Agent, build_agents
 from interlock.metrics import build_metrics
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
 from interlock.model.event import Actor
-from interlock.outside.http import Http
+from interlock.outside.http import guarded_http
 from interlock.outside.secrets import KEY_FILE, Keyring, parse_keys, write_first_key
 from interlock.settings import Settings
 from interlock.store.embedded import EmbeddedPostgres, attach
@@ -378,7 +378,7 @@ def run_worker(settings: Settings, *, parent: int | None = None) -> int:
         async with (
             database(settings, own=False) as url,
             open_store(settings, url, application="interlock worker") as store,
-            Http(allow_private_addresses=settings.allow_private_addresses) as http,
+            guarded_http(settings) as http,
         ):
             beside = [asyncio.create_task(_keep_flushing(counts, store))]
             if parent is not None:

@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     """Whether jobs may run commands on this machine (the `exec` agent). Off unless asked for."""
 
     allow_private_addresses: bool = False
-    """Whether HTTP metrics may call loopback and private addresses."""
+    """Whether what a user aims (HTTP metrics, webhooks) may call loopback and private addresses."""
+    allow_metadata_addresses: bool = False
+    """Whether it may call link-local addresses and those where a cloud hands out this machine's credentials."""
 
     public_url: str | None = None
     """Where people find the console (`https://interlock.example.org`): links in messages begin so. Unset: where we

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from interlock.model.errors import Rejected, Unavailable
 from interlock.outside.http import Http, is_public
@@ -130,16 +137,17 @@ async def test_a_header_that_would_split_the_request_is_rejected(http: Http) -> 
         "http://any.localhost/",
         "http://10.1.2.3/",
         "http://192.168.0.1/",
-        "http://169.254.169.254/latest/meta-data/",
         "http://100.64.0.1/",
-        "http://0.0.0.0/",
-        "http://224.0.0.1/",
         "http://[::1]/",
-        "http://[fe80::1]/",
         "http://[fd00::1]/",
         "http://[::ffff:127.0.0.1]/",
         "http://[64:ff9b::7f00:1]/",
         "http://[2002:7f00:1::]/",
+        "http://[2001::f5ff:fffe]/",
+        "http://[64:ff9b:1::1]/",
+        "http://[::7f00:1]/",
+        "http://198.18.0.1/",
+        "http://240.0.0.1/",
     ],
 )
 async def test_a_literal_private_address_is_refused_before_anything_is_called(url: str) -> None:
@@ -147,6 +155,132 @@ async def test_a_literal_private_address_is_refused_before_anything_is_called(ur
         assert "INTERLOCK_ALLOW_PRIVATE_ADDRESSES=1" in str(guarded.check_url(url))
         with pytest.raises(Rejected, match="not an address of the public internet"):
             await guarded.send("GET", url)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.1.1",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "[fd20:ce::254]",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::]",
+    ],
+)
+async def test_where_a_cloud_hands_out_credentials_is_a_setting_of_its_own(host: str) -> None:
+    async with Http(allow_private_addresses=True) as guarded:
+        assert "INTERLOCK_ALLOW_METADATA_ADDRESSES=1" in str(guarded.check_url(f"http://{host}/latest/meta-data/"))
+        with pytest.raises(Rejected, match="hands out credentials"):
+            await guarded.send("GET", f"http://{host}/")
+    async with Http(allow_private_addresses=True, allow_metadata_addresses=True) as open_to_all:
+        assert open_to_all.check_url(f"http://{host}/") is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "[::ffff:0.0.0.0]"])  # noqa: S104 - called
+async def test_what_is_no_single_machine_is_never_called(host: str) -> None:
+    async with Http(allow_private_addresses=True, allow_metadata_addresses=True) as open_to_all:
+        assert "no single machine" in str(open_to_all.check_url(f"http://{host}/"))
+
+
+async def test_a_name_that_changes_its_answer_reaches_nothing_of_ours() -> None:
+    """DNS rebinding: the first answer is public, every later one is loopback, where a real server counts its guests."""
+    guests: list[int] = []
+    answers = iter(["192.88.99.1"])
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        guests.append(1)
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return [next(answers, "127.0.0.1")]
+
+    async with serving(note) as port, Http(resolve=resolve) as guarded:
+        with pytest.raises((Unavailable, Rejected)):
+            await guarded.send("GET", f"http://rebinding.example:{port}/", timeout_s=0.3)
+        with pytest.raises(Rejected, match=r"rebinding\.example is 127\.0\.0\.1"):
+            await guarded.send("GET", f"http://rebinding.example:{port}/")
+    assert guests == []
+
+
+async def test_a_redirect_across_the_guard_is_an_answer_and_is_not_followed() -> None:
+    guests: list[int] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        guests.append(1)
+
+    async with serving(note) as inner:
+        away = http_answer("307 Temporary Redirect", b"", f"Location: http://127.0.0.1:{inner}/secret")
+        async with serving(away) as outer, Http(allow_private_addresses=True) as http:
+            answer = await http.send("POST", f"http://127.0.0.1:{outer}/", body=b"token")
+    assert (answer.status, guests) == (307, [])
+
+
+async def test_host_and_sni_stay_the_names_and_the_certificate_is_checked_against_it(tmp_path: Path) -> None:
+    heard: dict[str, object] = {}
+    certificate = self_signed(tmp_path, "judged.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def note_name(_socket: object, name: str | None, _context: object) -> None:
+        heard["sni"] = name
+
+    context.set_servername_callback(note_name)
+
+    async def note_host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        heard["host"] = next(line for line in head.splitlines() if line.lower().startswith("host:"))
+        writer.write(http_answer())
+        await writer.drain()
+        writer.close()
+
+    resolve = names(judged="127.0.0.1", other="127.0.0.1")
+    server = await asyncio.start_server(note_host, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Http(allow_private_addresses=True, resolve=resolve) as http:
+        with pytest.raises(Unavailable, match="certificate verify failed"):
+            await http.send("GET", f"https://judged.example:{port}/")
+        assert heard == {"sni": "judged.example"}
+    async with asyncio.timeout(5):
+        await server.wait_closed()
+    plain = await asyncio.start_server(note_host, "127.0.0.1", 0)
+    port = plain.sockets[0].getsockname()[1]
+    async with plain, Http(allow_private_addresses=True, resolve=resolve) as http:
+        await http.send("GET", f"http://other.example:{port}/")
+    assert str(heard["host"]).lower() == f"host: other.example:{port}"
+
+
+def self_signed(folder: Path, name: str) -> Path:
+    """A certificate of nobody's for this name, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    at = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - timedelta(days=1))
+        .not_valid_after(at + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = folder / "server.pem"
+    file.write_bytes(private + certificate.public_bytes(pem))
+    return file
+
+
+@pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "connection"])
+async def test_headers_that_say_where_and_how_much_are_ours(http: Http, name: str) -> None:
+    with pytest.raises(Rejected, match="written by Interlock alone"):
+        await http.send("GET", "http://127.0.0.1:1/", headers={name: "x"})
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "017700000001", "127.1"])

@@ -67,7 +67,7 @@ from interlock.api import (
 )
 from interlock.api.description import described, things_of
 from interlock.metrics import build_metrics
-from interlock.outside.http import Http
+from interlock.outside.http import guarded_http
 from interlock.outside.references import build_references
 from interlock.settings import Settings
 from interlock.store.opening import Opener
@@ -139,7 +139,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.state.store = store
     app.state.settings = settings
     app.state.agents = build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
-    app.state.http = Http(allow_private_addresses=settings.allow_private_addresses)
+    app.state.http = guarded_http(settings)
     app.state.metrics = build_metrics(app.state.http)
     app.state.opener = Opener(store, build_references(settings))
     for noun in NOUNS:

@@ -1,18 +1,27 @@
 """How does Interlock call the world over HTTP? Through one client that is bounded in every direction.
 
     time       one deadline for the whole call: name, connection, request, answer
-    size       an answer is read up to `answer_bytes_max` and marked when it was longer; compressed answers are not
-    asked for redirects  not followed: a redirect is an answer like another, and may lead where the guard would not let
-    a person go address    the guard below
+    size       an answer is read up to `answer_bytes_max` and marked when it was longer; no compressed one is asked for
+    redirects  not followed: a redirect is an answer like another, and may lead where the guard would not let anybody
+    address    the guard below
 
 **The address guard.** Who writes a policy or an agent chooses URLs that Interlock's own machine then calls. Without a
 guard, that is a way to this machine's services, to the private network and to the cloud's metadata address. So a name
 is resolved first, every address it has is judged, and the connection is made to the very address that was judged: a
-name that changes its address between look and connection gains nothing. Only addresses of the public internet are
-allowed, unless `allow_private_addresses` is set. TLS still checks the certificate against the name. Proxies of the
-environment are not used: behind one, the guard would judge the wrong address.
+name that changes its address between look and connection gains nothing. Host header and SNI stay the name's, and TLS
+checks the certificate against it. Proxies of the environment are not used: behind one, the guard would judge the wrong
+address.
 
-Source: OWASP SSRF prevention; RFC 6890 (special addresses), RFC 6052 and RFC 3056 (IPv4 inside IPv6).
+    public                           always
+    private, loopback, others        with `allow_private_addresses`
+    link-local, cloud metadata       with `allow_metadata_addresses` alone: who asks one for a token is this machine
+    multicast, unspecified           never
+
+An IPv4 address inside an IPv6 one (mapped, 6to4, NAT64, Teredo) is judged as what it is. The last kind matters because
+those who run their tools on a private network allow it, and the metadata address stands on the same wire.
+
+Source: OWASP SSRF prevention; RFC 6890 (special addresses), RFC 6052, RFC 8215, RFC 3056 and RFC 4380 (IPv4 inside
+IPv6); the clouds' documentation of their metadata services.
 """
 
 from __future__ import annotations
@@ -29,6 +38,7 @@ import httpx
 
 from interlock.clock import monotonic_s
 from interlock.model.errors import Rejected, Unavailable
+from interlock.settings import Settings
 
 ANSWER_BYTES_MAX = 1024 * 1024
 TIMEOUT_S = 30.0
@@ -39,6 +49,27 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64_OWN = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""A network's own translation: into which of its IPv4 addresses, only its operator knows."""
+
+METADATA = frozenset(
+    ipaddress.ip_address(text)
+    for text in (
+        "169.254.169.254",  # nearly every cloud
+        "169.254.170.2",  # AWS, credentials of ECS tasks
+        "169.254.170.23",  # AWS, credentials of EKS pods
+        "fd00:ec2::254",  # AWS over IPv6
+        "fd00:ec2::23",
+        "fd20:ce::254",  # Google over IPv6
+        "168.63.129.16",  # Azure's wire server, an address of the public internet by its looks
+        "100.100.100.200",  # Alibaba
+        "192.0.0.192",  # Oracle
+    )
+)
+"""Where clouds hand out this machine's credentials."""
+
+OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
+"""Headers that this client writes; a user's would say something else than what was judged and sent."""
 
 
 class ForbiddenAddress(Rejected):
@@ -81,12 +112,13 @@ class Http:
         self,
         *,
         allow_private_addresses: bool = False,
+        allow_metadata_addresses: bool = False,
         user_agent: str = "interlock",
         transport: httpx.AsyncBaseTransport | None = None,
         resolve: Resolve | None = None,
     ) -> None:
-        self._allow_private = allow_private_addresses
-        network = GuardedNetwork(allow_private_addresses=allow_private_addresses, resolve=resolve or _resolve)
+        self._guard = Guard(private=allow_private_addresses, metadata=allow_metadata_addresses)
+        network = GuardedNetwork(guard=self._guard, resolve=resolve or _resolve)
         self._client = httpx.AsyncClient(
             transport=transport or GuardedTransport(network),
             follow_redirects=False,
@@ -122,9 +154,7 @@ class Http:
         if parsed.userinfo:
             return "A URL must not hold a password. Use a header."
         address = _literal(parsed.host)
-        if address is not None and not self._allow_private and not is_public(address):
-            return _refusal(parsed.host, str(address))
-        return None
+        return self._guard.refusal(parsed.host, address) if address is not None else None
 
     async def send(
         self,
@@ -144,6 +174,9 @@ class Http:
         wrong = self.check_url(url)
         if wrong is not None:
             raise Rejected(wrong)
+        own = sorted(OWN_HEADERS & {name.lower() for name in headers or ()})
+        if own:
+            raise Rejected(f"The header {own[0]} is written by Interlock alone.")
         began_s = monotonic_s()
         host = httpx.URL(url).host
         try:
@@ -169,6 +202,14 @@ class Http:
         )
 
 
+def guarded_http(settings: Settings) -> Http:
+    """The client for what users aim."""
+    return Http(
+        allow_private_addresses=settings.allow_private_addresses,
+        allow_metadata_addresses=settings.allow_metadata_addresses,
+    )
+
+
 class GuardedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport over a connection pool whose network is ours."""
 
@@ -187,8 +228,8 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
     """Resolve, judge, and connect to the address that was judged."""
 
-    def __init__(self, *, allow_private_addresses: bool, resolve: Resolve) -> None:
-        self._allow_private = allow_private_addresses
+    def __init__(self, *, guard: Guard, resolve: Resolve) -> None:
+        self._guard = guard
         self._resolve = resolve
         self._network = httpcore.AnyIOBackend()
 
@@ -234,24 +275,60 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
             addresses = await self._resolve(host, port)
         except OSError as unknown:
             raise httpcore.ConnectError(f"the name cannot be resolved ({unknown.strerror or unknown})") from unknown
-        if not self._allow_private:
-            for text in addresses:
-                if not is_public(ipaddress.ip_address(text.partition("%")[0])):
-                    raise ForbiddenAddress(_refusal(host, text))
+        for text in addresses:
+            refusal = self._guard.refusal(host, ipaddress.ip_address(text.partition("%")[0]))
+            if refusal is not None:
+                raise ForbiddenAddress(refusal)
         return addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Which addresses may be called."""
+
+    private: bool = False
+    metadata: bool = False
+
+    def refusal(self, host: str, address: Address) -> str | None:
+        """Why a host at this address is not called, as a sentence; None when it may be."""
+        said = f"{host} is {address}" if host.strip("[]") != str(address) else str(address)
+        for one in inside(address):
+            if one.is_multicast or one.is_unspecified:
+                return f"{said}, which is no single machine."
+            if one in METADATA or one.is_link_local:
+                if not self.metadata:
+                    return (
+                        f"{said}, a link-local address or one where a cloud hands out credentials. "
+                        "Start Interlock with INTERLOCK_ALLOW_METADATA_ADDRESSES=1 to allow such addresses."
+                    )
+            elif not (self.private or is_public(one)):
+                return (
+                    f"{said}, which is not an address of the public internet. "
+                    "Start Interlock with INTERLOCK_ALLOW_PRIVATE_ADDRESSES=1 to allow such addresses."
+                )
+        return None
+
+
+def inside(address: Address) -> tuple[Address, ...]:
+    """The addresses that a packet to this one may reach: the IPv4 ones that hide in it, or itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return (address,)
+    if address.teredo is not None:
+        return (address, *address.teredo)
+    hidden = address.ipv4_mapped or address.sixtofour
+    if address in _NAT64:
+        hidden = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return (address,) if hidden is None else (hidden,)
 
 
 def is_public(address: Address) -> bool:
     """Whether an address belongs to the public internet, also when it hides an IPv4 address in an IPv6 one."""
-    if isinstance(address, ipaddress.IPv6Address):
-        hidden = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            hidden = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if address.teredo is not None:
-            return False
-        if hidden is not None:
-            return is_public(hidden)
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    return all(
+        one.is_global
+        and not (one.is_multicast or one.is_reserved or one in METADATA)
+        and not (isinstance(one, ipaddress.IPv6Address) and one in _NAT64_OWN)
+        for one in inside(address)
+    )
 
 
 def _literal(host: str) -> Address | None:
@@ -262,13 +339,6 @@ def _literal(host: str) -> Address | None:
         return ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
         return None
-
-
-def _refusal(host: str, address: str) -> str:
-    return (
-        f"{host} is {address}, which is not an address of the public internet. "
-        "Start Interlock with INTERLOCK_ALLOW_PRIVATE_ADDRESSES=1 to allow such addresses."
-    )
 
 
 async def _resolve(host: str, port: int) -> Sequence[str]:

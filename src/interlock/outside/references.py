@@ -278,7 +278,7 @@ def _steps(path: str) -> tuple[str, ...]:
 
 def build_references(settings: Settings) -> References:
     """The providers that the settings allow."""
-    http = Http(allow_private_addresses=True)
+    http = Http(allow_private_addresses=True, allow_metadata_addresses=True)
     vault = VaultProvider(
         http,
         address=settings.vault_addr,

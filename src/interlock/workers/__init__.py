@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from interlock.agents import Agent
 from interlock.flow import Flow
 from interlock.metrics import Metric
-from interlock.outside.http import Http
+from interlock.outside.http import guarded_http
 from interlock.outside.mail import Mail, MailServer
 from interlock.outside.references import build_references
 from interlock.settings import Settings
@@ -87,7 +87,7 @@ async def run_workers(
     def note(ended: Ended) -> None:
         counts.add_run(ended.kind, outcome=ended.outcome, took_s=ended.seconds)
 
-    http = Http(allow_private_addresses=settings.allow_private_addresses)
+    http = guarded_http(settings)
     telling = Telling(store, http, Mail(mail_server(settings)), public_url(settings), failing_max(settings))
     steps = {
         **steps_by_kinds(flow, what_if_targets_max=settings.what_if_targets_max),
