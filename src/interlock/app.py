@@ -38,11 +38,20 @@ from interlock.access import Role
 from interlock.agents import Agent, build_agents
 from interlock.metrics import build_metrics
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
-from interlock.model.event import Actor
+from interlock.model.event import Actor, Event, Ref
 from interlock.outside.http import guarded_http
-from interlock.outside.secrets import KEY_FILE, Keyring, parse_keys, write_first_key
+from interlock.outside.secrets import (
+    KEY_FILE,
+    Keyring,
+    name_of,
+    new_key,
+    parse_keys,
+    read_keys,
+    write_first_key,
+    write_keys,
+)
 from interlock.settings import Settings
-from interlock.store.embedded import EmbeddedPostgres, attach
+from interlock.store.embedded import EmbeddedPostgres, attach, reach
 from interlock.store.health import Counts
 from interlock.store.migrate import migrate
 from interlock.store.principals import (
@@ -247,6 +256,77 @@ async def create_key(settings: Settings, *, user: str, workspace: str, role: str
             principal_id = await save_principal(tx, user)
             await save_member(tx, found.id, principal_id=principal_id, role=Role(role))
             return await save_key(tx, principal_id, name=name)
+
+
+# --- the keys of secrets ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInUse:
+    """A key by name, and how many values it seals. `known`: this process has it."""
+
+    name: str
+    seals: int
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did. `idle` are known keys that seal nothing; `file`: the keys come from the key file."""
+
+    sealed: int
+    newest: str
+    idle: tuple[str, ...]
+    dropped: tuple[str, ...]
+    file: bool
+
+
+async def secret_keys_in_use(settings: Settings) -> tuple[KeyInUse, ...]:
+    """The keys of this process, the newest first, then those that seal something and are not here."""
+    async with _at_hand(settings) as store, store.read() as conn:
+        ring, counts = store.secrets.keyring, await store.secrets.count_by_key(conn)
+        missing = sorted(set(counts) - set(ring.names))
+    return tuple(KeyInUse(name, counts.get(name, 0), name in ring.names) for name in (*ring.names, *missing))
+
+
+async def rotate_secrets(settings: Settings, *, fresh: bool, drop: bool) -> Rotation:
+    """Seal everything with the newest key, in batches; a call after one that was interrupted does the rest.
+
+    Takes: `fresh` puts a new key into the key file first; `drop` takes keys that seal nothing out of it at the end.
+    Fails: `Refused` for either where the keys come from the environment.
+    """
+    async with _at_hand(settings) as store:
+        ring, sealed = store.secrets.keyring, 0
+        if (fresh or drop) and ring.file is None:
+            raise Refused(
+                "The keys come from INTERLOCK_SECRET_KEYS, which this command cannot change: put a new one first there "
+                "(`interlock secrets key` prints one), start every process again, and call this without flags."
+            )
+        if fresh and ring.file is not None:
+            write_keys(ring.file, [new_key(), *read_keys(ring.file)])
+            ring.follow_file()
+        async with store.read() as conn:
+            while batch := await store.secrets.reseal(conn):
+                sealed += batch
+            counts = await store.secrets.count_by_key(conn)
+        body = {"secrets": sealed, "key": ring.newest}
+        async with store.tx(actor=OURS, cause="secrets rotate", workspace_id=None) as tx:
+            await tx.record(events=[Event("secrets.rotated", Ref("installation", OURS.id), body)])
+        idle = tuple(name for name in ring.names if name != ring.newest and not counts.get(name))
+        if drop and idle and ring.file is not None:
+            write_keys(ring.file, [key for key in read_keys(ring.file) if name_of(key) not in idle])
+        dropped = idle if drop else ()
+        return Rotation(sealed, ring.newest, idle, dropped, file=ring.file is not None)
+
+
+@contextlib.asynccontextmanager
+async def _at_hand(settings: Settings) -> AsyncIterator[Store]:
+    """The store of an installation on this machine, whether it runs or not."""
+    async with contextlib.AsyncExitStack() as stack:
+        url = settings.database_url
+        if url is None:
+            url = await stack.enter_async_context(reach(settings.data, binaries=settings.postgres_bin))
+        yield await stack.enter_async_context(open_store(settings, url))
 
 
 # --- serving ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from house.source import PURE_ROOMS, SRC, TOP, modules, name_of, tree_of
 
-PROCESS_COMMANDS = {"up", "api", "worker", "db", "work", "keys", "attached", "simulate"}
+PROCESS_COMMANDS = {"up", "api", "worker", "db", "work", "secrets", "keys", "attached", "simulate"}
 """The commands that start or tend an installation on this machine, and what they share; and `simulate`, which asks
 nobody. Every other one talks REST."""
 

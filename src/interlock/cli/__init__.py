@@ -1,8 +1,8 @@
 """What can be done from a terminal? One file per command, loaded only when it is called.
 
 Commands talk REST through `client`, so that everything they can do the API can do as well. The exceptions start or tend
-processes on this machine: `up`, `api`, `worker`, `db`, `work` and (without a server) `keys` reach `app`, and only they.
-`simulate` plays a file and asks nobody.
+processes on this machine: `up`, `api`, `worker`, `db`, `work`, `secrets` and (without a server) `keys` reach `app`, and
+only they. `simulate` plays a file and asks nobody.
 
 `interlock --help` must stay under 80 ms, so this file imports nothing at all: help is printed from the table in
 `commands.py`, and everything else waits for `program.py`, which brings click. Exit codes stand in `exit_codes.py`.

@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "api": ("interlock.cli.api:api", "Run API and console on a shared database."),
     "worker": ("interlock.cli.worker:worker", "Run a worker on a shared database."),
     "work": ("interlock.cli.work:work", "List, retry or bury work items."),
+    "secrets": ("interlock.cli.secrets:secrets", "Show and change the keys that seal secrets."),
     "db": ("interlock.cli.db:db", "Dump or restore the database."),
 }
 """name -> where it is defined, and its line in `interlock --help`; in the order that help shows."""

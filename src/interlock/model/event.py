@@ -125,6 +125,7 @@ KINDS: dict[str, str] = {
     "group.created": "People who are asked together have a name.",
     "group.changed": "Somebody joined or left a group.",
     "group.deleted": "A group is gone; a rule that names it waits.",
+    "secrets.rotated": "Every secret is sealed with the newest key; the body counts what was sealed again.",
     # Targets and rollouts
     "target.attached": "A deployment, an environment and a resource met: there is something to release to.",
     "target.detached": "A target no longer matches; what runs there is left alone.",

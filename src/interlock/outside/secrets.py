@@ -74,7 +74,7 @@ class Keyring:
 
     def seal(self, value: bytes) -> bytes:
         """A value, sealed with the newest key."""
-        self._follow_file()
+        self.follow_file()
         return self._fernet.encrypt(value)
 
     def open(self, sealed: bytes, *, key: str = "") -> bytes:
@@ -87,7 +87,7 @@ class Keyring:
             try:
                 return self._fernet.decrypt(sealed)
             except InvalidToken:
-                if last_try or not self._follow_file():
+                if last_try or not self.follow_file():
                     break
         named = f" (it was sealed with key {key})" if key else ""
         raise KeyMissing(
@@ -95,7 +95,7 @@ class Keyring:
             f"{self.file or 'INTERLOCK_SECRET_KEYS'}."
         )
 
-    def _follow_file(self) -> bool:
+    def follow_file(self) -> bool:
         """Read the file again if it changed. Says whether it did."""
         if self.file is None:
             return False
