@@ -106,14 +106,21 @@ class Letterbox:
         return "250 taken"
 
 
+class _OnFreePort(Controller):
+    """It calls itself once to see that it is up, at the port that was asked for, which is 0."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
 @contextmanager
 def mail_server(**more: Any) -> Iterator[Letterbox]:
     """A mail server (aiosmtpd, in a thread of its own)."""
     box = Letterbox()
-    controller = Controller(box, hostname="127.0.0.1", port=0, **more)
-    controller._trigger_server = lambda: None  # it would call the port that was asked for, which is 0
+    controller = _OnFreePort(box, hostname="127.0.0.1", port=0, **more)
     controller.start()
-    box.port = controller.server.sockets[0].getsockname()[1]
+    box.port = controller.port
     try:
         yield box
     finally:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from typing import Any
 
 import pytest
 
-from api.story import until
+from api.story import World, until, working
+from conftest import TEST_KEY
+from interlock.outside.standard_webhooks import signature
 from interlock.settings import Settings
-from receivers import Receiver, receiving
+from receivers import Receiver, mail_server, receiving
 
 
 @pytest.fixture
@@ -236,3 +240,190 @@ async def test_what_is_wrong_is_refused_by_its_field(api: Any, change: dict[str,
     refused = await api.post("/subscriptions", body)
     assert refused.status_code == 400, refused.text
     assert field in str(refused.json().get("details") or refused.text), refused.text
+
+
+LEADS = {"anyApproval": {"minApprovals": 1, "approverGroup": "leads", "expiresAfterHours": 24}}
+
+
+@pytest.fixture
+def letters() -> Any:
+    with mail_server() as box:
+        yield box
+
+
+@pytest.fixture
+def mail_settings(settings: Settings, letters: Any) -> Settings:
+    return settings.model_copy(
+        update={"smtp_host": "127.0.0.1", "smtp_port": letters.port, "smtp_tls": "none", "smtp_from": "il@example.org"}
+    )
+
+
+async def test_a_request_reaches_the_group_that_it_asks_and_its_answer_is_told(
+    api: Any, store: Any, mail_settings: Settings, letters: Any, key_of: Any, client_of: Any
+) -> None:
+    lead = client_of(await key_of("lea", "approver"))
+    await key_of("otto", "approver")
+    await api.put("/groups/leads", {"members": ["lea"]})
+    members = {one["name"]: one["id"] for one in (await api.get("/members")).json()["items"]}
+    base = f"/api/v1/workspaces/{api.workspace}"
+    own = await lead.put(f"{base}/members/{members['lea']}/address", json={"email": "lea@example.org"})
+    assert own.status_code == 200, own.text
+    assert (await lead.put(f"{base}/members/{members['otto']}/address", json={"email": "x@y.org"})).status_code == 403
+    await api.put(f"/members/{members['otto']}/address", {"email": "otto@example.org"})
+    async with receiving() as chat, receiving() as other, working(store, mail_settings):
+        about = {"channel": "slack", "kinds": ["approval.*"]}
+        await make(api, {**about, "name": "leads-chat", "url": chat.url, "group": "leads"})
+        await make(api, {**about, "name": "other-chat", "url": other.url, "group": "others"})
+        world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[LEADS])
+        await world.version("1.0.0")
+
+        async def come() -> Any:
+            return letters.letters and chat.calls
+
+        await until(come, "nobody was told")
+        letter = letters.letters[0]
+        assert letters.envelopes[0] == ["lea@example.org"] and letter["To"] == "lea@example.org"
+        assert letter["Subject"] == "shop-api 1.0.0 waits for approval in production"
+        text = letter.get_body(("plain",)).get_content()
+        requests = (await api.get("/approval-requests", params={"status": "open"})).json()["items"]
+        request = next(each for each in requests if each["environment"]["name"] == "production")
+        page = f"https://interlock.example.org/w/shop/approvals/{request['id']}"
+        for said in (page, "Made by: ada", "a yes counts for 24 h", "0 of 1 approval of the group leads", "production"):
+            assert said in text, text
+        assert f'href="{page}"' in letter.get_body(("html",)).get_content()
+        blocks = chat.calls[0].json["blocks"]
+        assert blocks[0]["text"]["text"] == "*shop-api 1.0.0 waits for approval in production*"
+        assert any(each.get("elements", [{}])[0].get("url") == page for each in blocks)
+        answer = {"verdict": "approved", "digest": request["digest"]}
+        said = await lead.post(f"{base}/approval-requests/{request['id']}/approvals", json=answer)
+        assert said.status_code in {200, 201, 202}, said.text
+
+        async def told() -> Any:
+            return len(letters.letters) > 1 and len(chat.calls) > 1
+
+        await until(told, "the answer was not told")
+        assert letters.letters[1]["Subject"] == "lea approved shop-api 1.0.0 in production"
+        assert other.calls == []
+        listed = (await api.get("/subscriptions")).json()["items"]
+        first = next(one for one in listed if one["name"] == "approvers")
+        shown = (await api.get(f"/subscriptions/{first['id']}/deliveries", params={"state": "pending"})).json()
+        assert [each["purpose"] for each in shown["items"]] == ["reminder"]
+
+
+async def test_a_request_answered_before_its_letter_went_is_not_sent_and_a_reminder_neither(
+    api: Any, store: Any, mail_settings: Settings, letters: Any, key_of: Any, client_of: Any
+) -> None:
+    lead = client_of(await key_of("lea", "approver"))
+    await api.put("/groups/leads", {"members": ["lea"]})
+    members = {one["name"]: one["id"] for one in (await api.get("/members")).json()["items"]}
+    await api.put(f"/members/{members['lea']}/address", {"email": "lea@example.org"})
+    listed = (await api.get("/subscriptions")).json()["items"]
+    first = next(one for one in listed if one["name"] == "approvers")
+    body = {key: first[key] for key in ("name", "channel", "kinds", "to")}
+    changed = await api.put(f"/subscriptions/{first['id']}", {**body, "remindAfterHours": 0.0002})
+    assert changed.status_code == 200, changed.text
+    async with working(store, mail_settings):
+        world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[LEADS])
+        await world.version("1.0.0")
+
+        async def reminded() -> Any:
+            return len(letters.letters) == 2
+
+        await until(reminded, "nobody was reminded")
+        assert letters.letters[1]["Subject"].startswith("Reminder: shop-api 1.0.0 waits")
+        await api.post(f"/subscriptions/{first['id']}/pause", {})
+        await world.version("2.0.0")
+
+        async def asked() -> Any:
+            items = (await api.get("/approval-requests", params={"status": "open"})).json()["items"]
+            return next((each for each in items if each["version"]["tag"] == "2.0.0"), None)
+
+        request = await until(asked, "nobody is asked")
+        path = f"/api/v1/workspaces/{api.workspace}/approval-requests/{request['id']}/approvals"
+        said = await lead.post(path, json={"verdict": "rejected", "digest": request["digest"]})
+        assert said.status_code < 300, said.text
+        await api.post(f"/subscriptions/{first['id']}/resume", {})
+        skipped = await ended(api, first, "skipped", 2)
+        assert all("before this was sent" in each["lastError"] for each in skipped)
+
+        async def told() -> Any:
+            return len(letters.letters) == 3
+
+        await until(told, "the answer was not told")
+        assert letters.letters[2]["Subject"] == "lea rejected shop-api 2.0.0 in production"
+
+
+async def test_both_secrets_sign_while_one_is_rotated(api: Any, workers: None) -> None:
+    async with receiving() as receiver:
+        one = await make(api, hook(receiver))
+        rotated = await api.post(f"/subscriptions/{one['id']}/rotate-secret", {})
+        assert rotated.status_code == 200 and rotated.json()["secret"] != one["secret"]
+        await api.post("/systems", {"name": "a"})
+        await ended(api, one, "delivered")
+        call = receiver.calls[0]
+        stamp = {"message_id": call.headers["webhook-id"], "timestamp": int(call.headers["webhook-timestamp"])}
+        fresh = signature(rotated.json()["secret"], body=call.body, **stamp)
+        old = signature(one["secret"], body=call.body, **stamp)
+        assert call.headers["webhook-signature"] == f"{fresh} {old}"
+        assert (await api.post(f"/subscriptions/{one['id']}/rotate-secret", {"overlapHours": 0})).status_code == 200
+        await api.post("/systems", {"name": "b"})
+        await ended(api, one, "delivered", 2)
+        assert " " not in receiver.calls[1].headers["webhook-signature"]
+
+
+async def test_a_receiver_that_failed_for_days_is_disabled_and_resumed_with_all_that_waited(
+    api: Any, store: Any, workers: None, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("interlock.model.subscription.WAITS_S", (0.01,) * 11)
+    async with receiving() as receiver:
+        receiver.answer = lambda call: (503, {})
+        one = await make(api, hook(receiver))
+        async with store.read() as conn:  # it began to fail six days ago
+            await conn.execute(
+                "UPDATE subscription SET failing_since = now() - interval '6 days' WHERE id = $1", one["id"]
+            )
+        await api.post("/systems", {"name": "a"})
+
+        async def disabled() -> Any:
+            found = (await api.get(f"/subscriptions/{one['id']}")).json()
+            return found if found["state"] == "disabled" else None
+
+        assert "more than 5 days" in (await until(disabled, "it is still called"))["stateReason"]
+        await api.post("/systems", {"name": "b"})
+        receiver.answer = lambda call: (200, {})
+        await api.post(f"/subscriptions/{one['id']}/resume", {})
+        await ended(api, one, "delivered", 2)
+        assert [call.json["data"]["subject"]["name"] for call in receiver.calls][-2:] == ["a", "b"]
+
+
+@pytest.mark.e2e
+async def test_a_worker_that_is_killed_between_commit_and_answer_loses_nothing(
+    api: Any, store: Any, settings: Settings
+) -> None:
+    """It is killed when the receiver has the event and has not answered; another one sends it again, under its id."""
+    held = asyncio.Event()
+    async with receiving() as receiver:
+        receiver.wait = lambda call: held.wait()
+        one = await make(api, hook(receiver))
+        assert (await api.post("/systems", {"name": "before the kill"})).status_code == 202
+        words = {"DATABASE_URL": store.url, "DATA": str(settings.data), "SECRET_KEYS": TEST_KEY, "WORK_LEASE_S": "1",
+                 "ALLOW_PRIVATE_ADDRESSES": "1"}  # fmt: skip
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "interlock.cli", "worker",
+            env={**os.environ, **{f"INTERLOCK_{name}": value for name, value in words.items()}},
+            stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+
+        async def called() -> Any:
+            return receiver.calls
+
+        await until(called, "nothing was sent")
+        worker.kill()
+        await worker.wait()
+        assert (await api.post("/systems", {"name": "after the kill"})).status_code == 202
+        held.set()
+        async with working(store, settings):
+            await ended(api, one, "delivered", 2)
+        names = [call.json["data"]["subject"]["name"] for call in receiver.calls]
+        assert names == ["before the kill", "before the kill", "after the kill"]
+        assert receiver.calls[0].headers["webhook-id"] == receiver.calls[1].headers["webhook-id"]

@@ -196,6 +196,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "GET /W/freezes/{freezeId}": READ,
     "POST /W/freezes/{freezeId}/extend": needs(P.FREEZE, within=True),
     "POST /W/freezes/{freezeId}/thaw": needs(P.FREEZE, within=True),
+    "PUT /W/members/{principalId}/address": needs(P.READ, P.MEMBER_WRITE, within=True),
     "GET /W/subscriptions": READ,
     "POST /W/subscriptions": needs(P.SUBSCRIPTION_WRITE, within=True),
     "GET /W/subscriptions/{subscriptionId}": READ,

@@ -23,6 +23,7 @@ import interlock
 from interlock.agents import build_agents
 from interlock.api import (
     access,
+    addresses,
     agent_tokens,
     agents,
     apply,
@@ -119,6 +120,7 @@ NOUNS = (
     agent_tokens,
     ledger,
     subscriptions,
+    addresses,
     apply,
 )
 """Every file of this package that has a router; a path that two of them match belongs to the first."""

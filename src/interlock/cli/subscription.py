@@ -8,6 +8,7 @@
     interlock subscription deliveries ci           what was sent, what the receiver answered, when it is tried next
     interlock subscription test ci
     interlock subscription redeliver ci 4c1f…
+    interlock subscription address ada ada@example.org
 
 A subscription is named by its name or the beginning of its id.
 """
@@ -248,6 +249,17 @@ def park(client: Client, name: str, delivery: str, *, output: str) -> None:
     meant = picked(client.list_deliveries(subscription_id, state="pending"), delivery, what="waiting delivery")
     parked = client.park_delivery(subscription_id, meant["id"])
     print_one(parked, output=output, text=f"parked {meant['id'][:8]}", kind="delivery", named=id_of)
+
+
+@subscription.command()
+@click.argument("user")
+@click.argument("email", required=False)
+@connected
+def address(client: Client, user: str, email: str | None) -> None:
+    """Say where letters to a member go; without an address, forget it."""
+    meant = picked(client.list_members(), user, what="member", about=_name)
+    client.put_address(meant["id"], email=email)
+    click.echo(f"{meant['name']} is written to at {email}" if email else f"forgot the address of {meant['name']}")
 
 
 def _id(client: Client, name: str) -> str:

@@ -27,6 +27,10 @@ class People(Reach):
         """Take every role here from somebody."""
         return cast("Accepted", self._delete("members", principal_id))
 
+    def put_address(self, principal_id: str, *, email: str | None) -> Accepted:
+        """Say where a member is written to; everybody may say it of themselves."""
+        return cast("Accepted", self._write("PUT", "members", principal_id, "address", body={"email": email}))
+
     def list_groups(self) -> Iterator[Group]:
         """The groups of people, by name."""
         return self._list("groups")

@@ -112,7 +112,7 @@ DELETE FROM role_binding WHERE workspace_id = $1 AND principal_id = $2;
 
 -- By the primary key of member, then role_binding_of_principal, group_member_of_principal.
 -- name: list_members
-SELECT p.id, p.name, p.kind, p.email, m.added_at,
+SELECT p.id, p.name, p.kind, coalesce(m.email, p.email) AS email, m.added_at,
        COALESCE(jsonb_agg(jsonb_build_object('id', b.id, 'role', COALESCE(r.name, b.role), 'scopeKind', b.scope_kind, 'scopeId', b.scope_id)
                           ORDER BY b.created_at, b.id) FILTER (WHERE b.id IS NOT NULL), '[]'::jsonb) AS bindings,
        ARRAY(SELECT g.name FROM group_member gm JOIN principal_group g ON g.id = gm.group_id
@@ -122,7 +122,7 @@ JOIN principal p ON p.id = m.principal_id
 LEFT JOIN role_binding b ON b.workspace_id = m.workspace_id AND b.principal_id = m.principal_id
 LEFT JOIN role r ON r.id = b.role_id
 WHERE m.workspace_id = $1 AND ($2::uuid IS NULL OR p.id = $2)
-GROUP BY p.id, p.name, p.kind, p.email, m.added_at
+GROUP BY p.id, p.name, p.kind, coalesce(m.email, p.email), m.added_at
 ORDER BY m.added_at, p.id
 LIMIT $3 OFFSET $4;
 

@@ -96,21 +96,26 @@ WITH held AS MATERIALIZED (
 )
 UPDATE subscription s SET cursor_seq = $3 FROM held WHERE s.id = held.id RETURNING s.id, s.revision;
 
--- Addresses of a group's members. By the unique index on (workspace_id, name) and the primary keys.
+-- Addresses of a group's members, those of this workspace first. By the unique index on (workspace_id, name) and the primary keys.
 -- name: list_group_addresses
-SELECT DISTINCT p.email
-FROM principal_group g JOIN group_member m ON m.group_id = g.id JOIN principal p ON p.id = m.principal_id
-WHERE g.workspace_id = $1 AND g.name = ANY ($2::text[]) AND p.email IS NOT NULL AND p.disabled_at IS NULL
-ORDER BY p.email;
+SELECT DISTINCT coalesce(m.email, p.email) AS email
+FROM principal_group g
+JOIN group_member i ON i.group_id = g.id
+JOIN member m ON m.workspace_id = g.workspace_id AND m.principal_id = i.principal_id
+JOIN principal p ON p.id = i.principal_id
+WHERE g.workspace_id = $1 AND g.name = ANY ($2::text[]) AND coalesce(m.email, p.email) IS NOT NULL AND p.disabled_at IS NULL
+ORDER BY email;
 
--- Addresses of those who have the role approver where a version is to go ($2 deployment, $3 environment). By role_binding_of_principal,
+-- Addresses of those who have the role approver, or one of the workspace's own that may approve, where a version is to go ($2 deployment, $3 environment). By role_binding_of_principal,
 -- role_binding_of_group and the primary keys.
 -- name: list_approver_addresses
-SELECT DISTINCT p.email
+SELECT DISTINCT coalesce(m.email, p.email) AS email
 FROM role_binding b
-LEFT JOIN group_member m ON m.group_id = b.group_id
-JOIN principal p ON p.id = coalesce(b.principal_id, m.principal_id)
-WHERE b.workspace_id = $1 AND b.role = 'approver' AND p.email IS NOT NULL AND p.disabled_at IS NULL
+LEFT JOIN role r ON r.id = b.role_id
+LEFT JOIN group_member i ON i.group_id = b.group_id
+JOIN principal p ON p.id = coalesce(b.principal_id, i.principal_id)
+JOIN member m ON m.workspace_id = b.workspace_id AND m.principal_id = p.id
+WHERE b.workspace_id = $1 AND (b.role = 'approver' OR 'approve' = ANY (r.permissions)) AND coalesce(m.email, p.email) IS NOT NULL AND p.disabled_at IS NULL
   AND (b.scope_kind = 'workspace' OR b.scope_id IN ($2::uuid, $3::uuid)
        OR b.scope_id IN (SELECT system_id FROM system_deployment WHERE deployment_id = $2))
-ORDER BY p.email;
+ORDER BY email;
