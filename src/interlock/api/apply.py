@@ -54,9 +54,9 @@ NOUNS = frozenset(
         "resource-providers",
         "resources",
         "roles",
+        "subscriptions",
         "systems",
         "variable-sets",
-        "webhooks",
         "workflows",
     }
 )

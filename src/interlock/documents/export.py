@@ -29,7 +29,7 @@ def export_documents(
     found: list[tuple[Kind, Body]] = []
     for kind in KINDS:
         if kind.name in wanted:
-            for standing in server.every(kind.name):
+            for standing in sorted(server.every(kind.name), key=lambda one: one.name):
                 if (not names or standing.name in names) and not _is_listed(kind, standing, wanted, names):
                     body = kind.whole(standing.body)
                     found.append((kind, body if secrets else hidden(kind.name, body)))

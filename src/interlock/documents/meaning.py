@@ -11,7 +11,8 @@ from typing import Any
 from interlock.decide.rules import parse_rules
 from interlock.documents.kinds.variables import check_declared, check_offered
 from interlock.documents.reading import Document
-from interlock.documents.shapes import Fault, parse_path
+from interlock.documents.rules import rule_schema
+from interlock.documents.shapes import Fault, Path, meant, parse_path
 from interlock.inventory.scope import Scope
 from interlock.inventory.selector import parse_selector
 from interlock.model.errors import Invalid
@@ -67,9 +68,25 @@ def _cel(text: Any, scope: Scope, path: tuple[str | int, ...]) -> Iterator[Fault
             yield Fault(path, f"is no valid CEL: {error.message.rstrip('.')}")
 
 
+def _near(path: Path) -> str:
+    """The word of a rule that was probably meant."""
+    kinds = rule_schema()["properties"]
+    match path:
+        case (_, int(), str() as kind):
+            return meant(kind, [name for name in kinds if kinds[name]])
+        case (_, int(), str() as kind, str() as field) if kind in kinds:
+            return meant(field, list(kinds[kind]["properties"]))
+        case (_, int(), "verification", "metrics", int(), str() as field):
+            return meant(field, list(kinds["verification"]["properties"]["metrics"]["items"]["properties"]))
+        case _:
+            return ""
+
+
 def _told(error: Invalid) -> Iterator[Fault]:
     """A refusal's fields, each at its path; else its sentence."""
     for each in error.fields:
-        yield Fault(parse_path(each.path), f"{each.path} {each.message.rstrip('.')}", alone=True)
+        path = parse_path(each.path)
+        near = _near(path) if each.message.startswith("is not ") else ""
+        yield Fault(path, f"{each.path} {each.message.rstrip('.')}{near}", alone=True)
     if not error.fields:
         yield Fault((), error.message.rstrip("."))

@@ -113,7 +113,7 @@ def _steps(server: Server, document: Document, whole_providers: frozenset[str]) 
     standing = server.standing(kind.name).get(document.name)
     if kind.name == "ResourceProvider":
         return _provider_steps(server, document, standing, whole_providers)
-    body = unmasked(document.body, standing.body if standing else None)
+    body = unmasked(kind.settle(document.body), kind.settle(standing.body) if standing else None)
     if "systems" in kind.keys:
         body = _with_systems(body, standing)
     after = kind.whole(body, standing)

@@ -7,7 +7,7 @@ value: it is sent as it is and counts as no change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from interlock.documents.kind import Body
@@ -22,7 +22,8 @@ PLACES: Mapping[tuple[str, str], Where] = {
 }
 """(kind, key) -> which table of secret fields counts there."""
 
-ANOTHER = f"{MASK} (another value)"
+WHOLE: Mapping[str, tuple[str, ...]] = {"Subscription": ("secret",)}
+"""Kind -> keys that are secret as they are."""
 
 
 def hidden(kind: str, body: Body, beside: Body | None = None) -> dict[str, Any]:
@@ -31,7 +32,12 @@ def hidden(kind: str, body: Body, beside: Body | None = None) -> dict[str, Any]:
     Takes: `beside` is what it is compared with: a secret that differs from the one there says so.
     """
     other = beside or {}
-    return {key: _hidden(value, other.get(key), PLACES.get((kind, key)), ()) for key, value in body.items()}
+    shown = {key: _hidden(value, other.get(key), PLACES.get((kind, key)), ()) for key, value in body.items()}
+    chat = ("url",) if body.get("channel") == "slack" else ()
+    for key in (*WHOLE.get(kind, ()), *chat):
+        if shown.get(key):
+            shown[key] = _mark(shown[key], other.get(key))
+    return shown
 
 
 def unmasked(body: Body, standing: Body | None) -> dict[str, Any]:
@@ -44,34 +50,21 @@ def _hidden(value: Any, other: Any, where: Where | None, path: tuple[str, ...]) 
         return value
     if isinstance(value, Mapping):
         there = other if isinstance(other, Mapping) else {}
-        if value.get("sensitive") is True:
-            return {key: _sealed(key, each, there.get(key)) for key, each in value.items()}
+        if set(value) == {"sensitive"} and not isinstance(value["sensitive"], bool):
+            return {"sensitive": _mark(value["sensitive"], there.get("sensitive"))}
         return {key: _hidden(each, there.get(key), where, (*path, str(key))) for key, each in value.items()}
     if isinstance(value, list):
-        beside = other if isinstance(other, list) else []
-        return [
-            _hidden(each, beside[place] if place < len(beside) else None, where, path)
-            for place, each in enumerate(value)
-        ]
+        beside = _beside(value, other)
+        return [_hidden(each, there, where, path) for each, there in zip(value, beside, strict=True)]
     if where is None or value is None or value == "" or not is_secret(where, path):
         return value
-    return MASK if other in (None, value) else ANOTHER
+    return _mark(value, other)
 
 
-def _sealed(key: str, value: Any, other: Any) -> Any:
-    """What a sensitive variable says: its values are secret as a whole."""
-    if key == "value" and not is_reference(value):
-        return MASK if other in (None, value) else ANOTHER
-    if key == "values" and isinstance(value, list):
-        beside = other if isinstance(other, list) else []
-        return [
-            {
-                inner: _sealed(inner, each, beside[place].get(inner) if place < len(beside) else None)
-                for inner, each in one.items()
-            }
-            for place, one in enumerate(value)
-        ]
-    return value
+def _mark(value: Any, other: Any) -> str:
+    """The mark of a secret; of another one than stands beside it, with a word."""
+    shown = value if digits_of(value) else MASK
+    return str(shown) if other in (None, value) else f"{shown} (another value)"
 
 
 def _unmasked(value: Any, standing: Any) -> Any:
@@ -79,6 +72,32 @@ def _unmasked(value: Any, standing: Any) -> Any:
         there = standing if isinstance(standing, Mapping) else {}
         return {key: _unmasked(each, there.get(key)) for key, each in value.items()}
     if isinstance(value, list):
-        beside = standing if isinstance(standing, list) else []
-        return [_unmasked(each, beside[place] if place < len(beside) else None) for place, each in enumerate(value)]
+        return [_unmasked(each, there) for each, there in zip(value, _beside(value, standing), strict=True)]
     return standing if standing is not None and digits_of(value) is not None else value
+
+
+def _beside(listed: list[Any], other: Any) -> list[Any]:
+    """For each entry of a list the one of the other list that it answers to: of the same name, and so on in order.
+
+    Why:    a mark stands for the secret of *its* entry; an entry that was put before it must not shift it.
+    """
+    known = dict(_counted(other if isinstance(other, list) else []))
+    return [known.get(place) for place, _ in _counted(listed)]
+
+
+def _counted(listed: list[Any]) -> Iterator[tuple[tuple[str, int], Any]]:
+    counts: dict[str, int] = {}
+    for each in listed:
+        name = _name_of(each)
+        counts[name] = counts.get(name, -1) + 1
+        yield (name, counts[name]), each
+
+
+def _name_of(each: Any) -> str:
+    """What an entry is known by: its name, key or reference; a rule by its kind."""
+    if not isinstance(each, Mapping):
+        return ""
+    named = next(
+        (each[key] for key in ("name", "key", "ref", "resourceSelector") if isinstance(each.get(key), str)), ""
+    )
+    return str(named) or ",".join(sorted(map(str, each)))

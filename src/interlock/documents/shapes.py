@@ -123,6 +123,25 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """Any finite number."""
+
+    @property
+    def words(self) -> str:
+        """See Shape."""
+        return "a number"
+
+    def faults(self, value: object, path: Path) -> Iterator[Fault]:
+        """See Shape."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            yield Fault(path, "must be a number")
+
+    def schema(self) -> Schema:
+        """See Shape."""
+        return {"type": "number"}
+
+
+@dataclass(frozen=True, slots=True)
 class Truth:
     """true or false."""
 

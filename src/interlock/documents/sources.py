@@ -18,7 +18,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from glob import has_magic
+from glob import glob, has_magic
 from pathlib import Path
 
 from interlock.model.errors import Invalid
@@ -93,9 +93,8 @@ def _found(source: str) -> Iterator[str]:
     elif Path(source).is_dir():
         yield from _below(source)
     elif has_magic(source):
-        root = Path("/") if source.startswith("/") else Path()
-        for path in sorted(root.glob(source.lstrip("/"))):
-            yield from _below(str(path)) if path.is_dir() else [str(path)]
+        for path in sorted(glob(source, recursive=True)):  # noqa: PTH207 the other one also finds what is hidden
+            yield from _below(path) if Path(path).is_dir() else [str(Path(path))]
     else:
         yield source
 

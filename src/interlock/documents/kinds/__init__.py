@@ -21,6 +21,7 @@ from interlock.documents.kinds import (
     relationship_rule,
     resource,
     resource_provider,
+    subscription,
     system,
     variable_set,
     workflow,
@@ -39,6 +40,7 @@ KINDS: tuple[Kind, ...] = (
     deployment.KIND,
     workflow.KIND,
     freeze.KIND,
+    subscription.KIND,
 )
 
 KIND_BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in KINDS}

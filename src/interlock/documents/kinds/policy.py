@@ -31,7 +31,7 @@ def load(server: Server, names: frozenset[str] | None) -> Iterable[Standing]:
     """Every policy, its rules bare."""
     _ = names
     for row in server.client.list_policies():
-        body = {**picked(row, *WIRE), "rules": [bare(rule) for rule in row["rules"]]}
+        body = {**picked(row, *WIRE), "rules": [in_order(bare(rule)) for rule in row["rules"]]}
         yield Standing(row["id"], row["name"], body, row)
 
 
@@ -56,6 +56,22 @@ def wire_body(body: Body, standing: Standing | None, identity: str) -> dict[str,
 def bare(rule: Mapping[str, Any]) -> dict[str, Any]:
     """A rule without what the server or a client adds to it."""
     return {key: value for key, value in rule.items() if key not in ENVELOPE and value is not None}
+
+
+def in_order(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule with its fields in the order in which its reader asks for them: the server keeps none."""
+    properties = rule_schema()["properties"]
+    return {kind: _ordered(body, properties.get(kind, {})) for kind, body in rule.items()}
+
+
+def _ordered(value: Any, schema: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_ordered(each, schema.get("items") or {}) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    known: Mapping[str, Any] = schema.get("properties") or {}
+    keys = [*(key for key in known if key in value), *(key for key in value if key not in known)]
+    return {key: _ordered(value[key], known.get(key) or {}) for key in keys}
 
 
 def with_ids(

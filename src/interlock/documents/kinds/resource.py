@@ -24,7 +24,7 @@ from typing import Any
 
 from interlock.documents.kind import Body, Kind, Standing, Write, is_same
 from interlock.documents.kinds.keys import METADATA, name_key, picked
-from interlock.documents.kinds.variables import unwrapped
+from interlock.documents.kinds.variables import told_value, unwrapped
 from interlock.documents.server import Server, path
 from interlock.documents.shapes import NAME, TREE, Key, Text
 
@@ -61,7 +61,7 @@ def load(server: Server, names: frozenset[str] | None) -> Iterable[Standing]:
 
 def variables_of(server: Server, identifier: str) -> dict[str, Any]:
     """The variables of a resource, key to value."""
-    return {each["key"]: unwrapped(each["value"]) for each in server.client.list_resource_variables(identifier)}
+    return {each["key"]: told_value(each) for each in server.client.list_resource_variables(identifier)}
 
 
 def content(body: Body) -> dict[str, Any]:

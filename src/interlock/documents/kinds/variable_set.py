@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 from interlock.documents.kind import Body, Kind, Standing, Write
 from interlock.documents.kinds.keys import DESCRIPTION, PRIORITY_ABOUT, SELECTOR, name_key, picked
-from interlock.documents.kinds.variables import offered_body, offered_value, unwrapped
+from interlock.documents.kinds.variables import offered_body, told_value, unwrapped
 from interlock.documents.server import Server, path
 from interlock.documents.shapes import TREE, Key, Whole
 
@@ -27,7 +27,7 @@ def load(server: Server, names: frozenset[str] | None) -> Iterable[Standing]:
     _ = names
     for row in server.client.list_variable_sets():
         body = picked(row, "name", "description", "selector", "priority")
-        body["variables"] = {each["key"]: offered_value(each) for each in row["variables"]}
+        body["variables"] = {each["key"]: told_value(each) for each in row["variables"]}
         yield Standing(row["id"], row["name"], body, row)
 
 

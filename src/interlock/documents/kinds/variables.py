@@ -1,7 +1,8 @@
 """What do documents say of variables, and how does the server say the same?
 
 A deployment declares a list of keys, each with values by priority and selector. A set and a resource have an object,
-key to value. A value is literal, or `{reference: ..., path: [...]}`; the wire wraps an object as `{"object": …}`.
+key to value. A value is literal, `{reference: ..., path: [...]}`, `{sensitive: ...}` or `{secretRef: …}`; the wire
+wraps an object as `{"object": …}` and says `sensitive` beside the value.
 
 Source: contract.md section e.
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 from interlock.client import Wire
 from interlock.documents.kinds.keys import SELECTOR
-from interlock.documents.shapes import ANY, NAME, TEXT, Fault, Key, List, Object, Whole
+from interlock.documents.shapes import ANY, NAME, TEXT, TRUTH, Fault, Key, List, Object, Whole
 from interlock.inventory.scope import Scope
 from interlock.inventory.selector import parse_selector
 from interlock.model.errors import Invalid
@@ -24,6 +25,7 @@ VALUE = Object(
         "value": Key(ANY, "The value; null is one.", required=True, nullable=True),
         "priority": Key(Whole(), "The higher one is tried first.", default=0),
         "resourceSelector": Key(SELECTOR, "CEL over `resource`: for which it is; without one, for every."),
+        "sensitive": Key(TRUTH, "The same as `value: {sensitive: …}`.", default=False),
     }
 )
 DECLARED = List(
@@ -31,11 +33,15 @@ DECLARED = List(
         {
             "key": Key(NAME, "Its name.", required=True),
             "description": Key(TEXT, "For people."),
+            "sensitive": Key(TRUTH, "Whether every value of it is a secret.", default=False),
             "values": Key(List(VALUE, items_max=1000), "Tried by priority; none: it comes from elsewhere.", default=[]),
         }
     ),
     items_max=1000,
 )
+
+
+SAID = ("key", "description", "sensitive")
 
 
 def check_declared(listed: Sequence[Wire]) -> Iterator[Fault]:
@@ -68,19 +74,19 @@ def check_offered(values: Mapping[str, Any]) -> Iterator[Fault]:
 
 def declared_body(listed: Sequence[Wire]) -> list[Wire]:
     """A deployment's variables as the server takes them."""
-    return [
-        {**one, "values": [{**each, "value": wire_value(each["value"], field="value")} for each in one["values"]]}
-        for one in listed
-    ]
+    return [dict(one) for one in listed]
 
 
 def told(listed: Sequence[Wire]) -> list[Wire]:
     """A deployment's variables as the server lists them, as a document says them."""
     return [
         {
-            **{key: one["variable"][key] for key in ("key", "description") if one["variable"].get(key)},
+            **{key: one["variable"][key] for key in SAID if one["variable"].get(key)},
             "values": [
-                {**{key: each[key] for key in VALUE.keys if key in each}, "value": unwrapped(each["value"])}
+                {
+                    **{key: each[key] for key in ("priority", "resourceSelector") if key in each},
+                    "value": told_value(each),
+                }
                 for each in one["values"]
             ],
         }
@@ -92,16 +98,19 @@ def in_order(listed: Sequence[Wire]) -> list[Wire]:
     """Variables by key, their values as they are tried; what has its default is left out."""
     return [
         {
-            **{key: one[key] for key in ("key", "description") if one.get(key)},
-            "values": sorted(map(_value, one.get("values") or ()), key=_rank),
+            **{key: one[key] for key in SAID if one.get(key)},
+            "values": sorted((_value(each, one) for each in one.get("values") or ()), key=_rank),
         }
         for one in sorted(listed, key=lambda one: str(one["key"]))
     ]
 
 
-def _value(each: Wire) -> Wire:
+def _value(each: Wire, variable: Wire) -> Wire:
     more = {key: each[key] for key in ("priority", "resourceSelector") if each.get(key)}
-    return {"value": each["value"], **more}
+    value = each["value"]
+    secret = each.get("sensitive") or variable.get("sensitive")
+    points = isinstance(value, Mapping) and set(value) in ({"sensitive"}, {"secretRef"}, {"reference", "path"})
+    return {"value": {"sensitive": value} if secret and not points else value, **more}
 
 
 def _rank(each: Wire) -> tuple[int, str, str]:
@@ -110,12 +119,15 @@ def _rank(each: Wire) -> tuple[int, str, str]:
 
 def offered_body(values: Mapping[str, Any]) -> list[Wire]:
     """A set's variables as the server takes them."""
-    return [{"key": key, "value": wire_value(value, field=key)} for key, value in values.items()]
+    return [{"key": key, "value": value} for key, value in values.items()]
 
 
-def offered_value(each: Wire) -> Any:
-    """The value of one of a set's variables."""
-    return unwrapped(each["value"])
+def told_value(each: Mapping[str, Any]) -> Any:
+    """A value as the server lists it, as a document says it: a sensitive one in full, or as its mark."""
+    value = each["value"]
+    if isinstance(value, dict) and set(value) == {"valueHash"}:
+        return {"sensitive": value["valueHash"]}
+    return {"sensitive": unwrapped(value)} if each.get("sensitive") else unwrapped(value)
 
 
 def unwrapped(value: Any) -> Any:
