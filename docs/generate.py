@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 
@@ -62,6 +64,8 @@ def render_pages() -> dict[Path, str]:
         Path("reference/access.md"): render_access(),
         Path("reference/cli.md"): render_commands(),
         Path("reference/exit-codes.md"): render_exit_codes(),
+        Path("reference/documents.md"): render_documents(),
+        Path("reference/interlock.schema.json"): render_schema(),
     }
 
 
@@ -304,6 +308,48 @@ def render_commands() -> str:
         if command is not None:
             parts += [f"## {name}", *helps(command, name, parent=root)]
     return "\n\n".join(parts) + "\n"
+
+
+def render_documents() -> str:
+    """Every kind of document with its keys, in the order of writing."""
+    kinds = importlib.import_module("interlock.documents.kinds")
+    listed = [f"| [{kind.name}](#{kind.name.lower()}) | {kind.about} |" for kind in kinds.KINDS]
+    parts = [
+        "# Documents",
+        "",
+        NOTE.format(source="`KINDS` in `src/interlock/documents/kinds/`"),
+        "What files for `interlock apply` may say; how to work with them: [files](../guides/files.md). The kinds stand",
+        "in the order in which they are written. **Bold** keys must be there. A key without a value counts as not",
+        "written.",
+        "[interlock.schema.json](interlock.schema.json) says the same to editors.",
+        "",
+        "| type | what it is |",
+        "|---|---|",
+        *listed,
+        "",
+    ]
+    for kind in kinds.KINDS:
+        module = importlib.import_module(kind.load.__module__)
+        _, _, rest = split_docstring(module, kind=kind.name)
+        rows = [_key_row(name, key) for name, key in kind.keys.items()]
+        parts += [f"## {kind.name}", "", rest.strip(), "", "| key | value | not written | for |", "|---|---|---|---|"]
+        parts += [*rows, ""]
+    return "\n".join(parts)
+
+
+def _key_row(name: str, key: Any) -> str:
+    """A key's line: a default is what the server has where nothing was written."""
+    absent = "" if key.required else "stays" if key.kept else "–"
+    if key.default not in (None, "", [], {}):
+        absent = f"`{json.dumps(key.default).strip(chr(34))}`"
+    label = f"**{name}**" if key.required else name
+    return f"| {label} | {key.shape.words} | {absent} | {key.about.replace('|', '/')} |"
+
+
+def render_schema() -> str:
+    """JSON Schema of the documents, for editors."""
+    schema = importlib.import_module("interlock.documents.schema")
+    return json.dumps(schema.document_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def render_exit_codes() -> str:

@@ -20,6 +20,10 @@ type: Group
 name: leads
 members: [admin]
 ---
+type: Role
+name: releaser
+permissions: [version:write]
+---
 type: System
 name: shop
 metadata: {team: shop}
@@ -251,4 +255,4 @@ def test_json_and_name_for_programs_and_a_schema_for_editors(apply, interlock):
     assert apply("type: System\nname: shop\n", "-o", "name").stdout == ""
     older = apply("kind: System\nname: shop\n")
     assert "fleet.yaml:1: kind is older; write type: System." in older.stderr
-    assert json.loads(interlock("schema").output)["properties"]["type"]["enum"][:2] == ["Group", "System"]
+    assert json.loads(interlock("schema").output)["properties"]["type"]["enum"][:3] == ["Role", "Group", "System"]

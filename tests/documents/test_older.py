@@ -46,7 +46,8 @@ SAME = [
         ),
         (
             "type: Policy\nname: a\nrules:\n"
-            "- environmentProgression: {dependsOnEnvironmentSelector: environment.name == 's', minimumSoakTimeMinutes: 5}\n"
+            "- environmentProgression: {dependsOnEnvironmentSelector: environment.name == 's', "
+            "minimumSoakTimeMinutes: 5}\n"
             "- deploymentWindow: {allowWindow: false, durationMinutes: 90, rrule: FREQ=DAILY, timezone: UTC}\n"
             "- versionCooldown: {intervalSeconds: 300}\n"
             "- gradualRollout: {rolloutType: linear, timeScaleInterval: 120}\n"

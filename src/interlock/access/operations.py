@@ -115,6 +115,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "GET /W/resources/identifier/{identifier}/variables": READ,
     "PATCH /W/resources/identifier/{identifier}/variables": needs(P.RESOURCE_WRITE),
     "GET /W/resources/identifier/{identifier}/deployments": READ,
+    "GET /W/resource-providers": READ,
     "PUT /W/resource-providers": needs(P.RESOURCE_WRITE),
     "GET /W/resource-providers/name/{name}": READ,
     "DELETE /W/resource-providers/name/{name}": needs(P.RESOURCE_WRITE),

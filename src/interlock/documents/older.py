@@ -25,7 +25,7 @@ from interlock.documents.shapes import Fault, Path
 
 Body = dict[str, Any]
 KIND_WORDS = frozenset({"System", "Deployment", "Environment", "Policy", "JobAgent", "RelationshipRule"}) | frozenset(
-    {"ResourceProvider", "VariableSet", "Workflow", "Freeze", "Group", "Role", "Webhook"}
+    {"ResourceProvider", "VariableSet", "Workflow", "Freeze", "Group", "Role", "Subscription"}
 )
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -64,14 +64,14 @@ def in_todays_words(raw: Mapping[str, Any]) -> tuple[str | None, Body, list[Faul
 def _type_of(words: Words) -> str | None:
     """`type`, or `kind` where that can only mean the same."""
     body = words.body
-    kind = body.get("kind")
-    if kind in KIND_WORDS and body.get("type") not in KIND_WORDS and body.get("type") != "Resource":
+    kind, own_type = (each if isinstance(each, str) else "" for each in (body.get("kind"), body.get("type")))
+    if kind in KIND_WORDS and own_type not in {*KIND_WORDS, "Resource"}:
         own = body.pop("type", None)
         if own is not None and kind == "JobAgent":
             body.setdefault("agentType", own)
         del body["kind"]
         words.note(("kind",), f"kind is older; write type: {kind}")
-        return str(kind)
+        return kind
     found = body.pop("type", None)
     return str(found) if found is not None else None
 

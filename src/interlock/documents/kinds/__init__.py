@@ -21,6 +21,7 @@ from interlock.documents.kinds import (
     relationship_rule,
     resource,
     resource_provider,
+    role,
     subscription,
     system,
     variable_set,
@@ -28,6 +29,7 @@ from interlock.documents.kinds import (
 )
 
 KINDS: tuple[Kind, ...] = (
+    role.KIND,
     group.KIND,
     system.KIND,
     job_agent.KIND,
