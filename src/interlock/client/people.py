@@ -31,6 +31,10 @@ class People(Reach):
         """Say where a member is written to; everybody may say it of themselves."""
         return cast("Accepted", self._write("PUT", "members", principal_id, "address", body={"email": email}))
 
+    def list_roles(self) -> Iterator[Wire]:
+        """The built-in roles, then the workspace's own by name."""
+        return self._list("roles")
+
     def list_groups(self) -> Iterator[Group]:
         """The groups of people, by name."""
         return self._list("groups")
