@@ -122,6 +122,8 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     agent = check(shapes.JobAgent, list(client.list_job_agents()))
     check(shapes.JobAgent, client.get_job_agent(agent["id"]))
     check(shapes.Resource, list(client.list_resources()))
+    ending = check(shapes.Ending, client.preview_ending("environment", "production"))
+    assert ending["ends"]["targets"] == 1
     client.patch_resource_variables("host/one", {"port": 1})
     check(shapes.ResourceVariable, list(client.list_resource_variables("host/one")))
     check(shapes.Deployment, list(client.list_deployments_of_resource("host/one")))
@@ -197,6 +199,6 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
         "Removed",
         "SubscriptionScope",
     }
-    parts |= {"PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
+    parts |= {"PointsAtIt", "PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
     every = {name for name, one in vars(shapes).items() if is_typeddict(one) and one.__module__ == shapes.__name__}
     assert every - seen == parts

@@ -224,6 +224,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "GET /W/groups/{groupName}": READ,
     "PUT /W/groups/{groupName}": needs(P.MEMBER_WRITE),
     "DELETE /W/groups/{groupName}": needs(P.MEMBER_WRITE),
+    "GET /W/endings/{kind}/{name}": READ,
     "GET /W/ledger": READ,
     "GET /W/ledger/stream": READ,
     "POST /W/keys/{keyId}/rotate": needs(P.READ, P.MEMBER_WRITE),

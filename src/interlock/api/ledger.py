@@ -18,7 +18,7 @@ from interlock.access import Permission
 from interlock.api.paths import W, noun_router
 from interlock.store.ledger import read_feed, read_feed_back
 from interlock.web.answers import Json
-from interlock.web.events import LedgerEntry, Wanted, follow_feed, render_entries
+from interlock.web.events import LedgerEntry, find_wanted, follow_feed, render_entries
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("ledger")
@@ -27,7 +27,11 @@ SEQ_MAX = 2**63 - 1
 ENTRIES_MAX = 1000
 
 Subject = Annotated[
-    str | None, Query(description="Only what is about this: `kind:id`, or the id alone.", max_length=300)
+    str | None,
+    Query(
+        description="Only what is about this: `kind:id` or `kind:name`, or one of them alone; what is gone too.",
+        max_length=1100,
+    ),
 ]
 Kinds = Annotated[list[str] | None, Query(description="Only these kinds, as in `job.status_changed`.", max_length=100)]
 
@@ -51,8 +55,8 @@ async def list_entries(
 ) -> Response:
     """Read the ledger after a place, oldest first; with `before`, back from a place, newest first."""
     here.require(Permission.READ)
-    wanted = Wanted.of(subject=subject, kinds=kind)
     async with here.read() as conn:
+        wanted = await find_wanted(conn, here.id, subject=subject, kinds=kind)
         if before is None:
             entries = await read_feed(
                 conn, here.id, after_seq=after, rows_max=limit, subject=wanted.subject_id, kinds=wanted.kinds
@@ -87,4 +91,6 @@ async def stream_entries(
     now on.
     """
     here.require(Permission.READ)
-    return await follow_feed(here, request, wanted=Wanted.of(subject=subject, kinds=kind), after_seq=after)
+    async with here.read() as conn:
+        wanted = await find_wanted(conn, here.id, subject=subject, kinds=kind)
+    return await follow_feed(here, request, wanted=wanted, after_seq=after)

@@ -5,8 +5,9 @@
     interlock delete resource/prod-eu-1 --yes
 
 First it says what would end: of a policy what it holds now (`interlock what-if --delete`), of a deployment,
-environment, resource or system its targets and what is in flight there. Then it asks; `--yes` goes on all the same.
-History stays: `interlock ledger --subject deployment:ID` still answers.
+environment, resource or system its targets, what waits and runs there, what people set on it, and which rules point at
+it. Then it asks; `--yes` goes on all the same. History stays: `interlock ledger --subject deployment:shop-api` goes on
+answering.
 """
 
 from __future__ import annotations
@@ -23,6 +24,25 @@ from interlock.cli.nouns import NOUNS, Noun, found_one
 from interlock.cli.tables import output_option, print_one
 from interlock.client import Client, Seen
 from interlock.model.errors import Invalid
+
+
+PREVIEWED = frozenset({"deployment", "environment", "resource", "system"})
+WORDS = {
+    "targets": ("target is taken down; what is deployed there stays", "targets are taken down; what is deployed stays"),
+    "jobsWaiting": ("waiting job is withdrawn", "waiting jobs are withdrawn"),
+    "jobsRunning": ("running job is asked to stop", "running jobs are asked to stop"),
+    "rollouts": ("rollout is aborted", "rollouts are aborted"),
+    "orders": ("order ends", "orders end"),
+    "pins": ("pin ends", "pins end"),
+    "skips": ("skip ends", "skips end"),
+    "freezes": ("freeze ends", "freezes end"),
+    "quarantines": ("quarantine is cleared", "quarantines are cleared"),
+    "variables": ("variable is deleted", "variables are deleted"),
+    "links": ("link is cut", "links are cut"),
+}
+"""What ends, in the order in which it is said: one of it, and several."""
+
+POINTING_MAX = 10
 
 
 @click.command()
@@ -75,25 +95,19 @@ def may_go(client: Client, noun: Noun, each: Seen, *, yes: bool) -> bool:
 
 
 def ending(client: Client, noun: Noun, each: Seen) -> Iterator[str]:
-    """What a deletion ends, one line a fact."""
-    match noun.kind:
-        case "deployment":
-            targets = list(client.list_targets(deployment_id=each["id"]))
-        case "environment":
-            targets = list(client.list_targets(environment_id=each["id"]))
-        case "resource":
-            targets = list(client.list_targets(resource_id=each["id"]))
-        case "system":
-            linked = client.get_system(each["id"])
-            count = len(linked["deployments"]), len(linked["environments"])
-            if any(count):
-                yield f"the links of {count[0]} deployments and {count[1]} environments, which stay themselves"
-            return
-        case _:
-            return
-    if targets:
-        running = sum("current" in target for target in targets)
-        yield f"{len(targets)} release targets, {running} of which run something; what runs is left alone"
-    moving = sum("move" in target for target in targets)
-    if moving:
-        yield f"{moving} moves in flight: waiting jobs are withdrawn, running ones are asked to stop"
+    """What a deletion ends, and what points at the thing, one line a fact."""
+    if noun.kind not in PREVIEWED:
+        return
+    answer = client.preview_ending(noun.kind, each["identifier"] if noun.kind == "resource" else each["id"])
+    for word, (one, several) in WORDS.items():
+        number = int(answer["ends"].get(word, 0))
+        if number:
+            yield f"{number} {one if number == 1 else several}"
+    pointing = answer["pointedAtBy"]
+    for point in pointing[:POINTING_MAX]:
+        if "policy" in point:
+            yield f"policy {point['policy']} points at it ({point['kind']}): where nothing else matches, it holds"
+        else:
+            yield f"{point.get('deployment')} {point.get('version')} needs it beside it: it holds"
+    if len(pointing) > POINTING_MAX:
+        yield f"and {len(pointing) - POINTING_MAX} more point at it"

@@ -21,7 +21,6 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.tables import as_yaml, output_option
-from interlock.cli.version import deployment_id
 from interlock.client import Client, Seen
 from interlock.model.errors import NotFound
 from interlock.model.ids import is_id
@@ -112,20 +111,13 @@ def ledger(
 
 
 def _subject(client: Client, text: str) -> str:
-    """`kind:id` for a thing named by kind and id, or by kind and name where a name is enough.
+    """The subject as it was given: the server knows names, also of what is gone.
 
-    Fails: `NotFound` when nothing of that kind has the name.
+    Fails: `NotFound` when nothing happened to anything of this name.
     """
     kind, colon, name = text.partition(":")
-    if not colon or is_id(name):
-        return text
-    if kind == "deployment":
-        return f"{kind}:{deployment_id(client, name)}"
-    if kind in {"environment", "resource"}:
-        found = client.find_environment(name) if kind == "environment" else client.find_resource(name)
-        if found is None:
-            raise NotFound(f"There is no {kind} named {name}.")
-        return f"{kind}:{found['id']}"
+    if not is_id(name if colon else text) and not any(True for _ in client.list_ledger(subject=text, items_max=1)):
+        raise NotFound(f"There is no {kind} named {name}." if colon else f"There is nothing named {text}.")
     return text
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Accepted,
         Deployment,
         DeploymentAndSystems,
+        Ending,
         Environment,
         JobAgent,
         Provider,
@@ -193,3 +194,12 @@ class Inventory(Reach):
         headers = {"X-Interlock-Allow-Removal": "true"} if removal_allowed else None
         body = {"resources": list(resources)}
         return cast("Wire", self._write("PUT", "resource-providers", provider_id, "set", body=body, headers=headers))
+
+    # Deleting ---------------------------------------------------------------------------------------------------------
+
+    def preview_ending(self, kind: str, name: str) -> Ending:
+        """What deleting a `deployment`, `environment`, `resource` or `system` would end now.
+
+        Takes: `name` is a name or id; a resource's identifier.
+        """
+        return cast("Ending", self._get("endings", kind, name))

@@ -170,6 +170,26 @@ class ResourceVariable(TypedDict):
     value: Any
 
 
+class PointsAtIt(TypedDict):
+    """A rule, or a version of another deployment, that points at something."""
+
+    kind: str
+    policy: NotRequired[str]
+    ruleId: NotRequired[str]
+    deployment: NotRequired[str]
+    version: NotRequired[str]
+
+
+class Ending(TypedDict):
+    """What deleting something would end now, in counts, and what points at it."""
+
+    kind: str
+    id: str
+    name: str
+    ends: dict[str, int]
+    pointedAtBy: list[PointsAtIt]
+
+
 class Provider(TypedDict):
     """A resource provider."""
 

@@ -33,7 +33,8 @@ from interlock.store.work import OWN_FACTS, WorkRequest
 
 Q = queries("ending")
 
-KINDS = ("deployment", "environment", "resource", "system")
+NAMED_KINDS = frozenset({"deployment", "environment", "resource", "system", "agent", "policy", "provider"})
+"""What the ledger is asked about by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NotRequired
 
 import orjson
@@ -23,6 +23,8 @@ from typing_extensions import TypedDict
 
 from interlock.model.errors import StoreUnavailable
 from interlock.model.event import Ref
+from interlock.model.ids import is_id
+from interlock.store.endings import NAMED_KINDS, find_named
 from interlock.store.ledger import FeedEntry, find_last_seq, read_feed
 from interlock.store.pages import load_names
 from interlock.store.queries import Conn
@@ -84,7 +86,7 @@ class Wanted:
 
     @classmethod
     def of(cls, *, subject: str | None, kinds: Sequence[str] | None) -> Wanted:
-        """From a query: `subject` is `kind:id`, or an id alone."""
+        """From a query: `subject` is `kind:id`, or an id alone. For names see `find_wanted`."""
         kind, colon, identity = (subject or "").partition(":")
         ref = Ref(kind, identity) if colon else None
         return cls(
@@ -94,6 +96,20 @@ class Wanted:
     def covers(self, entry: FeedEntry) -> bool:
         """Whether the entry is about the subject; the query has found its id already."""
         return self.subject is None or self.subject in entry.refs
+
+
+async def find_wanted(conn: Conn, workspace_id: str, *, subject: str | None, kinds: Sequence[str] | None) -> Wanted:
+    """As `Wanted.of`, where the subject may be named: `deployment:shop-api`, `production`, a resource's identifier.
+
+    Gives: what has the name now, else what had it last and was deleted. A name that nothing has finds nothing.
+    """
+    wanted = Wanted.of(subject=subject, kinds=kinds)
+    if not subject or is_id(wanted.subject_id or ""):
+        return wanted
+    kind, colon, name = subject.partition(":")
+    known = bool(colon) and kind in NAMED_KINDS
+    found = await find_named(conn, workspace_id, kind=kind if known else "", name=name if known else subject)
+    return wanted if found is None else replace(wanted, subject=found, subject_id=found.id)
 
 
 async def follow_feed(here: Here, request: Request, *, wanted: Wanted, after_seq: int | None) -> Response:
