@@ -25,7 +25,6 @@ from interlock.cli.tables import output_option, print_one
 from interlock.client import Client, Seen
 from interlock.model.errors import Invalid
 
-
 PREVIEWED = frozenset({"deployment", "environment", "resource", "system"})
 WORDS = {
     "targets": ("target is taken down; what is deployed there stays", "targets are taken down; what is deployed stays"),
