@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     exec_agent: bool = False
     """Whether jobs may run commands on this machine (the `exec` agent). Off unless asked for."""
 
+    github_webhook_secret: str | None = Field(default=None, repr=False)
+    """What GitHub signs its webhooks with (`/api/github/webhook`), beside the `webhookSecret` of an agent's config.
+    Several, with commas between them, while one is being changed."""
+    tfe_webhook_secret: str | None = Field(default=None, repr=False)
+    """The same for Terraform Cloud's notifications (`/api/tfe/webhook`)."""
+
     allow_private_addresses: bool = False
     """Whether what a user aims (HTTP metrics, webhooks) may call loopback and private addresses."""
     allow_metadata_addresses: bool = False

@@ -63,6 +63,7 @@ from interlock.api import (
     variable_sets,
     variables,
     versions,
+    webhooks,
     what_if,
     workflows,
     workspaces,
@@ -78,6 +79,7 @@ from interlock.web.bodies import BodyLimit
 from interlock.web.errors import install_error_answers
 from interlock.web.raw_path import RawPath
 from interlock.web.sign_in import SignIn, admitted
+from interlock.web.signatures import BODY_BYTES_MAX
 
 NOUNS = (
     health,
@@ -124,6 +126,7 @@ NOUNS = (
     subscriptions,
     addresses,
     apply,
+    webhooks,
 )
 """Every file of this package that has a router; a path that two of them match belongs to the first."""
 
@@ -156,7 +159,11 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.add_middleware(
         BodyLimit,
         bytes_max=settings.body_bytes_max,
-        bytes_max_by_ending={"/set": settings.set_bytes_max, "/apply": settings.set_bytes_max},
+        bytes_max_by_ending={
+            "/set": settings.set_bytes_max,
+            "/apply": settings.set_bytes_max,
+            "/webhook": BODY_BYTES_MAX,
+        },
     )
     app.add_middleware(RawPath)
     return app

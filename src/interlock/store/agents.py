@@ -29,6 +29,12 @@ async def find_agent(conn: Conn, workspace_id: str, *, agent_id: str) -> JobAgen
     return one(JobAgent, await conn.fetchrow(Q.find_agent, workspace_id, agent_id))
 
 
+async def find_workspace_of(conn: Conn, agent_id: str) -> str | None:
+    """The workspace of a live job agent, for a caller that is known by the agent alone."""
+    row = await conn.fetchrow(Q.find_owner, agent_id)
+    return str(row["workspace_id"]) if row is not None and row["live"] else None
+
+
 async def list_agents(conn: Conn, workspace_id: str, *, limit: int, offset: int) -> tuple[tuple[JobAgent, ...], int]:
     """A page of job agents in order of creation, and how many there are."""
     total = await conn.fetchval(Q.count_agents, workspace_id)
