@@ -34,9 +34,10 @@ from interlock.settings import Settings
 from interlock.store import agents, jobs
 from interlock.store.deliveries import Delivery, note_delivery
 from interlock.store.jobs import FlowJob
+from interlock.store.opening import Opener
 from interlock.store.tx import Store
 from interlock.web.answers import Json
-from interlock.web.sign_in import FromStore
+from interlock.web.sign_in import FromStore, store_of
 from interlock.web.signatures import ARGO_WORKFLOWS, GITHUB, TERRAFORM_CLOUD, Scheme, receive
 
 router = noun_router("webhooks")
@@ -100,7 +101,7 @@ async def hear_argo(request: Request, store: FromStore, jobAgentId: str) -> Resp
         workspace_id = await agents.find_workspace_of(conn, agent_id)
     if workspace_id is None:
         raise NotFound("There is no job agent with this id.")
-    secrets = await _secrets_of(store, workspace_id, agent_id)
+    secrets = await _secrets_of(request, workspace_id, agent_id)
     delivery = await receive(request, ARGO_WORKFLOWS, secrets=secrets)
     said = _read(delivery.body)
     phase = said.get("phase")
@@ -124,7 +125,7 @@ async def _take(
     """
     secrets = _secrets_of_settings(request.app.state.settings, scheme)
     if job is not None:
-        secrets += await _secrets_of(store, job.workspace_id, job.agent_id)
+        secrets += await _secrets_of(request, job.workspace_id, job.agent_id)
     delivery = await receive(request, scheme, secrets=secrets)
     if job is not None and seen is not None:
         await _hear(store, delivery, job, seen)
@@ -149,12 +150,14 @@ async def _job_in(store: Store, text: str, *, kind: str) -> FlowJob | None:
     return job if job is not None and job.agent_type == kind else None
 
 
-async def _secrets_of(store: Store, workspace_id: str, agent_id: str) -> list[str]:
-    """The secret that an agent's tool signs with, if it has one."""
-    async with store.read() as conn:
+async def _secrets_of(request: Request, workspace_id: str, agent_id: str) -> list[str]:
+    """The secret that an agent's tool signs with, if it has one; from an outside store where the config refers to it."""
+    async with store_of(request).read() as conn:
         agent = await agents.find_agent(conn, workspace_id, agent_id=agent_id)
-        config = await store.secrets.open_document(conn, workspace_id, agent.config) if agent else {}
-    secret = config.get("webhookSecret")
+    if agent is None or "webhookSecret" not in agent.config:
+        return []
+    opener: Opener = request.app.state.opener
+    secret = (await opener.open(workspace_id, agent.config["webhookSecret"])).document
     return [secret] if isinstance(secret, str) and secret else []
 
 
