@@ -151,7 +151,7 @@ async def _job_in(store: Store, text: str, *, kind: str) -> FlowJob | None:
 
 
 async def _secrets_of(request: Request, workspace_id: str, agent_id: str) -> list[str]:
-    """The secret that an agent's tool signs with, if it has one; from an outside store where the config refers to it."""
+    """The secret that an agent's tool signs with, if it has one; it may stand in an outside store."""
     async with store_of(request).read() as conn:
         agent = await agents.find_agent(conn, workspace_id, agent_id=agent_id)
     if agent is None or "webhookSecret" not in agent.config:
