@@ -329,6 +329,16 @@ def assert_domains_apart(waves, labels, keys):
         ({"rolloutType": "exponential", "factor": 0.5}, "factor must be from 1 to 10"),
         ({"rolloutType": "exponential", "cap": 1.5}, "cap must be from 0.01 to 1"),
         ({"rolloutType": "exponential", "initial": 2, "failureDomains": ["zone"]}, "initial must begin with 1"),
+        (
+            {"rolloutType": "linear", "timeScaleInterval": 1, "domainWeight": "w"},
+            "domainWeight is for rolloutType waves and exponential",
+        ),
+        (
+            {"rolloutType": "linear", "timeScaleInterval": 1, "minimumSamples": 1},
+            "minimumSamples is for rolloutType waves and exponential",
+        ),
+        ({"rolloutType": "linear", "timeScaleInterval": 1, "initial": 1}, "initial is for rolloutType exponential"),
+        ({"rolloutType": "waves", "waves": [1, "half"]}, "waves must be a count of targets"),
         ({"rolloutType": "waves"}, "waves is required"),
         ({"rolloutType": "waves", "waves": []}, 'waves must end with "100%"'),
         ({"rolloutType": "waves", "waves": [1, 5]}, 'waves must end with "100%"'),
