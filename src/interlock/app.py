@@ -39,7 +39,7 @@ from interlock.agents import Agent, build_agents
 from interlock.metrics import build_metrics
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event, Ref
-from interlock.outside.http import guarded_http
+from interlock.outside.http import Http, guarded_http
 from interlock.outside.secrets import (
     KEY_FILE,
     Keyring,
@@ -187,9 +187,9 @@ async def keyring(settings: Settings, url: str) -> Keyring:
     return Keyring.of_file(file)
 
 
-def agents(settings: Settings) -> Mapping[str, Agent]:
-    """The job agents by kind, with the settings that each needs."""
-    return build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
+def agents(settings: Settings, http: Http) -> Mapping[str, Agent]:
+    """The job agents by kind, with the settings that each needs; `http` is what they call their tools with."""
+    return build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent, http=http)
 
 
 def make_private(folder: Path) -> None:
@@ -464,7 +464,7 @@ def run_worker(settings: Settings, *, parent: int | None = None) -> int:
             if parent is not None:
                 beside.append(asyncio.create_task(_stop_when_orphaned(parent, stop)))
             try:
-                await run_workers(store, agents(settings), build_metrics(http), settings, stop, counts=counts)
+                await run_workers(store, agents(settings, http), build_metrics(http), settings, stop, counts=counts)
             finally:
                 for task in beside:
                     task.cancel()

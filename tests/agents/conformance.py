@@ -78,7 +78,7 @@ def _legal(seen: Observation | None, *, after: JobStatus = JobStatus.PENDING) ->
 class AgentConformance:
     """Subclass it with a fixture `rehearsal`."""
 
-    def test_is_listed_and_declares_itself(self, rehearsal: Rehearsal) -> None:
+    async def test_is_listed_and_declares_itself(self, rehearsal: Rehearsal) -> None:
         agent = rehearsal.agent
         assert type(agent) in AGENTS
         assert [listed.kind for listed in AGENTS].count(agent.kind) == 1
@@ -86,11 +86,11 @@ class AgentConformance:
         assert isinstance(agent.capabilities, frozenset)
         assert agent.observe_every_s is None or agent.observe_every_s > 0
 
-    def test_accepts_its_own_good_configs(self, rehearsal: Rehearsal) -> None:
+    async def test_accepts_its_own_good_configs(self, rehearsal: Rehearsal) -> None:
         rehearsal.agent.check_config(rehearsal.quick)
         rehearsal.agent.check_config(rehearsal.slow)
 
-    def test_refuses_a_bad_config_naming_the_field(self, rehearsal: Rehearsal) -> None:
+    async def test_refuses_a_bad_config_naming_the_field(self, rehearsal: Rehearsal) -> None:
         for config, field in rehearsal.wrong:
             with pytest.raises(Invalid) as refused:
                 rehearsal.agent.check_config(config)

@@ -48,8 +48,8 @@ async def test_a_write_of_the_mark_keeps_the_key(api: Any, reader: Any) -> None:
     path = f"/job-agents/{new_id()}"
     await api.put(path, agent(apiKey=HUSH))
     mark = (await reader.get(path)).json()["config"]["apiKey"]
-    assert (await api.put(path, agent(apiKey=mark, insecure=True))).status_code == 202
-    assert (await api.get(path)).json()["config"] == {"serverUrl": "argo.test", "apiKey": HUSH, "insecure": True}
+    assert (await api.put(path, agent(apiKey=mark, prune=True))).status_code == 202
+    assert (await api.get(path)).json()["config"] == {"serverUrl": "argo.test", "apiKey": HUSH, "prune": True}
 
 
 async def test_a_mark_of_another_agents_key_is_refused(api: Any) -> None:

@@ -21,10 +21,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from interlock.agents.argo_cd import ArgoCdAgent
 from interlock.agents.exec import ExecAgent
 from interlock.agents.http_pull import HttpPullAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.model.job import AgentClass, AgentJob, Authorization, Observation, Planned
+from interlock.outside.go_templates import GoTemplates
+from interlock.outside.http import Http
 
 __all__ = ["AGENTS", "Agent", "Planner", "build_agents"]
 
@@ -83,13 +86,20 @@ class Planner(Protocol):
         ...
 
 
-AGENTS: tuple[type[Agent], ...] = (ExecAgent, HttpPullAgent, TestRunnerAgent)
+AGENTS: tuple[type[Agent], ...] = (ArgoCdAgent, ExecAgent, HttpPullAgent, TestRunnerAgent)
 
 
-def build_agents(*, exec_root: Path, exec_enabled: bool) -> dict[str, Agent]:
+def build_agents(*, exec_root: Path, exec_enabled: bool, http: Http | None = None) -> dict[str, Agent]:
     """One agent of each kind, by kind, as the composition root wants them.
 
-    Takes: `exec_root` is the folder where runs of the exec agent live (`DATA/exec`).
+    Takes: `exec_root` is the folder where runs of the exec agent live (`DATA/exec`). `http` is what
+           agents call their tools with; by default one that calls addresses of the public internet alone.
     """
-    built: tuple[Agent, ...] = (ExecAgent(exec_root, enabled=exec_enabled), HttpPullAgent(), TestRunnerAgent())
+    http, templates = http or Http(), GoTemplates()
+    built: tuple[Agent, ...] = (
+        ArgoCdAgent(http, templates),
+        ExecAgent(exec_root, enabled=exec_enabled),
+        HttpPullAgent(),
+        TestRunnerAgent(),
+    )
     return {agent.kind: agent for agent in built}

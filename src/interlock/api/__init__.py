@@ -145,8 +145,10 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     )
     app.state.store = store
     app.state.settings = settings
-    app.state.agents = build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent)
     app.state.http = guarded_http(settings)
+    app.state.agents = build_agents(
+        exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent, http=app.state.http
+    )
     app.state.metrics = build_metrics(app.state.http)
     app.state.opener = Opener(store, build_references(settings))
     for noun in NOUNS:

@@ -1,0 +1,149 @@
+"""How does an agent call its tool's REST API, and what does each answer mean for a job?
+
+    2xx                  the answer, read as JSON
+    404                  None, where the caller says that a thing may be missing; else a no
+    401, 403             a no: the credentials are wrong or may not do this
+    400, 409, 422        a no, with the tool's own words; `Clash` for 409, which some callers can use
+    429, 5xx             nothing: `AgentUnavailable`, with the wait that `Retry-After` asks for
+    redirect             a no: the address is not the tool's API
+    garbage, silence     nothing: whether it was done is unknown
+
+What a tool says is cut to a sentence's length; it goes into a job's message.
+
+Source: RFC 9110 sections 10.2.3 and 15; core.md section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from interlock.clock import utc_now
+from interlock.model.errors import AgentUnavailable, Rejected, Unavailable
+from interlock.outside.http import Answer, Http
+
+TIMEOUT_S = 20.0
+SAID_MAX = 500
+RETRY_AFTER_MAX_S = 3600.0
+_ANSWER_BYTES_MAX = 8 * 1024 * 1024
+
+
+class Clash(Rejected):
+    """The tool says that this clashes with what it has (409, or its own words for it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool's API, as one agent's config names it.
+
+    Takes: `name` as people know it ("Argo CD"); `base_url` without a slash at its end.
+    """
+
+    http: Http
+    name: str
+    base_url: str
+    headers: Mapping[str, str]
+    timeout_s: float = TIMEOUT_S
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: object = None,
+        may_miss: bool = False,
+    ) -> Any:
+        """Call and read the answer; None for 404 where `may_miss`, and for an empty answer.
+
+        Takes: `path` begins with a slash, its parts quoted (`part`).
+        Fails: as the module says.
+        """
+        url = f"{self.base_url}{path}"
+        if query:
+            url += "?" + urlencode({key: _text(value) for key, value in query.items() if value is not None})
+        headers = {"Accept": "application/json", **self.headers}
+        raw = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            raw = orjson.dumps(body)
+        try:
+            answer = await self.http.send(
+                method, url, headers=headers, body=raw, timeout_s=self.timeout_s, answer_bytes_max=_ANSWER_BYTES_MAX
+            )
+        except Unavailable as silent:
+            raise AgentUnavailable(f"{self.name}: {silent}", retry_after_s=silent.retry_after_s) from silent
+        if answer.status == 404 and may_miss:
+            return None
+        self._sort(answer)
+        return self._read(answer)
+
+    def _sort(self, answer: Answer) -> None:
+        status = answer.status
+        if 200 <= status < 300:
+            return
+        if status == 429 or status >= 500:
+            wait_s = retry_after_s(answer, now=utc_now())
+            raise AgentUnavailable(f"{self.name} answered {status}{_because(answer)}.", retry_after_s=wait_s)
+        if 300 <= status < 400:
+            raise Rejected(f"{self.name} redirects ({status}): {self.base_url} is not the address of its API.")
+        if status in {401, 403}:
+            raise Rejected(f"{self.name} refused the credentials, or what they may do ({status}){_because(answer)}.")
+        kind = Clash if status == 409 else Rejected
+        raise kind(f"{self.name} said no ({status}){_because(answer)}.")
+
+    def _read(self, answer: Answer) -> Any:
+        if answer.truncated:
+            raise AgentUnavailable(f"{self.name} answered with more than {_ANSWER_BYTES_MAX} bytes.")
+        if not answer.body.strip():
+            return None
+        try:
+            return orjson.loads(answer.body)
+        except orjson.JSONDecodeError as garbage:
+            raise AgentUnavailable(f"{self.name} answered with what is no JSON.") from garbage
+
+
+def part(text: object) -> str:
+    """One part of a path, quoted."""
+    return quote(str(text), safe="")
+
+
+def retry_after_s(answer: Answer, *, now: datetime) -> float | None:
+    """The wait that an answer asks for: seconds, or until a date; None where it asks for none."""
+    for name, value in answer.headers:
+        if name != "retry-after":
+            continue
+        if value.strip().isdigit():
+            return min(float(value), RETRY_AFTER_MAX_S)
+        try:
+            at = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_MAX_S)
+    return None
+
+
+def _because(answer: Answer) -> str:
+    """What the tool says of its no, after a colon."""
+    said = answer.text.strip()
+    try:
+        body = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        said = "" if said.startswith("<") else said
+    else:
+        if isinstance(body, Mapping):
+            found = body.get("message") or body.get("error") or body.get("error_description") or body.get("errors")
+            said = found if isinstance(found, str) else orjson.dumps(found).decode() if found else ""
+    said = " ".join(said.split())[:SAID_MAX].rstrip(".")
+    return f": {said}" if said else ""
+
+
+def _text(value: object) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
