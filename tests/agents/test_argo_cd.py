@@ -244,7 +244,7 @@ async def test_a_plan_shows_the_application_and_its_manifests_and_writes_nothing
 
 async def test_a_private_address_is_refused_when_it_is_written_unless_allowed():
     strict = ArgoCdAgent(Http(), GoTemplates())
-    with pytest.raises(Invalid, match="not an address of the public internet"):
+    with pytest.raises(Invalid, match="a link-local address"):
         strict.check_config({"serverUrl": "http://169.254.169.254"})
 
 
