@@ -382,9 +382,18 @@ class _Server(uvicorn.Server):
 
 
 async def serve(app: Any, bound: socket.socket, *, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
-    """Serve until `stop`, then let open requests end."""
+    """Serve until `stop`, then end the streams and let open requests end."""
+    from interlock.web.heads import BoundedHead
+
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=SHUTDOWN_S, server_header=False
+        app,
+        http=BoundedHead,
+        forwarded_allow_ips=app.state.settings.trusted_proxies,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        server_header=False,
     )
     server = _Server(config, on_ready=on_ready)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
@@ -392,6 +401,7 @@ async def serve(app: Any, bound: socket.socket, *, stop: asyncio.Event, on_ready
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
+        app.state.streams.end(app.state.store.wakes)
         await serving
     finally:
         waiting.cancel()

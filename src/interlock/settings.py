@@ -85,6 +85,23 @@ class Settings(BaseSettings):
     """A provider's set that would remove more than this, and more than half of what the provider offers, is refused
     unless the client says that it means it. A workspace may have its own number."""
 
+    rate_per_s: float = Field(default=100.0, ge=0)
+    """Requests a second of one key or session, in one API process; 0: as many as it likes. A user gets four times as
+    much over all keys."""
+    rate_burst: int = Field(default=1_000, ge=1)
+    """How many of them may come at once."""
+    stranger_rate_per_s: float = Field(default=20.0, ge=0)
+    """Requests a second without a valid key, of one address; 0: no limit."""
+    stranger_burst: int = Field(default=200, ge=1)
+    sign_in_rate_per_s: float = Field(default=0.5, ge=0)
+    """Sign-ins a second from one address; 0: no limit."""
+    sign_in_burst: int = Field(default=20, ge=1)
+    streams_max: int = Field(default=20, ge=1)
+    """Event streams that one key or session may hold open, in one API process."""
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses of proxies, with commas between them, whose word for the client's address counts
+    (`X-Forwarded-For`). `*`: any."""
+
     pool_max: int = 10
     worker_slots: int = 16
 

@@ -69,7 +69,7 @@ class Api:
 
 @pytest.fixture
 def settings(tmp_path: Any) -> Settings:
-    return Settings(data=tmp_path, body_bytes_max=256 * 1024)
+    return Settings(data=tmp_path, body_bytes_max=256 * 1024, rate_per_s=0, stranger_rate_per_s=0, sign_in_rate_per_s=0)
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 The interface keeps the public contract's words and paths. A handler checks the request, asks `access` whether the
 actor may do it, reads or writes through `store`, and renders. It decides nothing about deployments.
 
-A request passes, from the outside in: raw path, body limit, sign-in, route, body, handler. What is refused anywhere
-on this way gets the same error body (`web/errors.py`).
+A request passes, from the outside in: raw path, head limit, rate limits, body limit, sign-in, route, body, handler.
+What is refused anywhere on this way gets the same error body (`web/errors.py`).
 
 Source: contract.md.
 """
@@ -77,6 +77,9 @@ from interlock.store.opening import Opener
 from interlock.store.tx import Store
 from interlock.web.bodies import BodyLimit
 from interlock.web.errors import install_error_answers
+from interlock.web.events import Streams
+from interlock.web.heads import HeadLimit
+from interlock.web.rates import RateLimits
 from interlock.web.raw_path import RawPath
 from interlock.web.sign_in import SignIn, admitted
 from interlock.web.signatures import BODY_BYTES_MAX
@@ -144,6 +147,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.store = store
+    app.state.streams = Streams(settings.streams_max)
     app.state.settings = settings
     app.state.http = guarded_http(settings)
     app.state.agents = build_agents(
@@ -167,6 +171,8 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
             "/webhook": BODY_BYTES_MAX,
         },
     )
+    app.add_middleware(RateLimits, settings=settings)
+    app.add_middleware(HeadLimit)
     app.add_middleware(RawPath)
     return app
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Query, Request
+from fastapi import Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 from typing_extensions import TypedDict
 
@@ -86,6 +86,9 @@ async def stream_entries(
     subject: Subject = None,
     kind: Kinds = None,
     after: Annotated[int | None, Query(ge=0, le=SEQ_MAX)] = None,
+    _seen: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="The id of the last event that was seen; before `after`.")
+    ] = None,
 ) -> Response:
     """Follow the ledger as it grows (server-sent events). `Last-Event-ID` or `after` says from where; neither: from
     now on.

@@ -24,6 +24,7 @@ from interlock.model.errors import StoreUnavailable
 from interlock.model.ids import is_id
 from interlock.store.ledger import FeedEntry, find_last_seq, read_feed
 from interlock.store.tx import FEED_TOPIC
+from interlock.web.events import place_of
 from interlock.web.sign_in import Here
 
 GAP_S = 0.4
@@ -41,8 +42,8 @@ EVERYWHERE = ("freeze.", "workspace.")
 
 async def follow(visit: Visit) -> Response:
     """The stream of a page."""
-    last_seen = visit.request.headers.get("last-event-id", "")
-    after_seq = int(last_seen) if last_seen.isdigit() else number_in_query(visit, "after", otherwise=-1)
+    last_seen = place_of(visit.request.headers.get("last-event-id"))
+    after_seq = number_in_query(visit, "after", otherwise=-1) if last_seen is None else last_seen
     about = frozenset(each for each in visit.request.query_params.getlist("about")[:ABOUT_MAX] if is_id(each))
     if after_seq < 0:
         async with visit.here.read() as conn:

@@ -8,7 +8,8 @@
     │   ├── NotFound       404
     │   ├── Conflict       409
     │   ├── Outdated       412
-    │   └── TooLarge       413
+    │   ├── TooLarge       413
+    │   └── TooMany        429
     ├── Unavailable    the world must recover; retry after `retry_after_s`
     │   ├── AgentUnavailable
     │   ├── ProviderUnavailable
@@ -118,6 +119,17 @@ class TooLarge(Refused):
 
     status = 413
     default_code = "TOO_LARGE"
+
+
+class TooMany(Refused):
+    """429: too many at once. Says after how many seconds it is worth trying again."""
+
+    status = 429
+    default_code = "TOO_MANY"
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_s: float) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(InterlockError):

@@ -67,7 +67,7 @@ def _exact(value: T) -> T:
     """
     try:
         digits = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER).translate(_DIGITS_AS_ZEROS)
-        fits = not (b"0e0" in digits or _LONG in digits) or _all_exact(value)
+        fits = not (b"0e+0" in digits or _LONG in digits) or _all_exact(value)
     except TypeError:
         fits = False
     if not fits:

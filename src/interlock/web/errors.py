@@ -19,7 +19,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from interlock.model.errors import FieldError, InterlockError, Invalid, Refused, Stale, Unauthorized, Unavailable
+from interlock.model.errors import (
+    FieldError,
+    InterlockError,
+    Invalid,
+    Refused,
+    Stale,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+)
 from interlock.web.answers import Json
 
 _log = structlog.get_logger(__name__)
@@ -48,6 +57,10 @@ def error_answer(error: Exception) -> Json:
         case Unauthorized():
             answer = refusal(error.status, error.message, code=error.code, details=error.details)
             answer.headers["WWW-Authenticate"] = 'Bearer realm="interlock"'
+            return answer
+        case TooMany():
+            answer = refusal(error.status, error.message, code=error.code, details=error.details)
+            answer.headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
             return answer
         case Refused():
             return refusal(error.status, error.message, code=error.code, details=error.details)

@@ -182,6 +182,15 @@ async def find_here(store: Store, caller: Caller, *, workspace: str) -> Here:
     raise NotFound("There is no such workspace.")
 
 
+async def admit_again(request: Request) -> None:
+    """Ask anew whether who opened this stream may still read it.
+
+    Fails: as signing in and `admitted` do.
+    """
+    request.state.caller = await find_signed_in(store_of(request), request, method=request.method)
+    await admitted(request)
+
+
 async def admitted(request: Request) -> None:
     """Let a call through to its handler, or refuse it: the one check that every operation of the API passes.
 
