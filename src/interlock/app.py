@@ -27,7 +27,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
@@ -64,6 +64,9 @@ from interlock.store.principals import (
 from interlock.store.secrets import refuse_sealed
 from interlock.store.tx import Store
 from interlock.store.workspaces import create_workspace, find_workspace
+
+if TYPE_CHECKING:
+    from interlock.outside.oidc import IdentityProvider
 
 ADMIN = "admin"
 """The principal that the first start makes."""
@@ -340,8 +343,23 @@ def build_app(store: Store, settings: Settings) -> Any:
 
     app = build_api(store, settings)
     app.router.routes.append(metrics_route(store))
-    app.mount("/", build_console(store, settings))
+    app.mount("/", build_console(store, settings, provider=identity_provider(settings)))
     return app
+
+
+def identity_provider(settings: Settings) -> IdentityProvider | None:
+    """Whom people sign in through; None where no provider is set. It is asked when somebody signs in, not before."""
+    if settings.oidc_issuer is None:
+        return None
+    from interlock.outside.oidc import IdentityProvider
+
+    return IdentityProvider(
+        settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        client_secret=settings.oidc_client_secret,
+        scopes=settings.oidc_scopes,
+        groups_claim=settings.oidc_groups_claim,
+    )
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -78,6 +78,21 @@ class Settings(BaseSettings):
     subscription_failing_days: int = Field(default=5, ge=1)
     """A receiver that failed for so many days is not called any more, until somebody resumes its subscription."""
 
+    oidc_issuer: str | None = None
+    """The identity provider whose people sign in here; without one they sign in with keys."""
+    oidc_client_id: str = "interlock"
+    oidc_client_secret: str | None = Field(default=None, repr=False)
+    oidc_scopes: str = "openid email profile"
+    oidc_groups_claim: str = "groups"
+    oidc_domains: str = ""
+    """Whose addresses may sign in, commas between; empty: everybody whom the provider lets in."""
+    oidc_admins: str = ""
+    """Who administers this installation: addresses, or `group:<name>`, commas between."""
+    oidc_name: str = "single sign-on"
+    """What the button says after "Sign in with"."""
+    login_key_days: int = Field(default=7, ge=1, le=365)
+    """How long a key lasts that `interlock login` gets."""
+
     body_bytes_max: int = 4 * 1024 * 1024
     set_bytes_max: int = 64 * 1024 * 1024
     """The largest body of a resource provider's `set`, which sends everything that it offers: about 400,000 hosts."""

@@ -42,6 +42,7 @@ from interlock.api import (
     jobs,
     keys,
     ledger,
+    logins,
     members,
     orders,
     pins,
@@ -86,6 +87,7 @@ from interlock.web.signatures import BODY_BYTES_MAX
 
 NOUNS = (
     health,
+    logins,
     workspaces,
     systems,
     forecast,

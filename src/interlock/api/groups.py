@@ -7,7 +7,7 @@ Source: core.md section 4 (obligations); DESIGN.md section 3, `access/`. These p
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from starlette.responses import Response
@@ -21,7 +21,7 @@ from interlock.model.errors import Invalid
 from interlock.store import bindings, groups, principals
 from interlock.store.groups import MEMBERS_MAX, Group
 from interlock.store.tx import Tx
-from interlock.web.answers import Json, instant
+from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
 from interlock.web.paging import Paging
 from interlock.web.shapes import Id, Instant, page_of
@@ -33,9 +33,10 @@ NAME_MAX = 200
 
 
 class GroupBody(ClosedBody):
-    """Exactly these members, by their user names."""
+    """Exactly these members, by their user names; with `claim` also whom the identity provider has in that group."""
 
     members: Annotated[list[Name], Field(max_length=MEMBERS_MAX)]
+    claim: Name | None = None
 
 
 class GroupMember(TypedDict):
@@ -43,6 +44,7 @@ class GroupMember(TypedDict):
 
     id: Id
     name: str
+    fromClaims: NotRequired[Literal[True]]
 
 
 class GroupAnswer(TypedDict):
@@ -50,6 +52,7 @@ class GroupAnswer(TypedDict):
 
     id: Id
     name: str
+    claim: NotRequired[str]
     createdAt: Instant
     members: list[GroupMember]
 
@@ -91,9 +94,9 @@ async def put_group(here: InWorkspace, groupName: str, body: GroupBody) -> Respo
             if principal is None:
                 raise Invalid(f"There is no user {name!r}.", field="members")
             members[principal.id] = principal.name
-        await _require_members_grantable(here, tx, groupName, joining=members)
+        await _require_members_grantable(here, tx, groupName, joining=members, claim=body.claim)
         await bindings.lock_admins(tx, here.id)
-        group = await groups.save_group(tx, here.id, name=groupName, members=members)
+        group = await groups.save_group(tx, here.id, name=groupName, members=members, claim=body.claim)
         await bindings.require_an_admin(tx, here.id)
     return Json(render_group(group))
 
@@ -109,23 +112,33 @@ async def delete_group(here: InWorkspace, groupName: str) -> Response:
     return Json({"name": groupName, "message": "The group was deleted."})
 
 
-async def _require_members_grantable(here: Here, tx: Tx, name: str, *, joining: dict[str, str] | None) -> None:
+async def _require_members_grantable(
+    here: Here, tx: Tx, name: str, *, joining: dict[str, str] | None, claim: str | None = None
+) -> None:
     """A group that has roles gives them to who joins, and takes them from who leaves.
 
     Fails: `Forbidden`.
     """
     known = await groups.find_group(tx.conn, here.id, name=name)
-    if known is None or (joining is not None and {member["id"] for member in known.members} == set(joining)):
+    if known is None or (joining is not None and _by_hand(known) == set(joining) and claim == known.claim):
         return
     held = await bindings.load_group_bindings(tx.conn, here.id, group_id=known.id)
     require_grantable(here, await with_places(tx.conn, here, held), what=f"The group {name}")
 
 
+def _by_hand(group: Group) -> set[str]:
+    return {member["id"] for member in group.members if not member["from_claims"]}
+
+
 def render_group(group: Group) -> Wire:
     """A group on the wire."""
-    return {
-        "id": group.id,
-        "name": group.name,
-        "createdAt": instant(group.created_at),
-        "members": [dict(member) for member in group.members],
-    }
+    return present(
+        id=group.id,
+        name=group.name,
+        claim=group.claim,
+        createdAt=instant(group.created_at),
+        members=[
+            present(id=member["id"], name=member["name"], fromClaims=True if member["from_claims"] else None)
+            for member in group.members
+        ],
+    )

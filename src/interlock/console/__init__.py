@@ -4,7 +4,7 @@ Pages are read through the store and written through the same doors as the API. 
 server-sent events make them live. A held target always says which rule holds, since when, until when, and who can
 act.
 
-    sign_in  workspaces        the way in
+    sign_in  terminal  workspaces                         the way in
     fleet  deployments         what runs where, and what waits and why
     target  version            why one target is where it is; what one version went through
     rollouts  steer            how far a change is, wave by wave; pause it, speed it up, promote it, give it up
@@ -20,6 +20,8 @@ verdicts and ledger entries into words; `live.py` keeps an open page true.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
@@ -44,6 +46,7 @@ from interlock.console import (
     sign_in,
     steer,
     target,
+    terminal,
     thaw,
     version,
     what_if,
@@ -53,14 +56,21 @@ from interlock.console.refusal import HANDLED, refuse
 from interlock.console.static_files import StaticFiles
 from interlock.console.visit import in_workspace
 from interlock.settings import Settings
+from interlock.store.sign_ins import GROUP_PREFIX, Admission
 from interlock.store.tx import Store
 from interlock.web.raw_path import allow_segments
+
+if TYPE_CHECKING:
+    from interlock.outside.oidc import IdentityProvider
 
 W = "/w/{workspace:segment}"
 
 
-def build_console(store: Store, settings: Settings) -> Starlette:
-    """The console, to be mounted at `/` beside the API."""
+def build_console(store: Store, settings: Settings, *, provider: IdentityProvider | None = None) -> Starlette:
+    """The console, to be mounted at `/` beside the API.
+
+    Takes: `provider` is whom people sign in through; None: with keys alone.
+    """
     allow_segments()
     console = Starlette(
         routes=[
@@ -68,6 +78,10 @@ def build_console(store: Store, settings: Settings) -> Starlette:
             Route("/workspaces", workspaces.show),
             Route("/sign-in", sign_in.show),
             Route("/sign-in", sign_in.enter, methods=["POST"]),
+            Route("/sign-in/oidc", sign_in.go_to_provider),
+            Route(sign_in.CALLBACK, sign_in.come_back),
+            Route("/login", terminal.show),
+            Route("/login", terminal.allow, methods=["POST"]),
             Route("/sign-out", sign_in.leave, methods=["POST"]),
             Route(W, in_workspace(fleet.show)),
             Route(W + "/live", in_workspace(live.follow, followed=True)),
@@ -108,4 +122,15 @@ def build_console(store: Store, settings: Settings) -> Starlette:
         exception_handlers={Exception: refuse, **dict.fromkeys(HANDLED, refuse)},
     )
     console.state.store = store
+    console.state.provider = provider
+    console.state.provider_name = settings.oidc_name
+    console.state.admission = Admission(domains=_words(settings.oidc_domains), admins=_words(settings.oidc_admins))
+    console.state.public_url = settings.public_url
+    console.state.secure = (settings.public_url or "").startswith("https://")
     return console
+
+
+def _words(text: str) -> frozenset[str]:
+    """The words of a setting with commas between; addresses and domains are compared without regard to case."""
+    words = (each.strip() for each in text.split(","))
+    return frozenset(each if each.startswith(GROUP_PREFIX) else each.lower() for each in words if each)

@@ -27,7 +27,7 @@ from interlock.store.principals import Session
 from interlock.store.queries import Conn
 from interlock.store.tx import Store
 from interlock.web.bodies import AGAIN_AFTER_S, TRIES_MAX
-from interlock.web.session import find_signed_in_session, require_csrf
+from interlock.web.session import find_signed_in_session, renew, require_csrf
 from interlock.web.sign_in import Here, find_here
 
 T = TypeVar("T")
@@ -127,15 +127,22 @@ def in_workspace(page: Callable[[Visit], Awaitable[Response]], *, followed: bool
         if request.method not in {"GET", "HEAD"}:
             await require_csrf(request, session)
         visit = Visit(request, session, here)
-        for tried in range(TRIES_MAX - 1):
-            try:
-                return await page(visit)
-            except Stale:
-                await asyncio.sleep(AGAIN_AFTER_S * 2**tried)
-        return await page(visit)
+        answer = await _answer(page, visit)
+        if not followed:
+            await renew(store, request, answer, session=session)
+        return answer
 
     endpoint.__doc__ = page.__doc__
     return endpoint
+
+
+async def _answer(page: Callable[[Visit], Awaitable[Response]], visit: Visit) -> Response:
+    for tried in range(TRIES_MAX - 1):
+        try:
+            return await page(visit)
+        except Stale:
+            await asyncio.sleep(AGAIN_AFTER_S * 2**tried)
+    return await page(visit)
 
 
 def sign_in_path(request: Request) -> str:

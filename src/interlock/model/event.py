@@ -109,6 +109,7 @@ KINDS: dict[str, str] = {
     "policy.deleted": "A policy no longer applies.",
     # People and keys
     "principal.created": "A user or service account exists.",
+    "principal.changed": "The identity provider's word made a person a system admin, or one no longer.",
     "key.created": "An API key was made; it was shown once.",
     "key.rotated": "A new key took the place of an old one, which ends after the overlap.",
     "key.revoked": "An API key no longer opens anything.",

@@ -29,12 +29,13 @@ MEMBERS_MAX = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group with its members, `{id, name}` by name."""
+    """A group with its members, `{id, name, from_claims}` by name. `claim` is what the identity provider calls it."""
 
     id: str
     name: str
     created_at: datetime
     members: Sequence[Mapping[str, str]]
+    claim: str | None = None
 
 
 async def list_groups(conn: Conn, workspace_id: str, *, limit: int, offset: int) -> tuple[tuple[Group, ...], int]:
@@ -49,10 +50,12 @@ async def find_group(conn: Conn, workspace_id: str, *, name: str) -> Group | Non
     return found[0] if found else None
 
 
-async def save_group(tx: Tx, workspace_id: str, *, name: str, members: Mapping[str, str]) -> Group:
-    """Make a group, or give it exactly these members.
+async def save_group(
+    tx: Tx, workspace_id: str, *, name: str, members: Mapping[str, str], claim: str | None = None
+) -> Group:
+    """Make a group, or give it exactly these members; whom the identity provider put into it stays.
 
-    Takes: principal id -> name.
+    Takes: principal id -> name. `claim` is what the provider calls the group; None: it has no say.
     Fails: `Invalid` when one of them is no member of the workspace.
     """
     ids = sorted(members)
@@ -61,12 +64,13 @@ async def save_group(tx: Tx, workspace_id: str, *, name: str, members: Mapping[s
         raise Invalid(f"{', '.join(strangers)} is no member of this workspace.", field="members")
     before = await find_group(tx.conn, workspace_id, name=name)
     group_id = before.id if before else new_id()
-    had = {member["id"] for member in before.members} if before else set[str]()
-    if before is None or had != set(ids):
+    had = {member["id"] for member in before.members if not member["from_claims"]} if before else set[str]()
+    if before is None or had != set(ids) or before.claim != claim:
         body = {"name": name, "members": len(ids), "joined": len(set(ids) - had), "left": len(had - set(ids))}
         changes = [Change(Q.remove_group_members, (group_id, ids)), Change(Q.add_group_members, (group_id, ids))]
         if before is None:
             changes.insert(0, Change(Q.insert_group, (group_id, workspace_id, name)))
+        changes.append(Change(Q.set_claim, (group_id, claim)))
         kind = "group.created" if before is None else "group.changed"
         with refusals():
             await tx.record(changes=changes, events=[Event(kind, Ref("group", group_id), body)])

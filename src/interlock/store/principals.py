@@ -32,6 +32,7 @@ from interlock.store.work import WorkRequest
 Q = queries("principal")
 
 SESSION_S = 12 * 3600
+IDLE_S = 4 * 3600
 TOUCH_EVERY = timedelta(minutes=1)
 
 
@@ -87,6 +88,8 @@ class Session:
     caller: Caller
     csrf: str
     expires_at: datetime
+    due: bool = False
+    """Whether the cookie's value should change."""
 
 
 async def find_caller(store: Store, key: str) -> Caller | None:
@@ -123,23 +126,33 @@ async def list_key_workspaces(conn: Conn, key_id: str) -> frozenset[str]:
     return frozenset(row["workspace_id"] for row in await conn.fetch(Q.list_key_workspaces, key_id))
 
 
-async def create_session(store: Store, *, principal_id: str) -> tuple[str, str]:
+async def create_session(store: Store, *, principal_id: str, lasts_s: int = SESSION_S) -> tuple[str, str]:
     """Sign in. Gives the cookie's value and the CSRF token."""
     value, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     async with store.read() as conn:
         await conn.execute(Q.delete_expired_sessions)
-        await conn.execute(Q.insert_session, hash_of(value), principal_id, csrf, SESSION_S)
+        await conn.execute(Q.insert_session, hash_of(value), principal_id, csrf, lasts_s)
     return value, csrf
 
 
-async def find_session(store: Store, value: str) -> Session | None:
-    """The session of a cookie's value; None when it is unknown or over."""
+async def find_session(store: Store, value: str, *, idle_s: int = IDLE_S) -> Session | None:
+    """The session of a cookie's value; None when it is unknown or over, or nobody was there for so long."""
     async with store.read() as conn:
-        row = await conn.fetchrow(Q.find_session, hash_of(value))
-    if row is None:
-        return None
+        row = await conn.fetchrow(Q.find_session, hash_of(value), idle_s)
+        if row is None:
+            return None
+        if row["unseen"]:
+            await conn.execute(Q.touch_session, hash_of(value))
     caller = Caller(id=row["principal_id"], name=row["name"], kind=row["kind"], system_admin=row["system_admin"])
-    return Session(caller=caller, csrf=row["csrf"], expires_at=row["expires_at"])
+    return Session(caller=caller, csrf=row["csrf"], expires_at=row["expires_at"], due=row["due"])
+
+
+async def renew_session(store: Store, value: str) -> str | None:
+    """Another value for a session, so that one that leaked is good for minutes; None when somebody was faster."""
+    fresh = secrets.token_urlsafe(32)
+    async with store.read() as conn:
+        status = await conn.execute(Q.renew_session, hash_of(value), hash_of(fresh))
+    return fresh if status == "UPDATE 1" else None
 
 
 async def end_session(store: Store, value: str) -> None:

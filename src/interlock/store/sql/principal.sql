@@ -53,12 +53,24 @@ DELETE FROM group_member WHERE principal_id = $2 AND group_id IN (SELECT id FROM
 -- name: bump_rules_fence
 UPDATE workspace SET rules_fence = rules_fence + 1 WHERE id = $1;
 
--- By the primary key.
+-- By the primary key, or by session_of_old_value while the value before goes on. $2: for how long nobody may have been there.
 -- name: find_session
-SELECT s.csrf, s.expires_at, p.id AS principal_id, p.name, p.kind, p.system_role = 'admin' AS system_admin
+SELECT s.csrf, s.expires_at, s.seen_at < interlock_now() - interval '1 minute' AS unseen,
+       s.id_hash = $1 AND s.renewed_at < interlock_now() - interval '15 minutes' AS due, p.id AS principal_id, p.name, p.kind, p.system_role = 'admin' AS system_admin
 FROM session s
 JOIN principal p ON p.id = s.principal_id
-WHERE s.id_hash = $1 AND s.expires_at > interlock_now() AND p.disabled_at IS NULL;
+WHERE (s.id_hash = $1 OR (s.old_hash = $1 AND s.old_until > interlock_now()))
+  AND s.expires_at > interlock_now() AND s.seen_at > interlock_now() - make_interval(secs => $2) AND p.disabled_at IS NULL;
+
+-- At most once a minute, and never waiting. By the primary key.
+-- name: touch_session
+UPDATE session SET seen_at = interlock_now()
+WHERE id_hash = (SELECT id_hash FROM session WHERE id_hash = $1 FOR UPDATE SKIP LOCKED);
+
+-- The value changes; the one before goes on for a minute. By the primary key.
+-- name: renew_session
+UPDATE session SET id_hash = $2, old_hash = id_hash, old_until = interlock_now() + interval '1 minute', renewed_at = interlock_now()
+WHERE id_hash = $1 AND renewed_at < interlock_now() - interval '15 minutes';
 
 -- One row; its identity is the caller's.
 -- name: insert_session
@@ -67,7 +79,7 @@ VALUES ($1, $2, $3, interlock_now() + make_interval(secs => $4));
 
 -- One row or its few, by the primary key.
 -- name: delete_session
-DELETE FROM session WHERE id_hash = $1;
+DELETE FROM session WHERE id_hash = $1 OR old_hash = $1;
 
 -- One row or its few, by the primary key.
 -- name: delete_expired_sessions
