@@ -28,7 +28,6 @@ from interlock.api.rendering import (
 )
 from interlock.api.selectors import Scope, checked_selector, selector_of_query
 from interlock.api.sensitive import shown_values
-from interlock.inventory.to_python import predicate
 from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Deployment, System
 from interlock.model.variable import DeploymentVariable, VariableValue
@@ -71,13 +70,9 @@ async def list_deployments(here: InWorkspace, page: Paging, cel: Annotated[str |
     here.require(Permission.READ)
     selector = selector_of_query(cel, scope=Scope.DEPLOYMENT)
     async with here.read() as conn:
-        if selector is None:
-            items, total = await deployments.list_deployments(conn, here.id, limit=page.limit, offset=page.offset)
-        else:
-            every, _ = await deployments.list_deployments(conn, here.id, limit=None, offset=0)
-            matches = predicate(selector)
-            kept = [item for item in every if matches({"deployment": render_deployment(item)})]
-            items, total = tuple(kept[page.offset : page.offset + page.limit]), len(kept)
+        items, total = await deployments.list_deployments(
+            conn, here.id, selector=selector, limit=page.limit, offset=page.offset
+        )
         systems_by_id = await systems.load_systems_of(conn, "deployment", child_ids=[item.id for item in items])
     rendered = [
         {

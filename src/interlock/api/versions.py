@@ -26,7 +26,6 @@ from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_need, render_version
 from interlock.api.selectors import Scope, selector_of_query
 from interlock.clock import utc_now
-from interlock.inventory.to_python import predicate
 from interlock.model.errors import Invalid
 from interlock.model.secret import ids_in
 from interlock.model.version import Dependency, Version
@@ -94,21 +93,17 @@ async def list_versions(
     """List a deployment's versions by age, newest first, that a selector over `version` matches."""
     here.require(Permission.READ)
     selector = selector_of_query(cel, scope=Scope.VERSION)
-    newest_first = order == "desc"
     async with here.read() as conn:
         known = await deployments.resolve_deployment(conn, here.id, text=deploymentId)
         deployment = found(known, "deployment")
-        if selector is None:
-            items, total = await versions.list_versions(
-                conn, deployment.id, newest_first=newest_first, limit=page.limit, offset=page.offset
-            )
-        else:
-            every, _ = await versions.list_versions(
-                conn, deployment.id, newest_first=newest_first, limit=None, offset=0
-            )
-            matches = predicate(selector)
-            kept = [item for item in every if matches({"version": render_version(item)})]
-            items, total = tuple(kept[page.offset : page.offset + page.limit]), len(kept)
+        items, total = await versions.list_versions(
+            conn,
+            deployment.id,
+            newest_first=order == "desc",
+            selector=selector,
+            limit=page.limit,
+            offset=page.offset,
+        )
         needed = await load_dependencies(conn, [item.id for item in items])
     rendered = [_with_dependencies(version, needed) for version in items]
     return page.answer(await _shown(here, rendered, deployment.id), total)

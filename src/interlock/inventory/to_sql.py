@@ -97,6 +97,61 @@ RESOURCES: Final = Table(
 )
 """`resource` under the alias r."""
 
+_V: Final = columns_of(
+    "v",
+    id="uuid",
+    deployment_id="uuid",
+    tag="text",
+    name="text",
+    status="text",
+    message="text",
+    metadata="jsonb",
+    config="jsonb",
+    created_at="instant",
+)
+
+VERSIONS: Final = Table(
+    "version",
+    {
+        "id": _V["id"],
+        "deploymentId": _V["deployment_id"],
+        "tag": _V["tag"],
+        "name": _V["name"],
+        "status": _V["status"],
+        "message": _V["message"],
+        "metadata": _V["metadata"],
+        "config": _V["config"],
+        "createdAt": _V["created_at"],
+    },
+)
+"""`version` under the alias v."""
+
+_D: Final = columns_of(
+    "d",
+    id="uuid",
+    name="text",
+    description="text",
+    resource_selector="text",
+    job_agent_selector="text",
+    job_agent_config="jsonb",
+    metadata="jsonb",
+)
+
+DEPLOYMENTS: Final = Table(
+    "deployment",
+    {
+        "id": _D["id"],
+        "name": _D["name"],
+        "slug": _D["name"],
+        "description": _D["description"],
+        "resourceSelector": _D["resource_selector"],
+        "jobAgentSelector": _D["job_agent_selector"],
+        "jobAgentConfig": _D["job_agent_config"],
+        "metadata": _D["metadata"],
+    },
+)
+"""`deployment` under the alias d."""
+
 
 def to_sql(selector: Selector, *, table: Table = RESOURCES, first: int = 1) -> SqlFragment | None:
     """The condition, with parameters numbered from `first`; None when it is not translatable.

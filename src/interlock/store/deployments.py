@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from interlock.inventory.selector import Selector
+from interlock.inventory.to_sql import DEPLOYMENTS
+from interlock.inventory.views import deployment_view
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id
 from interlock.model.inventory import Deployment
@@ -21,6 +24,7 @@ from interlock.store.matching import match_after
 from interlock.store.ownership import is_known, require_unused, told_of_the_one_before
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
+from interlock.store.selected import load_selected
 from interlock.store.tx import Change, Tx
 
 Q = queries("deployment")
@@ -56,11 +60,23 @@ async def resolve_deployment(conn: Conn, workspace_id: str, *, text: str) -> Dep
 
 
 async def list_deployments(
-    conn: Conn, workspace_id: str, *, limit: int | None, offset: int
+    conn: Conn, workspace_id: str, *, selector: Selector | None = None, limit: int | None, offset: int
 ) -> tuple[tuple[Deployment, ...], int]:
-    """A page of deployments in order of creation (all of them without a limit), and how many there are."""
-    total = await conn.fetchval(Q.count_deployments, workspace_id)
-    return many(Deployment, await conn.fetch(Q.list_deployments, workspace_id, limit, offset)), total
+    """A page of the deployments that a selector matches, in order of creation (all of them without a limit), and how
+    many there are.
+    """
+    return await load_selected(
+        conn,
+        Deployment,
+        counted=Q.count_deployments,
+        listed=Q.list_deployments,
+        within=workspace_id,
+        selector=selector,
+        table=DEPLOYMENTS,
+        view=deployment_view,
+        limit=limit,
+        offset=offset,
+    )
 
 
 async def list_deployments_of_resource(

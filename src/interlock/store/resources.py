@@ -19,8 +19,7 @@ from typing import Any
 import orjson
 
 from interlock.inventory.selector import Selector
-from interlock.inventory.to_python import matches
-from interlock.inventory.to_sql import SqlFragment, to_sql
+from interlock.inventory.to_sql import RESOURCES
 from interlock.inventory.views import resource_view
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
@@ -31,6 +30,7 @@ from interlock.store import targets
 from interlock.store.matching import match_after
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
+from interlock.store.selected import load_selected
 from interlock.store.tx import Change, Tx
 
 Q = queries("resource")
@@ -100,22 +100,18 @@ async def list_resources(
 
     Costs: one page and one count, by PostgreSQL; with a selector that does not translate, every resource.
     """
-    if selector is None:
-        total = await conn.fetchval(Q.count_resources, workspace_id)
-        return many(Resource, await conn.fetch(Q.list_resources, workspace_id, limit, offset)), total
-    counted, paged = to_sql(selector, first=2), to_sql(selector, first=4)
-    if counted is not None and paged is not None:
-        total = await conn.fetchval(_narrowed(Q.count_resources, counted), workspace_id, *counted.params)
-        rows = await conn.fetch(_narrowed(Q.list_resources, paged), workspace_id, limit, offset, *paged.params)
-        return many(Resource, rows), total
-    every = many(Resource, await conn.fetch(Q.list_resources, workspace_id, None, 0))
-    kept = [resource for resource in every if matches(selector, {"resource": resource_view(resource)})]
-    return tuple(kept[offset : offset + limit]), len(kept)
-
-
-def _narrowed(query: str, selector: SqlFragment) -> str:
-    """A query with a selector in the place that it keeps for one."""
-    return query.replace("TRUE /* selector */", selector.where)
+    return await load_selected(
+        conn,
+        Resource,
+        counted=Q.count_resources,
+        listed=Q.list_resources,
+        within=workspace_id,
+        selector=selector,
+        table=RESOURCES,
+        view=resource_view,
+        limit=limit,
+        offset=offset,
+    )
 
 
 async def list_resources_of_provider(

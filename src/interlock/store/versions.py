@@ -14,6 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from interlock.inventory.selector import Selector
+from interlock.inventory.to_sql import VERSIONS
+from interlock.inventory.views import version_view
 from interlock.model.errors import NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
@@ -25,6 +28,7 @@ from interlock.store.deployments import touch
 from interlock.store.elsewhere import wake_dependents
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
+from interlock.store.selected import load_selected
 from interlock.store.tx import Change, Tx
 from interlock.store.work import WorkRequest
 
@@ -69,12 +73,41 @@ async def find_version_by_tag(conn: Conn, deployment_id: str, *, tag: str) -> Ve
 
 
 async def list_versions(
-    conn: Conn, deployment_id: str, *, newest_first: bool, limit: int | None, offset: int
+    conn: Conn,
+    deployment_id: str,
+    *,
+    newest_first: bool,
+    selector: Selector | None = None,
+    limit: int | None,
+    offset: int,
 ) -> tuple[tuple[Version, ...], int]:
-    """A page of a deployment's versions by (created_at, tag), and how many there are."""
-    query = Q.list_newest_first if newest_first else Q.list_oldest_first
-    total = await conn.fetchval(Q.count_versions, deployment_id)
-    return many(Version, await conn.fetch(query, deployment_id, limit, offset)), total
+    """A page of a deployment's versions that a selector matches, by (created_at, tag), and how many there are."""
+    return await load_selected(
+        conn,
+        Version,
+        counted=Q.count_versions,
+        listed=Q.list_newest_first if newest_first else Q.list_oldest_first,
+        within=deployment_id,
+        selector=selector,
+        table=VERSIONS,
+        view=_view,
+        limit=limit,
+        offset=offset,
+    )
+
+
+def _view(version: Version) -> dict[str, Any]:
+    return version_view(
+        version.id,
+        deployment_id=version.deployment_id,
+        tag=version.tag,
+        status=version.status,
+        created_at=version.created_at,
+        name=version.name,
+        message=version.message,
+        metadata=dict(version.metadata),
+        config=dict(version.config),
+    )
 
 
 async def load_versions(conn: Conn, version_ids: Sequence[str]) -> tuple[Version, ...]:

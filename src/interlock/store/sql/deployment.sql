@@ -10,15 +10,15 @@ FROM deployment WHERE id = $2 AND workspace_id = $1 AND deleted_at IS NULL;
 SELECT id, name, description, resource_selector, job_agent_selector, job_agent_config, job_agents, metadata, supersede
 FROM deployment WHERE workspace_id = $1 AND name = $2 AND deleted_at IS NULL;
 
--- By deployment_name, as list_deployments.
+-- By deployment_name, as list_deployments. A translated selector takes its place.
 -- name: count_deployments
-SELECT count(*) FROM deployment WHERE workspace_id = $1 AND deleted_at IS NULL;
+SELECT count(*) FROM deployment d WHERE d.workspace_id = $1 AND d.deleted_at IS NULL AND (TRUE /* selector */);
 
--- In order of creation. NULL limit: all of them.
+-- In order of creation. NULL limit: all of them. A translated selector takes its place.
 -- name: list_deployments
-SELECT id, name, description, resource_selector, job_agent_selector, job_agent_config, job_agents, metadata, supersede
-FROM deployment WHERE workspace_id = $1 AND deleted_at IS NULL
-ORDER BY created_at, id LIMIT $2 OFFSET $3;
+SELECT d.id, d.name, d.description, d.resource_selector, d.job_agent_selector, d.job_agent_config, d.job_agents, d.metadata, d.supersede
+FROM deployment d WHERE d.workspace_id = $1 AND d.deleted_at IS NULL AND (TRUE /* selector */)
+ORDER BY d.created_at, d.id LIMIT $2 OFFSET $3;
 
 -- By the primary key, in the order of the ids.
 -- name: list_deployments_by_ids

@@ -10,21 +10,21 @@ FROM version WHERE id = $2 AND workspace_id = $1;
 SELECT id, deployment_id, tag, name, status, message, config, job_agent_config, metadata, author_id, created_at
 FROM version WHERE deployment_id = $1 AND tag = $2;
 
--- By version_newest, as list_newest_first.
+-- By version_newest, as list_newest_first. A translated selector takes its place.
 -- name: count_versions
-SELECT count(*) FROM version WHERE deployment_id = $1;
+SELECT count(*) FROM version v WHERE v.deployment_id = $1 AND (TRUE /* selector */);
 
--- By version_newest.
+-- By version_newest. A translated selector takes its place.
 -- name: list_newest_first
-SELECT id, deployment_id, tag, name, status, message, config, job_agent_config, metadata, author_id, created_at
-FROM version WHERE deployment_id = $1
-ORDER BY created_at DESC, tag COLLATE "C" DESC LIMIT $2 OFFSET $3;
+SELECT v.id, v.deployment_id, v.tag, v.name, v.status, v.message, v.config, v.job_agent_config, v.metadata, v.author_id, v.created_at
+FROM version v WHERE v.deployment_id = $1 AND (TRUE /* selector */)
+ORDER BY v.created_at DESC, v.tag COLLATE "C" DESC LIMIT $2 OFFSET $3;
 
--- By version_newest.
+-- By version_newest. A translated selector takes its place.
 -- name: list_oldest_first
-SELECT id, deployment_id, tag, name, status, message, config, job_agent_config, metadata, author_id, created_at
-FROM version WHERE deployment_id = $1
-ORDER BY created_at, tag COLLATE "C" LIMIT $2 OFFSET $3;
+SELECT v.id, v.deployment_id, v.tag, v.name, v.status, v.message, v.config, v.job_agent_config, v.metadata, v.author_id, v.created_at
+FROM version v WHERE v.deployment_id = $1 AND (TRUE /* selector */)
+ORDER BY v.created_at, v.tag COLLATE "C" LIMIT $2 OFFSET $3;
 
 -- By the primary key, in the order of the ids.
 -- name: list_versions_by_ids
