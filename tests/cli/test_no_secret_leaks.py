@@ -20,6 +20,7 @@ import secrets
 import threading
 import time
 import uuid
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +39,7 @@ from interlock.model.secret import SECRET_FIELDS, Where
 from interlock.store.dump import dump_database
 
 WAIT_S = 30.0
-PAGES_MAX = 200
+PAGES_MAX = 40
 
 
 class Canaries:
@@ -61,7 +62,9 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        said = json.dumps({"headers": dict(self.headers), "body": self.rfile.read(length).decode(), "ok": False}).encode()
+        said = json.dumps(
+            {"headers": dict(self.headers), "body": self.rfile.read(length).decode(), "ok": False}
+        ).encode()
         self.send_response(500)
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
@@ -132,7 +135,9 @@ def settle(admin: Rest, canaries: Canaries, echo_url: str) -> dict[str, str]:
     config_names = [one.name for one in SECRET_FIELDS if one.where is Where.AGENT_CONFIG]
     for name in ("pulled", "run", "planned"):
         ids[f"agent {name}"] = str(uuid.uuid4())
-    pulled = {name: {"deep": put(f"agent {name}")} if name == "secrets" else put(f"agent {name}") for name in config_names}
+    pulled = {
+        name: {"deep": put(f"agent {name}")} if name == "secrets" else put(f"agent {name}") for name in config_names
+    }
     shown = "{{ variables.declared }} {{ variables.set }} {{ variables.own }} {{ variables.outside }}"
     command = ["sh", "-c", 'echo "I know $1"; echo "and $1" >&2; exit 3', "x", shown]
     for name, kind, config in (
@@ -148,7 +153,9 @@ def settle(admin: Rest, canaries: Canaries, echo_url: str) -> dict[str, str]:
         admin.send("PUT", f"/systems/{ids['system']}/environments/{ids[stage]}")
         resource = {"name": stage, "kind": "Host", "version": "v1", "metadata": {"env": stage}}
         own = {"own": {"sensitive": put(f"resource variable {stage}")}}
-        admin.send("PUT", f"/resources/identifier/host/{stage}".replace("host/", "host%2F"), {**resource, "variables": own})
+        admin.send(
+            "PUT", f"/resources/identifier/host/{stage}".replace("host/", "host%2F"), {**resource, "variables": own}
+        )
     for name in ("pulled", "run", "planned"):
         body = {
             "name": name,
@@ -172,11 +179,20 @@ def settle(admin: Rest, canaries: Canaries, echo_url: str) -> dict[str, str]:
     admin.send("POST", "/variable-sets", {"name": "s", "selector": "true", "priority": 1, "variables": listed})
     for name in ("datadog", "http"):
         admin.send("POST", "/policies", policy(name, canaries, echo_url))
-    approval = {"name": "ask", "selector": "environment.name == 'production'", "rules": [{"anyApproval": {"minApprovals": 1}}]}
+    approval = {
+        "name": "ask",
+        "selector": "environment.name == 'production'",
+        "rules": [{"anyApproval": {"minApprovals": 1}}],
+    }
     admin.send("POST", "/policies", approval)
     entry = {"name": "j", "ref": ids["agent planned"], "selector": "", "config": {"password": put("workflow")}}
     ids["workflow"] = admin.send("POST", "/workflows", {"name": "w", "inputs": [], "jobAgents": [entry]})["id"]
-    hook = {"name": "hook", "channel": "webhook", "url": f"{echo_url}/hook", "secret": f"whsec_{put('subscription'):A<44}"}
+    hook = {
+        "name": "hook",
+        "channel": "webhook",
+        "url": f"{echo_url}/hook",
+        "secret": f"whsec_{put('subscription'):A<44}",
+    }
     admin.send("POST", "/subscriptions", {**hook, "kinds": ["job.*"]})
     chat = {"name": "chat", "channel": "slack", "url": f"{echo_url}/services/{put('slack address')}"}
     admin.send("POST", "/subscriptions", {**chat, "kinds": ["job.*"]})
@@ -198,7 +214,10 @@ def policy(name: str, canaries: Canaries, echo_url: str) -> dict[str, Any]:
 def live(admin: Rest, canaries: Canaries, ids: dict[str, str], echo_url: str) -> str:
     """Deploy, claim, fail, measure, plan, ask, run. Gives the text of the claim's answer."""
     for name in ("run", "planned", "pulled"):
-        version = {"tag": "v1", "jobAgentConfig": {} if name == "run" else {"secret": canaries.put(f"version of {name}")}}
+        version = {
+            "tag": "v1",
+            "jobAgentConfig": {} if name == "run" else {"secret": canaries.put(f"version of {name}")},
+        }
         ids[f"version {name}"] = admin.send("POST", f"/deployments/{ids[name]}/versions", version)["id"]
 
     def job(deployment: str, *statuses: str) -> Any:
@@ -217,9 +236,7 @@ def live(admin: Rest, canaries: Canaries, ids: dict[str, str], echo_url: str) ->
     ids["job"] = queued["id"]
     ids["failed job"] = job("run", "failure")["id"]
     job("planned", "successful")
-    admin.until(
-        f"/jobs/{queued['id']}/explain", lambda said: "failed" in json.dumps(said).lower()
-    )
+    admin.until(f"/jobs/{queued['id']}/explain", lambda said: "failed" in json.dumps(said).lower())
     asked = admin.send("POST", "/what-if", {"changes": [{"policy": policy("http", canaries, echo_url)}]})
     ids["whatIfId"] = asked["id"]
     admin.until(f"/what-if/{asked['id']}", lambda one: one["status"] == "done")
@@ -271,7 +288,7 @@ def values_of_parameters(reader: Rest, ids: dict[str, str]) -> dict[str, list[st
 
     def listed(path: str, key: str = "id", inside: str | None = None) -> list[str]:
         items = reader.get(path)["items"]
-        return [str((one[inside] if inside else one)[key]) for one in items][:8]
+        return [str((one[inside] if inside else one)[key]) for one in items][:3]
 
     jobs = reader.get("/jobs")["items"]
     ledger = reader.get("/ledger?limit=1000")["items"]
@@ -284,7 +301,7 @@ def values_of_parameters(reader: Rest, ids: dict[str, str]) -> dict[str, list[st
         "policyId": listed("/policies"),
         "jobId": [one["id"] for one in jobs],
         "releaseId": [one["releaseId"] for one in jobs if one.get("releaseId")],
-        "decisionId": list(dict.fromkeys(decisions))[:10],
+        "decisionId": list(dict.fromkeys(decisions))[:4],
         "versionId": [ids[f"version {name}"] for name in ("pulled", "run", "planned")],
         "deploymentVersionId": [ids[f"version {name}"] for name in ("pulled", "run", "planned")],
         "variableId": [one["variable"]["id"] for one in variables],
@@ -345,24 +362,34 @@ def commands(url: str, key: str, ids: dict[str, str]) -> Iterator[tuple[str, str
 
 
 def errors(admin: Rest, canaries: Canaries, ids: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """What is said of writes that hold a secret and cannot be taken. Not of the sender's alone: such texts are logged."""
+    """What is said of writes that hold a secret and cannot be taken: such texts are logged, by others too."""
     put = canaries.put
-    bad_provider = {"type": "datadog", "site": "x y", "apiKey": put("refused apiKey"), "appKey": [put("refused appKey")]}
+    bad_provider = {
+        "type": "datadog",
+        "site": "x y",
+        "apiKey": put("refused apiKey"),
+        "appKey": [put("refused appKey")],
+    }
     metric = {"name": "m", "intervalSeconds": 0, "count": 1, "successCondition": "no CEL (", "provider": bad_provider}
     headers = {"type": "http", "url": "ftp://x", "headers": {"A\nB": put("refused header"), "C": 1}}
-    value = f"/deployment-variable-values/{uuid.uuid4()}"
+    value, agent = f"/deployment-variable-values/{uuid.uuid4()}", f"/job-agents/{uuid.uuid4()}"
     variable = admin.get(f"/deployments/{ids['run']}/variables")["items"][0]["variable"]["id"]
+    wrong_path = {"sensitive": {"reference": 1, "path": put("wrong path")}}
+    at_value = {"deploymentVariableId": variable, "priority": 0, "sensitive": True}
+    unknown = {**at_value, "deploymentVariableId": str(uuid.uuid4())}
+    policies = [{"verification": {"metrics": [each]}} for each in (metric, {**metric, "provider": headers})]
     for method, path, body in (
-        ("PUT", f"/job-agents/{uuid.uuid4()}", {"name": "x", "type": "exec", "config": {"token": put("refused token"), "command": 1}}),
-        ("PUT", f"/job-agents/{uuid.uuid4()}", {"name": "pulled", "type": "http-pull", "config": {"token": put("taken name")}}),
-        ("PUT", f"/job-agents/{uuid.uuid4()}", {"name": [put("wrong name")], "type": "exec", "config": put("wrong config")}),
-        ("POST", "/policies", {"name": "m", "rules": [{"verification": {"metrics": [metric]}}]}),
-        ("POST", "/policies", {"name": "m", "rules": [{"verification": {"metrics": [{**metric, "provider": headers}]}}]}),
-        ("PUT", value, {"deploymentVariableId": variable, "priority": put("wrong priority"), "value": {"sensitive": {"reference": 1, "path": put("wrong path")}}}),
-        ("PUT", value, {"deploymentVariableId": variable, "priority": 0, "sensitive": True, "value": put("too long") * 5000}),
-        ("PUT", value, {"deploymentVariableId": str(uuid.uuid4()), "priority": 0, "sensitive": True, "value": put("unknown variable")}),
+        ("PUT", agent, {"name": "x", "type": "exec", "config": {"token": put("refused token"), "command": 1}}),
+        ("PUT", agent, {"name": "pulled", "type": "http-pull", "config": {"token": put("taken name")}}),
+        ("PUT", agent, {"name": [put("wrong name")], "type": "exec", "config": put("wrong config")}),
+        ("POST", "/policies", {"name": "m", "rules": policies[:1]}),
+        ("POST", "/policies", {"name": "m", "rules": policies[1:]}),
+        ("PUT", value, {**at_value, "priority": put("wrong priority"), "value": wrong_path}),
+        ("PUT", value, {**at_value, "value": wrong_path}),
+        ("PUT", value, {**at_value, "value": put("too long") * 5000}),
+        ("PUT", value, {**unknown, "value": put("unknown variable")}),
         ("PATCH", "/resources/identifier/host%2Fstaging/variables", {"a": {"sensitive": {"$secret": put("marker")}}}),
-    ):  # fmt: skip
+    ):
         answer = admin.raw.request(method, path, json=body)
         assert 400 <= answer.status_code < 500, (path, answer.status_code, answer.text)
         yield f"refusal of {method} {path}", answer.text
@@ -379,14 +406,12 @@ async def rows(url: str, folder: Path) -> list[tuple[str, str]]:
         )
         for table, column, kind in columns:
             cast = "" if kind == "bytea" else "::text"
-            for row in await conn.fetch(f'SELECT "{column}"{cast} FROM "{table}" WHERE "{column}" IS NOT NULL'):
-                found.append((f"column {table}.{column}", unpacked(row[0])))
+            values = await conn.fetch(f'SELECT "{column}"{cast} FROM "{table}" WHERE "{column}" IS NOT NULL')
+            found += [(f"column {table}.{column}", unpacked(row[0])) for row in values]
     finally:
         await conn.close()
     file = folder / "all.dump"
     await dump_database(url, file)
-    import zipfile
-
     with zipfile.ZipFile(file) as dump:
         found += [(f"dump {name}", dump.read(name).decode("utf-8", "replace")) for name in dump.namelist()]
     return found
@@ -440,7 +465,11 @@ def test_no_secret_stands_where_it_must_not(
         looked += 1
         if found := canaries.found_in(text):
             leaks.setdefault(where, []).extend(found)
-        if where.startswith(("GET", "POST", "page", "interlock", "refusal")) and "$secret" in text and "word of ours" not in text:
+        if (
+            where.startswith(("GET", "POST", "page", "interlock", "refusal"))
+            and "$secret" in text
+            and "word of ours" not in text
+        ):
             leaks.setdefault(where, []).append("a marker")
     assert not leaks, "\n".join(f"{where}: {', '.join(sorted(set(found)))}" for where, found in leaks.items())
     assert looked > 300, looked

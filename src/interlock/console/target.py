@@ -40,7 +40,9 @@ async def show(visit: Visit) -> Response:
     async with here.store.snapshot() as conn:
         ended = await target_states.load_ended_moves(conn, [target.id])
         versions, _ = await pages.list_versions(conn, target.deployment_id, limit=VERSIONS_MAX, offset=0)
-        releases = await target_states.load_releases(conn, here.id, release_ids=[target.current_release_id or ""])
+        releases = await target_states.load_releases(
+            conn, here.id, release_ids=[target.current_release_id] if target.current_release_id else []
+        )
         latest, _ = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=JOBS_MAX, offset=0)
         groups = await groups_of(visit, conn, deployment_id=target.deployment_id)
         tags = {version.id: version.tag for version in versions}
