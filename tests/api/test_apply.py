@@ -81,3 +81,19 @@ async def test_encoded_slashes_reach_the_object_and_deployments_are_woken(api: A
     answer = await api.post("/apply", {"requests": sent})
     assert answer.status_code == 200, answer.text
     assert (await api.get("/resources/identifier/a%2Fb%3Fc")).json()["identifier"] == "a/b?c"
+
+
+async def test_a_request_within_costs_what_it_writes(api: Any, store: Any) -> None:
+    """No more statements than alone, and one look at workspace and roles for all."""
+
+    def host(number: int) -> dict[str, Any]:
+        return put(f"resources/identifier/h{number}", name="a", kind="Host", version="v1")
+
+    async def statements(hosts: range) -> int:
+        async with store.counting() as count:
+            answer = await api.post("/apply", {"requests": [host(number) for number in hosts]})
+        assert answer.status_code == 200
+        return len(count)
+
+    few, many = await statements(range(2)), await statements(range(10, 22))
+    assert (many - few) / 10 <= 13, (few, many)

@@ -33,7 +33,7 @@ from interlock.store.tx import RolledBack
 from interlock.web.answers import Json
 from interlock.web.bodies import Bool, ClosedBody, Text
 from interlock.web.errors import refusal
-from interlock.web.sign_in import InWorkspace
+from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("apply")
 
@@ -102,7 +102,7 @@ async def apply(here: InWorkspace, request: Request, body: ApplyBody) -> Respons
     """Write everything that these requests ask for, or nothing. `dryRun`: say whether it would be written."""
     here.require(Permission.READ)
     async with here.store.joined(unchanged=any(sent.ifMatch for sent in body.requests)):
-        results = [await _answer(request, sent) for sent in body.requests]
+        results = [await _answer(request, sent, here) for sent in body.requests]
         refused = [n for n, (status, _) in enumerate(results) if status >= 400]
         if refused or body.dryRun:
             raise RolledBack
@@ -116,7 +116,7 @@ async def apply(here: InWorkspace, request: Request, body: ApplyBody) -> Respons
     )
 
 
-async def _answer(request: Request, sent: Sent) -> tuple[int, Any]:
+async def _answer(request: Request, sent: Sent, here: Here) -> tuple[int, Any]:
     """What the sent request's own route answers: (status, its JSON).
 
     Fails: `Stale` when the transaction lost a race, so that all of it is done again; `StoreUnavailable` likewise.
@@ -137,7 +137,7 @@ async def _answer(request: Request, sent: Sent) -> tuple[int, Any]:
         "raw_path": f"{room}/{path}".encode("ascii", "replace"),
         "query_string": query.encode("ascii", "replace"),
         "headers": headers,
-        "state": {**request.scope["state"], "tries_max": 1},
+        "state": {**request.scope["state"], "tries_max": 1, "around": here},
     }
     scope = {key: value for key, value in scope.items() if key not in {"route", "endpoint", "path_params"}}
     status, parts = 500, list[bytes]()

@@ -164,6 +164,16 @@ class Tx:
                 trace_id=self.trace_id,
             )
 
+    def told_as(self, other: Tx) -> bool:
+        """Whether the ledger says the same of who wrote both, why, and as part of what."""
+        mine, theirs = ((tx.actor, tx.cause, tx.workspace_id, tx.chain, tx.trace_id) for tx in (self, other))
+        return mine == theirs
+
+    def take_rows(self, other: Tx) -> None:
+        """Write the other's ledger rows with one's own, after them."""
+        self._rows.extend(other._rows)
+        other._rows = []
+
     @property
     def requests(self) -> Sequence[WorkRequest]:
         """The looks that were asked for so far."""
@@ -188,8 +198,16 @@ class Joined:
 
     async def write_ends(self) -> None:
         """Ledger rows of each, then all requests together: work rows are locked last and in one order."""
+        before: Tx | None = None
         for tx in self.txs:
-            await tx.write_rows()
+            if before is not None and before.told_as(tx):
+                before.take_rows(tx)
+                continue
+            if before is not None:
+                await before.write_rows()
+            before = tx
+        if before is not None:
+            await before.write_rows()
         await request_work(self.conn, joined_requests([each for tx in self.txs for each in tx.requests]))
 
 

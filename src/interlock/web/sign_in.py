@@ -194,6 +194,8 @@ async def admit_again(request: Request) -> None:
 async def admitted(request: Request) -> None:
     """Let a call through to its handler, or refuse it: the one check that every operation of the API passes.
 
+    Why:   a request within another (`POST /W/apply`) is of its workspace and its caller: `state.around`. Whether it may
+           do what it asks for is checked as ever.
     Fails: `Unauthorized` when nobody signed in; `NotFound` for a workspace that the caller does not see; `Forbidden`
            when no role of theirs carries what the operation needs; `Bug` for an operation without a row.
     """
@@ -210,7 +212,9 @@ async def admitted(request: Request) -> None:
         if caller.agent_id is not None:
             raise Forbidden("An agent's token opens the queue and the jobs of its own agent, and nothing else.")
         return
-    here = await find_here(store_of(request), caller, workspace=request.path_params["workspaceId"])
+    here = getattr(request.state, "around", None)
+    if here is None:
+        here = await find_here(store_of(request), caller, workspace=request.path_params["workspaceId"])
     if here.caller.agent_id is not None and not needs.agents:
         raise Forbidden("An agent's token claims, lists and reports the jobs of its own agent, and does nothing else.")
     fits = allowed_somewhere if needs.within else allowed
