@@ -22,17 +22,17 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     data: Path = Path(".interlock")
-    database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)
     postgres_bin: Path | None = None
     """The directory of the PostgreSQL to run, in place of the one that comes with Interlock."""
 
-    secret_keys: str | None = None
+    secret_keys: str | None = Field(default=None, repr=False)
     """The keys that seal secrets, with commas between them, the newest first. Else those of `<data>/secret.keys`."""
 
     reference_files: Path | None = None
     """The folder with one folder a workspace, from which `secretRef` may read files. None: it reads none."""
     vault_addr: str | None = None
-    vault_token: str | None = None
+    vault_token: str | None = Field(default=None, repr=False)
     vault_token_file: Path | None = None
     """A file that holds the token, read anew before each call."""
     vault_namespace: str | None = None
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     vault_prefix: str = "interlock"
     """Below it each workspace has a path of its slug's name."""
 
-    bootstrap_api_key: str | None = None
+    bootstrap_api_key: str | None = Field(default=None, repr=False)
     bootstrap_workspace: str | None = None
 
     exec_agent: bool = False

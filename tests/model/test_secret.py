@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interlock.inventory.targets import deep_merge
 from interlock.model.errors import Invalid
-from interlock.model.secret import Where, filled, ids_in, is_secret, marker, masked, refuse_markers, sealed
+from interlock.model.secret import Where, filled, hidden, ids_in, is_secret, marker, masked, refuse_markers, sealed
 
 A, B = "4c1f0a9e-0000-4000-8000-000000000001", "99aa00bb-0000-4000-8000-000000000002"
 IDS = {"hush": A, "other": B}
@@ -86,3 +90,75 @@ def test_a_config_is_merged_over_a_secret_as_a_whole() -> None:
     assert deep_merge({"token": reference}, {"token": marker(A)}) == {"token": marker(A)}
     shorter = {"secretRef": {"provider": "env", "path": "TOKEN"}}
     assert deep_merge({"token": reference}, {"token": shorter}) == {"token": shorter}
+
+
+# Any document -------------------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["apiKey", "token", "secrets", "serverUrl", "nested", "note", "headers", "provider"])
+LEAVES = st.none() | st.booleans() | st.integers(-9, 9) | st.text(alphabet='abc é"\n', max_size=4)
+DOCUMENTS = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=20
+)
+
+
+def kept() -> tuple[dict[str, Any], Callable[[Any], str]]:
+    """A place for secrets, and what puts them there."""
+    values: dict[str, Any] = {}
+
+    def put(value: Any) -> str:
+        secret_id = f"{len(values):08d}-0000-4000-8000-000000000000"
+        values[secret_id] = value
+        return secret_id
+
+    return values, put
+
+
+@given(document=DOCUMENTS, where=st.sampled_from(Where))
+def test_any_document_comes_back_as_it_was_and_holds_no_secret_meanwhile(document: Any, where: Where) -> None:
+    values, put = kept()
+    stored = sealed(document, where=where, seal=put)
+    assert filled(stored, values) == document
+    assert sorted(ids_in(stored)) == sorted(values)
+    assert not list(ids_in(masked(stored)))
+
+    def secret_leaves(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from secret_leaves(inner, (*path, key))
+        elif isinstance(value, list):
+            for inner in value:
+                yield from secret_leaves(inner, path)
+        elif value not in (None, "") and is_secret(where, path):
+            yield value
+
+    assert list(values.values()) == list(secret_leaves(document, ()))
+
+
+@given(document=DOCUMENTS)
+def test_a_reader_s_copy_that_is_written_back_changes_nothing(document: Any) -> None:
+    _, put = kept()
+    stored = sealed(document, where=Where.AGENT_CONFIG, seal=put)
+    again = sealed(masked(stored), where=Where.AGENT_CONFIG, before=stored, seal=put)
+    assert again == stored
+
+
+PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nqwertyuiop\n-----END KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "shown"),
+    [
+        ("hunter2", "password is hunter2.", "password is ••••1."),
+        ('quo"ted\\x', json.dumps({"a": 'quo"ted\\x'}), '{"a": "••••1"}'),
+        ("pässwörd", json.dumps("pässwörd"), '"••••1"'),
+        (PEM, "line 2: MIIEvQIBADANBgkqhkiG9w0", "line 2: ••••1"),
+        (PEM, f"<{PEM}>", "<••••1>"),
+        ({"user": "u", "password": "hunter2"}, "u:hunter2", "u:••••1"),
+        (["hunter2", "hunter2-long"], "hunter2-long hunter2", "••••1 ••••1"),
+        (1234567, "pin 1234567", "pin ••••1"),
+        ("ab", "about", "about"),
+        (True, "True and true", "True and true"),
+    ],
+)
+def test_what_an_agent_repeats_is_hidden(value: Any, text: str, shown: str) -> None:
+    assert hidden(text, {"••••1": value}) == shown

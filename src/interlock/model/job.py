@@ -86,15 +86,16 @@ class AgentJob:
 
     Takes: `attempt` counts hand-overs from 1. `config` is the merged job agent config (agent, then deployment, then
            version). `context` is the dispatch context: deployment, environment, resource, release, version,
-           variables, jobAgent, jobAgentConfig, in the wire's JSON form. `timeout_s` bounds the run.
+           variables, jobAgent, jobAgentConfig, in the wire's JSON form. `timeout_s` bounds the run. Both hold secrets
+           in full, so neither is in the `repr`.
     """
 
     id: str
     attempt: int
     agent_id: str
     agent_kind: str
-    config: Mapping[str, object]
-    context: Mapping[str, object]
+    config: Mapping[str, object] = field(repr=False)
+    context: Mapping[str, object] = field(repr=False)
     external_id: str | None = None
     started_at: datetime | None = None
     timeout_s: float | None = None

@@ -280,20 +280,19 @@ def hidden(text: str, values_by_mark: Mapping[str, Any]) -> str:
     Why:   a tool may print what it was given. Short texts are left alone: they stand in every text by chance.
     Takes: each value also as JSON writes it, and a text of several lines line by line.
     """
-    for shown, value in values_by_mark.items():
-        for form in _forms(value):
-            if form in text:
-                text = text.replace(form, shown)
+    forms = {form: shown for shown, value in values_by_mark.items() for form in _forms(value)}
+    for form in sorted(forms, key=len, reverse=True):  # one may begin another
+        text = text.replace(form, forms[form])
     return text
 
 
 def _forms(value: Any) -> Iterator[str]:
-    """How a value may turn up in a text, the longest first."""
+    """How a value may turn up in a text."""
     if isinstance(value, str):
         forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], value.strip()}
         if "\n" in value:
             forms |= {line.strip() for line in value.splitlines()}
-        yield from sorted((form for form in forms if len(form) >= HIDDEN_MIN), key=len, reverse=True)
+        yield from (form for form in forms if len(form) >= HIDDEN_MIN)
     elif isinstance(value, Mapping):
         for inner in value.values():
             yield from _forms(inner)

@@ -87,7 +87,7 @@ class MetricSpec:
     """One metric, as the policy's revision froze it. See the table above."""
 
     name: str
-    provider: Mapping[str, object]
+    provider: Mapping[str, object] = field(repr=False)
     interval_seconds: float
     count: int
     success_condition: str

@@ -15,7 +15,7 @@ Source: core.md section 5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -172,7 +172,7 @@ class JobRow:
     updated_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
-    context: Mapping[str, Any]
+    context: Mapping[str, Any] = field(repr=False)
     run_id: str | None = None
     output: str | None = None
     cancel_reason: str | None = None
