@@ -310,6 +310,38 @@ async def test_rules_come_back_with_their_ids_in_their_order(api: Any) -> None:
     assert (await api.put("/policies/not-an-id", {"name": "p", "selector": "true", "rules": []})).status_code == 400
 
 
+NO_ID = "not-an-id"
+TAKES_ANY_TEXT = ("name", "identifier", "slug")
+"""Path parameters that are no ids: any text may name something."""
+
+
+@stands_for("strictness out: status codes")
+async def test_a_malformed_id_names_nothing_and_breaks_nothing(api: Any, counted: Any) -> None:
+    """Every operation with an id in its path, each id malformed in turn, with an empty body and a wrong one."""
+    document = (await api.raw.get("/api/openapi.json")).json()
+    before = await counted()
+    asked = 0
+    for path, operations in document["paths"].items():
+        names = [name for name in re.findall(r"\{(\w+)\}", path) if name != "workspaceId"]
+        if not path.startswith("/api/v1/workspaces/{workspaceId}/") or not names:
+            continue
+        for bad in names:
+            url = path.replace("{workspaceId}", api.workspace)
+            for name in names:
+                url = url.replace(f"{{{name}}}", NO_ID if name == bad else str(uuid.uuid4()))
+            for method in operations:
+                sent = {"json": {}} if method in {"put", "post", "patch"} else {}
+                answer = await api.raw.request(method.upper(), url, **sent)
+                asked += 1
+                text = any(word in bad.lower() for word in TAKES_ANY_TEXT)
+                assert answer.status_code in {400, 404} or (text and answer.status_code < 500), (
+                    f"{method} {url}: {answer.text}"
+                )
+                assert "json" in answer.headers["content-type"]
+    assert asked > 80
+    assert await counted() == before
+
+
 # Lists ----------------------------------------------------------------------------------------------------------------
 
 

@@ -860,6 +860,8 @@ class VariableSet:
             named: Config = {"key": each["key"]}
             if isinstance(value, dict) and "reference" in value:
                 named["reference_value"] = {"reference": value["reference"], "path": value["path"]}
+            elif isinstance(value, dict) and "valueHash" in value:
+                named["sensitive"] = True  # the value itself is kept in the state alone
             else:
                 named["value"] = value
             listed.append(named)
@@ -880,7 +882,10 @@ class VariableSet:
 
     def _body(self, config: Config) -> Config:
         variables = [
-            {"key": each["key"], "value": each.get("reference_value", each.get("value"))}
+            {
+                "key": each["key"],
+                "value": {"valueHash": ""} if each.get("sensitive") else each.get("reference_value", each.get("value")),
+            }
             for each in config.get("variables", [])
         ]
         return {"priority": 0, **config, "selector": collapsed(config["selector"]), "variables": variables}
@@ -892,6 +897,7 @@ async def test_variable_set(tf: Terraform) -> None:
         {"key": "z", "value": "text"},
         {"key": "a", "reference_value": {"reference": "network", "path": ["config", "cidr"]}},
         {"key": "m", "value": ""},
+        {"key": "password", "sensitive": True},
     ]
     base = {"name": "eu", "description": "", "selector": 'environment.name == "production"'}
     await lifecycle(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
 import pytest
 
 from api.story import World, until
+from interlock.model.event import Actor
+from interlock.store.freezes import set_freeze
+from interlock.store.principals import find_principal_by_name
+from interlock.store.tx import Store
 
 INPUTS: list[dict[str, Any]] = [
     {"key": "reason", "type": "string", "default": "routine"},
@@ -148,6 +153,8 @@ async def test_a_run_makes_one_job_for_each_resource_and_agent(api: Any, world: 
     explained = (await api.get(f"/jobs/{job['id']}/explain")).json()
     assert explained["decision"]["id"] == run["decisionId"] and explained["decision"]["outcome"] == "pass"
     assert "Vacuum the DB!" in explained["sentences"][0]
+    replayed = await api.get(f"/decisions/{run['decisionId']}/replay")
+    assert replayed.status_code == 404 and "workflow" in replayed.json()["message"]
 
 
 async def test_without_a_resource_there_is_one_pass(api: Any, world: World) -> None:
@@ -231,6 +238,43 @@ async def test_a_freeze_takes_back_what_waits_and_lets_nobody_claim_it(api: Any,
         return "job.withdrawn" in [event["kind"] for event in await world.ledger(subject=f"job:{job_id}")]
 
     await until(withdrawn, "the ledger does not say so")
+
+
+async def test_a_freeze_that_is_being_written_is_waited_for(
+    api: Any, world: World, store: Store, workspace_id: str
+) -> None:
+    """The claim and a freeze at once: the freeze is written and not committed; the claim comes, and waits."""
+    agent = world.ids["agent"]
+    workflow = (await api.post("/workflows", body(agent))).json()
+    run = (await api.post(f"/workflows/{workflow['id']}/runs", {"inputs": {}})).json()
+    job_id = run["jobs"][0]["jobId"]
+
+    async def queued() -> bool:
+        return bool((await api.get(f"/jobs/{job_id}")).json()["status"] == "queued")
+
+    async def waits() -> bool:
+        async with store.read() as conn:
+            return bool(await conn.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+
+    await until(queued, "the job was not offered")
+    async with store.read() as conn:
+        ada = await find_principal_by_name(conn, "ada")
+    async with store.tx(actor=Actor("user", ada.id), cause="test", workspace_id=workspace_id) as tx:
+        await set_freeze(
+            tx,
+            workspace_id,
+            scope_kind="workspace",
+            scope_id=None,
+            selector=None,
+            reason="now",
+            incident_url=None,
+            expires_at=None,
+            author_id=ada.id,
+        )
+        claiming = asyncio.create_task(api.post(f"/job-agents/{agent}/jobs/{job_id}/claim"))
+        await until(waits, "the claim did not wait")
+        assert not claiming.done()
+    assert (await claiming).status_code == 409
 
 
 async def test_an_agent_that_we_call_runs_the_job(api: Any, workers: None) -> None:

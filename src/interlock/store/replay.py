@@ -70,6 +70,8 @@ async def replay(conn: Conn, workspace_id: str, *, wanted_id: str) -> Replay:
     Fails: `NotFound` when the workspace has neither, or its facts are past their days.
     """
     row = await conn.fetchrow(TRACE.find_round_of_decision, workspace_id, wanted_id)
+    if row is not None and row["round_id"] is None:
+        raise NotFound("This decision is on a run of a workflow: it was made with the run, and rests on no round.")
     if row is not None:
         return dataclasses.replace(await replay_round(conn, row["round_id"]), decision_id=wanted_id)
     if await conn.fetchval(TRACE.find_round_in, workspace_id, wanted_id) is None:
