@@ -37,6 +37,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@echo "Installing requirements/dev.txt into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src   # every process that starts would do it again where PYTHONDONTWRITEBYTECODE is set: 1 s of CPU
 	@touch $(STAMP)
 
 # --- the quickstart ----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import sys
 import time
 
 from bench import decide, forecast, latency, match, selectors, sync, what_if, work
+from bench import requests as api_requests
 from bench import round as rounds
 from bench.ground import Finding
 
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "match": match,
     "latency": latency,
     "selectors": selectors,
+    "requests": api_requests,
     "sync": sync,
     "work": work,
 }

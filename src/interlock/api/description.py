@@ -21,11 +21,11 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from interlock.web.bodies import API, JsonRoute
 from interlock.web.safe_writes import KEY_MAX, KEY_MIN, Things
 
 Document = dict[str, Any]
 
-API = "/api"
 PROTECTED = "/api/v1/"
 
 ASKS_BY_POST = ("/search", "/eligible-versions", "/resource-preview", "/release-targets/state")
@@ -132,7 +132,7 @@ REPLAYED: Document = {
 def things_of(routers: Iterable[APIRouter]) -> Things:
     """Which operations of these routers write a thing that GET shows."""
     return Things.of(
-        (method, route.path_format)
+        (method, route.path_format.removeprefix(API))
         for router in routers
         for route in router.routes
         if isinstance(route, APIRoute)
@@ -143,6 +143,9 @@ def things_of(routers: Iterable[APIRouter]) -> Things:
 def described(app: FastAPI) -> Document:
     """The document of this app, made once."""
     if app.openapi_schema is None:
+        for route in app.routes:
+            if isinstance(route, JsonRoute):
+                route.describe_answer()
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         components = schema.setdefault("components", {})
         schemas = components.setdefault("schemas", {})

@@ -17,7 +17,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, TypeVar
 
 import orjson
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
+from fastapi.utils import create_model_field
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,6 +29,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from interlock.model.errors import Invalid, Stale, TooLarge
 from interlock.web.errors import error_answer
 from interlock.web.safe_writes import answer
+
+API = "/api"
+"""Where everything of the API is."""
 
 TEXT_MAX = 20_000
 DEPTH_MAX = 64
@@ -167,11 +172,26 @@ class JsonRequest(Request):
 class JsonRoute(APIRoute):
     """A route that reads its body as JSON and answers 415 to another media type. A body without one is taken as
     JSON.
+
+    The shape of its answer (`response_model`) is for the OpenAPI document alone, because handlers give whole responses.
+    So it is compiled when the document is asked for (`describe_answer`), not when the process starts.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], *, response_model: Any = None, **more: Any) -> None:
+        super().__init__(path, endpoint, response_model=None, **more)
+        self.answer_shape = None if isinstance(response_model, DefaultPlaceholder) else response_model
+
+    def describe_answer(self) -> None:
+        """Compile the shape of the answer. Doing it twice changes nothing."""
+        if self.response_field is None and self.answer_shape is not None:
+            self.response_model = self.answer_shape
+            self.response_field = create_model_field(
+                name="Response_" + self.unique_id, type_=self.answer_shape, mode="serialization"
+            )
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
-        template = self.path_format
+        template = self.path_format.removeprefix(API)
         takes_body = self.body_field is not None
 
         async def read(request: Request) -> Response:
