@@ -23,6 +23,8 @@ import click
 from interlock.access import OPERATIONS, PERMISSIONS, ROLE_SENTENCES, SENTENCES, Permission, Role
 from interlock.cli.commands import COMMANDS, SECTIONS
 from interlock.cli.program import cli
+from interlock.client import Client
+from interlock.client.reach import Reach
 from interlock.model.job import TERMINAL, TRANSITIONS, JobStatus
 
 DOCS = Path(__file__).resolve().parent
@@ -66,6 +68,7 @@ def render_pages() -> dict[Path, str]:
         Path("reference/exit-codes.md"): render_exit_codes(),
         Path("reference/documents.md"): render_documents(),
         Path("reference/interlock.schema.json"): render_schema(),
+        Path("reference/client.md"): render_client(),
     }
 
 
@@ -350,6 +353,42 @@ def render_schema() -> str:
     """JSON Schema of the documents, for editors."""
     schema = importlib.import_module("interlock.documents.schema")
     return json.dumps(schema.document_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def render_client() -> str:
+    """Every method of the Python client, part by part, with what it answers."""
+    parts = [
+        "# The Python client: every method",
+        NOTE.format(source="`src/interlock/client`").rstrip(),
+        "How it is used, with examples: [the guide](../guides/python-client.md). The types: `client/shapes.py`.",
+    ]
+    for part in (Client, *(one for one in Client.__mro__ if one not in {Client, Reach, object})):
+        module = importlib.import_module(part.__module__)
+        title = (
+            split_docstring(module, kind=part.__name__)[1] if part is not Client else "The server and its workspaces"
+        )
+        methods = [
+            (name, method)
+            for name, method in vars(part).items()
+            if inspect.isfunction(method) and not name.startswith("_")
+        ]
+        rows = [f"| `{name}{_signature(method)}` | {_first_line(method)} |" for name, method in methods]
+        parts += [f"## {title}", "\n".join(["| method | what it does |", "|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _signature(method: Callable[..., object]) -> str:
+    """`(deployment_id, *, tag) -> Version`: names, defaults and the answer; argument types are for editors."""
+    found = inspect.signature(method)
+    named = [
+        one.replace(annotation=inspect.Parameter.empty) for name, one in found.parameters.items() if name != "self"
+    ]
+    text = str(found.replace(parameters=named, return_annotation=inspect.Signature.empty))
+    return f"{text} → {found.return_annotation}".replace("|", "or")
+
+
+def _first_line(method: Callable[..., object]) -> str:
+    return (inspect.getdoc(method) or "").split("\n\n")[0].replace("\n", " ").replace("|", "/")
 
 
 def render_exit_codes() -> str:

@@ -53,6 +53,10 @@ class Client(Inventory, Variables, Policies, Versions, Targets, Steering, Answer
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. Further calls open new ones."""
         self.calls.close()
 
     def is_ready(self) -> bool:
