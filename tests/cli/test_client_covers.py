@@ -18,6 +18,9 @@ OTHERWISE = {
     "PATCH /api/v1/workspaces/{}/deploymentversions/{}": "the older spelling of `change_version`",
     "GET /api/v1/workspaces/slug/{}": "a workspace's slug is taken wherever its id is",
     "GET /api/v1/workspaces/{}/resources/{}/release-targets/deployment/{}": "the same as under identifier/",
+    "POST /api/github/webhook": "for GitHub",
+    "POST /api/tfe/webhook": "for Terraform Cloud",
+    "POST /api/argo/{}/webhook": "for Argo CD",
 }
 """Operations without a method, and why."""
 

@@ -185,6 +185,17 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     check(shapes.Subscription, client.pause_subscription(made["id"]))
     check(shapes.Subscription, client.resume_subscription(made["id"], from_now=True))
     check(shapes.Accepted, client.delete_subscription(made["id"]))
+    check(shapes.Permission, list(client.list_permissions()))
+    check(shapes.Role, list(client.list_roles()))
+    check(shapes.Role, client.put_role("looker", ["read"]))
+    client.create_role_binding({"role": "looker", "user": "vera"})
+    check(shapes.Binding, list(client.list_role_bindings()))
+    check(shapes.NewAgentToken, client.create_agent_token(agent["id"], name="t"))
+    check(shapes.AgentToken, list(client.list_agent_tokens(agent["id"])))
+    entry = {"name": "a", "ref": agent["id"], "config": {}, "selector": "true"}
+    flow = check(shapes.Workflow, client.create_workflow({"name": "smoke", "inputs": [], "jobAgents": [entry]}))
+    client.thaw(next(client.list_freezes())["id"], reason="go on")
+    check(shapes.WorkflowRun, client.run_workflow(flow["id"], {}))
     check(shapes.Accepted, client.put_system(system["id"], {"name": "renamed"}))
 
     parts = {
@@ -199,6 +210,6 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
         "Removed",
         "SubscriptionScope",
     }
-    parts |= {"PointsAtIt", "PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
+    parts |= {"Scope", "PointsAtIt", "PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
     every = {name for name, one in vars(shapes).items() if is_typeddict(one) and one.__module__ == shapes.__name__}
     assert every - seen == parts

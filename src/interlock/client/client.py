@@ -9,10 +9,11 @@ says. A workspace may be given by id or by slug; the server takes both wherever 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
+from interlock.client.access import Access
 from interlock.client.answers import Answers
 from interlock.client.calls import RETRIES_MAX, Calls, Wire, path
 from interlock.client.inventory import Inventory
@@ -24,12 +25,15 @@ from interlock.client.targets import Targets
 from interlock.client.transport import Carries
 from interlock.client.variables import Variables
 from interlock.client.versions import Versions
+from interlock.client.workflows import Workflows
 
 if TYPE_CHECKING:
     from interlock.client.shapes import Workspace
 
 
-class Client(Inventory, Variables, Policies, Versions, Targets, Steering, Answers, Subscriptions, People):
+class Client(
+    Inventory, Variables, Policies, Versions, Targets, Steering, Answers, Subscriptions, People, Access, Workflows
+):
     """One workspace of one server, with one key.
 
     Takes: `workspace` is an id or a slug; `timeout_s` bounds each try; `retries_max` is how often what is harmless to
@@ -79,10 +83,6 @@ class Client(Inventory, Variables, Policies, Versions, Targets, Steering, Answer
         body = {"requests": list(requests), "dryRun": dry_run}
         return cast("Wire", self._write("POST", "apply", body=body, headers=headers))
 
-    def list_workflows(self) -> Iterator[Wire]:
-        """Every workflow."""
-        return self._list("workflows")
-
     def list_workspaces(self) -> list[Workspace]:
         """The workspaces that this key's user may see."""
         return cast("list[Workspace]", self.calls.request("GET", path("workspaces"))["workspaces"])
@@ -94,6 +94,14 @@ class Client(Inventory, Variables, Policies, Versions, Targets, Steering, Answer
     def get_workspace(self) -> Workspace:
         """This client's workspace."""
         return cast("Workspace", self._get())
+
+    def change_workspace(self, body: Wire) -> Workspace:
+        """Change this client's workspace: its `name` or `slug`."""
+        return cast("Workspace", self._write("PATCH", body=body))
+
+    def delete_workspace(self) -> None:
+        """Delete this client's workspace. Its ledger stays."""
+        self._delete()
 
     def find_workspace(self, slug: str) -> Workspace | None:
         """The workspace with this slug."""

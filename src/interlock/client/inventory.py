@@ -54,6 +54,14 @@ class Inventory(Reach):
         """Put a deployment into a system. Doing it twice changes nothing."""
         return cast("Accepted", self._write("PUT", "systems", system_id, "deployments", deployment_id))
 
+    def is_deployment_linked(self, system_id: str, deployment_id: str) -> bool:
+        """Whether a system has this deployment."""
+        return self._found("systems", system_id, "deployments", deployment_id) is not None
+
+    def is_environment_linked(self, system_id: str, environment_id: str) -> bool:
+        """Whether a system has this environment."""
+        return self._found("systems", system_id, "environments", environment_id) is not None
+
     def unlink_deployment(self, system_id: str, deployment_id: str) -> Accepted:
         """Take a deployment out of a system."""
         return cast("Accepted", self._delete("systems", system_id, "deployments", deployment_id))
@@ -151,6 +159,11 @@ class Inventory(Reach):
     def delete_resource(self, identifier: str) -> Accepted:
         """Remove a resource; its targets are detached and their history stays."""
         return cast("Accepted", self._delete("resources", "identifier", identifier))
+
+    def find_target_of_resource(self, identifier: str, deployment_id: str) -> Wire | None:
+        """The release target that a deployment has on a resource."""
+        place = ("resources", "identifier", identifier, "release-targets", "deployment", deployment_id)
+        return cast("Wire | None", self._found(*place))
 
     def list_deployments_of_resource(self, identifier: str) -> Iterator[Deployment]:
         """The deployments that have a target on a resource."""

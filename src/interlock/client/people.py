@@ -31,9 +31,13 @@ class People(Reach):
         """Say where a member is written to; everybody may say it of themselves."""
         return cast("Accepted", self._write("PUT", "members", principal_id, "address", body={"email": email}))
 
-    def list_roles(self) -> Iterator[Wire]:
-        """The built-in roles, then the workspace's own by name."""
-        return self._list("roles")
+    def get_member(self, principal_id: str) -> Member:
+        """Somebody in this workspace."""
+        return cast("Member", self._get("members", principal_id))
+
+    def find_group(self, name: str) -> Group | None:
+        """The group of this name."""
+        return cast("Group | None", self._found("groups", name))
 
     def list_groups(self) -> Iterator[Group]:
         """The groups of people, by name."""
@@ -67,6 +71,10 @@ class People(Reach):
     def list_keys(self, *, mine: bool | None = None) -> Iterator[Key]:
         """Keys, newest first: of all members for one who may write members, else the caller's own."""
         return self._list("keys", query={"mine": mine})
+
+    def rotate_key(self, key_id: str, *, overlap_s: int = 24 * 3600) -> Wire:
+        """Make a key in the place of another, which ends after `overlap_s`: `key` is shown this once."""
+        return cast("Wire", self._write("POST", "keys", key_id, "rotate", body={"overlapSeconds": overlap_s}))
 
     def revoke_key(self, key_id: str) -> Accepted:
         """End a key."""

@@ -662,15 +662,19 @@ class Key(TypedDict):
     expiresAt: NotRequired[str]
     revokedAt: NotRequired[str]
     lastUsedAt: NotRequired[str]
+    rotatedTo: NotRequired[str]
+    bindings: NotRequired[list[dict[str, Any]]]
 
 
 class NewKey(TypedDict):
     """The answer that holds a key's text, this once."""
 
+    id: str
     key: str
     prefix: str
     user: Named
     role: NotRequired[str]
+    bindings: NotRequired[list[dict[str, Any]]]
     scopes: NotRequired[list[str]]
     expiresAt: NotRequired[str]
 
@@ -692,6 +696,7 @@ class Member(TypedDict):
     kind: str
     email: NotRequired[str]
     addedAt: str
+    groups: list[str]
     bindings: list[dict[str, Any]]
 
 
@@ -749,3 +754,83 @@ class Delivery(TypedDict):
     lastError: NotRequired[str]
     lastMs: NotRequired[int]
     endedAt: NotRequired[str]
+
+
+class Scope(TypedDict):
+    """Where a role holds."""
+
+    kind: Literal["workspace", "system", "deployment", "environment"]
+    id: NotRequired[str]
+    name: NotRequired[str]
+
+
+class Role(TypedDict):
+    """A named set of permissions."""
+
+    id: NotRequired[str]
+    name: str
+    description: str
+    builtIn: bool
+    permissions: list[str]
+    bindings: int
+    createdAt: NotRequired[str]
+    updatedAt: NotRequired[str]
+
+
+class Permission(TypedDict):
+    """Something that may be allowed."""
+
+    name: str
+    description: str
+
+
+class Binding(TypedDict):
+    """Somebody has a role over something."""
+
+    id: str
+    role: str
+    scope: Scope
+    user: NotRequired[Named]
+    group: NotRequired[Named]
+    key: NotRequired[dict[str, str]]
+    createdAt: str
+
+
+class AgentToken(TypedDict):
+    """A token of a job agent; its text is shown only by the call that made it."""
+
+    id: str
+    agentId: str
+    prefix: str
+    name: str
+    createdBy: NotRequired[str]
+    createdAt: str
+    expiresAt: NotRequired[str]
+    revokedAt: NotRequired[str]
+    lastUsedAt: NotRequired[str]
+
+
+class NewAgentToken(AgentToken):
+    """The answer that holds a token's text, this once."""
+
+    token: str
+
+
+class Workflow(TypedDict):
+    """A workflow, its inputs as they were written."""
+
+    id: str
+    name: str
+    slug: str
+    inputs: list[dict[str, Any]]
+    jobAgents: list[dict[str, Any]]
+
+
+class WorkflowRun(TypedDict):
+    """A run that started, with its jobs."""
+
+    id: str
+    workflowId: str
+    inputs: dict[str, Any]
+    jobs: list[dict[str, str]]
+    decisionId: NotRequired[str | None]

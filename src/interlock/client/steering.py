@@ -52,6 +52,10 @@ class Steering(Reach):
         """Orders, newest first."""
         return self._list("orders", query={"state": state, "deploymentId": deployment_id}, items_max=items_max)
 
+    def get_order(self, order_id: str) -> Order:
+        """One order, also one that is over."""
+        return cast("Order", self._get("orders", order_id))
+
     def withdraw_order(self, order_id: str, *, reason: str) -> Order:
         """Take an open order back."""
         return cast("Order", self._write("POST", "orders", order_id, "withdraw", body={"reason": reason}))
@@ -68,6 +72,10 @@ class Steering(Reach):
         """End a freeze."""
         return cast("Freeze", self._write("POST", "freezes", freeze_id, "thaw", body={"reason": reason}))
 
+    def get_freeze(self, freeze_id: str) -> Freeze:
+        """One freeze, also one that is over."""
+        return cast("Freeze", self._get("freezes", freeze_id))
+
     def extend_freeze(self, freeze_id: str, *, expires_at: str | None) -> Freeze:
         """Move the end of a freeze; None: until somebody thaws it."""
         return cast("Freeze", self._write("POST", "freezes", freeze_id, "extend", body={"expiresAt": expires_at}))
@@ -80,6 +88,10 @@ class Steering(Reach):
         """Pin a deployment, an environment of it or a target to a version."""
         return cast("Pin", self._write("POST", "pins", body=body))
 
+    def get_pin(self, pin_id: str) -> Pin:
+        """One pin, also one that is over."""
+        return cast("Pin", self._get("pins", pin_id))
+
     def remove_pin(self, pin_id: str, *, reason: str) -> Pin:
         """End a pin."""
         return cast("Pin", self._write("POST", "pins", pin_id, "remove", body={"reason": reason}))
@@ -91,6 +103,10 @@ class Steering(Reach):
     def skip(self, body: Wire) -> Skip:
         """Let a version pass a rule, every rule of a kind, or a freeze."""
         return cast("Skip", self._write("POST", "skips", body=body))
+
+    def get_skip(self, skip_id: str) -> Skip:
+        """One skip, also one that is over."""
+        return cast("Skip", self._get("skips", skip_id))
 
     def remove_skip(self, skip_id: str, *, reason: str) -> Skip:
         """Take a skip back."""

@@ -5,10 +5,10 @@ Source: contract.md section d, "Release targets", "Releases", "Jobs".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
-from interlock.client.calls import Wire
+from interlock.client.calls import PAGE_MAX, Wire
 from interlock.client.reach import Reach
 
 if TYPE_CHECKING:
@@ -33,6 +33,27 @@ class Targets(Reach):
     def get_target_state(self, target_key: str) -> Wire:
         """What a target goes for and runs, and its latest job: `{desiredRelease?, currentRelease?, latestJob?}`."""
         return cast("Wire", self._get("release-targets", target_key, "state"))
+
+    def list_target_states(self, deployment_id: str, environment_id: str) -> Wire:
+        """One page of the states of a deployment's targets in an environment: `{items, total, limit, offset}`."""
+        body = {"deploymentId": deployment_id, "environmentId": environment_id}
+        query = {"limit": PAGE_MAX}
+        return cast("Wire", self._write("POST", "release-targets", "state", body=body, query=query))
+
+    def get_desired_release(self, target_key: str) -> Wire:
+        """What a target goes for: `{desiredRelease?}`."""
+        return cast("Wire", self._get("release-targets", target_key, "desired-release"))
+
+    def list_eligible_versions(
+        self, target_key: str, *, cel: str | None = None, excluded_rule_ids: Sequence[str] = ()
+    ) -> Wire:
+        """One page of the versions that every rule would let go to a target: `{items, total, limit, offset}`."""
+        body: Wire = {"excludeRuleIds": list(excluded_rule_ids), **({"filter": cel} if cel else {})}
+        return cast("Wire", self._write("POST", "release-targets", target_key, "eligible-versions", body=body))
+
+    def preview_targets(self, resource: Wire) -> Wire:
+        """Where a resource like this would become a release target: `{items, total, limit, offset}`."""
+        return cast("Wire", self._write("POST", "release-targets", "resource-preview", body=resource))
 
     def get_target_variables(self, target_key: str) -> Wire:
         """What a target's variables are resolved to now, and where each comes from."""

@@ -78,6 +78,10 @@ class Variables(Reach):
         """One relationship rule."""
         return cast("RelationshipRule", self._get("relationship-rules", rule_id))
 
+    def create_relationship_rule(self, body: Wire) -> RelationshipRule:
+        """Create a relationship rule; the server chooses its id."""
+        return cast("RelationshipRule", self._write("POST", "relationship-rules", body=body))
+
     def put_relationship_rule(self, rule_id: str, body: Wire) -> Wire:
         """Create or replace a relationship rule by id."""
         return cast("Wire", self._write("PUT", "relationship-rules", rule_id, body=body))

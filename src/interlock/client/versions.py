@@ -5,7 +5,7 @@ Source: contract.md section d, "Deployment versions", "Deployment plans"; approv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from interlock.client.calls import Wire
@@ -68,6 +68,24 @@ class Versions(Reach):
     def list_version_needs(self, version_id: str) -> list[Wire]:
         """What a version needs of other deployments."""
         return cast("list[Wire]", self._get("deployment-versions", version_id, "dependencies"))
+
+    def put_version_need(self, version_id: str, deployment_id: str, *, selector: str) -> Wire:
+        """Say which version of another deployment (CEL) must run beside this one."""
+        body = {"versionSelector": selector}
+        return cast(
+            "Wire", self._write("PUT", "deployment-versions", version_id, "dependencies", deployment_id, body=body)
+        )
+
+    def delete_version_need(self, version_id: str, deployment_id: str) -> Wire:
+        """Take back that a version needs another deployment."""
+        return cast("Wire", self._delete("deployment-versions", version_id, "dependencies", deployment_id))
+
+    def approve_version(
+        self, version_id: str, environment_ids: Sequence[str], *, status: str, reason: str = ""
+    ) -> Wire:
+        """Say yes or no to a version in environments, whatever is shown; `answer_request` says it to what was shown."""
+        body = {"environmentIds": list(environment_ids), "status": status, "reason": reason}
+        return cast("Wire", self._write("PUT", "deployment-versions", version_id, "user-approval-records", body=body))
 
     def plan_version(
         self,
