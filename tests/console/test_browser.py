@@ -126,6 +126,7 @@ async def test_axe_finds_nothing_serious_on_any_page(open_page, world, store, wi
     async with store.read() as conn:
         freeze_id = await conn.fetchval('SELECT id FROM "freeze"')
         rollout_id = await conn.fetchval("SELECT id FROM rollout ORDER BY opened_at DESC LIMIT 1")
+        subscription_id = await conn.fetchval("SELECT id FROM subscription ORDER BY name LIMIT 1")
     found = []
     for path in (
         world.at(),
@@ -145,6 +146,9 @@ async def test_axe_finds_nothing_serious_on_any_page(open_page, world, store, wi
         world.at("freezes"),
         world.at("freezes", "new"),
         world.at("freezes", freeze_id, "thaw"),
+        world.at("subscriptions"),
+        world.at("subscriptions", "new"),
+        world.at("subscriptions", subscription_id),
         world.at("rollouts", str(rollout_id)),
         "/workspaces",
     ):
@@ -217,15 +221,15 @@ async def test_everything_is_reached_by_keyboard_in_order_and_seen(open_page, wo
     assert await page.evaluate("document.activeElement.id") == "main"
     await page.goto(world.at())
     seen = []
-    for _ in range(13):
+    for _ in range(14):
         await page.keyboard.press("Tab")
         seen.append(await focused(page))
         outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", seen[-1]
     heads = [word.split()[0] for word in seen]
-    pages = ["Fleet", "Approvals", "Jobs", "Overrides", "Ledger", "Freezes"]
-    assert heads[:11] == ["Skip", "Interlock", "fleet", *pages, "Freeze", "Sign"]
-    assert "shop-api" in seen[11:]
+    pages = ["Fleet", "Approvals", "Jobs", "Overrides", "Ledger", "Subscriptions", "Freezes"]
+    assert heads[:12] == ["Skip", "Interlock", "fleet", *pages, "Freeze", "Sign"]
+    assert "shop-api" in seen[12:]
 
 
 async def test_a_request_is_answered_by_keyboard_alone(open_page, world, store):

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from interlock.access import Permission
 from interlock.api.paths import W, id_of, noun_router
-from interlock.outside.mail import ADDRESS
+from interlock.outside.mail import is_address
 from interlock.store import addresses
 from interlock.web.answers import Json
 from interlock.web.bodies import ClosedBody, Text, refuse_unless
@@ -33,7 +33,7 @@ async def put_address(here: InWorkspace, principalId: str, body: AddressBody) ->
     """Say where letters to a member go; everybody may say it of themselves."""
     principal_id = id_of(principalId, "member")
     refuse_unless(
-        body.email is None or (len(body.email) <= 320 and ADDRESS.fullmatch(body.email)),
+        body.email is None or is_address(body.email),
         "This is no e-mail address.",
         field="email",
     )

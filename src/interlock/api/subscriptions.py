@@ -21,30 +21,17 @@ from interlock.access import Permission, Place, allowed
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
-from interlock.api.selectors import Scope, checked_selector
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.ids import is_id
 from interlock.model.secret import mark
-from interlock.model.subscription import (
-    ADDRESSES_MAX,
-    APPROVERS,
-    GROUP_PREFIX,
-    KINDS_MAX,
-    Delivery,
-    Subscription,
-    checked_kinds,
-    is_kind,
-)
+from interlock.model.subscription import ADDRESSES_MAX, DEFAULT_KINDS, KINDS_MAX, Delivery, Subscription
 from interlock.outside.http import Http
-from interlock.outside.mail import ADDRESS
-from interlock.outside.standard_webhooks import is_secret
-from interlock.outside.user_templates import check_template
 from interlock.store import deployments, environments, subscriptions, systems
 from interlock.store import subscription_deliveries as deliveries
 from interlock.store.queries import Conn
 from interlock.store.subscriptions import Opened, Wanted, shown_url
 from interlock.web.answers import Json, instant, present
-from interlock.web.bodies import ClosedBody, Float, Name, Text, refuse_unless
+from interlock.web.bodies import ClosedBody, Float, Name, Text
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, Id, Instant, page_of
 from interlock.web.sign_in import Here, InWorkspace
@@ -67,7 +54,8 @@ class SubscriptionBody(ClosedBody):
     """A subscription.
 
     `webhook` and `slack` need `url`; `email` needs `to`: addresses, `group:<name>`, or `approvers` (whoever a rule
-    asks).
+    asks). Without `kinds` it is told what needs a person: requests for approval, halts, rollbacks, freezes, failed
+    verifications.
     """
 
     name: Name
@@ -75,7 +63,7 @@ class SubscriptionBody(ClosedBody):
     url: Text | None = None
     secret: Text | None = None
     to: Annotated[list[Text], Field(default_factory=list, max_length=ADDRESSES_MAX)]
-    kinds: Annotated[list[Name], Field(max_length=KINDS_MAX)]
+    kinds: Annotated[list[Name], Field(default_factory=lambda: list(DEFAULT_KINDS), max_length=KINDS_MAX)]
     filter: Text = ""
     scope: SubscriptionScope = SubscriptionScope(kind="workspace")
     group: Name | None = None
@@ -229,7 +217,7 @@ async def resume_subscription(here: InWorkspace, subscriptionId: str, body: Subs
 async def rotate_secret(here: InWorkspace, subscriptionId: str, body: SubscriptionRotation) -> Response:
     """Sign with a new secret; for a while the one before signs too."""
     before = await _known(here, subscriptionId)
-    refuse_unless(body.secret is None or is_secret(body.secret), NO_SECRET, field="secret")
+    subscriptions.check_secret(body.secret)
     async with here.tx(Permission.SUBSCRIPTION_WRITE, cause="api: rotate", place=await _place_of(here, before)) as tx:
         await subscriptions.rotate_secret(tx, before, secret=body.secret, overlap_s=body.overlapHours * 3600)
     return await _shown(here, before.id)
@@ -290,8 +278,6 @@ async def park_delivery(here: InWorkspace, subscriptionId: str, deliveryId: str)
 
 # --- what was sent, checked ------------------------------------------------------------------------------------------
 
-NO_SECRET = "A signing secret is `whsec_` and 24 to 64 bytes in base64. Leave it out to have one made."  # noqa: S105 a sentence
-
 
 async def _wanted(
     here: Here, request: Request, body: SubscriptionBody, *, before: Subscription | None = None
@@ -300,17 +286,13 @@ async def _wanted(
 
     Fails: `Invalid` on the field that is wrong; `NotFound` for a scope that is gone.
     """
-    checked_selector(body.filter, scope=Scope.EVENT, field="filter")
-    for key, text in body.templates.items():
-        refuse_unless(is_kind(key), f"No event is called `{key}`.", field=f"templates.{key}")
-        check_template(text, field=f"templates.{key}")
-    _check_channel(request, body, before=before)
+    http: Http = request.app.state.http
     async with here.read() as conn:
         scope_id = await _scope_id(conn, here, body.scope)
-    return Wanted(
+    wanted = Wanted(
         name=body.name,
         channel=body.channel,
-        kinds=checked_kinds(body.kinds),
+        kinds=tuple(dict.fromkeys(body.kinds)),
         url=body.url,
         secret=body.secret,
         to=tuple(dict.fromkeys(body.to)),
@@ -321,32 +303,8 @@ async def _wanted(
         templates=body.templates,
         remind_after_s=None if body.remindAfterHours is None else body.remindAfterHours * 3600,
     )
-
-
-def _check_channel(request: Request, body: SubscriptionBody, *, before: Subscription | None) -> None:
-    if body.channel == "email":
-        refuse_unless(body.url is None, "A letter needs no address of a server.", field="url")
-        refuse_unless(body.secret is None, "Only webhooks are signed.", field="secret")
-        refuse_unless(body.to, f"Say whom to write to: addresses, `group:<name>` or `{APPROVERS}`.", field="to")
-        for number, each in enumerate(body.to):
-            known = each == APPROVERS or (each.startswith(GROUP_PREFIX) and each != GROUP_PREFIX)
-            refuse_unless(
-                known or (len(each) <= 320 and ADDRESS.fullmatch(each)),
-                f"`{each[:100]}` is no e-mail address, no `group:<name>` and not `{APPROVERS}`.",
-                field=f"to[{number}]",
-            )
-        return
-    refuse_unless(not body.to, "Only letters go to people. Give a url.", field="to")
-    refuse_unless(body.url, "Say where to send it.", field="url")
-    if before is None or body.url != shown_url(before):
-        http: Http = request.app.state.http
-        wrong = http.check_url(body.url or "")
-        refuse_unless(wrong is None, wrong or "", field="url")
-    if body.channel == "slack":
-        refuse_unless(body.secret is None, "Only webhooks are signed.", field="secret")
-    stored = before.secret_id if before else None
-    kept = stored is not None and body.secret == mark(stored)
-    refuse_unless(body.secret is None or kept or is_secret(body.secret), NO_SECRET, field="secret")
+    subscriptions.check_wanted(wanted, check_url=http.check_url, before=before)
+    return wanted
 
 
 async def _scope_id(conn: Conn, here: Here, scope: SubscriptionScope) -> str | None:

@@ -77,7 +77,9 @@ def show(client: Client, name: str, *, output: str) -> None:
 @click.option("--webhook", metavar="URL", help="POST a signed webhook there.")
 @click.option("--slack", metavar="URL", help="Write to a chat: its incoming webhook.")
 @click.option("--to", multiple=True, metavar="WHOM", help="Send letters: an address, group:NAME or approvers.")
-@click.option("--kind", "kinds", multiple=True, required=True, help="rollout.halted, 'rollout.*' or '*'. Repeatable.")
+@click.option(
+    "--kind", "kinds", multiple=True, help="rollout.halted, 'rollout.*' or '*'.  [default: what needs people]"
+)
 @click.option("--filter", "selector", default="", metavar="CEL", help="Only events that match, over `event`.")
 @click.option("--system", help="Only what happens in this system.")
 @click.option("--environment", help="Only what happens in this environment.")
@@ -109,7 +111,7 @@ def create(
         raise click.UsageError("Give one of --webhook, --slack and --to.")
     if sum(each is not None for each in (system, environment, deployment)) > 1:
         raise click.UsageError("Give one of --system, --environment and --deployment.")
-    body: Wire = {"name": name, "kinds": list(kinds), "filter": selector}
+    body: Wire = {"name": name, "filter": selector, **({"kinds": list(kinds)} if kinds else {})}
     body |= {"channel": "email", "to": list(to)} if to else {}
     body |= {"channel": "webhook", "url": webhook} if webhook else {}
     body |= {"channel": "slack", "url": slack} if slack else {}

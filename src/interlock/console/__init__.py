@@ -13,6 +13,7 @@ act.
     freezes  freeze  extend  thaw                         stopping, and going on
     overrides  override  ending                           steering by hand, and ending that
     forecast  what_if                                     when targets could start; what a policy would change
+    subscriptions  subscription                           who is told what happens, and what became of it
     refusal                    what did not work
 
 `visit.py` is what every page of a workspace begins with, `rendering.py` how it ends; `holds.py` and `telling.py` put
@@ -45,6 +46,8 @@ from interlock.console import (
     rollouts,
     sign_in,
     steer,
+    subscription,
+    subscriptions,
     target,
     terminal,
     thaw,
@@ -55,6 +58,7 @@ from interlock.console import (
 from interlock.console.refusal import HANDLED, refuse
 from interlock.console.static_files import StaticFiles
 from interlock.console.visit import in_workspace
+from interlock.outside.http import Http
 from interlock.settings import Settings
 from interlock.store.sign_ins import GROUP_PREFIX, Admission
 from interlock.store.tx import Store
@@ -110,6 +114,20 @@ def build_console(store: Store, settings: Settings, *, provider: IdentityProvide
                 W + "/overrides/{kind:segment}/{id:segment}/{step:segment}", in_workspace(ending.save), methods=["POST"]
             ),
             Route(W + "/ledger", in_workspace(ledger.show)),
+            Route(W + "/subscriptions", in_workspace(subscriptions.show)),
+            Route(W + "/subscriptions", in_workspace(subscription.create), methods=["POST"]),
+            Route(W + "/subscriptions/new", in_workspace(subscription.new)),
+            Route(W + "/subscriptions/{subscription:segment}", in_workspace(subscription.show)),
+            Route(
+                W + "/subscriptions/{subscription:segment}/{step:segment}",
+                in_workspace(subscription.steer),
+                methods=["POST"],
+            ),
+            Route(
+                W + "/subscriptions/{subscription:segment}/deliveries/{delivery:segment}/{step:segment}",
+                in_workspace(subscription.steer_delivery),
+                methods=["POST"],
+            ),
             Route(W + "/freezes", in_workspace(freezes.show)),
             Route(W + "/freezes/new", in_workspace(freeze.show)),
             Route(W + "/freezes", in_workspace(freeze.save), methods=["POST"]),
@@ -127,6 +145,7 @@ def build_console(store: Store, settings: Settings, *, provider: IdentityProvide
     console.state.admission = Admission(domains=_words(settings.oidc_domains), admins=_words(settings.oidc_admins))
     console.state.public_url = settings.public_url
     console.state.secure = (settings.public_url or "").startswith("https://")
+    console.state.http = Http(allow_private_addresses=settings.allow_private_addresses)
     return console
 
 

@@ -39,6 +39,8 @@ HEARD: Mapping[str, str] = {
     "pin.set": "A pin to {version} was set.",
     "skip.set": "{version} passes a rule by hand.",
     "version.created": "Version {tag} was created.",
+    "subscription.failing": "The subscription {name} fails.",
+    "subscription.disabled": "The subscription {name} is disabled.",
 }
 """Kinds that are read out where they happen, and how."""
 
@@ -58,6 +60,7 @@ ROUTINE = frozenset(
 
 _MARKS: Mapping[str, str] = {
     "halted": "halted", "failed": "failed", "rejected": "failed", "escalated": "failed", "uncertain": "failed",
+    "failing": "failed", "disabled": "halted", "recovered": "pass",
     "difference": "failed", "deleted": "failed", "revoked": "failed", "voided": "failed",
     "completed": "pass", "succeeded": "pass", "passed": "pass", "verified": "pass", "given": "pass", "landed": "pass",
     "requested": "person", "paused": "paused", "withdrawn": "idle", "cancelled": "idle", "inconclusive": "unknown",
@@ -164,6 +167,8 @@ def _path(entry: FeedEntry, *, names: Mapping[str, str], at: At) -> str | None:
             return at("approvals", refs["request"])
         case "freeze":
             return at("freezes")
+        case "subscription":
+            return at("subscriptions", entry.subject.id)
         case _ if "deployment" in refs:
             return _deployment_path(refs["deployment"], names=names, at=at)
         case _:

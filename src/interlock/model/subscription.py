@@ -25,6 +25,17 @@ from interlock.model.event import KINDS
 
 CHANNELS = ("webhook", "slack", "email")
 
+DEFAULT_KINDS = (
+    "approval.requested",
+    "rollout.halted",
+    "rollback.started",
+    "rollback.escalated",
+    "verification.failed",
+    "freeze.set",
+    "freeze.thawed",
+)
+"""What is told where nothing else is asked for: what needs a person, or explains why nothing moves."""
+
 WAITS_S = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800, 36_000)
 """After the first failure 5 s, and so on: the last try is about 32 h after the first."""
 

@@ -27,7 +27,12 @@ from interlock.model.subscription import Attempt
 
 AT_ONCE_MAX = 4
 ADDRESS = re.compile(r"[^\s@<>,;:\"\\()\[\]]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
-TLS_WORDS = ("starttls", "tls", "none")
+ADDRESS_MAX = 320
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an e-mail address and nothing besides."""
+    return len(text) <= ADDRESS_MAX and ADDRESS.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,21 @@ Source: core.md section 7 ("webhooks know only seq"); issue 4, "Being told".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from interlock.inventory.selector import Scope, parse_selector
 from interlock.model.errors import Conflict, Invalid, NotFound, Stale
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.model.secret import mark
-from interlock.model.subscription import APPROVERS, GROUP_PREFIX, Subscription
-from interlock.outside.standard_webhooks import new_secret
+from interlock.model.subscription import APPROVERS, GROUP_PREFIX, Subscription, checked_kinds, is_kind
+from interlock.outside.mail import is_address
+from interlock.outside.standard_webhooks import is_secret, new_secret
+from interlock.outside.user_templates import check_template
 from interlock.store.queries import Conn, queries
 from interlock.store.refusals import refusals
 from interlock.store.rows import many
@@ -144,6 +147,66 @@ async def load_addresses(
     if groups:
         found += [row["email"] for row in await conn.fetch(Q.list_group_addresses, one.workspace_id, groups)]
     return tuple(dict.fromkeys(found))
+
+
+# --- what may be written ---------------------------------------------------------------------------------------------
+
+NO_SECRET = "A signing secret is `whsec_` and 24 to 64 bytes in base64. Leave it out to have one made."  # noqa: S105 a sentence
+
+
+def check_wanted(wanted: Wanted, *, check_url: Callable[[str], str | None], before: Subscription | None = None) -> None:
+    """Refuse what cannot be told so.
+
+    Takes: `check_url` says what is wrong with an address (`Http.check_url`). `before` is what it replaces.
+    Fails: `Invalid` on the field that is wrong.
+    """
+    checked_kinds(wanted.kinds)
+    if wanted.filter:
+        try:
+            parse_selector(wanted.filter, Scope.EVENT)
+        except Invalid as wrong:
+            raise Invalid(f"filter is no valid CEL: {wrong.message}", field="filter", code="INVALID_CEL") from wrong
+    for key, text in (wanted.templates or {}).items():
+        _refuse(not is_kind(key), f"No event is called `{key}`.", field=f"templates.{key}")
+        check_template(text, field=f"templates.{key}")
+    if wanted.channel == "email":
+        _check_letters(wanted)
+        return
+    _refuse(bool(wanted.to), "Only letters go to people. Give a url.", field="to")
+    _refuse(not wanted.url, "Say where to send it.", field="url")
+    if before is None or wanted.url != shown_url(before):
+        wrong_url = check_url(wanted.url or "")
+        _refuse(wrong_url is not None, wrong_url or "", field="url")
+    if wanted.channel == "slack":
+        _refuse(wanted.secret is not None, "Only webhooks are signed.", field="secret")
+    elif before is None or before.secret_id is None or wanted.secret != mark(before.secret_id):
+        check_secret(wanted.secret)
+
+
+def check_secret(secret: str | None) -> None:
+    """Refuse a signing secret that is none. Leaving it out is good.
+
+    Fails: `Invalid`.
+    """
+    _refuse(secret is not None and not is_secret(secret), NO_SECRET, field="secret")
+
+
+def _check_letters(wanted: Wanted) -> None:
+    _refuse(wanted.url is not None, "A letter needs no address of a server.", field="url")
+    _refuse(wanted.secret is not None, "Only webhooks are signed.", field="secret")
+    _refuse(not wanted.to, f"Say whom to write to: addresses, `group:<name>` or `{APPROVERS}`.", field="to")
+    for number, each in enumerate(wanted.to):
+        known = each == APPROVERS or (each.startswith(GROUP_PREFIX) and each != GROUP_PREFIX)
+        _refuse(
+            not known and not is_address(each),
+            f"`{each[:100]}` is no e-mail address, no `group:<name>` and not `{APPROVERS}`.",
+            field=f"to[{number}]",
+        )
+
+
+def _refuse(wrong: bool, message: str, *, field: str) -> None:  # noqa: FBT001 a condition
+    if wrong:
+        raise Invalid(message, field=field)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
