@@ -401,9 +401,14 @@ async def test_a_worker_that_is_killed_between_commit_and_answer_loses_nothing(
     api: Any, store: Any, settings: Settings
 ) -> None:
     """It is killed when the receiver has the event and has not answered; another one sends it again, under its id."""
-    held = asyncio.Event()
+    came, held = asyncio.Event(), asyncio.Event()
+
+    async def hold(_call: Any) -> None:
+        came.set()
+        await held.wait()
+
     async with receiving() as receiver:
-        receiver.wait = lambda call: held.wait()
+        receiver.wait = hold
         one = await make(api, hook(receiver))
         assert (await api.post("/systems", {"name": "before the kill"})).status_code == 202
         words = {"DATABASE_URL": store.url, "DATA": str(settings.data), "SECRET_KEYS": TEST_KEY, "WORK_LEASE_S": "1",
@@ -415,8 +420,7 @@ async def test_a_worker_that_is_killed_between_commit_and_answer_loses_nothing(
         )  # fmt: skip
 
         async with asyncio.timeout(90):  # a process must start
-            while not receiver.calls:
-                await asyncio.sleep(0.05)
+            await came.wait()
         worker.kill()
         await worker.wait()
         assert (await api.post("/systems", {"name": "after the kill"})).status_code == 202
