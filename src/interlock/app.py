@@ -36,6 +36,7 @@ from pydantic import ValidationError
 
 from interlock.access import Role
 from interlock.agents import Agent, build_agents
+from interlock.agents.github_app import App
 from interlock.metrics import build_metrics
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event, Ref
@@ -192,7 +193,29 @@ async def keyring(settings: Settings, url: str) -> Keyring:
 
 def agents(settings: Settings, http: Http) -> Mapping[str, Agent]:
     """The job agents by kind, with the settings that each needs; `http` is what they call their tools with."""
-    return build_agents(exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent, http=http)
+    return build_agents(
+        exec_root=settings.data.absolute() / "exec",
+        exec_enabled=settings.exec_agent,
+        http=http,
+        github_app=_github_app(settings),
+    )
+
+
+def _github_app(settings: Settings) -> App | None:
+    """The GitHub App of the settings, if they name one.
+
+    Fails: `Refused` for a number without a key, and for a key that cannot be read.
+    """
+    file = settings.github_app_key_file
+    if settings.github_app_id is None and file is None:
+        return None
+    if settings.github_app_id is None or file is None:
+        raise Refused("INTERLOCK_GITHUB_APP_ID and INTERLOCK_GITHUB_APP_KEY_FILE belong together: give both.")
+    try:
+        return App(settings.github_app_id, file.read_text())
+    except (OSError, UnicodeDecodeError) as failed:
+        said = getattr(failed, "strerror", None) or "it is no text"
+        raise Refused(f"The GitHub App's key {file} cannot be read: {said}.") from failed
 
 
 def make_private(folder: Path) -> None:

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     exec_agent: bool = False
     """Whether jobs may run commands on this machine (the `exec` agent). Off unless asked for."""
 
+    github_app_id: str | None = None
+    """The GitHub App that agents of the type `github-app` sign in as, where their config names none."""
+    github_app_key_file: Path | None = None
+    """A file with its private key (PEM)."""
     github_webhook_secret: str | None = Field(default=None, repr=False)
     """What GitHub signs its webhooks with (`/api/github/webhook`), beside the `webhookSecret` of an agent's config.
     Several, with commas between them, while one is being changed."""

@@ -23,6 +23,7 @@ from typing import ClassVar, Protocol
 
 from interlock.agents.argo_cd import ArgoCdAgent
 from interlock.agents.exec import ExecAgent
+from interlock.agents.github_app import App, GitHubAgent
 from interlock.agents.http_pull import HttpPullAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.model.job import AgentClass, AgentJob, Authorization, Observation, Planned
@@ -86,19 +87,23 @@ class Planner(Protocol):
         ...
 
 
-AGENTS: tuple[type[Agent], ...] = (ArgoCdAgent, ExecAgent, HttpPullAgent, TestRunnerAgent)
+AGENTS: tuple[type[Agent], ...] = (ArgoCdAgent, ExecAgent, GitHubAgent, HttpPullAgent, TestRunnerAgent)
 
 
-def build_agents(*, exec_root: Path, exec_enabled: bool, http: Http | None = None) -> dict[str, Agent]:
+def build_agents(
+    *, exec_root: Path, exec_enabled: bool, http: Http | None = None, github_app: App | None = None
+) -> dict[str, Agent]:
     """One agent of each kind, by kind, as the composition root wants them.
 
     Takes: `exec_root` is the folder where runs of the exec agent live (`DATA/exec`). `http` is what
            agents call their tools with; by default one that calls addresses of the public internet alone.
+           `github_app` is who the agent `github-app` is where its config names no other.
     """
     http, templates = http or Http(), GoTemplates()
     built: tuple[Agent, ...] = (
         ArgoCdAgent(http, templates),
         ExecAgent(exec_root, enabled=exec_enabled),
+        GitHubAgent(http, app=github_app),
         HttpPullAgent(),
         TestRunnerAgent(),
     )
