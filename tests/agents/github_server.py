@@ -27,7 +27,7 @@ KEY = RSAKey.generate_key(2048)
 class GitHubServer(StubServer):
     """`lag` hides the newest runs from the list; `details` is whether a dispatch is answered with its run."""
 
-    key: RSAKey = KEY
+    key: RSAKey = field(default_factory=lambda: KEY)
     token: str = "ghs_token"
     runs: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
