@@ -246,6 +246,19 @@ def test_a_resource_joins_its_provider_and_only_a_whole_list_takes_others_away(a
     assert "host/4 belongs to the provider inventory" in theirs.stderr
 
 
+def test_names_that_may_come_later_are_told_and_not_refused(apply):
+    text = (
+        "type: Group\nname: leads\n---\ntype: Policy\nname: p\nrules:\n- anyApproval:\n    minApprovals: 1\n"
+        "    approverGroup: leeds\n---\ntype: VariableSet\nname: v\nselector: 'true'\n"
+        "variables:\n  net:\n    reference: network\n    path: [config]\n"
+    )
+    notes = [line.rpartition("/")[2] for line in apply(text).stderr.splitlines()]
+    assert notes == [
+        "fleet.yaml:9: there is no group named leeds yet; did you mean leads; nobody is asked until there is.",
+        "fleet.yaml:16: no relationship rule has the reference network yet; it has no value until one has.",
+    ]
+
+
 def test_json_and_name_for_programs_and_a_schema_for_editors(apply, interlock):
     told = json.loads(apply("type: System\nname: shop\n", "-o", "json", "--dry-run").stdout)
     assert [(each["verdict"], each["type"], each["name"], each["at"].rpartition("/")[2]) for each in told] == [

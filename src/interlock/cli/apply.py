@@ -97,6 +97,7 @@ def planned_steps(
 
     Fails: `Invalid` with a line for each fault.
     """
+    from interlock.documents.hints import find_hints
     from interlock.documents.meaning import check_meaning
     from interlock.documents.plan import plan_documents
     from interlock.documents.prune import prune_steps, with_labels, with_provider
@@ -112,6 +113,8 @@ def planned_steps(
         documents = with_labels(documents, labels)
     whole = frozenset({provider}) if prune and provider else frozenset[str]()
     planned = plan_documents(client, documents, whole_providers=whole)
+    for hint in find_hints(planned.server, documents):
+        click.echo(f"note: {hint}", err=True)
     ending = prune_steps(planned, labels) if prune and labels else []
     return (*planned.steps, *ending)
 

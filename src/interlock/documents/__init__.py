@@ -12,6 +12,7 @@ In reading order:
     reading     text to documents, with the line of every word
     older       words of older documents, in today's
     meaning     what a shape cannot say: selectors, rules, an agent's config
+    hints       names that may come to exist later: told, not refused
     server      what stands there, by name; ids for what will stand
     plan        documents and server to steps: created, changed, unchanged, and the requests behind each
     prune       what stands there, belongs to these files and is in none of them
