@@ -222,7 +222,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "POST /W/members": needs(P.MEMBER_WRITE, within=True),
     "DELETE /W/members/{principalId}": needs(P.MEMBER_WRITE),
     "GET /W/keys": READ,
-    "POST /W/keys": needs(P.MEMBER_WRITE),
+    "POST /W/keys": needs(P.READ, P.MEMBER_WRITE),
     "DELETE /W/keys/{keyId}": needs(P.READ, P.MEMBER_WRITE),
     "GET /W/groups": READ,
     "GET /W/groups/{groupName}": READ,

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
-from interlock.api.grants import BindingScope, RoleName, ScopeAnswer, binding_of, require_grantable
+from interlock.api.grants import BindingScope, RoleName, ScopeAnswer
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.model.errors import Invalid, NotFound
@@ -25,6 +25,7 @@ from interlock.store.bindings import StoredBinding, SubjectKind
 from interlock.store.queries import Conn
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
+from interlock.web.grants import binding_of, require_grantable
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, Id, Instant, Named, page_of
 from interlock.web.sign_in import Here, InWorkspace

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
-from interlock.api.grants import require_grantable, with_places
 from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import Wire
 from interlock.model.errors import Invalid
@@ -23,6 +22,7 @@ from interlock.store.groups import MEMBERS_MAX, Group
 from interlock.store.tx import Tx
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
+from interlock.web.grants import require_grantable, with_places
 from interlock.web.paging import Paging
 from interlock.web.shapes import Id, Instant, page_of
 from interlock.web.sign_in import Here, InWorkspace

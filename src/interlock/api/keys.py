@@ -2,8 +2,8 @@
 
 A key is shown once, in the answer that made it; afterwards only its prefix, its scopes and its last use are known. A
 key with scopes may be used for nothing else, whatever its user may; one with bindings of its own only where they are.
-Everybody sees, rotates and ends their own keys; those of others need `member:write`. Nobody makes a key that could do
-more than they can.
+Everybody makes, sees, rotates and ends keys of their own; those of others need `member:write`. Nobody makes a key that
+could do more than they can.
 
 Source: contract.md section a; DESIGN.md section 8, "auth".
 """
@@ -18,20 +18,11 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import WORKSPACE, Permission, allowed
-from interlock.api.grants import (
-    BindingScope,
-    HeldAnswer,
-    RoleName,
-    ScopeAnswer,
-    binding_of,
-    render_held,
-    require_grantable,
-    with_places,
-)
+from interlock.api.grants import BindingScope, HeldAnswer, RoleName, ScopeAnswer, render_held
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.clock import utc_now
-from interlock.model.errors import Conflict, Invalid, NotFound
+from interlock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from interlock.store import bindings, principals
 from interlock.store.bindings import ScopeOf
 from interlock.store.principals import Key
@@ -39,6 +30,7 @@ from interlock.store.queries import Conn
 from interlock.store.roles import StoredRole
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name, Text
+from interlock.web.grants import binding_of, require_grantable, with_places
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, Id, Instant, Named, page_of
 from interlock.web.sign_in import Here, InWorkspace
@@ -145,12 +137,15 @@ async def create_key(here: InWorkspace, body: KeyBody) -> Response:
     mine = here.caller.scopes
     if mine is not None and (scopes is None or not mine.issuperset(scopes)):
         raise Invalid("A key with scopes makes keys with no more than its own.", field="scopes")
+    own = body.user == here.caller.name and body.role is None
+    if own and here.caller.limits is not None:
+        raise Forbidden("A key with roles of its own makes no keys.")
     async with here.read() as conn:
         role = await bindings.role_named(conn, here.id, name=body.role) if body.role else None
         narrowed = [await _narrowed(conn, here, each) for each in body.bindings or ()]
     if role is not None:
         require_grantable(here, [(binding_of(role, _EVERYWHERE), WORKSPACE)], what=f"The role {role.name}")
-    async with here.tx(Permission.MEMBER_WRITE, cause="api: create key") as tx:
+    async with here.tx(Permission.READ if own else Permission.MEMBER_WRITE, cause="api: create key") as tx:
         principal_id = await principals.save_principal(tx, body.user)
         principal = await principals.find_principal(tx.conn, principal_id)
         if principal is None or (principal.system_role == "admin" and not here.caller.system_admin):

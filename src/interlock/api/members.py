@@ -15,21 +15,15 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
-from interlock.api.grants import (
-    BindingScope,
-    HeldAnswer,
-    RoleName,
-    binding_of,
-    render_held,
-    require_grantable,
-    with_places,
-)
+from interlock.api.grants import BindingScope, HeldAnswer, RoleName, render_held
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
-from interlock.store import bindings, principals
+from interlock.store import principals
 from interlock.store.principals import Member
+from interlock.web import grants
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name
+from interlock.web.grants import give_role
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, Id, Instant, page_of
 from interlock.web.sign_in import InWorkspace
@@ -79,41 +73,23 @@ async def get_member(here: InWorkspace, principalId: str) -> Response:
 @router.post(W + "/members", status_code=201, response_model=MemberAnswer)
 async def add_member(here: InWorkspace, body: MemberBody) -> Response:
     """Give a user a role; with `replace` it is the only one left."""
-    async with here.read() as conn:
-        scope = await bindings.find_scope(conn, here.id, kind=body.scope.kind, scope_id=body.scope.id)
-        role = await bindings.role_named(conn, here.id, name=body.role)
-    here.require(Permission.MEMBER_WRITE, place=scope.place)
-    require_grantable(here, [(binding_of(role, scope), scope.place)], what=f"The role {role.name}")
-    if body.replace:
-        here.require(Permission.MEMBER_WRITE)
-    async with here.tx(Permission.MEMBER_WRITE, cause="api: add member", place=scope.place) as tx:
-        principal_id = await principals.save_principal(tx, body.user)
-        if body.replace:
-            held = await bindings.load_bindings(tx.conn, here.id, principal_id=principal_id)
-            own = [each for each in held if each.group is None]
-            require_grantable(here, await with_places(tx.conn, here, own), what=f"A change of {body.user}'s roles")
-        await principals.save_member(
-            tx,
-            here.id,
-            principal_id=principal_id,
-            role=role.name,
-            role_id=role.id,
-            scope_kind=scope.kind,
-            scope_id=scope.id,
-            replace=body.replace,
-        )
-        member = await principals.find_member(tx.conn, here.id, principal_id=principal_id)
-    return Json(render_member(found(member, "member")), status_code=201)
+    member = await give_role(
+        here,
+        user=body.user,
+        role=body.role,
+        scope_kind=body.scope.kind,
+        scope_id=body.scope.id,
+        replace=body.replace,
+        cause="api: add member",
+    )
+    return Json(render_member(member), status_code=201)
 
 
 @router.delete(W + "/members/{principalId:segment}", response_model=Accepted)
 async def remove_member(here: InWorkspace, principalId: str) -> Response:
     """End a membership and its roles. The last admin stays."""
     principal_id = id_of(principalId, "member")
-    async with here.tx(Permission.MEMBER_WRITE, cause="api: remove member") as tx:
-        held = await bindings.load_bindings(tx.conn, here.id, principal_id=principal_id)
-        require_grantable(here, await with_places(tx.conn, here, held), what="The roles of this member")
-        await principals.remove_member(tx, here.id, principal_id=principal_id)
+    await grants.remove_member(here, principal_id=principal_id, cause="api: remove member")
     return Json({"id": principal_id, "message": "The member was removed."})
 
 

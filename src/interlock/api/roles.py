@@ -16,7 +16,6 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import SENTENCES, Permission
-from interlock.api.grants import require_held
 from interlock.api.paths import W, found, noun_router
 from interlock.api.rendering import Wire
 from interlock.model.errors import Invalid
@@ -24,6 +23,7 @@ from interlock.store import roles
 from interlock.store.roles import StoredRole
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Text
+from interlock.web.grants import require_held
 from interlock.web.paging import Paging
 from interlock.web.shapes import Id, Instant, page_of
 from interlock.web.sign_in import InWorkspace

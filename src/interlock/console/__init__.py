@@ -14,6 +14,7 @@ act.
     overrides  override  ending                           steering by hand, and ending that
     forecast  what_if                                     when targets could start; what a policy would change
     subscriptions  subscription                           who is told what happens, and what became of it
+    people                                                who may do what, and by which keys
     refusal                    what did not work
 
 `visit.py` is what every page of a workspace begins with, `rendering.py` how it ends; `holds.py` and `telling.py` put
@@ -43,6 +44,7 @@ from interlock.console import (
     live,
     override,
     overrides,
+    people,
     rollouts,
     sign_in,
     steer,
@@ -113,6 +115,12 @@ def build_console(store: Store, settings: Settings, *, provider: IdentityProvide
             Route(
                 W + "/overrides/{kind:segment}/{id:segment}/{step:segment}", in_workspace(ending.save), methods=["POST"]
             ),
+            Route(W + "/people", in_workspace(people.show)),
+            Route(W + "/people", in_workspace(people.give), methods=["POST"]),
+            Route(W + "/people/bindings/{id:segment}/take", in_workspace(people.take), methods=["POST"]),
+            Route(W + "/people/members/{id:segment}/remove", in_workspace(people.remove), methods=["POST"]),
+            Route(W + "/people/keys", in_workspace(people.make_key), methods=["POST"]),
+            Route(W + "/people/keys/{id:segment}/end", in_workspace(people.end_key), methods=["POST"]),
             Route(W + "/ledger", in_workspace(ledger.show)),
             Route(W + "/subscriptions", in_workspace(subscriptions.show)),
             Route(W + "/subscriptions", in_workspace(subscription.create), methods=["POST"]),
