@@ -48,6 +48,7 @@ from interlock.outside.secrets import (
     new_key,
     parse_keys,
     read_keys,
+    retire_keys,
     write_first_key,
     write_keys,
 )
@@ -340,7 +341,9 @@ async def rotate_secrets(settings: Settings, *, fresh: bool, drop: bool) -> Rota
             await tx.record(events=[Event("secrets.rotated", Ref("installation", OURS.id), body)])
         idle = tuple(name for name in ring.names if name != ring.newest and not counts.get(name))
         if drop and idle and ring.file is not None:
-            write_keys(ring.file, [key for key in read_keys(ring.file) if name_of(key) not in idle])
+            keys = read_keys(ring.file)
+            retire_keys(ring.file, [key for key in keys if name_of(key) in idle])
+            write_keys(ring.file, [key for key in keys if name_of(key) not in idle])
         dropped = idle if drop else ()
         return Rotation(sealed, ring.newest, idle, dropped, file=ring.file is not None)
 

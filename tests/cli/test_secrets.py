@@ -65,6 +65,8 @@ async def test_a_rotation_with_a_new_key_reaches_a_process_that_runs(settings: A
     async with open_store(settings, settings.database_url) as running:
         done = await rotate_secrets(settings, fresh=True, drop=True)
         assert (done.sealed, done.dropped) == (4, (name_of(old),))
+        retired = settings.data / f"{KEY_FILE}.retired"
+        assert (read_keys(retired), retired.stat().st_mode & 0o777) == ((old,), 0o600)
         async with running.read() as conn:
             opened = await running.secrets.open_document(conn, workspace_id, stored)
         assert opened == {"secrets": ["number 0", "number 1", "number 2"]}

@@ -2,7 +2,7 @@
 
     interlock secrets status                     which key seals how many
     interlock secrets rotate --new-key           a new key in the key file, everything sealed again with it
-    interlock secrets rotate --drop-old          …and the keys that seal nothing any more taken out of the file
+    interlock secrets rotate --drop-old          …and the keys that seal nothing any more moved to secret.keys.retired
     interlock secrets key                        print a fresh key, for INTERLOCK_SECRET_KEYS
 
 Nothing is deployed by a rotation, and it may run while Interlock does. One that was interrupted is done by calling it
@@ -62,7 +62,8 @@ def rotate(*, new_key: bool, drop_old: bool, data: Path | None, database_url: st
     noun = "value" if done.sealed == 1 else "values"
     click.echo(f"Sealed {done.sealed:,} {noun} again. Key {done.newest} seals everything now.")
     if done.dropped:
-        click.echo(f"Took out of the key file: {', '.join(done.dropped)}.")
+        click.echo(f"Took out of the key file: {', '.join(done.dropped)}. Backups from before need them: they are in")
+        click.echo("secret.keys.retired now, beside it. Keep that with the backups, and delete it here.")
     elif done.idle:
         place = "with --drop-old" if done.file else "out of INTERLOCK_SECRET_KEYS"
         click.echo(f"These keys seal nothing any more, take them {place}: {', '.join(done.idle)}.")

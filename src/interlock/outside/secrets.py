@@ -155,6 +155,16 @@ def write_keys(file: Path, keys: Sequence[str]) -> None:
     fresh.replace(file)
 
 
+def retire_keys(file: Path, keys: Sequence[str]) -> Path:
+    """Put keys that seal nothing any more beside the key file, because older backups of the database need them."""
+    retired = file.with_name(f"{file.name}.retired")
+    with os.fdopen(os.open(retired, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as out:
+        out.writelines(f"{key}\n" for key in keys)
+        out.flush()
+        os.fsync(out.fileno())
+    return retired
+
+
 def write_first_key(file: Path) -> None:
     """Make a key file with a fresh key, unless another process was faster."""
     with contextlib.suppress(FileExistsError):
