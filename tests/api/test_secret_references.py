@@ -9,6 +9,7 @@ import pytest
 from api.story import World, until
 from api.test_variables import Shelf
 from interlock.settings import Settings
+from interlock.store.retention import delete_expired
 
 HUSH = "hunter2-from-outside"
 
@@ -87,3 +88,27 @@ async def test_a_store_that_is_away_holds_the_job_and_says_so(api: Any, workers:
     held = await until(waiting, "a job that waits")
     assert held["message"].startswith("Waits: vault:db cannot be had now: Vault does not answer")
     assert held["attempt"] == 0
+
+
+async def test_a_metric_and_an_agent_may_refer_too(api: Any) -> None:
+    reference = {"secretRef": {"provider": "env", "path": "DB"}}
+    provider = {"type": "http", "url": "https://stats.test/", "headers": {"Authorization": reference}}
+    metric = {"name": "m", "intervalSeconds": 1, "count": 1, "successCondition": "result.ok", "provider": provider}
+    saved = await api.post("/policies", {"name": "p", "rules": [{"verification": {"metrics": [metric]}}]})
+    assert saved.status_code == 202, saved.text
+    assert saved.json()["rules"][0]["verification"]["metrics"][0]["provider"] == provider
+    path = "/job-agents/3c59dc04-0000-4000-8000-000000000001"
+    assert (await api.put(path, {"name": "a", "type": "http-pull", "config": {"token": reference}})).status_code == 202
+    assert (await api.get(path)).json()["config"] == {"token": reference}
+
+
+async def test_secrets_of_a_workspace_that_was_deleted_go_with_its_retention(api: Any, store: Any) -> None:
+    await api.put("/job-agents/3c59dc04-0000-4000-8000-000000000001", {
+        "name": "a", "type": "http-pull", "config": {"token": HUSH}, "metadata": {},
+    })  # fmt: skip
+    async with store.read() as conn:
+        await delete_expired(conn, blob_days=90, measurement_days=30)
+        assert await conn.fetchval("SELECT count(*) FROM secret") == 1
+        await conn.execute("UPDATE workspace SET deleted_at = interlock_now() - interval '8 days'")
+        await delete_expired(conn, blob_days=90, measurement_days=30)
+        assert await conn.fetchval("SELECT count(*) FROM secret") == 0

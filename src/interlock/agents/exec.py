@@ -25,6 +25,7 @@ config:
 
 `command`, `env` values and `cwd` may hold placeholders, dotted paths into the job's context: `{{ version.tag }}`,
 `{{ resource.config.port }}`, `{{ variables.replicas }}`. A path that leads nowhere fails the job before anything runs.
+What `env` holds is no secret; write `{{ variables.password }}` there, of a sensitive variable.
 
 The command sees PATH, HOME, USER, LANG, LC_ALL, TZ and TMPDIR of Interlock, the variables of `env`, and
 

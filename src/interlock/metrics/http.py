@@ -22,7 +22,9 @@ rules:
 | `body` | none | text to send |
 | `timeout` | `30s` | for the whole call: `500ms`, `5s`, `1m`; at most 5 minutes |
 
-`url`, `body` and the values of `headers` may hold placeholders.
+`url`, `body` and the values of `headers` may hold placeholders. Values of `headers` are secrets, but those of `Accept`,
+`Accept-Language`, `Content-Type` and `User-Agent`; one may be a `secretRef`. The headers `Host`, `Content-Length`,
+`Transfer-Encoding`, `Connection` and `Upgrade` are Interlock's own.
 
 **`result`**
 

@@ -12,6 +12,9 @@ BATCHES_MAX = 100
 PLAN_DAYS = 7
 """How long a deployment plan stays after it expired."""
 
+SECRET_DAYS = 7
+"""How long the secrets of a deleted workspace stay: what ran there is being cancelled, and its agents need them."""
+
 WHAT_IF_DAYS = 7
 """How long the answer to a question about policies can be read."""
 
@@ -29,6 +32,7 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
         (queries("deployment_plan").delete_old_plans, PLAN_DAYS),
         (queries("what_if").delete_old_what_ifs, WHAT_IF_DAYS),
         (queries("delivery").delete_old_deliveries, 0),
+        (queries("secret").delete_of_deleted_workspaces, SECRET_DAYS),
         (queries("subscription_delivery").delete_old_deliveries, DELIVERY_DAYS),
         (queries("idempotency").delete_old_answers, 0),
     ):

@@ -39,3 +39,9 @@ FROM unnest($1::uuid[], $2::bytea[]) AS n(id, sealed) WHERE s.id = n.id;
 -- name: count_by_key
 SELECT key, count(*) AS secrets FROM (SELECT key FROM secret UNION ALL SELECT key FROM secret_identity) AS s
 GROUP BY key ORDER BY key COLLATE "C";
+
+-- Those of workspaces that were deleted $1 days ago and longer: what still ran there then has ended. By secret_of_workspace.
+-- name: delete_of_deleted_workspaces
+DELETE FROM secret WHERE id IN (
+    SELECT s.id FROM workspace w JOIN secret s ON s.workspace_id = w.id
+    WHERE w.deleted_at < interlock_now() - make_interval(days => $1) LIMIT 5000);
