@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-REQUESTS_AN_OPERATION = 10
+REQUESTS_AN_OPERATION = 5
 
 NASTY: list[Any] = [
     None,
