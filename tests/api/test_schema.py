@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -38,7 +39,7 @@ from api.conformance import closed
 from api.story import World, until
 from interlock.clock import utc_now
 
-CASES = {GenerationMode.POSITIVE: 3, GenerationMode.NEGATIVE: 2}
+CASES = {GenerationMode.POSITIVE: 3, GenerationMode.NEGATIVE: 1}
 """Requests an operation, by whether the document allows them."""
 
 CHECKS = [
@@ -51,6 +52,7 @@ CHECKS = [
 ORDER = {"get": 0, "post": 1, "put": 1, "patch": 1, "delete": 2}
 SIGN_IN = frozenset({"x-api-key", "authorization", "cookie"})
 CONDITIONS = frozenset({"if-match", "if-none-match", "idempotency-key"})
+CONDITIONS_AT = "/policies"
 REAL = 0.85
 """How often something real takes the place of what was generated."""
 
@@ -165,6 +167,19 @@ async def known_words(api: Any, world: World, key_of: Any) -> dict[str, list[Any
     }
 
 
+def easier(parameters: list[Any], words: dict[str, list[Any]], *, path: str) -> Iterator[Any]:
+    """The parameters, those of the path as a choice of what there is and what there is not.
+
+    Why:    most of the time went into making ids, letter by letter. The headers that make a write safe have tests of
+            their own, and nearly every generated one ends its request early: they stay where `CONDITIONS_AT` says.
+    """
+    for each in parameters:
+        if each["in"] == "path":
+            yield {**each, "schema": {"enum": [*words.get(each["name"], []) * 4, "x", str(uuid.UUID(int=1))]}}
+        elif each["name"].lower() not in CONDITIONS or CONDITIONS_AT in path:
+            yield each
+
+
 def made_real(value: Any, words: dict[str, list[Any]], chance: random.Random) -> Any:
     """The same, with what is known by name put in."""
     if isinstance(value, dict):
@@ -185,6 +200,9 @@ async def test_no_operation_answers_what_the_document_does_not_say(pulled: World
     document = (await api.raw.get("/api/openapi.json")).json()
     document["components"] = closed(document["components"])
     document["paths"] = closed(document["paths"])
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            operation["parameters"] = list(easier(operation.get("parameters", []), words, path=path))
     schema = schemathesis.openapi.from_dict(document)
     loop = asyncio.get_running_loop()
     client = api.raw
@@ -219,14 +237,9 @@ async def test_no_operation_answers_what_the_document_does_not_say(pulled: World
         @hypothesis.given(operation.as_strategy(generation_mode=mode), st.integers(0, 2**32))
         def each(case: Any, seed: int) -> None:
             chance = random.Random(seed)
-            case.path_parameters = made_real(dict(case.path_parameters), words, chance)
             if "workspaceId" in case.path_parameters:
                 case.path_parameters["workspaceId"] = api.workspace
-            case.headers = {
-                name: text
-                for name, text in (case.headers or {}).items()
-                if name.lower() not in SIGN_IN and (name.lower() not in CONDITIONS or chance.random() > REAL)
-            }
+            case.headers = {name: text for name, text in (case.headers or {}).items() if name.lower() not in SIGN_IN}
             case.cookies = {}
             case.query = made_real(dict(case.query or {}), words, chance)
             case.body = made_real(case.body, words, chance)
