@@ -74,4 +74,4 @@ class TestHttpPull(AgentConformance):
 
 
 def test_no_listed_agent_is_left_out() -> None:
-    assert {listed.kind for listed in AGENTS} == {"argo-cd", "exec", "github-app", "http-pull", "test-runner"}
+    assert {listed.kind for listed in AGENTS} == {"argo-cd", "exec", "github-app", "gitlab", "http-pull", "test-runner"}

@@ -24,6 +24,7 @@ from typing import ClassVar, Protocol
 from interlock.agents.argo_cd import ArgoCdAgent
 from interlock.agents.exec import ExecAgent
 from interlock.agents.github_app import App, GitHubAgent
+from interlock.agents.gitlab import GitLabAgent
 from interlock.agents.http_pull import HttpPullAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.model.job import AgentClass, AgentJob, Authorization, Observation, Planned
@@ -87,7 +88,7 @@ class Planner(Protocol):
         ...
 
 
-AGENTS: tuple[type[Agent], ...] = (ArgoCdAgent, ExecAgent, GitHubAgent, HttpPullAgent, TestRunnerAgent)
+AGENTS: tuple[type[Agent], ...] = (ArgoCdAgent, ExecAgent, GitHubAgent, GitLabAgent, HttpPullAgent, TestRunnerAgent)
 
 
 def build_agents(
@@ -104,6 +105,7 @@ def build_agents(
         ArgoCdAgent(http, templates),
         ExecAgent(exec_root, enabled=exec_enabled),
         GitHubAgent(http, app=github_app),
+        GitLabAgent(http),
         HttpPullAgent(),
         TestRunnerAgent(),
     )

@@ -71,7 +71,7 @@ class SecretField:
 
 SECRET_FIELDS: tuple[SecretField, ...] = (
     SecretField(Where.AGENT_CONFIG, "apiKey", ("argo-cd", "argo-workflow")),
-    SecretField(Where.AGENT_CONFIG, "token", ("tfe", "http-pull")),
+    SecretField(Where.AGENT_CONFIG, "token", ("github-app", "gitlab", "http-pull", "tfe")),
     SecretField(Where.AGENT_CONFIG, "webhookSecret", ("argo-workflow", "github-app", "tfe")),
     SecretField(Where.AGENT_CONFIG, "privateKey", ("github-app",)),
     SecretField(Where.AGENT_CONFIG, "clientSecret", ()),
