@@ -145,9 +145,11 @@ async def search_resources(
         dict(wanted.metadata) if wanted.metadata else None,
         _pattern(wanted.query) if wanted.query else None,
     )
-    total = await conn.fetchval(Q.count_search, *args)
     rows = await conn.fetch(Q.search_resources, *args, sort_by, descending, limit, offset)
-    return many(Resource, rows), total
+    if not rows:
+        return (), int(await conn.fetchval(Q.count_search, *args)) if offset else 0
+    found = tuple(Resource(**{name: value for name, value in row.items() if name != "total"}) for row in rows)
+    return found, rows[0]["total"]
 
 
 def _texts(values: Sequence[str] | None) -> list[str] | None:

@@ -50,16 +50,15 @@ WHERE workspace_id = $1 AND deleted_at IS NULL
   AND ($6::jsonb IS NULL OR metadata @> $6)
   AND ($7::text IS NULL OR name ILIKE $7 OR identifier ILIKE $7);
 
--- As count_search, sorted by one column and then the identifier.
+-- As count_search, sorted by one column and then the identifier. Filtered once for the page and the total; rows are read whole for the page alone.
 -- name: search_resources
-SELECT id, workspace_id, provider_id, identifier, name, kind, version, config, metadata, created_at, updated_at
-FROM (
-    SELECT *, CASE $8::text
-                  WHEN 'name' THEN name
-                  WHEN 'kind' THEN kind
-                  WHEN 'updatedAt' THEN to_char(updated_at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')
-                  ELSE to_char(created_at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')
-              END COLLATE "C" AS sort_key
+WITH found AS MATERIALIZED (
+    SELECT id, identifier, CASE $8::text
+                               WHEN 'name' THEN name
+                               WHEN 'kind' THEN kind
+                               WHEN 'updatedAt' THEN to_char(updated_at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')
+                               ELSE to_char(created_at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')
+                           END COLLATE "C" AS sort_key
     FROM resource
     WHERE workspace_id = $1 AND deleted_at IS NULL
       AND ($2::text[] IS NULL OR identifier = ANY($2))
@@ -68,9 +67,17 @@ FROM (
       AND ($5::text[] IS NULL OR provider_id::text = ANY($5))
       AND ($6::jsonb IS NULL OR metadata @> $6)
       AND ($7::text IS NULL OR name ILIKE $7 OR identifier ILIKE $7)
-) found
-ORDER BY CASE WHEN NOT $9::boolean THEN sort_key END, CASE WHEN $9::boolean THEN sort_key END DESC, identifier COLLATE "C"
-LIMIT $10 OFFSET $11;
+), page AS MATERIALIZED (
+    SELECT id, row_number() OVER (ORDER BY CASE WHEN NOT $9::boolean THEN sort_key END,
+                                           CASE WHEN $9::boolean THEN sort_key END DESC, identifier COLLATE "C") AS place
+    FROM found
+    ORDER BY CASE WHEN NOT $9::boolean THEN sort_key END, CASE WHEN $9::boolean THEN sort_key END DESC, identifier COLLATE "C"
+    LIMIT $10 OFFSET $11
+)
+SELECT r.id, r.workspace_id, r.provider_id, r.identifier, r.name, r.kind, r.version, r.config, r.metadata, r.created_at, r.updated_at,
+       (SELECT count(*) FROM found) AS total
+FROM page JOIN resource r ON r.id = page.id
+ORDER BY page.place;
 
 -- One row an object of the list; nobody's.
 -- name: insert_resources
