@@ -1,12 +1,16 @@
 """Every page: what it shows, what it does not have, how much it asks, and how it fails."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from interlock.model.event import Actor, Event, Ref
 from interlock.model.ids import new_id
+from interlock.model.workflow import Workflow
+from interlock.store.agents import save_agent
 from interlock.store.ledger import sequence_ledger
+from interlock.store.workflows import save_workflow, start_run
 from tests.store.fleet import Fleet
 
 OURS = Actor("system", "00000000-0000-0000-0000-000000000000", "tests")
@@ -155,7 +159,28 @@ async def test_the_ledger_shows_what_a_client_dropped_and_could_not_say(visitor,
         while await sequence_ledger(conn):
             pass
     page = (await (await visitor()).get(world.at("ledger") + "?kind=policy")).text
-    assert "dropped without a word: the retry rule, mode. Terraform cannot say them" in page
+    assert "dropped the retry rule, mode, for which Terraform has no words" in page
+
+
+async def test_a_job_of_a_workflow_has_a_page_without_a_target(visitor, world, store):
+    agent_id = new_id()
+    otto = await visitor("otto", "operator")
+    async with store.tx(actor=OURS, cause="test", workspace_id=world.workspace_id) as tx:
+        await save_agent(
+            tx, world.workspace_id, agent_id=agent_id, name="sweeper", kind="http-pull", config={}, metadata={}
+        )
+        entry = {"name": "a", "ref": agent_id, "config": {}, "selector": "true"}
+        workflow = await save_workflow(tx, world.workspace_id, Workflow(new_id(), "Vacuum <b>", "vacuum", [], [entry]))
+        run = await start_run(
+            tx, world.workspace_id, workflow, inputs={"full": True}, now=datetime.now(UTC), asked_by=new_id()
+        )
+    ((job_id, _),) = run.jobs
+    page = await otto.get(world.at("jobs", job_id))
+    assert page.status_code == 200 and page.text.count("<h1>") == 1
+    for said in ("Vacuum &lt;b&gt;", "No freeze is in force here.", "sweeper", "full", "true"):
+        assert said in page.text, said
+    assert "Vacuum &lt;b&gt; workflow" in (await otto.get(world.at("jobs"))).text
+    assert "A job of the workflow Vacuum &lt;b&gt;" in (await otto.get(world.at("jobs", job_id, "cancel"))).text
 
 
 async def test_old_entries_are_a_page_away(visitor, world, store):

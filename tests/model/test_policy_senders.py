@@ -91,5 +91,5 @@ def test_who_can_say_everything_drops_nothing() -> None:
 
 def test_an_event_says_what_was_dropped() -> None:
     body = {"sender": "Terraform", "dropped": [{"rule": "r", "kind": "retry"}, {"field": "mode"}]}
-    assert told_dropped(body) == "dropped without a word: the retry rule, mode. Terraform cannot say them"
+    assert told_dropped(body) == "dropped the retry rule, mode, for which Terraform has no words"
     assert told_dropped({"rules": 1}) is None

@@ -189,8 +189,10 @@ async def _opened_for_claim(
 
     Fails: `Unavailable`; `Conflict` when a reference leads nowhere, which ends the job.
     """
-    if row.agent_id != agent_id or row.status != JobStatus.QUEUED:
+    if row.agent_id != agent_id:
         return row.context  # the claim refuses it
+    if row.status != JobStatus.QUEUED:  # it may be queued in a moment, and the claim would succeed without the secrets
+        raise Conflict("The job is not to be had now: it is not queued.")
     try:
         return dict((await opener_of(request).open_snapshot(here.id, row.context)).document)
     except Rejected as nowhere:

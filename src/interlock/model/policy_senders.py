@@ -107,7 +107,7 @@ def told_dropped(body: Mapping[str, Any]) -> str | None:
         return None
     names = ", ".join(str(each.get("field") or f"the {each.get('kind')} rule") for each in listed[:5])
     more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
-    return f"dropped without a word: {names}{more}. {body.get('sender') or 'The client'} cannot say them"
+    return f"dropped {names}{more}, for which {body.get('sender') or 'the client'} has no words"
 
 
 def kind_of(rule: Rule) -> str:

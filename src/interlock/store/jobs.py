@@ -21,7 +21,7 @@ from typing import Any
 
 import asyncpg
 
-from interlock.decide.explain import sentence
+from interlock.decide.explain import plain_sentence, sentence
 from interlock.model.canonical import digest
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Event, Ref
@@ -255,7 +255,7 @@ async def _still_passes(tx: Tx, job: FlowJob) -> bool:
     decision = await may_start(tx, job.workspace_id, resource_id=job.resource_id, now=await tx.conn.fetchval(Q.now))
     if decision.barring is None:
         return True
-    said = sentence(decision.verdicts[0])[:MESSAGE_MAX]
+    said = f"Taken back before it started. {plain_sentence(decision.verdicts[0])}"[:MESSAGE_MAX]
     if await tx.conn.fetchrow(Q.withdraw_run_job, job.id, said) is not None:
         body = {"reason": decision.barring.reason, "waitsOn": list(decision.barring.waits_on)}
         await tx.record(events=[job.event("job.withdrawn", **body)])
