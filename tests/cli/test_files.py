@@ -252,7 +252,9 @@ def test_names_that_may_come_later_are_told_and_not_refused(apply):
         "    approverGroup: leeds\n---\ntype: VariableSet\nname: v\nselector: 'true'\n"
         "variables:\n  net:\n    reference: network\n    path: [config]\n"
     )
+    text += "---\ntype: JobAgent\nname: a\nagentType: test-runer\n"
     notes = [line.rpartition("/")[2] for line in apply(text).stderr.splitlines()]
+    assert "it is stored and does nothing. Did you mean test-runner?" in notes.pop()
     assert notes == [
         "fleet.yaml:9: there is no group named leeds yet; did you mean leads; nobody is asked until there is.",
         "fleet.yaml:16: no relationship rule has the reference network yet; it has no value until one has.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from interlock.decide.rules import RULES
+from interlock.decide.rules import RULES, parse_rules
 from interlock.documents.kinds import KINDS
 from interlock.documents.reading import parse_text, plain
 from interlock.documents.schema import document_schema
 from interlock.documents.text import render_body
+from interlock.model.errors import Invalid
 
 TOP = Path(__file__).parents[2]
 SCHEMA = jsonschema_rs.Draft7Validator(document_schema())
@@ -118,7 +120,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(bodies())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_schema_and_parser_agree_on_documents_that_chance_writes(body: dict[str, Any]) -> None:
     rules = body.get("rules")
     if body["type"] == "Policy" and isinstance(rules, list) and rules:
@@ -132,6 +134,46 @@ def test_schema_and_parser_agree_on_documents_that_chance_writes(body: dict[str,
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=8), st.one_of(st.text(max_size=30), VALUES), max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_is_written_reads_back_as_the_same(body: dict[str, Any]) -> None:
     assert written(render_body(body)) == [body]
+
+
+# Rules by chance ------------------------------------------------------------------------------------------------------
+
+
+@cache
+def examples_of_rules() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for rule in RULES:
+        for block in re.findall(r"```yaml\n(.*?)```", rule.__doc__ or "", re.DOTALL):
+            (loaded,) = written(block)
+            if isinstance(loaded, dict):
+                found += loaded.get("rules") or ()
+    return found
+
+
+@st.composite
+def changed_rules(draw: st.DrawFn) -> dict[str, Any]:
+    """A rule of somebody's page, with a field left out, another value, or a word of another rule."""
+    rule = json.loads(json.dumps(draw(st.sampled_from(examples_of_rules()))))
+    (kind,) = rule
+    body = rule[kind]
+    if draw(st.booleans()) and body:
+        body.pop(draw(st.sampled_from(sorted(body))))
+    if draw(st.booleans()) and body:
+        body[draw(st.sampled_from(sorted(body)))] = draw(VALUES)
+    if draw(st.integers(0, 3)) == 0:
+        body[draw(st.sampled_from(["maxInFlight", "require", "waves", "appliesTo", "x"]))] = draw(VALUES)
+    return {kind: body}
+
+
+@given(changed_rules())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_a_rules_reader_takes_the_schema_takes(rule: dict[str, Any]) -> None:
+    try:
+        parse_rules([rule])
+    except Invalid:
+        return
+    document = {"type": "Policy", "name": "a", "rules": [rule]}
+    assert [each.message for each in SCHEMA.iter_errors(document)] == []

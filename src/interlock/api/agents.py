@@ -8,6 +8,8 @@ Source: contract.md section c, ctrlplane_job_agent.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from fastapi import Request
 from starlette.responses import Response
 
@@ -18,7 +20,7 @@ from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_agent
 from interlock.model.secret import MASK, resolved
 from interlock.store import agents
-from interlock.web.answers import Json, accepted
+from interlock.web.answers import Json, accepted, present
 from interlock.web.bodies import AnyMap, Name, TextMap, WireBody
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, page_of
@@ -56,9 +58,9 @@ async def get_agent(here: InWorkspace, jobAgentId: str) -> Response:
     return Json(await here.shown(render_agent(agent), Permission.DEPLOYMENT_WRITE))
 
 
-@router.put(W + "/job-agents/{jobAgentId:segment}", status_code=202, response_model=Accepted)
+@router.put(W + "/job-agents/{jobAgentId:segment}", status_code=202, response_model=shapes.WithWarnings)
 async def put_agent(here: InWorkspace, request: Request, jobAgentId: str, body: AgentBody) -> Response:
-    """Create or replace a job agent by the id that the client chose."""
+    """Create or replace a job agent by the id that the client chose. `warnings` name a type that nothing here does."""
     agent_id = id_of(jobAgentId, "job agent")
     known: dict[str, Agent] = request.app.state.agents
     if body.type in known:
@@ -73,7 +75,8 @@ async def put_agent(here: InWorkspace, request: Request, jobAgentId: str, body: 
             config=body.config,
             metadata=body.metadata,
         )
-    return accepted(agent_id, "The job agent was saved.")
+    warnings = [] if body.type in known else [_unknown(body.type, tuple(known))]
+    return Json(present(id=agent_id, message="The job agent was saved.", warnings=warnings or None), status_code=202)
 
 
 @router.delete(W + "/job-agents/{jobAgentId:segment}", status_code=202, response_model=Accepted)
@@ -83,3 +86,9 @@ async def delete_agent(here: InWorkspace, jobAgentId: str) -> Response:
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: delete job agent") as tx:
         await agents.delete_agent(tx, here.id, agent_id=agent_id)
     return accepted(agent_id, "The job agent was deleted.")
+
+
+def _unknown(kind: str, known: tuple[str, ...]) -> str:
+    near = get_close_matches(kind, known, n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    return f"No agent of type {kind} is known here ({', '.join(sorted(known))}): it is stored and does nothing.{meant}"

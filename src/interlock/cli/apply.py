@@ -132,7 +132,7 @@ def send(client: Client, steps: Sequence[Step], *, dry_run: bool, headers: Mappi
         sent: Wire = {"method": write.method, "path": write.path}
         requests.append(sent | ({} if write.body is None else {"body": write.body}) | _place(step))
     try:
-        client.apply(requests, dry_run=dry_run, headers=headers)
+        answer = client.apply(requests, dry_run=dry_run, headers=headers)
     except Refused as error:
         told: Any = (error.details or {}).get("refusals")
         if not told:
@@ -141,6 +141,10 @@ def send(client: Client, steps: Sequence[Step], *, dry_run: bool, headers: Mappi
             raise Conflict(f"{told[0].get('message')} If that is meant, give --allow-removal.") from error
         lines = dict.fromkeys(line for each in told for line in _refusal(asked[each["request"]][0], each))
         raise Invalid("\n".join([*lines, "Nothing was written."])) from error
+    for (step, _), result in zip(asked, answer["results"], strict=True):
+        said = result.get("body")
+        for warning in (said.get("warnings") or ()) if isinstance(said, dict) else ():
+            click.echo(f"note: {step.at or step.name}: {warning}", err=True)
 
 
 def _place(step: Step) -> Wire:

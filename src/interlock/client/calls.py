@@ -16,6 +16,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -120,14 +121,16 @@ class Calls:
         body: object | None = None,
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> Any:
         """Make one call and give the decoded JSON answer; None when the answer is empty.
 
         Takes: `headers` may say `Idempotency-Key`, where the caller knows a better one than chance, or `If-Match`.
+               `timeout_s` is how long this answer may take, where that is longer than the client's.
         Fails: a `Refused` for 4xx, `Unavailable` when the server cannot be reached or says so, `Bug` for its other
                failures.
         """
-        asked = self._request(method, target, body=body, query=query, headers=headers)
+        asked = replace(self._request(method, target, body=body, query=query, headers=headers), timeout_s=timeout_s)
         lost = False
         for tries in range(1, self._retries_max + 2):
             answer: Answer | None = None

@@ -46,12 +46,13 @@ class Unanswered(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `target` begins with `/` and is encoded already."""
+    """One request. `target` begins with `/` and is encoded already; `timeout_s` is longer than the client's."""
 
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class Transport:
             whole = Answer(answer.status, _headers(answer), answer.read())
         except TimeoutError as cause:
             connection.close()
-            raise Unanswered(f"{self._shown} did not answer within {self._timeout_s:g} s.") from cause
+            waited_s = request.timeout_s or self._timeout_s
+            raise Unanswered(f"{self._shown} did not answer within {waited_s:g} s.") from cause
         except (OSError, http.client.HTTPException) as cause:
             connection.close()
             raise Unanswered(f"{self._shown} broke the connection off: {_said(cause)}.") from cause
@@ -201,6 +203,9 @@ class Transport:
 
     def _sent(self, connection: http.client.HTTPConnection, request: Request) -> http.client.HTTPResponse:
         headers = dict(request.headers)
+        connection.timeout = request.timeout_s or self._timeout_s
+        if connection.sock is not None:
+            connection.sock.settimeout(connection.timeout)
         if self._proxy is not None and not self._tls:
             headers.update(self._proxy.headers)
         connection.request(
