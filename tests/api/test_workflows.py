@@ -277,6 +277,22 @@ async def test_a_freeze_that_is_being_written_is_waited_for(
     assert (await claiming).status_code == 409
 
 
+async def test_a_resource_that_goes_ends_the_jobs_of_runs_on_it(api: Any, world: World) -> None:
+    workflow = (await api.post("/workflows", body(world.ids["agent"]))).json()
+    inputs = {"resourceSelector": "resource.metadata['env'] == 'production'"}
+    run = (await api.post(f"/workflows/{workflow['id']}/runs", {"inputs": inputs})).json()
+    assert (await api.delete("/resources/identifier/p-1")).status_code == 200
+
+    async def ended() -> Any:
+        jobs = [(await api.get(f"/jobs/{job['jobId']}")).json() for job in run["jobs"]]
+        gone = [job for job in jobs if job["dispatchContext"]["resource"]["identifier"] == "p-1"]
+        other = [job for job in jobs if job["dispatchContext"]["resource"]["identifier"] == "p-2"]
+        return (gone, other) if gone[0]["status"] == "cancelled" and other[0]["status"] == "queued" else None
+
+    (gone,), _ = await until(ended, "the job goes on")
+    assert gone["cancelReason"] == "The resource p-1 was deleted." == gone["message"]
+
+
 async def test_an_agent_that_we_call_runs_the_job(api: Any, workers: None) -> None:
     world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[])
     entry = {"name": "a", "ref": world.ids["agent"], "config": {}, "selector": ""}

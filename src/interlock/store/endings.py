@@ -3,7 +3,7 @@
 A thing with history is a tombstone afterwards: its rows stay for the ledger, its name is free again, and nothing shows
 it. In the transaction that deletes it
 
-- every job that somebody has is asked to stop, with the reason;
+- every job that somebody has is asked to stop, with the reason; of a workflow's runs, those that wait too;
 - its live rollouts are aborted, its open orders, pins, skips, quarantines and the freezes of its scope end;
 - its targets are taken down, which asks for a round: that withdraws what nobody has yet, and ends the moves as their
   jobs end. Rounds of a deleted deployment go on until nothing of it is open.
@@ -91,7 +91,9 @@ async def end_what_concerns(
 
 async def _ask_cancels(tx: Tx, scope: tuple[str, str, list[str]], reason: str) -> int:
     """Ask the outside to stop every job that somebody has. The observer follows each until it ends."""
-    asked = [row["id"] for row in await tx.conn.fetch(Q.ask_cancels, *scope, reason)]
+    asked = [
+        row["id"] for query in (Q.ask_cancels, Q.ask_run_cancels) for row in await tx.conn.fetch(query, *scope, reason)
+    ]
     for job_id in asked:
         job = await find_flow_job(tx.conn, job_id)
         assert job is not None, "just updated in this transaction"

@@ -22,6 +22,13 @@ WHERE j.workspace_id = $1 AND j.target_id IN (SELECT id FROM mine) AND j.complet
   AND NOT (j.status = 'queued' OR j.status = 'pending' AND j.handover = 'waiting')
 RETURNING j.id;
 
+-- Jobs of workflow runs on resources that go: no round looks at them, so those that wait are asked to stop too. By job_of_run_open.
+-- name: ask_run_cancels
+UPDATE job j SET cancel_asked_at = interlock_now(), cancel_reason = $4, updated_at = interlock_now()
+WHERE j.workspace_id = $1 AND j.run_id IS NOT NULL AND j.status IN ('pending', 'queued', 'inProgress', 'actionRequired')
+  AND $2::text = 'resource' AND j.resource_id = ANY ($3::uuid[]) AND j.cancel_asked_at IS NULL
+RETURNING j.id;
+
 -- Live rollouts. By rollout_one_open.
 -- name: abort_rollouts
 UPDATE rollout o SET state = 'aborted', reason = $4, state_at = interlock_now()
