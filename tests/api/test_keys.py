@@ -78,3 +78,14 @@ async def test_a_key_with_scopes_does_not_open_the_console(api: Any, client_of: 
     request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "scheme": "http"})
     with pytest.raises(Unauthorized, match="made for some things only"):
         await sign_in(store, request, Response(), key=made["key"])
+
+
+async def test_a_key_is_read_alone_by_its_user_and_by_who_writes_members(api: Any, client_of: Any, key_of: Any) -> None:
+    base = f"/api/v1/workspaces/{api.workspace}"
+    made = (await api.post("/keys", {"user": "ci", "role": "viewer"})).json()
+    listed = next(each for each in (await api.get("/keys")).json()["items"] if each["prefix"] == made["prefix"])
+    assert (await api.get(f"/keys/{listed['id']}")).json() == listed and made["key"] not in str(listed)
+    assert (await client_of(made["key"]).get(f"{base}/keys/{listed['id']}")).status_code == 200
+    vic = client_of(await key_of("vic", "viewer"))
+    assert (await vic.get(f"{base}/keys/{listed['id']}")).status_code == 403
+    assert (await api.get(f"/keys/{uuid.uuid4()}")).status_code == 404

@@ -121,6 +121,8 @@ async def test_the_policies_in_force_say_why_each_matched(api: Any, workers: Non
     assert (never["applies"], never["mode"]) == (False, "observe")
     assert [part["outcome"] for part in never["conjuncts"]] == ["yes", "no"]
     assert never["conjuncts"][1]["saw"] == {'resource.metadata["env"]': "production"}
+    page = await answer(api, "/environments/production/policies", limit=1, offset=len(found) - 1)
+    assert (page["items"], page["total"], page["limit"]) == (found[-1:], len(found), 1)
     staging = (await answer(api, "/environments/staging/policies", deployment="shop-api", resource="s-1"))["items"]
     assert [one["applies"] for one in staging] == [False, False]
 

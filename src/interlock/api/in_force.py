@@ -18,6 +18,7 @@ from interlock.decide.rules import KINDS
 from interlock.store import deployments, environments, resources
 from interlock.store.in_force import InForce, list_in_force
 from interlock.web.answers import Json, present
+from interlock.web.paging import Paging
 from interlock.web.shapes import AnyObject, Id, Named
 from interlock.web.sign_in import InWorkspace
 
@@ -76,12 +77,15 @@ class PoliciesInForce(TypedDict):
     environment: Named
     items: list[PolicyInForce]
     total: int
+    limit: int
+    offset: int
 
 
 @router.get(W + "/environments/{environmentId:segment}/policies", response_model=PoliciesInForce)
 async def list_policies_in_force(
     here: InWorkspace,
     environmentId: str,
+    page: Paging,
     deployment: Annotated[str | None, Query(description="Id or name.", max_length=500)] = None,
     resource: Annotated[str | None, Query(description="Identifier of a resource.", max_length=500)] = None,
 ) -> Response:
@@ -98,8 +102,10 @@ async def list_policies_in_force(
     return Json(
         {
             "environment": {"id": environment.id, "name": environment.name},
-            "items": [render_in_force(one) for one in items],
+            "items": [render_in_force(one) for one in items[page.offset : page.offset + page.limit]],
             "total": len(items),
+            "limit": page.limit,
+            "offset": page.offset,
         }
     )
 

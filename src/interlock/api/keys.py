@@ -225,6 +225,15 @@ async def rotate_key(here: InWorkspace, keyId: str, body: RotateBody) -> Respons
     return Json({"key": text, **render_key(fresh), "replaces": render_key(old)}, status_code=201)
 
 
+@router.get(W + "/keys/{keyId:segment}", response_model=KeyAnswer)
+async def get_key(here: InWorkspace, keyId: str) -> Response:
+    """Get a key, never its text: the caller's own, or anybody's for one who may write members."""
+    key = await _known(here, id_of(keyId, "key"))
+    if key.principal_id != here.caller.id:
+        here.require(Permission.MEMBER_WRITE)
+    return Json(render_key(key))
+
+
 @router.delete(W + "/keys/{keyId:segment}", response_model=Accepted)
 async def revoke_key(here: InWorkspace, keyId: str) -> Response:
     """End a key: it opens nothing any more."""

@@ -242,6 +242,16 @@ async def list_quarantines(
     return page.answer([render_quarantine(quarantine) for quarantine in items], total)
 
 
+@router.get(W + "/quarantines/{quarantineId:segment}", response_model=QuarantineAnswer)
+async def get_quarantine(here: InWorkspace, quarantineId: str) -> Response:
+    """Get a quarantine."""
+    here.require(Permission.READ)
+    quarantine_id = id_of(quarantineId, "quarantine")
+    async with here.read() as conn:
+        known = found(await rollouts.find_quarantine(conn, here.id, quarantine_id=quarantine_id), "quarantine")
+    return Json(render_quarantine(known))
+
+
 @router.post(W + "/quarantines/{quarantineId:segment}/clear", response_model=QuarantineAnswer)
 async def clear_quarantine(here: InWorkspace, quarantineId: str, body: ReasonBody) -> Response:
     """Let a target take again what failed on it."""

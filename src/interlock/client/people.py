@@ -72,6 +72,10 @@ class People(Reach):
         """Keys, newest first: of all members for one who may write members, else the caller's own."""
         return self._list("keys", query={"mine": mine})
 
+    def get_key(self, key_id: str) -> Key:
+        """A key, never its text."""
+        return cast("Key", self._get("keys", key_id))
+
     def rotate_key(self, key_id: str, *, overlap_s: int = 24 * 3600) -> Wire:
         """Make a key in the place of another, which ends after `overlap_s`: `key` is shown this once."""
         return cast("Wire", self._write("POST", "keys", key_id, "rotate", body={"overlapSeconds": overlap_s}))

@@ -43,7 +43,7 @@ class Policies(Reach):
     ) -> list[Wire]:
         """Every policy with how many targets of an environment it governs, and why."""
         query = {"deployment": deployment, "resource": resource}
-        return cast("list[Wire]", self._get("environments", environment, "policies", query=query)["items"])
+        return list(self._list("environments", environment, "policies", query=query))
 
     def ask_what_if(self, changes: Sequence[Seen]) -> Wire:
         """Ask what policies would change: {policyId, policy} or {policyId, delete: true} each; answered later."""

@@ -116,6 +116,10 @@ class Steering(Reach):
         """What targets do not take again by themselves."""
         return self._list("quarantines", query={"deploymentId": deployment_id})
 
+    def get_quarantine(self, quarantine_id: str) -> Quarantine:
+        """One of them."""
+        return cast("Quarantine", self._get("quarantines", quarantine_id))
+
     def clear_quarantine(self, quarantine_id: str, *, reason: str) -> Quarantine:
         """Let a target take again what failed on it."""
         return cast("Quarantine", self._write("POST", "quarantines", quarantine_id, "clear", body={"reason": reason}))

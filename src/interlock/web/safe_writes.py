@@ -52,7 +52,9 @@ class KeyUsedBefore(Refused):
 # --- which thing a route writes --------------------------------------------------------------------------------------
 
 
-ACTIONS = frozenset({"abort", "extend", "pause", "promote", "remove", "resume", "speed-up", "thaw", "withdraw"})
+ACTIONS = frozenset(
+    {"abort", "clear", "extend", "pause", "promote", "remove", "resume", "speed-up", "thaw", "withdraw"}
+)
 """Last segments of paths whose POST changes the thing that the path before it names."""
 
 SHOWN_BY_PARENT = ("/deployments/{deploymentId}/variables",)
