@@ -707,6 +707,47 @@ class World:
         self.detached[target.id] = target
         self._own(takes_away=True, targets=targets, leaving={**self.facts.leaving, target.id: target})
 
+    def delete_environment(self, name: str) -> None:
+        """An environment is deleted: its targets leave, its live rollouts, orders, pins and skips end, and jobs that
+        somebody has are asked to stop. As `store/deletions.py`.
+        """
+        self._tick()
+        self._delete(frozenset({self.environment(name).id}))
+
+    def delete_deployment(self) -> None:
+        """The deployment is deleted: as every environment at once. Its rounds go on until nothing of it is open."""
+        self._tick()
+        self._delete(frozenset(self.facts.environments))
+
+    def _delete(self, environment_ids: frozenset[str]) -> None:
+        facts = self.facts
+        gone = {
+            one.id: replace(one, detached_at=self.now, slot_keys=())
+            for one in facts.targets.values()
+            if one.environment_id in environment_ids
+        }
+        rollouts = tuple(
+            replace(one, state="aborted") if one.live and one.environment_id in environment_ids else one
+            for one in facts.rollouts
+        )
+        for move, job in self.jobs(lambda one: not one.status.terminal and not one.ours and not one.cancel_asked):
+            if move.environment_id in environment_ids:
+                self._set_job(move.id, replace(job, cancel_asked=True))
+        self.detached.update(gone)
+        self._own(
+            takes_away=True,
+            environments={key: one for key, one in facts.environments.items() if key not in environment_ids},
+            targets={key: one for key, one in facts.targets.items() if key not in gone},
+            leaving={**facts.leaving, **gone},
+            rollouts=rollouts,
+            orders=tuple(one for one in facts.orders if one.target_id not in gone),
+            pins=tuple(
+                one for one in facts.pins if one.environment_id not in environment_ids and one.target_id not in gone
+            ),
+            skips=tuple(one for one in facts.skips if one.environment_id not in environment_ids),
+        )
+        self.facts = replace(self.facts, moves=loaded_moves(self.facts.moves, rollouts, self.facts.pins))
+
     def edit_target(
         self,
         name: str,
