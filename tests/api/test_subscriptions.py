@@ -245,6 +245,9 @@ async def test_what_is_wrong_is_refused_by_its_field(api: Any, change: dict[str,
 LEADS = {"anyApproval": {"minApprovals": 1, "approverGroup": "leads", "expiresAfterHours": 24}}
 
 
+ANYBODY = {"anyApproval": {"minApprovals": 1}}
+
+
 @pytest.fixture
 def letters() -> Any:
     with mail_server() as box:
@@ -314,7 +317,6 @@ async def test_a_request_answered_before_its_letter_went_is_not_sent_and_a_remin
     api: Any, store: Any, mail_settings: Settings, letters: Any, key_of: Any, client_of: Any
 ) -> None:
     lead = client_of(await key_of("lea", "approver"))
-    await api.put("/groups/leads", {"members": ["lea"]})
     members = {one["name"]: one["id"] for one in (await api.get("/members")).json()["items"]}
     await api.put(f"/members/{members['lea']}/address", {"email": "lea@example.org"})
     listed = (await api.get("/subscriptions")).json()["items"]
@@ -323,7 +325,7 @@ async def test_a_request_answered_before_its_letter_went_is_not_sent_and_a_remin
     changed = await api.put(f"/subscriptions/{first['id']}", {**body, "remindAfterHours": 0.0002})
     assert changed.status_code == 200, changed.text
     async with working(store, mail_settings):
-        world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[LEADS])
+        world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[ANYBODY])
         await world.version("1.0.0")
 
         async def reminded() -> Any:
@@ -430,3 +432,34 @@ async def test_a_worker_that_is_killed_between_commit_and_answer_loses_nothing(
         names = [call.json["data"]["subject"]["name"] for call in receiver.calls]
         assert names == ["before the kill", "before the kill", "after the kill"]
         assert receiver.calls[0].headers["webhook-id"] == receiver.calls[1].headers["webhook-id"]
+
+
+async def test_letters_reach_a_group_wherever_its_members_are_now(
+    api: Any, store: Any, mail_settings: Settings, letters: Any, key_of: Any
+) -> None:
+    await key_of("lea", "viewer")
+    await key_of("otto", "viewer")
+    await api.put("/groups/leads", {"members": ["lea", "otto"]})
+    about = {"name": "leads", "channel": "email", "kinds": ["system.created"], "to": ["group:leads", "ops@example.org"]}
+    one = await make(api, about)
+    nobody = await make(api, {**about, "name": "nobody", "to": ["group:others"]})
+    members = {each["name"]: each["id"] for each in (await api.get("/members")).json()["items"]}
+    assert (await api.put(f"/members/{members['lea']}/address", {"email": "lea@example.org"})).status_code == 200
+    assert (await api.put(f"/members/{members['otto']}/address", {"email": "no address"})).status_code == 400
+    async with working(store, mail_settings):
+        await api.post("/systems", {"name": "shop"})
+        await ended(api, one, "delivered")
+        skipped = (await ended(api, nobody, "skipped"))[0]
+    assert "Nobody to write to" in skipped["lastError"]
+    assert [sorted(each) for each in letters.envelopes] == [["lea@example.org", "ops@example.org"]]
+
+
+async def test_an_address_with_a_query_is_shown_without_it(api: Any, key_of: Any, client_of: Any) -> None:
+    url = "https://ci.example.org/hook?token=verysecret"
+    one = await make(api, {"name": "ci", "channel": "webhook", "url": url})
+    assert one["url"] == url and "rollout.halted" in one["kinds"]
+    viewer = client_of(await key_of("vic", "viewer"))
+    seen = (await viewer.get(f"/api/v1/workspaces/{api.workspace}/subscriptions/{one['id']}")).json()["url"]
+    assert seen.startswith("https://ci.example.org/hook?••••")
+    changed = await api.put(f"/subscriptions/{one['id']}", {"name": "ci2", "channel": "webhook", "url": seen})
+    assert (changed.json()["name"], changed.json()["url"]) == ("ci2", url)

@@ -124,8 +124,10 @@ async def open_subscription(store: Store, conn: Conn, one: Subscription, *, now:
 
 
 def shown_url(one: Subscription) -> str | None:
-    """The address as everybody may see it."""
-    return one.url if one.url_id is None else f"{one.url}/{mark(one.url_id)}"
+    """The address as everybody may see it: of a chat where it begins, of a webhook without its query."""
+    if one.url_id is None:
+        return one.url
+    return f"{one.url}{'/' if one.channel == 'slack' else '?'}{mark(one.url_id)}"
 
 
 async def load_addresses(
@@ -326,13 +328,16 @@ async def resume_subscription(tx: Tx, before: Subscription, *, from_now: bool) -
 async def _sealed_url(
     tx: Tx, workspace_id: str, wanted: Wanted, *, before: Subscription | None
 ) -> tuple[str | None, str | None]:
-    """An address as it is stored. That of a chat is a secret: whoever knows it may write there."""
-    if wanted.channel != "slack" or wanted.url is None:
-        return wanted.url, None
-    if before is not None and wanted.url == shown_url(before):
-        return before.url, before.url_id
+    """An address as it is stored. That of a chat is a secret, for whoever knows it may write there; a webhook's query
+    may hold one.
+    """
+    if wanted.url is None or (before is not None and wanted.url == shown_url(before)):
+        return (before.url, before.url_id) if before is not None else (None, None)
     parts = urlsplit(wanted.url)
-    return f"{parts.scheme}://{parts.netloc}", await tx.secrets.seal(tx.conn, workspace_id, wanted.url)
+    path = "" if wanted.channel == "slack" else parts.path
+    if wanted.channel != "slack" and not parts.query:
+        return wanted.url, None
+    return f"{parts.scheme}://{parts.netloc}{path}", await tx.secrets.seal(tx.conn, workspace_id, wanted.url)
 
 
 async def _sealed_secret(tx: Tx, workspace_id: str, wanted: Wanted, *, before: Subscription | None) -> str | None:

@@ -29,7 +29,7 @@ from interlock.flow import WORKER
 from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.to_python import matches
 from interlock.model.approval import ApprovalRequest
-from interlock.model.errors import Rejected, Stale, StoreUnavailable, Unavailable
+from interlock.model.errors import Invalid, Rejected, Stale, StoreUnavailable, Unavailable
 from interlock.model.event import Ref
 from interlock.model.subscription import Attempt, Delivery, Subscription, attempt_of, covers_kind, kinds_covered
 from interlock.outside.http import Http
@@ -40,7 +40,7 @@ from interlock.store import approvals, pages, subscriptions
 from interlock.store import subscription_deliveries as deliveries
 from interlock.store.ledger import FeedEntry, find_last_seq, read_feed
 from interlock.store.queries import Conn
-from interlock.store.subscriptions import Asked, Behind, Opened, Told
+from interlock.store.subscriptions import Asked, Behind, Opened, Told, shown_url
 from interlock.store.tx import FEED_TOPIC, Store
 from interlock.store.work import Claim, assert_claim, request_work
 from interlock.store.workspaces import find_workspace
@@ -206,7 +206,7 @@ class Telling:
                 answer_bytes_max=ANSWER_BYTES_MAX,
             )
         except Rejected as no:  # the guard, or an address that is none
-            return Attempt("refused", error=no.message)
+            return Attempt("refused", error=no.message.replace(prepared.opened.url or "", shown_url(one) or ""))
         except Unavailable as silent:
             return Attempt("failed", error=silent.message)
         retry_after = dict(answer.headers).get("retry-after", "")
@@ -244,10 +244,20 @@ async def _told(
         found += [
             Told(one.id, entry.seq, entry.event_id, entry.kind, _remind_at(one, entry, asked=asked))
             for one in behind
-            if _wants(one, entry, held=held, asked=asked)
-            and (not one.filter or matches(parse_selector(one.filter, Scope.EVENT), values))
+            if _wants(one, entry, held=held, asked=asked) and _passes(one, values)
         ]
     return tuple(found)
+
+
+def _passes(one: Behind, values: Mapping[str, Any]) -> bool:
+    """Whether the filter matches. One that was good when it was written and is none today matches nothing, because
+    others of the workspace are told by the same step.
+    """
+    try:
+        return not one.filter or matches(parse_selector(one.filter, Scope.EVENT), values)
+    except Invalid as broken:
+        log.warning("subscription_filter_broken", subscription=one.id, error=str(broken))
+        return False
 
 
 def _wants(one: Behind, entry: FeedEntry, *, held: Mapping[str, frozenset[str]], asked: Mapping[str, Asked]) -> bool:
