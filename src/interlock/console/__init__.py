@@ -60,7 +60,7 @@ from interlock.console import (
 from interlock.console.refusal import HANDLED, refuse
 from interlock.console.static_files import StaticFiles
 from interlock.console.visit import in_workspace
-from interlock.outside.http import Http
+from interlock.outside.http import guarded_http
 from interlock.settings import Settings
 from interlock.store.sign_ins import GROUP_PREFIX, Admission
 from interlock.store.tx import Store
@@ -153,7 +153,7 @@ def build_console(store: Store, settings: Settings, *, provider: IdentityProvide
     console.state.admission = Admission(domains=_words(settings.oidc_domains), admins=_words(settings.oidc_admins))
     console.state.public_url = settings.public_url
     console.state.secure = (settings.public_url or "").startswith("https://")
-    console.state.http = Http(allow_private_addresses=settings.allow_private_addresses)
+    console.state.http = guarded_http(settings)
     return console
 
 
