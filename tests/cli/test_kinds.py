@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -195,3 +198,18 @@ def bar(**words):
 )
 def test_how_a_watch_ends(bars, code):
     assert outcome("api 1", {"status": "ready"}, bars)[0] == code
+
+
+def test_a_follower_ends_quietly_on_ctrl_c(interlock, server_url):
+    """Not in process: it is about signals. The first line shows that it has begun."""
+    following = subprocess.Popen(
+        [sys.executable, "-u", "-m", "interlock.cli", "ledger", "--all", "--follow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    _, said = following.communicate(timeout=30)
+    assert following.returncode == 130
+    assert "Traceback" not in said and "Aborted" not in said

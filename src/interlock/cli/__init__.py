@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from interlock.cli.commands import COMMANDS
     from interlock.cli.program import cli, sentence
 
+INTERRUPTED = 130
+"""What a Ctrl-C ends with, also one that comes while a command is still being imported."""
+
 __all__ = ["COMMANDS", "cli", "main", "sentence"]
 
 
@@ -40,6 +43,9 @@ def main() -> None:
 
         sys.stdout.write(render_help())
         return
-    from interlock.cli.program import run
+    try:
+        from interlock.cli.program import run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import click
 
+from interlock.cli.completion import names_of, tags
 from interlock.cli.connection import connected
 from interlock.cli.exit_codes import DONE, HELD, PERSON
 from interlock.cli.tables import output_option, print_one
@@ -24,9 +25,15 @@ EXIT_CODES = {"allow": DONE, "hold": HELD, "person": PERSON}
 
 
 @click.command("can-deploy")
-@click.argument("deployment")
-@click.argument("version", metavar="TAG")
-@click.option("-e", "--environment", required=True, help="Where: an environment's name or id.")
+@click.argument("deployment", shell_complete=names_of("deployment"))
+@click.argument("version", metavar="TAG", shell_complete=tags)
+@click.option(
+    "-e",
+    "--environment",
+    required=True,
+    shell_complete=names_of("environment"),
+    help="Where: an environment's name or id.",
+)
 @click.option("-r", "--resource", help="Only this target: a resource's identifier or name.")
 @output_option
 @click.pass_context

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.places import picked, reason_option
 from interlock.cli.tables import id_of, output_option, print_one
@@ -21,7 +22,7 @@ LOOKED_AT_MAX = 1_000
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB")
+@click.argument("job_id", metavar="JOB", shell_complete=names_of("job"))
 @reason_option
 @output_option
 @connected

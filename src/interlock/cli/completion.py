@@ -83,6 +83,15 @@ def open_requests(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
     return _begun(_asked(ctx, lambda client: (about(each) for each in noun.read(client, Wanted()))), incomplete)
 
 
+def contexts(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the contexts of the file."""
+    from interlock.cli.contexts import load_config
+
+    with contextlib.suppress(Exception):
+        return _begun(load_config().contexts, incomplete)
+    return []
+
+
 def places(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer DEPLOYMENT, then DEPLOYMENT/ENVIRONMENT, then DEPLOYMENT/ENVIRONMENT/RESOURCE."""
     from interlock.cli.tables import about

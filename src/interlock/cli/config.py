@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import click
 
+from interlock.cli.completion import contexts
 from interlock.cli.connection import DEFAULT_URL
 from interlock.cli.contexts import Context, config_path, load_config, save_config
 from interlock.cli.tables import list_options, output_option, print_list, print_one
@@ -44,7 +45,7 @@ def list_contexts(*, output: str) -> None:
 
 
 @config.command()
-@click.argument("name")
+@click.argument("name", shell_complete=contexts)
 @output_option
 def use(name: str, *, output: str) -> None:
     """Make a context the current one."""
@@ -79,7 +80,7 @@ def set_words(*, name: str | None, url: str | None, workspace: str | None, outpu
 
 
 @config.command()
-@click.argument("name")
+@click.argument("name", shell_complete=contexts)
 @output_option
 def remove(name: str, *, output: str) -> None:
     """Forget a context and its key. The key itself stays valid; `interlock keys revoke` ends it."""

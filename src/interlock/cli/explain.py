@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import click
 
+from interlock.cli.completion import places
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_one
 from interlock.cli.trees import rule_lines, standing_lines
@@ -25,7 +26,7 @@ from interlock.model.ids import TargetKey, parse_target_key
 
 
 @click.command()
-@click.argument("subject", metavar="DEPLOYMENT[/ENVIRONMENT[/RESOURCE]] | TARGET-KEY | job:ID")
+@click.argument("subject", metavar="DEPLOYMENT[/ENVIRONMENT[/RESOURCE]] | TARGET-KEY | job:ID", shell_complete=places)
 @click.option("--version", "version", metavar="TAG", help="About this version: a tag or an id.")
 @output_option
 @connected

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import click
 
+from interlock.cli.completion import tags
 from interlock.cli.connection import connected
 from interlock.cli.order import order_options, place
 from interlock.client import Client
@@ -17,7 +18,7 @@ from interlock.client import Client
 
 @click.command()
 @order_options
-@click.argument("version")
+@click.argument("version", shell_complete=tags)
 @connected
 def force(
     client: Client,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import click
 
+from interlock.cli.completion import names_of, tags
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_one, table
 from interlock.cli.version import deployment_id
@@ -20,9 +21,9 @@ from interlock.client import Client, Seen
 
 
 @click.command()
-@click.argument("deployment")
-@click.argument("version", required=False)
-@click.option("-e", "--environment", help="Only this one.")
+@click.argument("deployment", shell_complete=names_of("deployment"))
+@click.argument("version", required=False, shell_complete=tags)
+@click.option("-e", "--environment", shell_complete=names_of("environment"), help="Only this one.")
 @output_option
 @connected
 def forecast(client: Client, deployment: str, version: str | None, *, environment: str | None, output: str) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.places import expiry, picked, until
 from interlock.cli.tables import id_of, list_options, print_one
@@ -25,9 +26,9 @@ from interlock.model.errors import NotFound
 @click.command()
 @click.option("--reason", help="Why. Every held target shows it.")
 @click.option("--for", "lasts", metavar="2h", help="How long from now: 30m, 2h, 1d.  [default: until thawed]")
-@click.option("--environment", help="Only this environment.")
-@click.option("--deployment", help="Only this deployment.")
-@click.option("--system", help="Only this system.")
+@click.option("--environment", shell_complete=names_of("environment"), help="Only this environment.")
+@click.option("--deployment", shell_complete=names_of("deployment"), help="Only this deployment.")
+@click.option("--system", shell_complete=names_of("system"), help="Only this system.")
 @click.option("--selector", metavar="CEL", help="Only the targets that it matches.")
 @click.option("--extend", "extended", metavar="ID", help="Move the end of a freeze that is in force.")
 @click.option("--list", "listed", is_flag=True, help="List the freezes in force.")

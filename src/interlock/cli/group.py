@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.tables import list_options, output_option, print_list, print_one
 from interlock.client import Client
@@ -33,7 +34,7 @@ def list_groups(client: Client, *, output: str) -> None:
 
 
 @group.command("set")
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("group"))
 @click.argument("members", nargs=-1)
 @output_option
 @connected
@@ -45,7 +46,7 @@ def set_members(client: Client, name: str, members: tuple[str, ...], *, output: 
 
 
 @group.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("group"))
 @output_option
 @connected
 def delete(client: Client, name: str, *, output: str) -> None:

@@ -23,8 +23,6 @@ from interlock.cli.tables import list_options, output_option, print_list, print_
 from interlock.client import Client
 from interlock.model.errors import NotFound
 
-ROLES = ("viewer", "developer", "approver", "operator", "admin")
-
 
 @click.group()
 def keys() -> None:
@@ -34,7 +32,9 @@ def keys() -> None:
 @keys.command()
 @click.option("--user", required=True, help="Whose key; created when new.")
 @click.option("-w", "--workspace", envvar="INTERLOCK_WORKSPACE", help="Slug or id.")
-@click.option("--role", type=click.Choice(ROLES), required=True, help="What the user may do there.")
+@click.option(
+    "--role", required=True, shell_complete=names_of("role"), help="What the user may do there: a role's name."
+)
 @click.option("--name", default="", help="What the key is for.")
 @click.option("--scope", "scopes", multiple=True, help="What alone the key may be used for; may repeat.")
 @click.option("--expires", metavar="RFC3339", help="When it ends.  [default: never]")

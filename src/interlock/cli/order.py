@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from interlock.cli.completion import names_of, places
 from interlock.cli.connection import connected
 from interlock.cli.places import find_place, parse_duration
 from interlock.cli.tables import id_of, list_options, output_option, print_data, print_list, print_one
@@ -55,7 +56,7 @@ def list_orders(client: Client, *, ended_too: bool, output: str) -> None:
 
 
 @order.command()
-@click.argument("order_id", metavar="ID")
+@click.argument("order_id", metavar="ID", shell_complete=names_of("order"))
 @click.option("--reason", required=True, help="Why.")
 @output_option
 @connected
@@ -81,8 +82,8 @@ def order_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--for", "lasts", metavar="2h", help="Until when it may start: 30m, 2h, 1d.  [default: 1d]"),
         click.option("--reason", required=True, help="Why. Everybody who looks at it reads it."),
         click.option("--resource", help="Only this resource, by identifier."),
-        click.option("--environment", help="Only this environment."),
-        click.argument("deployment", metavar="DEPLOYMENT[/ENVIRONMENT[/RESOURCE]]"),
+        click.option("--environment", shell_complete=names_of("environment"), help="Only this environment."),
+        click.argument("deployment", metavar="DEPLOYMENT[/ENVIRONMENT[/RESOURCE]]", shell_complete=places),
     ):
         command = option(command)
     return command

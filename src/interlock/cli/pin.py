@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import click
 
+from interlock.cli.completion import places, tags
 from interlock.cli.connection import connected
 from interlock.cli.places import both, expiry, find_place, find_version, lasting_option, place_of, until
 from interlock.cli.tables import id_of, list_options, print_list, print_one
@@ -20,8 +21,8 @@ from interlock.model.errors import Invalid
 
 
 @click.command()
-@click.argument("place", required=False, metavar="[DEPLOYMENT[/ENVIRONMENT[/RESOURCE]]]")
-@click.argument("tag", required=False, metavar="[VERSION]")
+@click.argument("place", required=False, metavar="[DEPLOYMENT[/ENVIRONMENT[/RESOURCE]]]", shell_complete=places)
+@click.argument("tag", required=False, metavar="[VERSION]", shell_complete=tags)
 @click.option("--reason", help="Why. Everybody whom it concerns reads it.")
 @lasting_option
 @list_options

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.tables import id_of, output_option, print_one, table
 from interlock.cli.version import deployment_id, parse_config
@@ -28,7 +29,7 @@ ASK_EVERY_S = 0.5
 
 
 @click.command()
-@click.argument("deployment")
+@click.argument("deployment", shell_complete=names_of("deployment"))
 @click.option("-t", "--tag", required=True, help="What the version would be known by.")
 @click.option("-c", "--config", multiple=True, metavar="A.B=VALUE", help="May repeat.")
 @click.option(

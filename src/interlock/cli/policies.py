@@ -14,14 +14,21 @@ from collections.abc import Iterator
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_data, print_one
 from interlock.client import Client, Seen
 
 
 @click.command()
-@click.option("-e", "--environment", required=True, help="Where: an environment's name or id.")
-@click.option("-d", "--deployment", help="Only targets of this deployment.")
+@click.option(
+    "-e",
+    "--environment",
+    required=True,
+    shell_complete=names_of("environment"),
+    help="Where: an environment's name or id.",
+)
+@click.option("-d", "--deployment", shell_complete=names_of("deployment"), help="Only targets of this deployment.")
 @click.option("-r", "--resource", help="Only targets on this resource, by its identifier.")
 @output_option
 @connected

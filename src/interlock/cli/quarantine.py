@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.places import picked, place_of, reason_option
 from interlock.cli.tables import id_of, list_options, output_option, print_list, print_one
@@ -37,7 +38,7 @@ def list_in_force(client: Client, *, output: str) -> None:
 
 
 @quarantine.command()
-@click.argument("quarantine_id", metavar="ID | DEPLOYMENT/ENVIRONMENT/RESOURCE")
+@click.argument("quarantine_id", metavar="ID | DEPLOYMENT/ENVIRONMENT/RESOURCE", shell_complete=names_of("quarantine"))
 @reason_option
 @output_option
 @connected

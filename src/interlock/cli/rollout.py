@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.places import expiry, lasting_option
 from interlock.cli.tables import id_of, list_options, output_option, print_list, print_one
@@ -33,7 +34,7 @@ STATES = {
     "abort": "aborted",
 }
 
-_named = click.argument("rollout_id", metavar="ID | DEPLOYMENT/ENVIRONMENT")
+_named = click.argument("rollout_id", metavar="ID | DEPLOYMENT/ENVIRONMENT", shell_complete=names_of("rollout"))
 _why = click.option("--reason", required=True, help="Why. Everybody who looks at the rollout reads it.")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import click
 
+from interlock.cli.completion import places, tags
 from interlock.cli.connection import connected
 from interlock.cli.places import (
     both,
@@ -29,8 +30,8 @@ from interlock.model.errors import Invalid
 
 
 @click.command()
-@click.argument("place", required=False, metavar="[DEPLOYMENT[/ENVIRONMENT[/RESOURCE]]]")
-@click.argument("tag", required=False, metavar="[VERSION]")
+@click.argument("place", required=False, metavar="[DEPLOYMENT[/ENVIRONMENT[/RESOURCE]]]", shell_complete=places)
+@click.argument("tag", required=False, metavar="[VERSION]", shell_complete=tags)
 @click.option("--rule", help="A rule's id, or a kind like anyApproval: every rule of that kind.")
 @click.option("--freeze", "freeze_id", metavar="ID", help="A freeze, by the beginning of its id; needs --for.")
 @click.option("--reason", help="Why. Everybody whom it concerns reads it.")

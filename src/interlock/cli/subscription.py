@@ -22,6 +22,7 @@ from typing import Any
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.places import parse_duration, picked
 from interlock.cli.tables import id_of, items_max, list_options, output_option, print_list, print_one, table
@@ -62,7 +63,7 @@ def list_subscriptions(client: Client, *, output: str) -> None:
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @output_option
 @connected
 def show(client: Client, name: str, *, output: str) -> None:
@@ -131,7 +132,7 @@ def create(
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @output_option
 @connected
 def delete(client: Client, name: str, *, output: str) -> None:
@@ -141,7 +142,7 @@ def delete(client: Client, name: str, *, output: str) -> None:
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @click.option("--reason", default="", help="Why.")
 @output_option
 @connected
@@ -152,7 +153,7 @@ def pause(client: Client, name: str, *, reason: str, output: str) -> None:
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @click.option("--from-now", is_flag=True, help="Leave out what happened meanwhile.")
 @output_option
 @connected
@@ -164,7 +165,7 @@ def resume(client: Client, name: str, *, from_now: bool, output: str) -> None:
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @click.option("--overlap-hours", type=float, default=24.0, show_default=True, help="How long the old one signs too.")
 @output_option
 @connected
@@ -176,7 +177,7 @@ def rotate(client: Client, name: str, *, overlap_hours: float, output: str) -> N
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @output_option
 @connected
 def test(client: Client, name: str, *, output: str) -> None:
@@ -195,7 +196,7 @@ def test(client: Client, name: str, *, output: str) -> None:
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @click.option("--state", type=click.Choice(["pending", "delivered", "parked", "skipped"]), help="Only these.")
 @list_options
 @connected
@@ -220,7 +221,7 @@ def deliveries(client: Client, name: str, *, state: str | None, output: str) -> 
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @click.argument("delivery", required=False)
 @click.option("--parked", is_flag=True, help="All that were given up.")
 @output_option
@@ -241,7 +242,7 @@ def redeliver(client: Client, name: str, delivery: str | None, *, parked: bool, 
 
 
 @subscription.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("subscription"))
 @click.argument("delivery")
 @output_option
 @connected

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.tables import id_of, list_options, print_list, print_one
 from interlock.client import Client, Seen
@@ -13,7 +14,7 @@ from interlock.model.errors import Conflict, NotFound
 
 
 @click.command()
-@click.argument("freeze_id", required=False, metavar="[ID]")
+@click.argument("freeze_id", required=False, metavar="[ID]", shell_complete=names_of("freeze"))
 @click.option("--reason", default="", help="Why it may go on.")
 @list_options
 @connected

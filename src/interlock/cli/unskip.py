@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.places import picked, place_of, reason_option
 from interlock.cli.tables import id_of, output_option, print_one
@@ -11,7 +12,7 @@ from interlock.client import Client
 
 
 @click.command()
-@click.argument("skip_id", metavar="ID")
+@click.argument("skip_id", metavar="ID", shell_complete=names_of("skip"))
 @reason_option
 @output_option
 @connected

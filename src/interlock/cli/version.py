@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from interlock.cli.completion import names_of, tags
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_data, print_one
 from interlock.client import Client, Wire
@@ -34,7 +35,15 @@ def version() -> None:
 
 
 @version.command()
-@click.option("-d", "--deployment", "deployments", multiple=True, required=True, help="Name or id; may repeat.")
+@click.option(
+    "-d",
+    "--deployment",
+    "deployments",
+    multiple=True,
+    required=True,
+    shell_complete=names_of("deployment"),
+    help="Name or id; may repeat.",
+)
 @click.option("-t", "--tag", required=True, help="What the version is known by.")
 @click.option("-n", "--name", default="", help="A longer name.  [default: the tag]")
 @click.option("-m", "--metadata", multiple=True, metavar="KEY=VALUE", help="May repeat.")
@@ -93,8 +102,8 @@ def upsert(
 
 
 @version.command()
-@click.argument("tag")
-@click.option("-d", "--deployment", required=True, help="Name or id.")
+@click.argument("tag", shell_complete=tags)
+@click.option("-d", "--deployment", required=True, shell_complete=names_of("deployment"), help="Name or id.")
 @click.option("--rollback", is_flag=True, help="Targets that run it go back to what was good before.")
 @click.option("--reason", required=True, help="Why. It becomes the version's message.")
 @output_option
