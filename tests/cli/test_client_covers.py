@@ -14,6 +14,7 @@ from interlock.client.transport import Answer
 from interlock.settings import Settings
 
 OTHERWISE = {
+    "POST /api/login": "`client.browser.BrowserLogin`, which has no key yet",
     "GET /api/healthz": "for a load balancer; `is_ready` asks what a client wants to know",
     "PATCH /api/v1/workspaces/{}/deploymentversions/{}": "the older spelling of `change_version`",
     "GET /api/v1/workspaces/slug/{}": "a workspace's slug is taken wherever its id is",

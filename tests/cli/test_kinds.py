@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import signal
 import subprocess
 import sys
 import threading
 from dataclasses import replace
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +21,8 @@ from interlock.cli import cli
 from interlock.cli.contexts import config_path
 from interlock.cli.nouns import NOUNS
 from interlock.cli.watch import Bar, outcome
+from interlock.client.browser import BrowserLogin
+from interlock.model.errors import Unauthorized
 
 ASKING = """
 type: Environment
@@ -123,7 +128,7 @@ def test_a_version_is_watched_to_its_end_and_names_are_completed(shipped):
 
 def test_what_a_deletion_ends_is_said_and_asked_about(shipped):
     refused = shipped("delete", "environment", "staging", fails=True).stderr
-    assert "1 release targets, 1 of which run something" in refused
+    assert "1 target is taken down; what is deployed there stays" in refused
     assert "Give --yes to go on." in refused
     assert names(shipped, "environment", "staging") == ["environment/staging"]
     assert shipped("delete", "environment/staging", "--yes").stdout.split() == ["deleted", "environment", "staging"]
@@ -213,3 +218,36 @@ def test_a_follower_ends_quietly_on_ctrl_c(interlock, server_url):
     _, said = following.communicate(timeout=30)
     assert following.returncode == 130
     assert "Traceback" not in said and "Aborted" not in said
+
+
+def test_a_terminal_is_let_in_by_the_browser(interlock, server_url, monkeypatch):
+    """The browser is a client with a session: it reads the page, sends its form, and goes back to the terminal."""
+
+    def hidden_fields(html):
+        return dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', html))
+
+    def browse(address):
+        with httpx.Client(base_url=server_url, headers={"Origin": server_url}) as browser:
+            page = browser.get("/sign-in").text
+            assert browser.post("/sign-in", data={**hidden_fields(page), "key": KEY}).status_code == 303
+            page = browser.get(address).text
+            page = browser.post("/login", data=hidden_fields(page.split("<main", 1)[1])).text
+            way = html.unescape(re.search(r'href="(http://127[^"]+)"', page)[1])
+            assert httpx.get(re.sub("state=[^&]*", "state=wrong", way)).status_code == 400
+            assert httpx.get(way).status_code == 200
+
+    def opened(address):
+        threading.Thread(target=browse, args=(address,)).start()
+        return True
+
+    monkeypatch.setattr("webbrowser.open", opened)
+    for name in ("INTERLOCK_URL", "INTERLOCK_API_KEY", "INTERLOCK_WORKSPACE"):
+        monkeypatch.delenv(name)
+    let_in = interlock("login", server_url, "--name", "here")
+    assert "admin, until " in let_in.stderr
+    assert interlock("get", "workspaces", "-o", "name").stdout == "workspace/shop\n"
+    assert KEY not in config_path().read_text()
+
+    over = BrowserLogin(server_url, name="another")
+    with pytest.raises(Unauthorized):
+        over.key_for("x" * 43)

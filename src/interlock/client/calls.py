@@ -193,7 +193,9 @@ class Calls:
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Request:
-        sent = {"x-api-key": self._api_key, "user-agent": "interlock", "accept": "application/json"}
+        sent = {"user-agent": "interlock", "accept": "application/json"}
+        if self._api_key:
+            sent["x-api-key"] = self._api_key
         if method == "POST":
             sent["idempotency-key"] = uuid.uuid4().hex
         sent |= {name.lower(): value for name, value in (headers or {}).items()}

@@ -171,14 +171,17 @@ async def _once(request: Request, handler: Handler, *, key: RequestKey, store: S
 
 def _key_of(request: Request) -> RequestKey | None:
     text = request.headers.get("idempotency-key")
-    if text is None:
+    caller = getattr(request.state, "caller", None)
+    if (
+        text is None or caller is None
+    ):  # a key is a user's; `POST /login` has none yet, and its code is good once anyway
         return None
     if not KEY_MIN <= len(text) <= KEY_MAX or _KEY.fullmatch(text) is None:
         raise Invalid(
             f"An Idempotency-Key has {KEY_MIN} to {KEY_MAX} visible ASCII characters, as a UUID has.",
             field="Idempotency-Key",
         )
-    return RequestKey(request.state.caller.id, text)
+    return RequestKey(caller.id, text)
 
 
 async def _digest(request: Request) -> bytes:
