@@ -111,3 +111,16 @@ def test_the_examples_of_the_guide_to_variables_are_what_apply_takes(tmp_path):
     found = [document for text in blocks for document in read(tmp_path, text)]
     check_meaning(found)
     assert {document.type for document in found} == {"Deployment", "VariableSet", "Resource", "RelationshipRule"}
+
+
+def test_a_fault_of_shape_hides_no_fault_of_meaning_elsewhere(tmp_path):
+    from interlock.documents.meaning import read_checked
+
+    (tmp_path / "a.yaml").write_text("type: Policy\nname: p\nrules:\n- anyApproval: {minApproval: 1}\n")
+    (tmp_path / "b.yaml").write_text("type: System\nnmae: s\n---\ntype: Environment\nname: e\nresourceSelector: a b\n")
+    with pytest.raises(Invalid) as refused:
+        read_checked([str(tmp_path)])
+    said = "\n".join(line.rpartition("/")[2] for line in refused.value.message.splitlines())
+    assert "b.yaml:2: System has no nmae; did you mean name." in said
+    assert "b.yaml:6: resourceSelector is no valid CEL" in said
+    assert "a.yaml:4: rules[0].anyApproval.minApproval is not known here; did you mean minApprovals." in said

@@ -98,13 +98,11 @@ def planned_steps(
     Fails: `Invalid` with a line for each fault.
     """
     from interlock.documents.hints import find_hints
-    from interlock.documents.meaning import check_meaning
+    from interlock.documents.meaning import read_checked
     from interlock.documents.plan import plan_documents
     from interlock.documents.prune import prune_steps, with_labels, with_provider
-    from interlock.documents.reading import read_documents
 
-    documents: Sequence[Document] = read_documents(sources)
-    check_meaning(documents)
+    documents: Sequence[Document] = read_checked(sources)
     for note in (note for document in documents for note in document.notes):
         click.echo(f"note: {note}", err=True)
     if provider:

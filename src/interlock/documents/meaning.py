@@ -5,12 +5,12 @@ The server judges the same and more; here it is told with the line, all at once,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from interlock.decide.rules import parse_rules
 from interlock.documents.kinds.variables import check_declared, check_offered
-from interlock.documents.reading import Document
+from interlock.documents.reading import Document, find_documents
 from interlock.documents.rules import rule_schema
 from interlock.documents.shapes import Fault, Path, meant, parse_path
 from interlock.inventory.scope import Scope
@@ -26,6 +26,18 @@ def check_meaning(documents: Iterable[Document]) -> None:
     faults = [document.fault(fault) for document in documents for fault in find_faults(document)]
     if faults:
         raise Invalid("\n".join(faults))
+
+
+def read_checked(sources: Sequence[str]) -> list[Document]:
+    """The documents that the sources mean, read and judged: a fault of shape in one hides none of sense in another.
+
+    Fails: `Invalid` with a line for each fault.
+    """
+    documents, faults = find_documents(sources)
+    faults += [document.fault(fault) for document in documents for fault in find_faults(document)]
+    if faults:
+        raise Invalid("\n".join(faults))
+    return documents
 
 
 def find_faults(document: Document) -> Iterator[Fault]:

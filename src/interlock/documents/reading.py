@@ -72,14 +72,22 @@ def read_documents(sources: Sequence[str]) -> list[Document]:
     Fails: `Invalid` for a source that means nothing, text that is no YAML, a document of the wrong shape, and two
            documents for one object. Every fault is named, not the first alone.
     """
+    documents, faults = find_documents(sources)
+    if faults:
+        raise Invalid("\n".join(faults))
+    return documents
+
+
+def find_documents(sources: Sequence[str]) -> tuple[list[Document], list[str]]:
+    """The documents of the right shape, and every fault.
+
+    Fails: `Invalid` for a source that means nothing or cannot be read.
+    """
     documents: list[Document] = []
     faults: list[str] = []
     for name, text in read_sources(sources):
         documents += parse_text(name, text, faults)
-    faults += find_twice(documents) if not faults else ()
-    if faults:
-        raise Invalid("\n".join(faults))
-    return documents
+    return documents, [*faults, *find_twice(documents)]
 
 
 def parse_text(name: str, text: str, faults: list[str]) -> list[Document]:

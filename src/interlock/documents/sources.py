@@ -78,8 +78,10 @@ def read_source(name: str) -> str:
         if file.stat().st_size > TEXT_BYTES_MAX:
             raise Invalid(f"{name} is larger than {TEXT_BYTES_MAX // 2**20} MiB.")
         return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as cause:
-        raise Invalid(f"{name} cannot be read: {cause}") from cause
+    except OSError as cause:
+        raise Invalid(f"{name} cannot be read: {cause.strerror or cause}.") from cause
+    except UnicodeDecodeError as cause:
+        raise Invalid(f"{name} cannot be read: it is no UTF-8 text.") from cause
 
 
 def is_address(source: str) -> bool:
