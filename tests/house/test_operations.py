@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import jsonschema_rs
 import pytest
 
 from interlock.api import build_api
@@ -56,3 +57,21 @@ def test_every_shape_and_body_has_one_name_and_a_sentence(document: dict[str, An
         if schema.get("type") == "object" and not schema.get("description") and not name.endswith("Page")
     ]
     assert unsaid == []
+
+
+def test_every_example_is_what_its_schema_says(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    shown = {name: schema["examples"] for name, schema in schemas.items() if "examples" in schema}
+    assert {"PolicyBody", "VersionBody", "FreezeBody", "Refusal"} <= shown.keys()
+    for name, examples in shown.items():
+        whole = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}}
+        for example in examples:
+            jsonschema_rs.Draft202012Validator(whole, validate_formats=True).validate(example)
+
+
+def test_the_rules_of_a_policy_are_described_field_by_field(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    kinds = schemas["PolicyRule"]["properties"]
+    assert {"anyApproval", "gradualRollout", "environmentProgression", "deploymentWindow"} <= kinds.keys()
+    assert "minApprovals" in kinds["anyApproval"]["properties"]
+    assert "#/components/schemas/PolicyRule" in str(schemas["PolicyBody"]["properties"]["rules"])

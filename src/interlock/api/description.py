@@ -21,6 +21,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from interlock.decide.rule_schema import rule_schema
 from interlock.web.bodies import API, JsonRoute
 from interlock.web.safe_writes import KEY_MAX, KEY_MIN, Things
 
@@ -129,6 +130,44 @@ REPLAYED: Document = {
 }
 
 
+A_RULE = "One rule of a policy: exactly one kind, beside what the sender keeps with it (`id`, `createdAt`, `policyId`)."
+
+EXAMPLES: Mapping[str, Document] = {
+    "SystemBody": {"name": "shop", "metadata": {"team": "payments"}},
+    "EnvironmentBody": {"name": "production", "resourceSelector": "resource.metadata['env'] == 'production'"},
+    "DeploymentBody": {
+        "name": "shop-api",
+        "resourceSelector": "resource.kind == 'Host'",
+        "jobAgentSelector": "jobAgent.name == 'runners'",
+        "jobAgentConfig": {"workflow": "deploy.yml"},
+    },
+    "VersionBody": {
+        "tag": "v1.4.0",
+        "status": "ready",
+        "metadata": {"git/commit": "0a1b2c3", "interlock/author": "ada@example.org"},
+    },
+    "PolicyBody": {
+        "name": "production is asked for",
+        "selector": "environment.name == 'production'",
+        "rules": [
+            {"anyApproval": {"minApprovals": 1}},
+            {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 300}},
+        ],
+    },
+    "FreezeBody": {"reason": "Incident 4711", "scope": {"kind": "workspace"}, "expiresAt": "2026-12-24T18:00:00Z"},
+    "PinBody": {"versionId": "5b0c7f1e-6a0e-4d39-8f55-0d7d5f3d8a11", "reason": "Stays until the migration is done"},
+    "SkipBody": {
+        "versionId": "5b0c7f1e-6a0e-4d39-8f55-0d7d5f3d8a11",
+        "ruleKind": "deploymentWindow",
+        "reason": "A fix that cannot wait for Monday",
+        "expiresAt": "2026-12-01T12:00:00Z",
+    },
+    "OrderBody": {"kind": "rollback", "deployment": "shop-api", "environment": "production", "reason": "Errors rise"},
+    "ApplyBody": {"dryRun": True, "requests": [{"method": "POST", "path": "systems", "body": {"name": "shop"}}]},
+}
+"""Bodies as one would send them, by the name of their schema."""
+
+
 def things_of(routers: Iterable[APIRouter]) -> Things:
     """Which operations of these routers write a thing that GET shows."""
     return Things.of(
@@ -151,7 +190,11 @@ def described(app: FastAPI) -> Document:
         schemas = components.setdefault("schemas", {})
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        schemas |= {"Refusal": REFUSAL, "Fault": FAULT}
+        schemas |= {"Refusal": REFUSAL, "Fault": FAULT, "PolicyRule": {"description": A_RULE, **rule_schema()}}
+        listed = next(one for one in schemas["PolicyBody"]["properties"]["rules"]["anyOf"] if one["type"] == "array")
+        listed["items"] = {"$ref": "#/components/schemas/PolicyRule"}
+        for name, example in EXAMPLES.items():
+            schemas[name]["examples"] = [example]
         components["responses"] = {REFUSALS[status][0]: _refusal(status) for status in REFUSALS}
         components["securitySchemes"] = {
             "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

@@ -229,9 +229,8 @@ async def rotate_key(here: InWorkspace, keyId: str, body: RotateBody) -> Respons
 async def get_key(here: InWorkspace, keyId: str) -> Response:
     """Get a key, never its text: the caller's own, or anybody's for one who may write members."""
     key = await _known(here, id_of(keyId, "key"))
-    if key.principal_id != here.caller.id:
-        here.require(Permission.MEMBER_WRITE)
-    return Json(render_key(key))
+    mine = key.principal_id == here.caller.id or allowed(here.caller, Permission.MEMBER_WRITE)
+    return Json(render_key(found(key if mine else None, "key")))
 
 
 @router.delete(W + "/keys/{keyId:segment}", response_model=Accepted)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from interlock.decide.rule_schema import rule_schema
 from interlock.decide.rules import parse_rules
 from interlock.documents.kinds.variables import check_declared, check_offered
 from interlock.documents.reading import Document, find_documents
-from interlock.documents.rules import rule_schema
 from interlock.documents.shapes import Fault, Path, meant, parse_path
 from interlock.inventory.scope import Scope
 from interlock.inventory.selector import parse_selector

@@ -8,8 +8,8 @@ and what each is for. Whether a selector is CEL and a name stands, only `apply` 
 
 from __future__ import annotations
 
+from interlock.decide.rule_schema import Schema
 from interlock.documents.kinds import KINDS
-from interlock.documents.shapes import Schema
 
 
 def document_schema() -> Schema:

@@ -13,10 +13,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Protocol
+
+from interlock.decide.rule_schema import Schema, or_null
 
 Path = tuple[str | int, ...]
-Schema = dict[str, Any]
+
 
 TEXT_MAX = 20_000
 NAME_MAX = 255
@@ -355,17 +357,6 @@ def key_schema(key: Key) -> Schema:
     about = {"description": key.about} if key.about else {}
     default = {"default": key.default} if key.default not in (None, "", [], {}) else {}
     return {**about, **schema, **default}
-
-
-def or_null(schema: Schema) -> Schema:
-    """The schema, or null."""
-    if not schema or "$ref" in schema or "anyOf" in schema:
-        return {"anyOf": [schema, {"type": "null"}]} if schema else {}
-    if "type" not in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    widened = {**schema, "type": [*kinds, "null"]}
-    return widened | ({"enum": [*schema["enum"], None]} if "enum" in schema else {})
 
 
 def meant(word: str, known: Sequence[str]) -> str:

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from interlock.decide.rule_schema import rule_schema
 from interlock.decide.rules import ENVELOPE, RULES_MAX
 from interlock.documents.kind import Body, Kind, Standing, Write
 from interlock.documents.kinds.keys import DESCRIPTION, METADATA, PRIORITY_ABOUT, SELECTOR, name_key, picked
-from interlock.documents.rules import rule_schema
 from interlock.documents.server import Server, path
 from interlock.documents.shapes import TRUTH, Choice, Key, List, Map, Said, Whole
 from interlock.model.ids import derived_id

@@ -12,12 +12,23 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from interlock.decide.rules import ALWAYS_ASKED, APPLIES_TO, ENVELOPE, RULES
-from interlock.documents.shapes import Schema, or_null
 from interlock.model.verification import read_metric
 from interlock.model.wire import INT32_MAX, TEXT_MAX, Fields
 
+Schema = dict[str, Any]
 _T = TypeVar("_T")
 RUNS_MAX = 64
+
+
+def or_null(schema: Schema) -> Schema:
+    """The schema, or null."""
+    if not schema or "$ref" in schema or "anyOf" in schema:
+        return {"anyOf": [schema, {"type": "null"}]} if schema else {}
+    if "type" not in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    widened = {**schema, "type": [*kinds, "null"]}
+    return widened | ({"enum": [*schema["enum"], None]} if "enum" in schema else {})
 
 
 class Noting(Fields):
