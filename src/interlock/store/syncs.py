@@ -55,6 +55,9 @@ MATCHED_AT_ONCE_MAX = 1_000
 PIECE_MAX = 5_000
 """Differences that one transaction writes: about a third of a second."""
 
+SLICE = 1_000
+"""Resources that are looked at in one go before the process serves others: a few milliseconds."""
+
 TURN_WAIT_S = 30.0
 TURN_LOOK_S = 0.1
 
@@ -208,10 +211,16 @@ async def _turn(store: Store, provider_id: str) -> AsyncIterator[None]:
 
 async def _compare(conn: Conn, workspace_id: str, *, provider_id: str, wanted: Mapping[str, Offered]) -> _Difference:
     """Where the set and the rows differ. The database compares; what is the same does not leave it."""
-    identifiers, inventory = list(wanted), list(wanted.values())
-    digests = [one.digest for one in inventory]
+    identifiers, inventory, digests = list(wanted), list(wanted.values()), []
+    for number, each in enumerate(inventory):
+        digests.append(each.digest)
+        if number % SLICE == 0:
+            await asyncio.sleep(0)  # others are served meanwhile
     created, changed, adopted, contested = [], [], [], []
-    for row in await conn.fetch(Q.compare_set, workspace_id, provider_id, identifiers, digests):
+    rows = await conn.fetch(Q.compare_set, workspace_id, provider_id, identifiers, digests)
+    for number, row in enumerate(rows):
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
         one = inventory[row["place"] - 1]
         owner = row["provider_id"]
         if row["id"] is None:
