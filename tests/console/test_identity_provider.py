@@ -293,7 +293,8 @@ async def test_a_terminal_gets_a_key_with_one_click(browser: Browser, site: Any,
     page = await browser.http.post("/login", data={**asked, "csrf": csrf})
     code = page.text.split('aria-label="Code">')[1].split("<")[0]
     assert f"http://127.0.0.1:4711/?code={code}&amp;state=abc" in page.text
-    wrong = await stranger.http.post("/api/login", json={"code": code, "verifier": "w" * 43})
+    sent_again = {"Idempotency-Key": "0123456789abcdef"}
+    wrong = await stranger.http.post("/api/login", json={"code": code, "verifier": "w" * 43}, headers=sent_again)
     assert wrong.status_code == 401
     again = await stranger.http.post("/api/login", json={"code": code, "verifier": verifier})
     assert again.status_code == 401, "a code is good once, also for the wrong terminal"

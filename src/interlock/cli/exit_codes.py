@@ -33,6 +33,7 @@ OF_COMMANDS = {
         HELD: "with `--diff`: something would change",
     },
     "can-deploy": {DONE: "allow", HELD: "hold", PERSON: "only people hold it"},
+    "access can-i": {DONE: "yes", HELD: "no"},
     "replay": {DONE: "it is decided the same today", HELD: "it is not"},
     "watch": {
         DONE: "the version runs, verified, on every target that takes it",

@@ -2,6 +2,7 @@
 
     interlock group list
     interlock group set sre-leads ada bea          exactly these people
+    interlock group set platform --claim platform  and whom the identity provider has in that group
     interlock group delete sre-leads
 
 A rule asks for their yes by the group's name: `anyApproval: {minApprovals: 1, approverGroup: sre-leads}`. Whoever
@@ -36,11 +37,12 @@ def list_groups(client: Client, *, output: str) -> None:
 @group.command("set")
 @click.argument("name", shell_complete=names_of("group"))
 @click.argument("members", nargs=-1)
+@click.option("--claim", help="What the identity provider calls the group: who is in it there is in it here.")
 @output_option
 @connected
-def set_members(client: Client, name: str, members: tuple[str, ...], *, output: str) -> None:
+def set_members(client: Client, name: str, members: tuple[str, ...], *, claim: str | None, output: str) -> None:
     """Make a group of exactly these users, or change it to that."""
-    saved = client.put_group(name, members)
+    saved = client.put_group(name, members, claim=claim)
     inside = ", ".join(member["name"] for member in saved["members"]) or "nobody"
     print_one(saved, output=output, text=f"group {saved['name']}: {inside}", kind="group")
 

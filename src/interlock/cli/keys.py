@@ -2,7 +2,9 @@
 
     interlock keys create --user ada --workspace shop --role approver
     interlock keys create --user ci --role developer --scope read --scope version:write --expires 2027-01-01T00:00:00Z
+    interlock keys create --user ci --role developer --over developer@deployment:shop-api
     interlock keys list
+    interlock keys rotate 4c1f0a --overlap 24h
     interlock keys revoke 4c1f0a
 
 With a server (--url, INTERLOCK_URL or the file) it asks the server, so the caller's own key must be an admin's. With
@@ -13,15 +15,21 @@ lost.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from interlock.cli.attached import given
 from interlock.cli.completion import names_of
 from interlock.cli.connection import connect, connected
+from interlock.cli.places import parse_duration
+from interlock.cli.scopes import bound
 from interlock.cli.tables import list_options, output_option, print_list, print_one
 from interlock.client import Client
 from interlock.model.errors import NotFound
+
+if TYPE_CHECKING:
+    from interlock.client.shapes import Key
 
 
 @click.group()
@@ -33,8 +41,9 @@ def keys() -> None:
 @click.option("--user", required=True, help="Whose key; created when new.")
 @click.option("-w", "--workspace", envvar="INTERLOCK_WORKSPACE", help="Slug or id.")
 @click.option(
-    "--role", required=True, shell_complete=names_of("role"), help="What the user may do there: a role's name."
+    "--role", shell_complete=names_of("role"), help="What the user may do there; not needed for one who has a role."
 )
+@click.option("--over", multiple=True, metavar="ROLE[@KIND:NAME]", help="Narrow the key to this; may repeat.")
 @click.option("--name", default="", help="What the key is for.")
 @click.option("--scope", "scopes", multiple=True, help="What alone the key may be used for; may repeat.")
 @click.option("--expires", metavar="RFC3339", help="When it ends.  [default: never]")
@@ -47,7 +56,8 @@ def create(
     *,
     user: str,
     workspace: str | None,
-    role: str,
+    role: str | None,
+    over: tuple[str, ...],
     name: str,
     scopes: tuple[str, ...],
     expires: str | None,
@@ -59,8 +69,8 @@ def create(
 ) -> None:
     """Make a key. It is printed alone on stdout, for `$(…)`."""
     if data is not None or database_url is not None:
-        if scopes or expires:
-            raise click.UsageError("--scope and --expires need a server.")
+        if scopes or expires or over or role is None:
+            raise click.UsageError("Without a server: --role, and neither --scope, --over nor --expires.")
         import asyncio
 
         from interlock.app import create_key, load_settings
@@ -71,7 +81,8 @@ def create(
         click.echo(asyncio.run(create_key(settings, user=user, workspace=workspace, role=role, name=name)))
         return
     with connect(url=url, api_key=api_key, workspace=workspace) as client:
-        made = client.create_key(user=user, role=role, name=name, scopes=scopes, expires_at=expires)
+        bindings = [bound(client, each) for each in over]
+        made = client.create_key(user=user, role=role, name=name, scopes=scopes, bindings=bindings, expires_at=expires)
         print_one(made, output=output, text=made["key"], kind="key", named=lambda made: made["prefix"])
 
 
@@ -108,9 +119,27 @@ def list_keys(client: Client, *, output: str) -> None:
 @connected
 def revoke(client: Client, prefix: str, *, output: str) -> None:
     """End a key, by the beginning of its prefix or its id."""
+    key = _picked(client, prefix)
+    answer = client.revoke_key(key["id"])
+    text = f"revoked {key['prefix']} of {key['user']['name']}"
+    print_one(answer, output=output, text=text, kind="key", named=lambda _: key["prefix"])
+
+
+@keys.command()
+@click.argument("prefix", shell_complete=names_of("key"))
+@click.option("--overlap", default="24h", show_default=True, metavar="24h", help="How long the old key goes on.")
+@output_option
+@connected
+def rotate(client: Client, prefix: str, *, overlap: str, output: str) -> None:
+    """Make the key that takes another's place. It is printed alone on stdout."""
+    key = _picked(client, prefix)
+    made = client.rotate_key(key["id"], overlap_s=int(parse_duration(overlap).total_seconds()))
+    click.echo(f"{key['prefix']} goes on for {overlap}.", err=True)
+    print_one(made, output=output, text=made["key"], kind="key", named=lambda made: made["prefix"])
+
+
+def _picked(client: Client, prefix: str) -> Key:
     found = [each for each in client.list_keys() if each["prefix"].startswith(prefix) or each["id"] == prefix]
     if len(found) != 1:
         raise NotFound(f"{len(found) or 'No'} keys begin with {prefix}.")
-    answer = client.revoke_key(found[0]["id"])
-    text = f"revoked {found[0]['prefix']} of {found[0]['user']['name']}"
-    print_one(answer, output=output, text=text, kind="key", named=lambda _: found[0]["prefix"])
+    return found[0]

@@ -43,9 +43,10 @@ class People(Reach):
         """The groups of people, by name."""
         return self._list("groups")
 
-    def put_group(self, name: str, members: Sequence[str]) -> Group:
-        """Make a group, or say anew who is in it."""
-        return cast("Group", self._write("PUT", "groups", name, body={"members": list(members)}))
+    def put_group(self, name: str, members: Sequence[str], *, claim: str | None = None) -> Group:
+        """Make a group, or say anew who is in it; `claim` is what the identity provider calls it."""
+        body: Wire = {"members": list(members)} | ({"claim": claim} if claim else {})
+        return cast("Group", self._write("PUT", "groups", name, body=body))
 
     def delete_group(self, name: str) -> Wire:
         """End a group: the answer is `{name, message}`."""
@@ -55,13 +56,18 @@ class People(Reach):
         self,
         *,
         user: str,
-        role: str,
+        role: str | None = None,
         name: str = "",
         scopes: Sequence[str] | None = None,
+        bindings: Sequence[Wire] | None = None,
         expires_at: str | None = None,
     ) -> NewKey:
         """Make a key for a user of this workspace, who is created when new: `key` is shown this once."""
-        body: Wire = {"user": user, "role": role, "name": name}
+        body: Wire = {"user": user, "name": name}
+        if role is not None:
+            body["role"] = role
+        if bindings:
+            body["bindings"] = list(bindings)
         if scopes:
             body["scopes"] = list(scopes)
         if expires_at is not None:

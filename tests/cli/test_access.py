@@ -1,0 +1,113 @@
+"""People, roles, keys and tokens from the command line, against a real server; and a sign-in through the browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import threading
+
+import httpx
+
+KEY = "00112233445566ff." + "0f" * 32
+FLEET = """
+type: JobAgent
+name: west
+agentType: http-pull
+---
+type: System
+name: checkout
+---
+type: Deployment
+name: api
+resourceSelector: "true"
+jobAgent: west
+"""
+
+
+def test_people_roles_and_why(interlock):
+    interlock("apply", "-f", "-", stdin=FLEET)
+    assert "releaser: read, version:write" in interlock("role", "set", "releaser", "version:write").output
+    assert interlock("member", "add", "otto", "--role", "operator", "--over", "deployment:api").output.startswith(
+        "otto: "
+    )
+    interlock("member", "add", "ida@example.org", "--role", "releaser")
+    listed = interlock("member", "list").output
+    assert "operator@deployment:" in listed and "releaser" in listed
+    assert (
+        "yes: otto has the role operator over the deployment api"
+        in interlock("access", "explain", "steer", "--user", "otto", "--deployment", "api").output
+    )
+    no = interlock("access", "explain", "force", "--user", "otto", "--deployment", "api").output
+    assert no.startswith("no: otto lacks the permission force here; the role admin carries it.")
+    interlock("group", "set", "sre", "otto", "--claim", "platform")
+    made = json.loads(
+        interlock("role", "grant", "approver", "--group", "sre", "--over", "system:checkout", "-o", "json").output
+    )
+    assert "group sre" in interlock("role", "bindings").output
+    assert "no longer has the role approver" in interlock("role", "revoke", made["id"][:8]).output
+    assert "ROLE" in interlock("role", "list").output and "version:write" in interlock("role", "permissions").output
+    refused = interlock("role", "delete", "releaser", fails=True)
+    assert "Revoke them first" in refused.stderr
+    interlock("member", "remove", "ida@example.org")
+    assert "deleted releaser" in interlock("role", "delete", "releaser").output
+    assert interlock("member", "add", "x", "--role", "viewer", "--over", "system:none", fails=True).exit_code == 1
+
+
+def test_keys_that_are_narrowed_and_rotated(interlock, server_url, monkeypatch):
+    interlock("apply", "-f", "-", stdin=FLEET)
+    key = interlock(
+        "keys", "create", "--user", "ci", "--role", "developer", "--over", "developer@deployment:api"
+    ).output
+    rotated = interlock("keys", "rotate", key[:16], "--overlap", "1h")
+    fresh = re.search(r"[0-9a-f]{16}\.[0-9a-f]{64}", rotated.stdout)[0]
+    assert fresh != key.strip()
+    monkeypatch.setenv("INTERLOCK_API_KEY", fresh)
+    assert interlock("access", "can-i", "version:write", "--deployment", "api").output == "yes\n"
+    ran = interlock("access", "can-i", "version:write", fails=True)
+    assert ran.exit_code == 3 and "roles of its own" in ran.stdout
+    assert "read" in interlock("access", "show").output
+
+
+def test_a_token_of_an_agent(interlock, server_url):
+    interlock("apply", "-f", "-", stdin=FLEET)
+    token = interlock("agent-token", "issue", "west", "--name", "west-1").output.strip()
+    agents = json.loads(interlock("get", "job-agents", "-o", "json").output)
+    agent = next(each for each in agents if each["name"] == "west")
+    at = f"{server_url}/api/v1/workspaces/shop/job-agents/{agent['id']}/jobs"
+    assert httpx.get(at, headers={"X-API-Key": token}).status_code == 200
+    assert "west-1" in interlock("agent-token", "list", "west").output
+    interlock("agent-token", "revoke", "west", token[:6])
+    assert httpx.get(at, headers={"X-API-Key": token}).status_code == 401
+
+
+def test_a_terminal_signs_in_through_the_browser(interlock, server_url, monkeypatch):
+    """`click.launch` is the person's browser: it signs in, says yes, and goes where the page leads."""
+    led: list[int] = []
+
+    def browse(address: str) -> None:
+        with httpx.Client(base_url=server_url, follow_redirects=True) as browser:
+            page = browser.get(address.removeprefix(server_url)).text
+            fields = dict(re.findall(r'name="(csrf|next)" value="([^"]*)"', page))
+            page = browser.post("/sign-in", data={**{k: html.unescape(v) for k, v in fields.items()}, "key": KEY}).text
+            assert "Let a terminal in?" in page, page
+            form = page.split('action="/login"')[1]
+            fields = {k: html.unescape(v) for k, v in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+            page = browser.post("/login", data=fields).text
+            loopback = html.unescape(re.search(r'href="(http://127\.0\.0\.1:[^"]+)"', page)[1])
+        assert httpx.get(loopback.replace("state=", "state=x")).status_code == 400
+        led.append(httpx.get(loopback).status_code)
+
+    def launch(address: str) -> int:
+        threading.Thread(target=browse, args=(address,)).start()
+        return 0
+
+    monkeypatch.setattr("interlock.cli.browser.click.launch", launch)
+    kept = interlock("login", server_url, "--name", "here", "-w", "shop")
+    assert "context here" in kept.output, kept.output
+    monkeypatch.delenv("INTERLOCK_API_KEY")
+    monkeypatch.delenv("INTERLOCK_URL")
+    assert "admin" in interlock("member", "list").output
+    mine = json.loads(interlock("keys", "list", "-o", "json").output)
+    login = next(each for each in mine if each["name"].startswith("login "))
+    assert "expiresAt" in login
