@@ -102,7 +102,7 @@ def test_a_terminal_signs_in_through_the_browser(interlock, server_url, monkeypa
         threading.Thread(target=browse, args=(address,)).start()
         return 0
 
-    monkeypatch.setattr("interlock.cli.browser.click.launch", launch)
+    monkeypatch.setattr("interlock.cli.login.click.launch", launch)
     kept = interlock("login", server_url, "--name", "here", "-w", "shop")
     assert "context here" in kept.output, kept.output
     monkeypatch.delenv("INTERLOCK_API_KEY")
