@@ -1,15 +1,12 @@
-"""People, roles, keys and tokens from the command line, against a real server; and a sign-in through the browser."""
+"""People, roles, keys and tokens from the command line, against a real server."""
 
 from __future__ import annotations
 
-import html
 import json
 import re
-import threading
 
 import httpx
 
-KEY = "00112233445566ff." + "0f" * 32
 FLEET = """
 type: JobAgent
 name: west
@@ -79,35 +76,3 @@ def test_a_token_of_an_agent(interlock, server_url):
     assert "west-1" in interlock("agent-token", "list", "west").output
     interlock("agent-token", "revoke", "west", token[:6])
     assert httpx.get(at, headers={"X-API-Key": token}).status_code == 401
-
-
-def test_a_terminal_signs_in_through_the_browser(interlock, server_url, monkeypatch):
-    """`click.launch` is the person's browser: it signs in, says yes, and goes where the page leads."""
-    led: list[int] = []
-
-    def browse(address: str) -> None:
-        with httpx.Client(base_url=server_url, follow_redirects=True) as browser:
-            page = browser.get(address.removeprefix(server_url)).text
-            fields = dict(re.findall(r'name="(csrf|next)" value="([^"]*)"', page))
-            page = browser.post("/sign-in", data={**{k: html.unescape(v) for k, v in fields.items()}, "key": KEY}).text
-            assert "Let a terminal in?" in page, page
-            form = page.split('action="/login"')[1]
-            fields = {k: html.unescape(v) for k, v in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
-            page = browser.post("/login", data=fields).text
-            loopback = html.unescape(re.search(r'href="(http://127\.0\.0\.1:[^"]+)"', page)[1])
-        assert httpx.get(loopback.replace("state=", "state=x")).status_code == 400
-        led.append(httpx.get(loopback).status_code)
-
-    def launch(address: str) -> int:
-        threading.Thread(target=browse, args=(address,)).start()
-        return 0
-
-    monkeypatch.setattr("interlock.cli.login.click.launch", launch)
-    kept = interlock("login", server_url, "--name", "here", "-w", "shop")
-    assert "context here" in kept.output, kept.output
-    monkeypatch.delenv("INTERLOCK_API_KEY")
-    monkeypatch.delenv("INTERLOCK_URL")
-    assert "admin" in interlock("member", "list").output
-    mine = json.loads(interlock("keys", "list", "-o", "json").output)
-    login = next(each for each in mine if each["name"].startswith("login "))
-    assert "expiresAt" in login
