@@ -46,7 +46,7 @@ def test_a_subscription_is_made_tested_looked_at_and_ended(interlock, client, re
     assert "whsec_" in shown and "remindAfterHours  2.0" in shown
     listed = interlock("subscription", "list").output
     assert "approvers" in listed and "ci" in listed and "active" in listed
-    sent = interlock("subscription", "deliveries", "ci").output
+    sent = interlock("subscription", "deliveries", "ci", "--limit", "3").output
     assert "interlock.test (test)" in sent and "delivered" in sent and "204" in sent
     assert "signs until" in interlock("subscription", "rotate", "ci", "--overlap-hours", "1").output
     assert "paused ci" in interlock("subscription", "pause", "ci", "--reason", "audit").output

@@ -41,10 +41,11 @@ async def test_a_failing_subscription_shows_its_answer_its_next_try_and_what_one
     shown = (await olga.get(page)).text
     for words in ("The receiver answered 503.", "The next try is", "rollout.opened", "12 ms", "Try now", "Give up"):
         assert words in shown, words
-    for step in ("redeliver", "park"):
+    assert "First in line is" in shown and "after 1 try" in shown
+    for step, then in (("park", "parked"), ("redeliver", "pending")):
         sent = await olga.send(page, world.at("subscriptions", made, "deliveries", delivery, step))
         assert (sent.status_code, sent.headers["location"]) == (303, f"{page}?said={step}")
-    assert "parked" in (await olga.get(page)).text
+        assert f"<span>{then}</span>" in (await olga.get(page)).text
     for step in ("test", "pause", "resume"):
         assert (await olga.send(page, world.at("subscriptions", made, step))).status_code == 303
     vera = await visitor("vera", "viewer")

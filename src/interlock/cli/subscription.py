@@ -16,7 +16,7 @@ A subscription is named by its name or the beginning of its id.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from interlock.model.errors import Conflict, Rejected
 DELIVERIES_SHOWN = 20
 TEST_WAIT_S = 30.0
 LOOK_EVERY_S = 0.2
+KINDS_SHOWN = 3
 
 
 @click.group()
@@ -51,7 +52,7 @@ def list_subscriptions(client: Client, *, output: str) -> None:
             each["channel"],
             _standing(each),
             each.get("url") or ", ".join(each.get("to", ())),
-            ", ".join(each["kinds"]),
+            _kinds(each["kinds"]),
             each["pending"],
             each["parked"],
             each.get("nextTryAt"),
@@ -299,6 +300,11 @@ def _template(text: str) -> tuple[str, str]:
         return kind, Path(file).read_text()
     except (OSError, UnicodeDecodeError) as cause:
         raise Conflict(f"{file} cannot be read: {cause}") from cause
+
+
+def _kinds(kinds: Sequence[str]) -> str:
+    more = f" and {len(kinds) - KINDS_SHOWN} more" if len(kinds) > KINDS_SHOWN else ""
+    return ", ".join(kinds[:KINDS_SHOWN]) + more
 
 
 def _standing(each: Mapping[str, Any]) -> str:

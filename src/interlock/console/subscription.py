@@ -46,6 +46,7 @@ async def show(visit: Visit) -> Response:
     async with visit.here.store.snapshot() as conn:
         one = await _known(visit, conn)
         rows, total = await deliveries.list_deliveries(conn, one.id, limit=PAGE, offset=offset)
+        tried = await deliveries.find_next_delivery(conn, one) if one.failing else None
         return await visit.render(
             conn,
             "subscription.html",
@@ -53,6 +54,7 @@ async def show(visit: Visit) -> Response:
             live="follow",
             one=one,
             rows=rows,
+            tried=tried,
             total=total,
             offset=offset,
             page_size=PAGE,
