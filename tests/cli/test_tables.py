@@ -100,6 +100,8 @@ class TestOne:
 
 
 ASK_NOTHING = {
+    "secrets key",
+    "secrets rotate",
     "export",
     "schema",
     "up",

@@ -256,14 +256,16 @@ def park(client: Client, name: str, delivery: str, *, output: str) -> None:
 
 
 @subscription.command()
-@click.argument("user")
+@click.argument("user", shell_complete=names_of("member"))
 @click.argument("email", required=False)
+@output_option
 @connected
-def address(client: Client, user: str, email: str | None) -> None:
+def address(client: Client, user: str, email: str | None, *, output: str) -> None:
     """Say where letters to a member go; without an address, forget it."""
     meant = picked(client.list_members(), user, what="member", about=_name)
-    client.put_address(meant["id"], email=email)
-    click.echo(f"{meant['name']} is written to at {email}" if email else f"forgot the address of {meant['name']}")
+    answer = client.put_address(meant["id"], email=email)
+    text = f"{meant['name']} is written to at {email}" if email else f"forgot the address of {meant['name']}"
+    print_one(answer, output=output, text=text, kind="member", named=lambda _: meant["name"])
 
 
 def _id(client: Client, name: str) -> str:

@@ -130,7 +130,20 @@ class Calls:
         Fails: a `Refused` for 4xx, `Unavailable` when the server cannot be reached or says so, `Bug` for its other
                failures.
         """
-        asked = replace(self._request(method, target, body=body, query=query, headers=headers), timeout_s=timeout_s)
+        asked = self._request(method, target, body=body, query=query, headers=headers)
+        return _decoded(self._exchange(replace(asked, timeout_s=timeout_s)), url=self.url)
+
+    def request_tagged(self, target: str, *, query: Mapping[str, object] | None = None) -> tuple[Any, str | None]:
+        """GET something with its tag. `{"If-Match": tag}` with a later write refuses it where somebody was faster.
+
+        Gives: (the decoded answer, its `ETag`); None where the thing has none.
+        Fails: as `request`; the later write with `Outdated`.
+        """
+        answer = self._exchange(self._request("GET", target, query=query))
+        return _decoded(answer, url=self.url), answer.headers.get("etag")
+
+    def _exchange(self, asked: Request) -> Answer:
+        """Ask, and ask again what is harmless to ask twice. What a lost try deleted is not missing."""
         lost = False
         for tries in range(1, self._retries_max + 2):
             answer: Answer | None = None
@@ -142,9 +155,9 @@ class Calls:
                 lost = lost or isinstance(error, Unanswered)
             else:
                 if answer.ok:
-                    return _decoded(answer, url=self.url)
-                if lost and method == "DELETE" and answer.status == 404:
-                    return None
+                    return answer
+                if lost and asked.method == "DELETE" and answer.status == 404:
+                    return Answer(204)
                 error = _error(answer, url=self.url)
             wait_s = _wait_s(asked, error, answer, tries=tries)
             if wait_s is None or tries > self._retries_max:
