@@ -31,7 +31,15 @@ from interlock.inventory.to_python import matches
 from interlock.model.approval import ApprovalRequest
 from interlock.model.errors import Invalid, Rejected, Stale, StoreUnavailable, Unavailable
 from interlock.model.event import Ref
-from interlock.model.subscription import Attempt, Delivery, Subscription, attempt_of, covers_kind, kinds_covered
+from interlock.model.subscription import (
+    APPROVERS,
+    Attempt,
+    Delivery,
+    Subscription,
+    attempt_of,
+    covers_kind,
+    kinds_covered,
+)
 from interlock.outside.http import Http
 from interlock.outside.mail import Mail
 from interlock.outside.messages import Message, compose, letter, slack_body, webhook_body, words_of
@@ -360,4 +368,6 @@ async def _rendered_request(conn: Conn, asked: ApprovalRequest) -> Wire:
 def _nobody(one: Subscription, asked: ApprovalRequest | None) -> str:
     if asked is not None and asked.group:
         return f"Nobody to write to: no member of the group {asked.group} has an e-mail address."
-    return f"Nobody to write to: {', '.join(one.to)} has no e-mail address."
+    if list(one.to) == [APPROVERS]:
+        return "Nobody to write to: nobody who may approve has an e-mail address, or no request is asked about."
+    return f"Nobody to write to: nobody of {', '.join(one.to)} has an e-mail address."
