@@ -132,6 +132,7 @@ async def test_sign_ins_have_a_rate_of_their_own(strict: Any) -> None:
     app = strict(sign_in_rate_per_s=0.001, sign_in_burst=2)
     visitor = client(app)
     assert [(await visitor.post("/sign-in")).status_code == 429 for _ in range(3)] == [False, False, True]
+    assert (await visitor.post("/api/login", json={})).status_code == 429
     assert (await visitor.get("/sign-in")).status_code != 429, "looking at the form is free"
     assert (await visitor.get("/sign-in/oidc/callback")).status_code == 429
 

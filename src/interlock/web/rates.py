@@ -41,7 +41,7 @@ USER_SHARE = 4
 """How much more a user gets, over all keys and sessions, than one of them."""
 
 PROTECTED = "/api/v1/"
-SIGN_IN = "/sign-in"
+SIGNS_IN = ("/sign-in", "/api/login")
 SESSION_COOKIE = "interlock_session"
 
 
@@ -180,6 +180,8 @@ def address_of(scope: Scope) -> str:
 
 
 def _signs_in(scope: Scope) -> bool:
-    """Whether a request may make a session: the form that is sent, and whatever lies below (an identity provider)."""
+    """Whether a request may make a session or a key: the form that is sent, and whatever lies below it (an identity
+    provider), and a terminal's.
+    """
     path: str = scope["path"]
-    return (path == SIGN_IN and scope["method"] == "POST") or path.startswith(f"{SIGN_IN}/")
+    return (path in SIGNS_IN and scope["method"] == "POST") or path.startswith(tuple(f"{one}/" for one in SIGNS_IN))
