@@ -46,7 +46,7 @@ class LoginAnswer(TypedDict):
     expiresAt: Instant
 
 
-@router.post("/login", status_code=201, response_model=LoginAnswer)
+@router.post("/login", status_code=201, response_model=LoginAnswer, responses={401: {}})
 async def log_in(request: Request, store: FromStore, body: LoginBody) -> Response:
     """Give a terminal the key that its person let it have."""
     login = await sign_ins.take_login_code(store, body.code, verifier=body.verifier)
