@@ -1,7 +1,7 @@
 """HTTP pull: the agent is a program of yours that asks Interlock for work.
 
-For places that Interlock cannot reach, and for tools that have no agent here. Your program needs an API key and three
-calls:
+For places that Interlock cannot reach, and for tools that have no agent here. Your program needs its agent's token
+(`interlock agent-token issue`), or an API key that carries `job:report`, and three calls:
 
     GET  /api/v1/workspaces/W/job-agents/A/jobs?status=queued   the jobs that wait, oldest first
     POST /api/v1/workspaces/W/job-agents/A/jobs/J/claim         mine: the job with its context; 409: another was first
