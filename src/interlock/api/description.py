@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 
 from interlock.decide.rule_schema import rule_schema
 from interlock.web.bodies import API, JsonRoute
+from interlock.web.rates import SIGNS_IN
 from interlock.web.safe_writes import KEY_MAX, KEY_MIN, Things
 
 Document = dict[str, Any]
@@ -244,6 +245,8 @@ def refused(operation: Mapping[str, Any], *, method: str, path: str) -> set[int]
     statuses = {400, 414, 431, 500, 503} | (REFUSALS.keys() & map(int, operation["responses"]))
     if path.startswith(PROTECTED):
         statuses |= {401, 403, 429}
+    if path.startswith(SIGNS_IN):
+        statuses |= {429}
     if "{" in path:
         statuses |= {404}
     if method != "get" and not path.endswith(ASKS_BY_POST):
