@@ -87,7 +87,7 @@ async def new_database(
 
     async def make() -> str:
         name = f"test_{next(_numbers)}"
-        await _on(pg, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        await _on(pg, f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
         made.append(name)
         return pg.url_of(name)
 

@@ -11,6 +11,7 @@ FLEET = """
 type: JobAgent
 name: runner
 agentType: test-runner
+config: {delaySeconds: 0.1}
 ---
 type: Environment
 name: staging

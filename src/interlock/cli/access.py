@@ -66,12 +66,15 @@ def explain(
 @click.option("--system", help="Where: a system.")
 @click.option("--deployment", help="Where: a deployment.")
 @click.option("--environment", help="Where: an environment.")
+@output_option
 @connected
 def can_i(
-    client: Client, permission: str, *, system: str | None, deployment: str | None, environment: str | None
+    client: Client, permission: str, *, system: str | None, deployment: str | None, environment: str | None, output: str
 ) -> None:
     """Ask whether this key may: exit code 0 for yes, 3 for no."""
     found = client.explain_access(permission, system=system, deployment=deployment, environment=environment)
-    click.echo("yes" if found["allowed"] else f"no: {found['sentence']}")
+    word = "yes" if found["allowed"] else "no"
+    text = word if found["allowed"] else f"no: {found['sentence']}"
+    print_one(found, output=output, text=text, kind="access", named=lambda _: word)
     if not found["allowed"]:
         raise SystemExit(HELD)
