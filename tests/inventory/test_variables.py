@@ -305,3 +305,15 @@ def test_what_a_person_should_know_is_said() -> None:
         "Variable tied: value t1 has the same priority as t2, t3; it wins because its id is smaller.",
     ]
     assert remarks({}) == []
+
+
+@pytest.mark.parametrize(
+    "there", ["••••4c1f0a9e", "••••", {"deep": ["••••4c1f0a9e"]}, {"secretRef": {"provider": "env"}}]
+)
+def test_no_reference_leads_to_the_mark_of_a_secret(there: Any) -> None:
+    rules = parse_rules([RelationshipRule("r", "w", "r", None, "o", "to.type == 'deployment'", {})])
+    other = entity_of("deployment", {"id": "x", "name": "other", "jobAgentConfig": {"apiKey": there}})
+    mine = value("a", {"reference": "o", "path": ["jobAgentConfig", "apiKey"]}, priority=1)
+    found = resolved(mine, value("b", "default"), relations=Relations(rules, [other]))
+    assert found.values == {"k": "default"}
+    assert [each["why"] for each in found.origin["passedOver"]] == ["that is a secret, to which no reference leads"]

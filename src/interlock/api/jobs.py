@@ -95,7 +95,7 @@ async def get_job(here: InWorkspace, request: Request, jobId: str) -> Response:
     if next(ids_in(job.context), None) is not None:
         place = await _place_of(here, job)
         if allowed(here.caller, Permission.JOB_SECRETS, place=place):
-            opened = await opener_of(request).open_sealed(here.id, job.context)
+            opened = await opener_of(request).open_snapshot(here.id, job.context, follow=False)
             job = replace(job, context=opened.document)
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
 

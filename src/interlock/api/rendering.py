@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from interlock.model.inventory import NOTHING, Deployment, Environment, JobAgent, Provider, Resource, System
+from interlock.model.secret import masked
 from interlock.model.variable import DeploymentVariable, RelationshipRule, VariableSet, VariableValue, literal_wire
 from interlock.model.version import Dependency, Version
 from interlock.store.policies import StoredPolicy
@@ -122,9 +123,9 @@ def render_version(version: Version) -> Wire:
         name=version.name,
         status=version.status,
         message=version.message,
-        config=version.config,
+        config=masked(version.config),  # the secrets of a version stand in its `jobAgentConfig` alone
         jobAgentConfig=version.job_agent_config,
-        metadata=version.metadata,
+        metadata=masked(version.metadata),
         createdAt=instant(version.created_at),
     )
 

@@ -21,6 +21,7 @@ from interlock.api.rendering import Wire
 from interlock.api.selectors import Scope, checked_selector
 from interlock.model.errors import Refused
 from interlock.model.ids import new_id
+from interlock.model.secret import masked
 from interlock.model.workflow import Workflow, check_inputs, checked_slug, slug_of
 from interlock.store import workflows
 from interlock.store.workflows import Run
@@ -171,7 +172,7 @@ def render_workflow(workflow: Workflow) -> Wire:
         "id": workflow.id,
         "name": workflow.name,
         "slug": workflow.slug,
-        "inputs": [dict(each) for each in workflow.inputs],
+        "inputs": masked([dict(each) for each in workflow.inputs]),
         "jobAgents": [dict(each) for each in workflow.job_agents],
     }
 

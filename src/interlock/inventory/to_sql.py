@@ -133,7 +133,6 @@ _D: Final = columns_of(
     description="text",
     resource_selector="text",
     job_agent_selector="text",
-    job_agent_config="jsonb",
     metadata="jsonb",
 )
 
@@ -146,11 +145,10 @@ DEPLOYMENTS: Final = Table(
         "description": _D["description"],
         "resourceSelector": _D["resource_selector"],
         "jobAgentSelector": _D["job_agent_selector"],
-        "jobAgentConfig": _D["job_agent_config"],
         "metadata": _D["metadata"],
     },
 )
-"""`deployment` under the alias d."""
+"""`deployment` under the alias d. `jobAgentConfig` is Python's: what is stored there holds the ids of secrets."""
 
 
 def to_sql(selector: Selector, *, table: Table = RESOURCES, first: int = 1) -> SqlFragment | None:

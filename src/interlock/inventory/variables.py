@@ -29,7 +29,7 @@ import orjson
 from interlock.inventory.relations import NO_RELATIONS, Found, Nothing, Relations
 from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.to_python import predicate, sieve
-from interlock.model.secret import ids_in, references_in
+from interlock.model.secret import ids_in, is_masked, references_in
 from interlock.model.variable import UNSET, Reference, VariableSet, VariableValue, plain_value
 
 View: TypeAlias = Mapping[str, Any]
@@ -172,7 +172,7 @@ class Variables:
                     if isinstance(led, Nothing):
                         passed.append((key, candidate, led.why))
                         continue
-                    if next(ids_in(led.value), None) or next(references_in(led.value), None):
+                    if _is_secret(led.value):
                         passed.append((key, candidate, "that is a secret, to which no reference leads"))
                         continue
                     found = led
@@ -310,6 +310,11 @@ def _matched_by_set(text: str, subjects: Mapping[str, View], resources: Sequence
     if "resource" not in selector.roots:
         return None if matches({**subjects, "resource": {}}) else frozenset()
     return frozenset([view["id"] for view in resources if matches({**subjects, "resource": view})])
+
+
+def _is_secret(value: Any) -> bool:
+    """Whether a value that a reference leads to is somebody's secret, or says where one is."""
+    return is_masked(value) or next(ids_in(value), None) is not None or next(references_in(value), None) is not None
 
 
 def _tied(candidate: Candidate, ladder: Sequence[Candidate], after: int, resource_id: str) -> tuple[str, ...]:

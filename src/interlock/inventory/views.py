@@ -2,6 +2,9 @@
 
 The keys are the wire's, as `scope.py` declares them. A view is made once per object and shared; nothing writes to it.
 
+Secrets are marks in it, as in whatever a reader sees: an expression is a question that any reader may ask, and one that
+saw a marker would tell its id letter by letter.
+
 Source: reference-behaviour.md 7.2, "Entity maps".
 """
 
@@ -12,6 +15,7 @@ from typing import Any
 
 from interlock.inventory.engine import instant_text
 from interlock.model.inventory import Deployment, Environment, JobAgent, Resource
+from interlock.model.secret import masked
 
 
 def resource_view(resource: Resource) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def deployment_view(deployment: Deployment) -> dict[str, Any]:
         "description": deployment.description,
         "resourceSelector": deployment.resource_selector,
         "jobAgentSelector": deployment.job_agent_selector,
-        "jobAgentConfig": deployment.job_agent_config,
+        "jobAgentConfig": masked(deployment.job_agent_config),
         "metadata": deployment.metadata,
     }
 
@@ -65,7 +69,7 @@ def agent_view(agent: JobAgent) -> dict[str, Any]:
         "name": agent.name,
         "type": agent.type,
         "workspaceId": agent.workspace_id,
-        "config": agent.config,
+        "config": masked(agent.config),
         "metadata": agent.metadata,
     }
 

@@ -9,8 +9,10 @@ the same value is the same marker: whatever is digested over a document (a confi
 changes when the value changes, and stays when it is only sealed again. Without the key nobody can try values against
 it.
 
+No client says a marker: a body that holds one is refused at the door (`web/bodies.py`), whatever it is for.
+
 Who may write an object reads its secrets in full. Everybody else sees the *mark*, `••••` and the first eight digits of
-the id; so does everything that is not an answer to a writer: the ledger, decisions, traces, logs, errors, pages. A
+the id; so does everything that is not an answer to a writer: the ledger, decisions, traces, logs, errors, pages, CEL. A
 write that holds the mark keeps the value that is stored in that object.
 
 A *reference* is no secret, it says where one is, and is shown to everybody:
@@ -143,6 +145,15 @@ def digits_of(text: object) -> str | None:
         return ""
     found = _MARK.fullmatch(text) if isinstance(text, str) else None
     return found[1] if found else None
+
+
+def is_masked(value: Any) -> bool:
+    """Whether marks stand anywhere in a value: it is what somebody may see of a secret, and none itself."""
+    if isinstance(value, Mapping):
+        return any(map(is_masked, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(is_masked, value))
+    return digits_of(value) is not None
 
 
 def check_reference(value: Mapping[str, Any], *, field: str) -> None:
@@ -303,16 +314,18 @@ def _forms(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def refuse_markers(value: Any, *, field: str) -> None:
-    """Refuse the word of ours in a document that nothing is sealed in.
+def refuse_markers(value: Any, *, field: str = "") -> None:
+    """Refuse the word of ours in a document that a client wrote.
 
+    Takes: `field` is the document's path in the request; none for the whole of it.
     Fails: `Invalid` on the field.
     """
     if isinstance(value, Mapping):
+        under = f"{field}." if field else ""
         if MARKER in value:
-            raise _refused(f"{field}.{MARKER}", "is a word of ours; write the value")
+            raise _refused(f"{under}{MARKER}", "is a word of ours; write the value")
         for key, inner in value.items():
-            refuse_markers(inner, field=f"{field}.{key}")
+            refuse_markers(inner, field=f"{under}{key}")
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for place, inner in enumerate(value):
             refuse_markers(inner, field=f"{field}[{place}]")

@@ -19,14 +19,36 @@ from typing import Any
 
 from interlock.model.errors import Rejected
 from interlock.model.job import Observation, Planned
-from interlock.model.secret import MASK, REFERENCE, filled, hidden, ids_in, mark, references_in, resolved, spoken
+from interlock.model.secret import (
+    MASK,
+    REFERENCE,
+    Path,
+    filled,
+    hidden,
+    ids_in,
+    mark,
+    masked,
+    references_in,
+    resolved,
+    spoken,
+)
 from interlock.model.verification import Measurement
 from interlock.outside.references import REFERENCES_MAX, References
 from interlock.store.tx import Store
 from interlock.store.workspaces import find_workspace
 
-RESOLVED = ("jobAgentConfig", "variables")
+RESOLVED = (("jobAgentConfig",), ("variables",))
 """The parts of a snapshot in which references are followed: what a deployment's writer wrote for the job."""
+
+SEALED = (
+    *RESOLVED,
+    ("deployment", "jobAgentConfig"),
+    ("version", "jobAgentConfig"),
+    ("jobAgent", "config"),
+    ("workflowJob", "config"),
+)
+"""The parts of a snapshot in which secrets may stand. What looks like one anywhere else, in a resource's config say, is
+somebody's attempt to be given another's, and stays a mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +118,19 @@ class Opener:
         self._store = store
         self._references = references
 
-    async def open_snapshot(self, workspace_id: str, snapshot: Mapping[str, Any]) -> Opened:
-        """A job's snapshot as its agent gets it: sealed values everywhere, referenced ones where a job reads them.
+    async def open_snapshot(self, workspace_id: str, snapshot: Mapping[str, Any], *, follow: bool = True) -> Opened:
+        """A job's snapshot as its agent gets it: values where secrets may stand, marks elsewhere.
 
+        Takes: `follow` False leaves references as they were written.
         Fails: as `open`.
         """
-        parts = {name: snapshot[name] for name in RESOLVED if name in snapshot}
-        around = {name: part for name, part in snapshot.items() if name not in parts}
-        inside, outside = await self.open(workspace_id, parts), await self.open_sealed(workspace_id, around)
-        ordered = {name: {**outside.document, **inside.document}[name] for name in snapshot}
-        return Opened(ordered, {**outside.values_by_mark, **inside.values_by_mark})
+        parts = {path: part for path in SEALED if (part := at_path(snapshot, path)) is not None}
+        followed = {path: parts.pop(path) for path in RESOLVED if follow and path in parts}
+        inside, outside = await self.open(workspace_id, followed), await self.open_sealed(workspace_id, parts)
+        document = masked(snapshot)
+        for path, part in {**inside.document, **outside.document}.items():
+            at_path(document, path[:-1])[path[-1]] = part
+        return Opened(document, {**outside.values_by_mark, **inside.values_by_mark})
 
     async def open(self, workspace_id: str, document: Any) -> Opened:
         """A stored document with its values, sealed and referenced.
@@ -141,3 +166,10 @@ class Opener:
         async with self._store.read() as conn:
             values = await self._store.secrets.open(conn, workspace_id, wanted)
         return Opened(filled(document, values), {mark(secret_id): value for secret_id, value in values.items()})
+
+
+def at_path(document: Any, path: Path) -> Any:
+    """What stands at a path of keys; None where nothing does."""
+    for step in path:
+        document = document.get(step) if isinstance(document, Mapping) else None
+    return document

@@ -6,6 +6,10 @@ A request that lost a race in the database (`Stale`: a deadlock, a serialization
 body that was read: its transaction wrote nothing, so the client need not hear of it. After `TRIES_MAX` it does: 503.
 One that is part of a larger transaction is tried once (`state.tries_max`): the whole is done again.
 
+Nor does any body hold the marker of a secret (`model/secret.py`): markers are ours. One that a client could write would
+have the secret of somebody else filled in where the client reads it. The door is the one place that no handler can
+forget.
+
 Source: DESIGN.md section 8, REST row; STYLE rule 17.
 """
 
@@ -27,6 +31,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interlock.model.errors import Invalid, Stale, TooLarge
+from interlock.model.secret import MARKER, refuse_markers
 from interlock.web.errors import error_answer
 from interlock.web.safe_writes import answer
 
@@ -54,6 +59,7 @@ AGAIN_AFTER_S = 0.02
 EXACT_MAX = 2**53 - 1
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG = b"0" * 16
+_MARKER = MARKER.encode()
 
 T = TypeVar("T")
 Int = Annotated[int, Strict()]
@@ -172,13 +178,15 @@ class JsonRequest(Request):
 def _checked_json(raw: bytes) -> Any:
     """A body's value, when it can be stored.
 
-    Fails: 400 for one that is nested too deep or holds a NUL; `JSONDecodeError`.
+    Fails: 400 for one that is nested too deep or holds a NUL; `Invalid` for a marker; `JSONDecodeError`.
     """
     value = orjson.loads(raw)
     if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _deeper_than(value, DEPTH_MAX):
         raise HTTPException(400, f"The body is nested deeper than {DEPTH_MAX} levels, the most that is read here.")
     if b"\\u0000" in raw and _holds_nul(value):
         raise HTTPException(400, "A text in the body holds a NUL character (\\u0000), which cannot be stored.")
+    if _MARKER in raw or b"\\u00" in raw:  # escaped, it may be spelled in many ways
+        refuse_markers(value)
     return value
 
 
@@ -203,7 +211,7 @@ class JsonRoute(APIRoute):
             )
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
+        handler = _plain(super().get_route_handler())
         template = self.path_format.removeprefix(API)
         takes_body = self.body_field is not None
 
@@ -222,6 +230,20 @@ class JsonRoute(APIRoute):
             return await answer(once_read, handler, template=template, things=state.things, store=state.store)
 
         return read
+
+
+def _plain(handler: Callable[[Request], Coroutine[Any, Any, Response]]) -> Callable[..., Coroutine[Any, Any, Response]]:
+    """The handler, with what we refuse of a body as it is: FastAPI hides it in a 400 of its own."""
+
+    async def handled(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except HTTPException as hiding:
+            if isinstance(hiding.__cause__, Invalid):
+                raise hiding.__cause__ from None
+            raise
+
+    return handled
 
 
 def _deeper_than(value: object, levels: int) -> bool:
