@@ -185,29 +185,37 @@ class AgentChoice:
     entry: int = -1
 
 
-def choose_agent(deployment: Deployment, agents: Iterable[JobAgent], resource: View) -> AgentChoice:
+def choose_agent(
+    deployment: Deployment, agents: Iterable[JobAgent], resource: View, *, views: Mapping[str, View] | None = None
+) -> AgentChoice:
     """Pick the one agent.
 
     Why:    exactly one agent may be told to change a target; none or several is a hold that ends by itself.
-    Takes:  the agents of the workspace, in any order; the view of the resource.
+    Takes:  the agents of the workspace, in any order; the view of the resource. `views`: agent id -> its view, for who
+            asks for many resources.
     """
+    agents = tuple(agents)
+    if views is None:
+        views = {agent.id: agent_view(agent) for agent in agents}
     if deployment.job_agents:
-        return _first_entry(deployment, agents, resource)
+        return _first_entry(deployment, agents, resource, views)
     selector = parse_selector(deployment.job_agent_selector, Scope.JOB_AGENT)
     if selector.constant is False:
         return AgentChoice("no_agent", None, deployment.job_agent_config)
-    picked = [agent for agent in agents if matches(selector, {"jobAgent": agent_view(agent), "resource": resource})]
+    picked = [agent for agent in agents if matches(selector, {"jobAgent": views[agent.id], "resource": resource})]
     state: AgentState = "one" if len(picked) == 1 else "ambiguous_agent" if picked else "no_agent"
     return AgentChoice(state, picked[0] if state == "one" else None, deployment.job_agent_config)
 
 
-def _first_entry(deployment: Deployment, agents: Iterable[JobAgent], resource: View) -> AgentChoice:
+def _first_entry(
+    deployment: Deployment, agents: Iterable[JobAgent], resource: View, views: Mapping[str, View]
+) -> AgentChoice:
     """The older form: the first entry whose selector is true; an empty or absent one there means all resources."""
     agent_by_id = {agent.id: agent for agent in agents}
     for number, entry in enumerate(deployment.job_agents or ()):
         agent = agent_by_id.get(str(entry.get("ref")))
         text = entry.get("selector") or ""
-        subjects = {"jobAgent": agent_view(agent) if agent else {}, "resource": resource}
+        subjects = {"jobAgent": views[agent.id] if agent else {}, "resource": resource}
         if not text.strip() or matches(parse_selector(text, Scope.JOB_AGENT), subjects):
             config = deep_merge(deployment.job_agent_config, entry.get("config") or {})
             return AgentChoice("one" if agent else "no_agent", agent, config, number)

@@ -31,7 +31,7 @@ from interlock.inventory.targets import AgentChoice, choose_agent, deep_merge, p
 from interlock.inventory.to_python import sieve
 from interlock.inventory.to_sql import to_sql
 from interlock.inventory.variables import UNDECLARED, Declared, Resolution, Variables
-from interlock.inventory.views import deployment_view, environment_view, resource_view
+from interlock.inventory.views import agent_view, deployment_view, environment_view, resource_view
 from interlock.model.canonical import digest
 from interlock.model.ids import derived_id
 from interlock.model.inventory import Deployment, Environment, JobAgent, Resource
@@ -214,9 +214,13 @@ class _Inventory:
     configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     origins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _set_ids: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _agent_views: dict[str, View] = field(init=False)
     _choices: dict[str, AgentChoice] = field(default_factory=dict)
     _digests: dict[tuple[str, str, int, bytes], str] = field(default_factory=dict)
     _origins: dict[int, tuple[Resolution, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._agent_views = {agent.id: agent_view(agent) for agent in self.agents}
 
     def resolve(self, deployment_id: str, environment_id: str, resources: Sequence[View]) -> list[Resolved]:
         """The policies, agent and config of the targets of one pair, in the order of the resources."""
@@ -248,7 +252,7 @@ class _Inventory:
         """The agent of a target; asked once a deployment where no selector reads the resource."""
         if deployment.id in self._choices:
             return self._choices[deployment.id]
-        choice = choose_agent(deployment, self.agents, resource)
+        choice = choose_agent(deployment, self.agents, resource, views=self._agent_views)
         if not _chooses_by_resource(deployment):
             self._choices[deployment.id] = choice
         return choice
