@@ -65,6 +65,17 @@ async def test_an_agent_that_cannot_plan_says_so(api: Any, workers: None) -> Non
     assert {result["validations"] == [] for target in plan["targets"] for result in target["results"]} == {True}
 
 
+async def test_a_secret_of_the_planned_version_is_sealed(api: Any, store: Any, workers: None) -> None:
+    world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[])
+    plan = await computed(api, world, {"version": {**VERSION, "jobAgentConfig": {"apiKey": "hunter-2-of-plans"}}})
+    (result,) = plan["targets"][0]["results"]
+    assert "hunter-2-of-plans" not in str(plan)
+    assert "apiKey" in result["proposed"], "it shows that there is one"
+    async with store.read() as conn:
+        kept = await conn.fetchval("SELECT version::text FROM deployment_plan")
+    assert "$secret" in kept and "hunter-2-of-plans" not in kept
+
+
 async def test_a_rule_comes_back_as_it_was_written_and_a_wrong_one_is_refused(api: Any) -> None:
     world = await World(api).build(agent_type="test-runner", config={}, rules=[])
     rule = {"id": str(uuid.uuid4()), **RULES[0]}

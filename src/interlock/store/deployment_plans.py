@@ -22,6 +22,7 @@ from interlock.decide.rules import parse_rules, plan_validation_opa
 from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.model.job import AgentJob, Planned
+from interlock.model.secret import Where
 from interlock.store.queries import Conn, queries
 from interlock.store.releases import Shared, frozen, load_resources, load_shared
 from interlock.store.tx import Change, Tx
@@ -108,9 +109,16 @@ async def create_plan(
     metadata: Mapping[str, str],
     created_by: str,
 ) -> str:
-    """Ask for a plan; its results are computed after the commit. Gives its id."""
-    plan_id = new_id()
-    row = (plan_id, workspace_id, deployment_id, dict(version), dict(metadata), created_by, LASTS_S, TARGETS_MAX)
+    """Ask for a plan; its results are computed after the commit. Gives its id.
+
+    Takes: `version` as the client sent it; the secrets of its `jobAgentConfig` are sealed here.
+    """
+    plan_id, config = new_id(), dict(version["jobAgentConfig"])
+    config = await tx.secrets.seal_document(
+        tx.conn, workspace_id, config, where=Where.AGENT_CONFIG, field="version.jobAgentConfig"
+    )
+    kept = {**version, "jobAgentConfig": config}
+    row = (plan_id, workspace_id, deployment_id, kept, dict(metadata), created_by, LASTS_S, TARGETS_MAX)
     await tx.record(
         changes=[Change(Q.insert_plan, row), Change(Q.insert_results, (plan_id, deployment_id, TARGETS_MAX))],
         events=[
