@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CRASHES ?= 25
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: verbs demo stop test check bench mutants simulate docs requirements format lint types layers house
 .DEFAULT_GOAL := verbs
@@ -17,7 +17,7 @@ JOBS ?= 2
 verbs:
 	@echo "make demo              install if needed, then play the quickstart and clean up   (KEEP=1 leaves it running)"
 	@echo "make stop              end what 'make demo KEEP=1' left running"
-	@echo "make test              run the whole test suite   (PG=<bindir> runs the store tests on that PostgreSQL; JOBS=2 at a time)"
+	@echo "make test              run the whole test suite   (PG=<bindir> runs the store tests on that PostgreSQL; JOBS=3 at a time)"
 	@echo "make check             format, lint, types, layers and house tests, in under 30 s"
 	@echo "make bench             measure and print speed, with the method"
 	@echo "make mutants FILE=...  change a file in every small way and show what its own tests do not notice   (TESTS=... names others)"
@@ -70,7 +70,7 @@ layers: $(STAMP)
 house: $(STAMP)
 	@$(BIN)/python -m pytest --quiet tests/house
 
-# Two processes; a file's tests stay in one of them, because they may share a server. (JOBS=0 runs all in this process.)
+# Three processes, because many tests wait; a file stays in one of them, its tests may share a server. (JOBS=0: this process.)
 test: $(STAMP)
 	@.ci/chromium
 	@INTERLOCK_TEST_PG="$(PG)" $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
