@@ -108,6 +108,7 @@ async def served(*, worker: bool = True) -> AsyncIterator[Served]:
             "INTERLOCK_BOOTSTRAP_API_KEY": key,
             "INTERLOCK_BOOTSTRAP_WORKSPACE": WORKSPACE,
             "INTERLOCK_PORT": "0",
+            "INTERLOCK_RATE_PER_S": "0",  # what it can do is measured, not what it lets one key do
         }
         api = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "interlock.cli", "api", "--port", "0",
