@@ -217,7 +217,12 @@ async def _compare(conn: Conn, workspace_id: str, *, provider_id: str, wanted: M
         if number % SLICE == 0:
             await asyncio.sleep(0)  # others are served meanwhile
     created, changed, adopted, contested = [], [], [], []
+    large = len(identifiers) > SLICE
+    if large:  # a table that has just grown looks small to the planner, which then loops over both
+        await conn.execute("SET LOCAL enable_nestloop = off")
     rows = await conn.fetch(Q.compare_set, workspace_id, provider_id, identifiers, digests)
+    if large:
+        await conn.execute("SET LOCAL enable_nestloop = on")
     for number, row in enumerate(rows):
         if number % SLICE == 0:
             await asyncio.sleep(0)
