@@ -21,6 +21,7 @@ from typing import Any
 import click
 
 from interlock.access import OPERATIONS, PERMISSIONS, ROLE_SENTENCES, SENTENCES, Permission, Role
+from interlock.agents.keys import table_of
 from interlock.cli.commands import COMMANDS, SECTIONS
 from interlock.cli.program import cli
 from interlock.client import Client
@@ -85,13 +86,19 @@ def render_registry(folder: str, module: str, *, registry: str, title: str, abou
         name = f"{home.__name__.rsplit('.', 1)[-1]}.md"
         heading, purpose, rest = split_docstring(home, kind=entry.kind)
         source = f"`{source_of(home)}`"
-        parts = (f"# {heading}", NOTE.format(source=source).rstrip(), rest, render_reasons(entry))
+        parts = (f"# {heading}", NOTE.format(source=source).rstrip(), render_keys(entry, rest), render_reasons(entry))
         pages[Path(folder) / name] = "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
         rows.append(f"| [{entry.kind}]({name}) | {purpose} |")
     listed = "\n".join(["| name | what it is |", "|---|---|", *rows])
     source = f"`{registry}` in `{source_of(importlib.import_module(module))}`"
     pages[Path(folder) / "README.md"] = f"# {title}\n\n{NOTE.format(source=source)}\n{about}\n\n{listed}\n"
     return pages
+
+
+def render_keys(entry: object, text: str) -> str:
+    """A page's text with the table of its config's keys where it says `{keys}`: an agent's `keys` give it."""
+    keys = getattr(entry, "keys", ())
+    return text.replace("{keys}", table_of(keys, open_ended=getattr(entry, "open_ended", False)))
 
 
 def render_reasons(entry: object) -> str:

@@ -26,6 +26,7 @@ from interlock.agents.exec import ExecAgent
 from interlock.agents.github_app import App, GitHubAgent
 from interlock.agents.gitlab import GitLabAgent
 from interlock.agents.http_pull import HttpPullAgent
+from interlock.agents.keys import Key
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.model.job import AgentClass, AgentJob, Authorization, Observation, Planned
 from interlock.outside.go_templates import GoTemplates
@@ -37,7 +38,8 @@ __all__ = ["AGENTS", "Agent", "Planner", "build_agents"]
 class Agent(Protocol):
     """What every job agent offers.
 
-    `kind` is the wire's type string. `capabilities` are what it can do beside the four verbs (plan, confirm, inspect,
+    `kind` is the wire's type string. `keys` are those of its config (`keys.py`), `open_ended` where others may stand
+    beside them. `capabilities` are what it can do beside the four verbs (plan, confirm, inspect,
     ...). `observe_every_s` is how long to wait between two looks at a run; None: never look, the outside reports by
     itself.
     """
@@ -46,6 +48,8 @@ class Agent(Protocol):
     klass: ClassVar[AgentClass]
     capabilities: ClassVar[frozenset[str]]
     observe_every_s: ClassVar[float | None]
+    keys: ClassVar[tuple[Key, ...]]
+    open_ended: ClassVar[bool]
 
     def check_config(self, config: Mapping[str, object]) -> None:
         """Refuse a config when it is written.

@@ -26,13 +26,7 @@ config:
         namespace: shop
 ```
 
-| key | default | meaning |
-|---|---|---|
-| `serverUrl` | required | the server's address; without a scheme, https |
-| `apiKey` | required | a token; sealed |
-| `template` | required | an Application, as a Go template with Sprig's functions |
-| `prune` | false | delete what the Application made and Git no longer holds |
-| `degradedSeconds` | 60 | how long it may be Degraded after its sync before the job fails, from 0 to 86400 |
+{keys}
 
 A name or a label that Kubernetes would refuse is made fit: lower case, `-` for what is not a letter or digit, 63
 characters. The Application needs no automated sync policy; with one, Argo CD may sync before the job asks.
@@ -70,19 +64,31 @@ import orjson
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from interlock.agents.keys import Address, Flag, Key, Number, Secret, Template, check_keys
 from interlock.agents.rest import TIMEOUT_S, Clash, Tool, part
 from interlock.clock import utc_now
-from interlock.model.errors import AgentUnavailable, FieldError, Invalid, Rejected
+from interlock.model.errors import AgentUnavailable, Rejected
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation, Planned
-from interlock.outside.go_templates import GoTemplates, check_template
+from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
 NAME_MAX = 63
 NOTE = "interlock/job"
 """The annotation of an Application, and the name of an operation's info, that say whose work it is."""
 
-_KEYS = ("apiKey", "degradedSeconds", "prune", "serverUrl", "template")
 _DEGRADED_S, _DEGRADED_MAX_S = 60.0, 86_400.0
+KEYS = (
+    Key("serverUrl", Address(bare=True), "the server's address; without a scheme, https", needed="agent"),
+    Key("apiKey", Secret(), "a token; sealed", needed="agent"),
+    Key("template", Template(), "an Application, as a Go template with Sprig's functions", needed="job"),
+    Key("prune", Flag(), "delete what the Application made and Git no longer holds", default=False),
+    Key(
+        "degradedSeconds",
+        Number(0, _DEGRADED_MAX_S),
+        "how long it may be Degraded after its sync before the job fails, from 0 to 86400",
+        default=60,
+    ),
+)
 _BUSY_S = 10.0
 _UNFIT = re.compile(r"[^a-z0-9-]+")
 _UNFIT_VALUE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -97,6 +103,8 @@ class ArgoCdAgent:
     klass: ClassVar[AgentClass] = AgentClass.KEYED
     capabilities: ClassVar[frozenset[str]] = frozenset({"plan"})
     observe_every_s: ClassVar[float | None] = 5.0
+    keys: ClassVar[tuple[Key, ...]] = KEYS
+    open_ended: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -111,21 +119,7 @@ class ArgoCdAgent:
 
     def check_config(self, config: Mapping[str, object]) -> None:
         """Refuse unknown keys, wrong types, an address that is none, a template that cannot be read."""
-        wrong = [
-            FieldError(f"config.{key}", f"Unknown key. Allowed: {', '.join(_KEYS)}.")
-            for key in sorted(set(config) - set(_KEYS))
-        ]
-        wrong += _wrong_values(config)
-        if isinstance(config.get("serverUrl"), str):
-            said = self._http.check_url(server_url(config))
-            wrong += [FieldError("config.serverUrl", said)] if said else []
-        if "template" in config:
-            try:
-                check_template(config["template"], field="config.template")
-            except Invalid as refused:
-                wrong += refused.fields
-        if wrong:
-            raise Invalid(f"{wrong[0].path}: {wrong[0].message}", fields=wrong)
+        check_keys(config, self.keys, check_url=self._http.check_url)
 
     async def start(self, job: AgentJob, authorization: Authorization) -> Observation:
         """Write the Application, ask for its sync."""
@@ -389,19 +383,3 @@ def _instant(text: object) -> datetime | None:
 def _degraded_s(config: Mapping[str, object]) -> float:
     found = config.get("degradedSeconds", _DEGRADED_S)
     return float(found) if isinstance(found, int | float) else _DEGRADED_S
-
-
-def _wrong_values(config: Mapping[str, object]) -> list[FieldError]:
-    wrong = [
-        FieldError(f"config.{key}", "Must be a text.")
-        for key in ("apiKey", "serverUrl")
-        if key in config and not isinstance(config[key], str | Mapping)
-    ]
-    if isinstance(config.get("serverUrl"), Mapping):
-        wrong.append(FieldError("config.serverUrl", "Must be a text."))
-    if not isinstance(config.get("prune", False), bool):
-        wrong.append(FieldError("config.prune", "Must be true or false."))
-    patience = config.get("degradedSeconds", _DEGRADED_S)
-    if isinstance(patience, bool) or not isinstance(patience, int | float) or not 0 <= patience <= _DEGRADED_MAX_S:
-        wrong.append(FieldError("config.degradedSeconds", f"Must be a number from 0 to {_DEGRADED_MAX_S:.0f}."))
-    return wrong

@@ -15,13 +15,7 @@ config:
   timeoutSeconds: 120
 ```
 
-| key | default | meaning |
-|---|---|---|
-| `command` | required | program and arguments, one text each. There is no shell |
-| `env` | none | environment variables to add |
-| `cwd` | where Interlock was started | folder to run in |
-| `timeoutSeconds` | 300 | then it is stopped: SIGTERM to its process group, 5 s later SIGKILL |
-| `outputBytesMax` | 10485760 | it is stopped when it writes more; kept are the first 16 KiB and the last 48 KiB |
+{keys}
 
 `command`, `env` values and `cwd` may hold placeholders, dotted paths into the job's context: `{{ version.tag }}`,
 `{{ resource.config.port }}`, `{{ variables.replicas }}`. A path that leads nowhere fails the job before anything runs.
@@ -60,18 +54,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from interlock.agents import exec_runner
+from interlock.agents.keys import Checked, Key, Number, Text, check_keys, lacking, wrong_keys
 from interlock.clock import utc_now
 from interlock.model.errors import AgentUnavailable, Bug, FieldError, Invalid, Rejected
 from interlock.model.ids import is_id
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
-from interlock.outside.templates import check_text, render_text
+from interlock.outside.templates import render_text
 
 OFF = (
     "The exec agent is off, because it runs commands on Interlock's machine. "
     "Start Interlock with INTERLOCK_EXEC_AGENT=1 to allow it."
 )
 
-_KEYS = ("command", "cwd", "env", "outputBytesMax", "timeoutSeconds")
 _TIMEOUT_DEFAULT_S = 300.0
 _TIMEOUT_MAX_S = 86_400.0
 _GRACE_S = 5.0
@@ -81,6 +75,63 @@ _ARGUMENTS_MAX = 1000
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _LAST_LINE_MAX = 300
 _SPAWN_S = 10.0
+
+
+def _wrong_text(value: object, field: str) -> list[FieldError]:
+    """A text for a process: no NUL in it, and its placeholders can be read."""
+    if isinstance(value, str) and "\0" in value:
+        return [FieldError(field, "Must be a text without NUL.")]
+    return Text(filled=True).wrong(value, field)
+
+
+def _wrong_command(value: object, field: str) -> list[FieldError]:
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= _ARGUMENTS_MAX:
+        return [FieldError(field, f"Must be a list of 1 to {_ARGUMENTS_MAX} texts, the program first.")]
+    return [wrong for number, part in enumerate(value) for wrong in _wrong_text(part, f"{field}[{number}]")]
+
+
+def _wrong_env(value: object, field: str) -> list[FieldError]:
+    if not isinstance(value, Mapping):
+        return [FieldError(field, "Must be a map from name to text.")]
+    wrong: list[FieldError] = []
+    for name, text in value.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            wrong.append(FieldError(field, f"`{name}` is no name for an environment variable."))
+        number = isinstance(text, int | float) and not isinstance(text, bool)
+        wrong += _wrong_text(str(text) if number else text, f"{field}.{name}")
+    return wrong
+
+
+_TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": _ARGUMENTS_MAX}
+_ENV = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+
+KEYS = (
+    Key(
+        "command",
+        Checked("a list of texts, the program first", _wrong_command, _TEXTS),
+        "program and arguments, one text each. There is no shell",
+        needed="job",
+    ),
+    Key("env", Checked("a map from name to text", _wrong_env, _ENV), "environment variables to add"),
+    Key(
+        "cwd",
+        Checked("a text without NUL", _wrong_text, {"type": "string"}),
+        "folder to run in",
+        shown_default="where Interlock was started",
+    ),
+    Key(
+        "timeoutSeconds",
+        Number(0, _TIMEOUT_MAX_S, above=True),
+        "then it is stopped: SIGTERM to its process group, 5 s later SIGKILL",
+        default=300,
+    ),
+    Key(
+        "outputBytesMax",
+        Number(0, _OUTPUT_MAX, whole=True, above=True),
+        "it is stopped when it writes more; kept are the first 16 KiB and the last 48 KiB",
+        default=_OUTPUT_DEFAULT,
+    ),
+)
 
 
 class ExecAgent:
@@ -93,6 +144,8 @@ class ExecAgent:
     klass: ClassVar[AgentClass] = AgentClass.KEYED
     capabilities: ClassVar[frozenset[str]] = frozenset({"output"})
     observe_every_s: ClassVar[float | None] = 0.2
+    keys: ClassVar[tuple[Key, ...]] = KEYS
+    open_ended: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -113,13 +166,7 @@ class ExecAgent:
         """
         if not self._enabled:
             raise Invalid(OFF, field="type")
-        wrong = [
-            FieldError(f"config.{key}", f"Unknown key. Allowed: {', '.join(_KEYS)}.")
-            for key in sorted(set(config) - set(_KEYS))
-        ]
-        wrong += _wrong_values(config)
-        if wrong:
-            raise Invalid(f"{wrong[0].path}: {wrong[0].message}", fields=wrong)
+        check_keys(config, self.keys)
 
     async def start(self, job: AgentJob, authorization: Authorization) -> Observation:
         """Make the attempt's folder and hand it to a runner. When this returns, a runner holds the folder or it is
@@ -269,10 +316,9 @@ class ExecAgent:
         Fails: `Rejected` when the merged config is wrong or incomplete, or a path leads nowhere.
         """
         config, context = job.config, job.context
-        wrong = _wrong_values(config)
-        if "command" not in config:
-            wrong.append(FieldError("config.command", "Is required: a list of texts, the program first."))
-        if wrong:
+        if missing := lacking(config, KEYS):
+            raise Rejected(missing)
+        if wrong := wrong_keys(config, KEYS, open_ended=True):
             raise Rejected(f"{wrong[0].path}: {wrong[0].message}")
         command, env = config["command"], config.get("env") or {}
         assert isinstance(command, list | tuple) and isinstance(env, Mapping)  # noqa: PT018 - checked above
@@ -399,45 +445,3 @@ def purge_runs(root: Path, *, older_than: timedelta, now: datetime) -> int:
         with contextlib.suppress(OSError):
             folder.parent.rmdir()  # only when this was the job's last attempt
     return removed
-
-
-def _wrong_values(config: Mapping[str, object]) -> list[FieldError]:
-    """Each value that is there and wrong. What is missing is not judged here."""
-    wrong: list[FieldError] = []
-    texts: list[tuple[str, object]] = []
-    if "command" in config:
-        command = config["command"]
-        if not isinstance(command, list | tuple) or not 1 <= len(command) <= _ARGUMENTS_MAX:
-            wrong.append(
-                FieldError("config.command", f"Must be a list of 1 to {_ARGUMENTS_MAX} texts, the program first.")
-            )
-        else:
-            texts += [(f"config.command[{number}]", part) for number, part in enumerate(command)]
-    env = config.get("env") or {}
-    if not isinstance(env, Mapping):
-        wrong.append(FieldError("config.env", "Must be a map from name to text."))
-    else:
-        for name, value in env.items():
-            if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-                wrong.append(FieldError("config.env", f"`{name}` is no name for an environment variable."))
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            texts.append((f"config.env.{name}", str(value) if number else value))
-    if config.get("cwd") is not None:
-        texts.append(("config.cwd", config["cwd"]))
-    for path, text in texts:
-        if not isinstance(text, str) or "\0" in text:
-            wrong.append(FieldError(path, "Must be a text without NUL."))
-            continue
-        try:
-            check_text(text, field=path)
-        except Invalid as refused:
-            wrong += refused.fields
-    limits: tuple[tuple[str, float, tuple[type, ...]], ...] = (
-        ("timeoutSeconds", _TIMEOUT_MAX_S, (int, float)),
-        ("outputBytesMax", _OUTPUT_MAX, (int,)),
-    )
-    for key, most, types in limits:
-        value = config.get(key, 1)
-        if isinstance(value, bool) or not isinstance(value, types) or not 0 < float(str(value)) <= most:
-            wrong.append(FieldError(f"config.{key}", f"Must be a number above 0 and at most {most:.0f}."))
-    return wrong

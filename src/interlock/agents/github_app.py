@@ -27,18 +27,7 @@ config:
     environment: "{{ environment.name }}"
 ```
 
-| key | default | meaning |
-|---|---|---|
-| `owner`, `repo` | required | the repository |
-| `workflowId` | required | the workflow's number, or its file's name |
-| `ref` | `main` | the branch or tag whose workflow runs |
-| `installationId` | | the installation of the GitHub App whose token is used |
-| `appId`, `privateKey` | those of the server's settings | which App; the key is sealed |
-| `token` | | a token to use in place of an App's; sealed |
-| `inputs` | none | more inputs, with placeholders (`{{ version.tag }}`); at most 24 |
-| `apiUrl` | `https://api.github.com` | GitHub Enterprise Server's address: `https://HOST/api/v3` |
-| `repeatUncertain` | false | start again when a start was not answered and no run is found |
-| `webhookSecret` | that of the server's settings | what webhooks of this repository are signed with; sealed |
+{keys}
 
 The App of the server's settings is `INTERLOCK_GITHUB_APP_ID` with `INTERLOCK_GITHUB_APP_KEY_FILE` (its private key,
 PEM). Whoever may write an agent can use every installation of that App: where workspaces do not trust each other, give
@@ -67,33 +56,53 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
+from interlock.agents.keys import (
+    Address,
+    Flag,
+    Key,
+    NumberOrName,
+    Secret,
+    Text,
+    TextMap,
+    check_keys,
+    lacking,
+)
 from interlock.agents.rest import TIMEOUT_S, Clash, Tool, part
 from interlock.clock import utc_now
-from interlock.model.errors import AgentUnavailable, FieldError, Invalid, Rejected
+from interlock.model.errors import AgentUnavailable, Rejected
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
 from interlock.outside.http import Http
-from interlock.outside.templates import check_text, render_text
+from interlock.outside.templates import render_text
 
 API = "https://api.github.com"
 APPEAR_S = 300.0
 """How long a run may take to show up in the list after its dispatch was answered."""
 
-_KEYS = (
-    "apiUrl",
-    "appId",
-    "inputs",
-    "installationId",
-    "organizationId",
-    "owner",
-    "privateKey",
-    "ref",
-    "repeatUncertain",
-    "repo",
-    "token",
-    "webhookSecret",
-    "workflowId",
-)
 _INPUTS_MAX = 24
+KEYS = (
+    Key("owner", Text(empty=False), "whose repository", needed="job"),
+    Key("repo", Text(empty=False), "the repository", needed="job"),
+    Key("workflowId", NumberOrName(), "the workflow's number, or its file's name", needed="job"),
+    Key("ref", Text(), "the branch or tag whose workflow runs", default="main"),
+    Key("installationId", NumberOrName(), "the installation of the GitHub App whose token is used"),
+    Key("appId", NumberOrName(), "which App", shown_default="that of the server's settings"),
+    Key("privateKey", Secret(), "the App's key, PEM; sealed", shown_default="that of the server's settings"),
+    Key("token", Secret(), "a token to use in place of an App's; sealed"),
+    Key(
+        "inputs",
+        TextMap(_INPUTS_MAX, reserved=(("job_id", "Is the job's own."),)),
+        "more inputs, with placeholders (`{{ version.tag }}`); at most 24",
+    ),
+    Key("apiUrl", Address(), "GitHub Enterprise Server's address: `https://HOST/api/v3`", default=API),
+    Key("repeatUncertain", Flag(), "start again when a start was not answered and no run is found", default=False),
+    Key(
+        "webhookSecret",
+        Secret(),
+        "what webhooks of this repository are signed with; sealed",
+        shown_default="that of the server's settings",
+    ),
+    Key("organizationId", NumberOrName(), "an older client's word; not read"),
+)
 _PAGES_MAX = 5
 _PAGE = 100
 _TOKEN_SPARE = timedelta(minutes=5)
@@ -123,6 +132,8 @@ class GitHubAgent:
     klass: ClassVar[AgentClass] = AgentClass.FINDABLE
     capabilities: ClassVar[frozenset[str]] = frozenset()
     observe_every_s: ClassVar[float | None] = 10.0
+    keys: ClassVar[tuple[Key, ...]] = KEYS
+    open_ended: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -139,23 +150,13 @@ class GitHubAgent:
 
     def check_config(self, config: Mapping[str, object]) -> None:
         """Refuse unknown keys, wrong types, an address that is none, malformed placeholders."""
-        wrong = [
-            FieldError(f"config.{key}", f"Unknown key. Allowed: {', '.join(_KEYS)}.")
-            for key in sorted(set(config) - set(_KEYS))
-        ]
-        wrong += _wrong_values(config)
-        if isinstance(config.get("apiUrl"), str):
-            said = self._http.check_url(str(config["apiUrl"]))
-            wrong += [FieldError("config.apiUrl", said)] if said else []
-        if wrong:
-            raise Invalid(f"{wrong[0].path}: {wrong[0].message}", fields=wrong)
+        check_keys(config, self.keys, check_url=self._http.check_url)
 
     async def start(self, job: AgentJob, authorization: Authorization) -> Observation:
         """Dispatch the workflow. GitHub answers with the run where it can; else the run is found by its name."""
         _ = authorization
-        missing = [key for key in ("owner", "repo", "workflowId") if not job.config.get(key)]
-        if missing:
-            raise Rejected(f"The job's config lacks {', '.join(missing)}.")
+        if missing := lacking(job.config, KEYS):
+            raise Rejected(missing)
         inputs = {"job_id": job.id, **_inputs(job)}
         body = {"ref": str(job.config.get("ref") or "main"), "inputs": inputs, "return_run_details": True}
         tool, path = await self._tool(job), f"{_workflow(job)}/dispatches"
@@ -297,35 +298,3 @@ def _seen(run: Mapping[str, Any]) -> Observation:
     told = {"github/run-attempt": run.get("run_attempt"), "github/head-sha": run.get("head_sha")}
     metadata = {key: str(value) for key, value in told.items() if value}
     return Observation(found, said, str(run["id"]), links, metadata, finished_at=finished_at)
-
-
-def _wrong_values(config: Mapping[str, object]) -> list[FieldError]:
-    wrong = [
-        FieldError(f"config.{key}", "Must be a text.")
-        for key in ("apiUrl", "owner", "ref", "repo")
-        if key in config and not isinstance(config[key], str)
-    ]
-    wrong += [
-        FieldError(f"config.{key}", "Must be a text.")
-        for key in ("privateKey", "token", "webhookSecret")
-        if key in config and not isinstance(config[key], str | Mapping)
-    ]
-    for key in ("installationId", "appId", "workflowId"):
-        value = config.get(key, 1)
-        if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-            wrong.append(FieldError(f"config.{key}", "Must be a number, or a text that names it."))
-    if not isinstance(config.get("repeatUncertain", False), bool):
-        wrong.append(FieldError("config.repeatUncertain", "Must be true or false."))
-    inputs = config.get("inputs", {})
-    if not isinstance(inputs, Mapping) or len(inputs) > _INPUTS_MAX:
-        return [*wrong, FieldError("config.inputs", f"Must be a map of at most {_INPUTS_MAX} texts.")]
-    for name, text in inputs.items():
-        if not isinstance(text, str) or name == "job_id":
-            said = "Is the job's own." if name == "job_id" else "Must be a text."
-            wrong.append(FieldError(f"config.inputs.{name}", said))
-            continue
-        try:
-            check_text(text, field=f"config.inputs.{name}")
-        except Invalid as refused:
-            wrong += refused.fields
-    return wrong

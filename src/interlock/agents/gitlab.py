@@ -17,14 +17,7 @@ config:
     TARGET: "{{ resource.name }}"
 ```
 
-| key | default | meaning |
-|---|---|---|
-| `project` | required | the project's path or number |
-| `token` | required | a project, group or personal access token; sealed |
-| `url` | `https://gitlab.com` | the server's address |
-| `ref` | `main` | the branch or tag whose pipeline runs |
-| `variables` | none | variables of the pipeline, with placeholders; at most 50 |
-| `repeatUncertain` | false | start again when a start was not answered and no pipeline is found |
+{keys}
 
 **Permissions** of the token: scope `api`, and a role that may run pipelines on the ref (Developer; Maintainer where the
 ref is protected). The project must let that role set pipeline variables.
@@ -41,17 +34,25 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+from interlock.agents.keys import Address, Flag, Key, NumberOrName, Secret, Text, TextMap, check_keys, lacking
 from interlock.agents.rest import TIMEOUT_S, Tool, part
 from interlock.clock import utc_now
-from interlock.model.errors import FieldError, Invalid, Rejected
+from interlock.model.errors import Rejected
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
 from interlock.outside.http import Http
-from interlock.outside.templates import check_text, render_text
+from interlock.outside.templates import render_text
 
 HOME = "https://gitlab.com"
 
-_KEYS = ("project", "ref", "repeatUncertain", "token", "url", "variables")
 _VARIABLES_MAX = 50
+KEYS = (
+    Key("project", NumberOrName(), "the project's path or number", needed="job"),
+    Key("token", Secret(), "a project, group or personal access token; sealed", needed="job"),
+    Key("url", Address(), "the server's address", default=HOME),
+    Key("ref", Text(), "the branch or tag whose pipeline runs", default="main"),
+    Key("variables", TextMap(_VARIABLES_MAX), "variables of the pipeline, with placeholders; at most 50"),
+    Key("repeatUncertain", Flag(), "start again when a start was not answered and no pipeline is found", default=False),
+)
 _LOOKED_AT_MAX = 100
 _LOOK_BACK = timedelta(hours=1)
 _ENDS: Mapping[str, JobStatus] = {
@@ -69,22 +70,15 @@ class GitLabAgent:
     klass: ClassVar[AgentClass] = AgentClass.FINDABLE
     capabilities: ClassVar[frozenset[str]] = frozenset()
     observe_every_s: ClassVar[float | None] = 10.0
+    keys: ClassVar[tuple[Key, ...]] = KEYS
+    open_ended: ClassVar[bool] = False
 
     def __init__(self, http: Http, *, now: Callable[[], datetime] = utc_now, call_timeout_s: float = TIMEOUT_S) -> None:
         self._http, self._now, self._call_timeout_s = http, now, call_timeout_s
 
     def check_config(self, config: Mapping[str, object]) -> None:
         """Refuse unknown keys, wrong types, an address that is none, malformed placeholders."""
-        wrong = [
-            FieldError(f"config.{key}", f"Unknown key. Allowed: {', '.join(_KEYS)}.")
-            for key in sorted(set(config) - set(_KEYS))
-        ]
-        wrong += _wrong_values(config)
-        if isinstance(config.get("url"), str):
-            said = self._http.check_url(str(config["url"]))
-            wrong += [FieldError("config.url", said)] if said else []
-        if wrong:
-            raise Invalid(f"{wrong[0].path}: {wrong[0].message}", fields=wrong)
+        check_keys(config, self.keys, check_url=self._http.check_url)
 
     async def start(self, job: AgentJob, authorization: Authorization) -> Observation:
         """Make a pipeline."""
@@ -134,9 +128,8 @@ class GitLabAgent:
         return {}
 
     def _tool(self, job: AgentJob) -> Tool:
-        missing = [key for key in ("project", "token") if not job.config.get(key)]
-        if missing:
-            raise Rejected(f"The job's config lacks {', '.join(missing)}.")
+        if missing := lacking(job.config, KEYS):
+            raise Rejected(missing)
         url = str(job.config.get("url") or HOME).rstrip("/") + "/api/v4"
         return Tool(self._http, "GitLab", url, {"PRIVATE-TOKEN": str(job.config["token"])}, self._call_timeout_s)
 
@@ -155,31 +148,3 @@ def _seen(pipeline: Mapping[str, Any]) -> Observation:
     metadata = {"gitlab/sha": str(pipeline["sha"])} if pipeline.get("sha") else {}
     message = f"The pipeline is {said.replace('_', ' ')}."
     return Observation(status, message, str(pipeline["id"]), links, metadata, finished_at=finished_at)
-
-
-def _wrong_values(config: Mapping[str, object]) -> list[FieldError]:
-    wrong = [
-        FieldError(f"config.{key}", "Must be a text.")
-        for key in ("ref", "url")
-        if key in config and not isinstance(config[key], str)
-    ]
-    if "token" in config and not isinstance(config["token"], str | Mapping):
-        wrong.append(FieldError("config.token", "Must be a text."))
-    project = config.get("project", 1)
-    if isinstance(project, bool) or not isinstance(project, int | str) or project == "":
-        wrong.append(FieldError("config.project", "Must be the project's path or number."))
-    if not isinstance(config.get("repeatUncertain", False), bool):
-        wrong.append(FieldError("config.repeatUncertain", "Must be true or false."))
-    variables = config.get("variables", {})
-    if not isinstance(variables, Mapping) or len(variables) > _VARIABLES_MAX:
-        return [*wrong, FieldError("config.variables", f"Must be a map of at most {_VARIABLES_MAX} texts.")]
-    for name, text in variables.items():
-        field = f"config.variables.{name}"
-        if not isinstance(text, str):
-            wrong.append(FieldError(field, "Must be a text."))
-            continue
-        try:
-            check_text(text, field=field)
-        except Invalid as refused:
-            wrong += refused.fields
-    return wrong

@@ -15,9 +15,7 @@ config:
   playbook: deploy.yml      # yours: whatever your program wants to read
 ```
 
-| key | default | meaning |
-|---|---|---|
-| any | | not read by Interlock; your program sees it in the claimed job as `jobAgentConfig` |
+{keys}
 
 **Statuses**: queued until claimed, inProgress from the claim, then what your program reports.
 
@@ -30,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from interlock.agents.keys import Key
 from interlock.model.errors import FieldError, Invalid
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
 
@@ -43,6 +42,8 @@ class HttpPullAgent:
     klass: ClassVar[AgentClass] = AgentClass.ASKED
     capabilities: ClassVar[frozenset[str]] = frozenset()
     observe_every_s: ClassVar[float | None] = None
+    keys: ClassVar[tuple[Key, ...]] = ()
+    open_ended: ClassVar[bool] = True
 
     def check_config(self, config: Mapping[str, object]) -> None:
         """Any config is the puller's own; only its size has a limit."""

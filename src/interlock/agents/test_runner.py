@@ -11,12 +11,7 @@ config:
   status: completed
 ```
 
-| key | default | meaning |
-|---|---|---|
-| `delaySeconds` | 5 | how long the run takes, from 0 to 86400 |
-| `status` | `completed` | how it ends: `completed` or `successful`, or `failure` |
-| `message` | none | what the job says when it ends |
-| `hasChanges` | by comparison | what a plan says, whatever the comparison says |
+{keys}
 
 **Statuses**: inProgress, then successful or failure.
 
@@ -33,8 +28,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from interlock.agents.keys import Flag, Key, Number, Text, check_keys
 from interlock.clock import utc_now
-from interlock.model.errors import FieldError, Invalid, Rejected
+from interlock.model.errors import Invalid, Rejected
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation, Planned
 
 _DELAY_DEFAULT_S = 5.0
@@ -44,7 +40,17 @@ _ENDS: Mapping[str, JobStatus] = {
     "successful": JobStatus.SUCCESSFUL,
     "failure": JobStatus.FAILURE,
 }
-_KEYS = ("delaySeconds", "hasChanges", "message", "status")
+KEYS = (
+    Key("delaySeconds", Number(0, _DELAY_MAX_S), "how long the run takes, from 0 to 86400", default=5),
+    Key(
+        "status",
+        Text(choices=tuple(_ENDS)),
+        "how it ends: `completed` or `successful`, or `failure`",
+        default="completed",
+    ),
+    Key("message", Text(), "what the job says when it ends"),
+    Key("hasChanges", Flag(), "what a plan says, whatever the comparison says", shown_default="by comparison"),
+)
 
 
 class TestRunnerAgent:
@@ -56,33 +62,21 @@ class TestRunnerAgent:
     klass: ClassVar[AgentClass] = AgentClass.KEYED
     capabilities: ClassVar[frozenset[str]] = frozenset({"plan"})
     observe_every_s: ClassVar[float | None] = 0.5
+    keys: ClassVar[tuple[Key, ...]] = KEYS
+    open_ended: ClassVar[bool] = False
 
     def __init__(self, *, now: Callable[[], datetime] = utc_now) -> None:
         self._now = now
 
     def check_config(self, config: Mapping[str, object]) -> None:
         """Refuse unknown keys, a delay out of range, another status, a message that is no text."""
-        wrong = [
-            FieldError(f"config.{key}", f"Unknown key. Allowed: {', '.join(_KEYS)}.")
-            for key in sorted(set(config) - set(_KEYS))
-        ]
-        if "delaySeconds" in config and _delay_s(config) is None:
-            wrong.append(FieldError("config.delaySeconds", f"Must be a number from 0 to {_DELAY_MAX_S:.0f}."))
-        if config.get("status", "completed") not in _ENDS:
-            wrong.append(FieldError("config.status", f"Must be one of {', '.join(_ENDS)}."))
-        if not isinstance(config.get("hasChanges", False), bool):
-            wrong.append(FieldError("config.hasChanges", "Must be true or false."))
-        if not isinstance(config.get("message", ""), str):
-            wrong.append(FieldError("config.message", "Must be a text."))
-        if wrong:
-            raise Invalid(f"{wrong[0].path}: {wrong[0].message}", fields=wrong)
+        check_keys(config, self.keys)
 
     async def start(self, job: AgentJob, authorization: Authorization) -> Observation:
         """In progress from now on."""
         _ = authorization
-        known = {key: value for key, value in job.config.items() if key in _KEYS}
         try:
-            self.check_config(known)
+            check_keys(job.config, self.keys, open_ended=True)
         except Invalid as refused:
             raise Rejected(refused.message) from refused
         return Observation(JobStatus.IN_PROGRESS, external_id=f"{job.id}/{job.attempt}")

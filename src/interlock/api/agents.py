@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from interlock.access import Permission
 from interlock.agents import Agent
+from interlock.agents.keys import check_complete
 from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_agent
@@ -64,7 +65,9 @@ async def put_agent(here: InWorkspace, request: Request, jobAgentId: str, body: 
     agent_id = id_of(jobAgentId, "job agent")
     known: dict[str, Agent] = request.app.state.agents
     if body.type in known:
-        known[body.type].check_config(resolved(body.config, lambda _: MASK))
+        agent, config = known[body.type], resolved(body.config, lambda _: MASK)
+        agent.check_config(config)
+        check_complete(config, agent.keys)
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: put job agent") as tx:
         await agents.save_agent(
             tx,
