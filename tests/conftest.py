@@ -16,6 +16,7 @@ the session.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import tempfile
@@ -117,6 +118,18 @@ async def store(database_url: str) -> AsyncIterator[Any]:
     opened = await Store.open(database_url, keyring=Keyring([TEST_KEY]))
     yield opened
     await opened.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_kept_for_ever() -> Iterator[None]:
+    """Workers that a test runs in this process freeze what is there, as they do in theirs (`collect_less`): it would
+    never be collected, and a run of the suite would hold all that its tests made.
+    """
+    limits = gc.get_threshold()
+    yield
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        gc.set_threshold(*limits)
 
 
 @pytest.fixture

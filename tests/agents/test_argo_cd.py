@@ -16,8 +16,8 @@ from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
 from .argo_cd_server import ArgoCdServer
-from .conformance import AUTHORIZATION, CONTEXT, AgentConformance, Rehearsal, job_of, started
-from .stub_server import FAULTS, serving
+from .conformance import AUTHORIZATION, CONTEXT, AgentConformance, Faults, Rehearsal, job_of, started
+from .stub_server import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -79,11 +79,16 @@ def rehearsal(server, agent) -> Rehearsal:
             ({"url": "https://argo.example"}, "config.url"),
         ),
         runs=lambda: server.syncs,
+        server=server,
     )
 
 
 class TestConformance(AgentConformance):
     """The suite that every agent passes."""
+
+
+class TestFaults(Faults):
+    """Every call meets every fault."""
 
 
 async def test_the_application_is_what_the_template_says_and_fit_for_kubernetes(server, agent, rehearsal):
@@ -185,20 +190,6 @@ async def test_a_start_whose_answer_was_lost_is_not_done_twice(server, agent, re
     assert found.status is JobStatus.IN_PROGRESS
     await agent.start(job, AUTHORIZATION)
     assert server.syncs == 2
-
-
-@pytest.mark.parametrize(("fault", "is_no", "said"), FAULTS)
-async def test_whatever_the_server_answers_is_a_no_or_nothing(server, agent, rehearsal, fault, is_no, said):
-    job = job_of(rehearsal, config(server))
-    agent._call_timeout_s = 0.5 if "wait_s" in fault else 20.0
-    server.next_is(**fault)
-    with pytest.raises(Rejected if is_no else AgentUnavailable) as refused:
-        await agent.start(job, AUTHORIZATION)
-    assert said in refused.value.message
-    assert server.token not in refused.value.message
-    if "Retry-After" in fault.get("headers", {}):
-        assert refused.value.retry_after_s == float(fault["headers"]["Retry-After"])
-    assert server.syncs == 0
 
 
 # what the template says, what the failed job says

@@ -75,3 +75,12 @@ class TestHttpPull(AgentConformance):
 
 def test_no_listed_agent_is_left_out() -> None:
     assert {listed.kind for listed in AGENTS} == {"argo-cd", "exec", "github-app", "gitlab", "http-pull", "test-runner"}
+
+
+def test_every_agent_that_calls_a_tool_meets_every_fault() -> None:
+    """Who brings a rehearsal with a server brings the section for it, too."""
+    folder = Path(__file__).parent
+    calling = {file.name for file in folder.glob("test_*.py") if "server=server" in file.read_text()}
+    meeting = {file.name for file in folder.glob("test_*.py") if "(Faults)" in file.read_text()}
+    assert calling
+    assert calling <= meeting

@@ -11,9 +11,9 @@ from interlock.model.errors import AgentUnavailable, Rejected
 from interlock.model.job import JobStatus, Observation
 from interlock.outside.http import Http
 
-from .conformance import AUTHORIZATION, AgentConformance, Rehearsal, job_of, started
+from .conformance import AUTHORIZATION, AgentConformance, Faults, Rehearsal, job_of, started
 from .github_server import GitHubServer
-from .stub_server import FAULTS, serving
+from .stub_server import serving
 
 
 @pytest.fixture
@@ -57,11 +57,16 @@ def rehearsal(server, agent) -> Rehearsal:
             ({"workflow": 5}, "config.workflow"),
         ),
         runs=lambda: len(server.runs),
+        server=server,
     )
 
 
 class TestConformance(AgentConformance):
     """The suite that every agent passes."""
+
+
+class TestFaults(Faults):
+    """Every call meets every fault."""
 
 
 async def test_the_workflow_gets_the_jobs_id_and_the_inputs_that_are_asked_for(server, agent, rehearsal):
@@ -171,17 +176,6 @@ async def test_what_is_missing_is_said_before_anything_is_called(server, agent, 
     with pytest.raises(Rejected, match="lacks repo, workflowId"):
         await agent.start(job_of(rehearsal, {"apiUrl": server.url, "owner": "example"}), AUTHORIZATION)
     assert server.calls == []
-
-
-@pytest.mark.parametrize(("fault", "is_no", "said"), FAULTS)
-async def test_whatever_the_server_answers_is_a_no_or_nothing(server, agent, rehearsal, fault, is_no, said):
-    agent._call_timeout_s = 0.5 if "wait_s" in fault else 20.0
-    server.next_is(**fault)
-    with pytest.raises(Rejected if is_no else AgentUnavailable) as refused:
-        await agent.start(job_of(rehearsal, config(server, token=server.token)), AUTHORIZATION)
-    assert said in refused.value.message
-    assert server.token not in refused.value.message
-    assert server.runs == []
 
 
 async def test_a_dispatch_whose_answer_was_lost_is_found(server, agent, rehearsal):

@@ -9,9 +9,9 @@ from interlock.model.errors import AgentUnavailable, Rejected
 from interlock.model.job import JobStatus
 from interlock.outside.http import Http
 
-from .conformance import AUTHORIZATION, AgentConformance, Rehearsal, job_of, started
+from .conformance import AUTHORIZATION, AgentConformance, Faults, Rehearsal, job_of, started
 from .gitlab_server import GitLabServer
-from .stub_server import FAULTS, serving
+from .stub_server import serving
 
 
 @pytest.fixture
@@ -50,11 +50,16 @@ def rehearsal(server, agent) -> Rehearsal:
             ({"projectId": 5}, "config.projectId"),
         ),
         runs=lambda: len(server.pipelines),
+        server=server,
     )
 
 
 class TestConformance(AgentConformance):
     """The suite that every agent passes."""
+
+
+class TestFaults(Faults):
+    """Every call meets every fault."""
 
 
 async def test_the_pipeline_gets_the_job_and_the_variables_that_are_asked_for(server, agent, rehearsal):
@@ -107,14 +112,3 @@ async def test_what_is_missing_is_said_before_anything_is_called(server, agent, 
     with pytest.raises(Rejected, match="lacks project, token"):
         await agent.start(job_of(rehearsal, {"url": server.url}), AUTHORIZATION)
     assert server.calls == []
-
-
-@pytest.mark.parametrize(("fault", "is_no", "said"), FAULTS)
-async def test_whatever_the_server_answers_is_a_no_or_nothing(server, agent, rehearsal, fault, is_no, said):
-    agent._call_timeout_s = 0.5 if "wait_s" in fault else 20.0
-    server.next_is(**fault)
-    with pytest.raises(Rejected if is_no else AgentUnavailable) as refused:
-        await agent.start(job_of(rehearsal, rehearsal.quick), AUTHORIZATION)
-    assert said in refused.value.message
-    assert server.token not in refused.value.message
-    assert server.pipelines == []

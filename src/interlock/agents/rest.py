@@ -4,7 +4,8 @@
     404                  None, where the caller says that a thing may be missing; else a no
     401, 403             a no: the credentials are wrong or may not do this
     400, 409, 422        a no, with the tool's own words; `Clash` for 409, which some callers can use
-    429, 5xx             nothing: `AgentUnavailable`, with the wait that `Retry-After` asks for
+    408, 425, 429, 5xx   nothing: `AgentUnavailable`, with the wait that `Retry-After` asks for
+    403 that says when   the same: some tools answer so when they were called too often
     redirect             a no: the address is not the tool's API
     garbage, silence     nothing: whether it was done is unknown
 
@@ -88,7 +89,7 @@ class Tool:
         status = answer.status
         if 200 <= status < 300:
             return
-        if status == 429 or status >= 500:
+        if status in {408, 425, 429} or status >= 500 or (status == 403 and _asks_to_wait(answer)):
             wait_s = retry_after_s(answer, now=utc_now())
             raise AgentUnavailable(f"{self.name} answered {status}{_because(answer)}.", retry_after_s=wait_s)
         if 300 <= status < 400:
@@ -115,7 +116,14 @@ def part(text: object) -> str:
 
 
 def retry_after_s(answer: Answer, *, now: datetime) -> float | None:
-    """The wait that an answer asks for: seconds, or until a date; None where it asks for none."""
+    """The wait that an answer asks for: seconds, or until a date; None where it asks for none.
+
+    GitHub says `x-ratelimit-reset` in place of `Retry-After` when an hour's calls are used up.
+    """
+    told = dict(answer.headers)
+    if "retry-after" not in told and told.get("x-ratelimit-remaining") == "0":
+        reset = told.get("x-ratelimit-reset", "")
+        return min(max(int(reset) - now.timestamp(), 1.0), RETRY_AFTER_MAX_S) if reset.isdigit() else None
     for name, value in answer.headers:
         if name != "retry-after":
             continue
@@ -128,6 +136,14 @@ def retry_after_s(answer: Answer, *, now: datetime) -> float | None:
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_MAX_S)
     return None
+
+
+def _asks_to_wait(answer: Answer) -> bool:
+    """Whether a 403 means that too much was asked for, as GitHub's does: it says when to ask again, or that none of
+    the hour's calls is left.
+    """
+    told = dict(answer.headers)
+    return "retry-after" in told or told.get("x-ratelimit-remaining") == "0"
 
 
 def _because(answer: Answer) -> str:

@@ -1,0 +1,413 @@
+"""What must be true of every job agent, whatever it starts? A suite for pytest; each agent brings a `Rehearsal`.
+
+It runs against every agent that comes with Interlock, and against yours. Nothing of the running product loads it.
+
+    from interlock.agents.conformance import AgentConformance, Faults, Rehearsal
+
+    @pytest.fixture
+    def rehearsal() -> Rehearsal: ...        # your agent, a job that works, one that goes on, configs that are wrong
+
+    class TestMyAgent(AgentConformance):     # the sections below; one whose capability is not declared is skipped
+        pass
+
+    class TestMyAgentsFaults(Faults):        # where the tool is called over HTTP: every call meets every fault
+        pass
+
+One section is one class:
+
+    CoreVerbs   start, find, observe, cancel, as a worker calls them after crashes and repeats; config and links
+    Plans       capability `plan`: tells what a job would change, and does nothing
+    Faults      401, 403, 404, 409, 422, 429, 5xx, slow, cut, garbage: at each call of each verb, over a loopback server
+
+The suite calls only what an agent offers. A rehearsal knows the rest: what makes a run work, and how to count runs.
+
+Source: core.md section 5; docs/guides/writing-an-agent.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from interlock.agents import Agent, Planner
+from interlock.agents.loopback import FAULTS, Fault, LoopbackServer
+from interlock.model.errors import AgentUnavailable, Invalid, Rejected
+from interlock.model.ids import new_id
+from interlock.model.job import TRANSITIONS, AgentClass, AgentJob, Authorization, JobStatus, Observation
+from interlock.model.secret import Where, is_secret
+
+AUTHORIZATION = Authorization(decision_id=new_id(), target_id=new_id(), release_digest="sha256:0", expires_at=None)
+
+CONTEXT: Mapping[str, Any] = {
+    "resource": {"name": "prod-eu-1", "config": {"port": 8080}, "metadata": {"team.example/owner": "shop"}},
+    "version": {"tag": "1.0.0"},
+    "variables": {"replicas": 3, "canary": True},
+}
+"""The dispatch context that every job of the suite has."""
+
+PATIENCE_S = 0.05
+"""How long a slow tool is waited for; the product waits longer, and then does the same."""
+
+CALLS_MAX = 12
+"""More calls than that one verb may not make against the loopback server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """One agent, ready for the suite.
+
+    `quick` ends by itself within seconds; `slow` does not. `wrong` maps a config to the field that its refusal must
+    name. `runs` counts how often the outside was really made to work; None where nothing is countable. `server` is what
+    stands in for the tool, for the section `Faults`. `context` replaces the suite's own.
+    """
+
+    agent: Agent
+    quick: Mapping[str, object]
+    slow: Mapping[str, object]
+    wrong: tuple[tuple[Mapping[str, object], str], ...]
+    runs: Callable[[], int] | None = None
+    server: LoopbackServer | None = None
+    context: Mapping[str, Any] = field(default_factory=lambda: CONTEXT)
+
+    def ran(self) -> int:
+        """How often the outside was made to work so far; 0 where nobody counts."""
+        return self.runs() if self.runs else 0
+
+
+def job_of(rehearsal: Rehearsal, config: Mapping[str, object]) -> AgentJob:
+    """A fresh job for the agent, as it stands when it is handed over."""
+    context = {**rehearsal.context, "jobAgentConfig": config}
+    return AgentJob(
+        id=new_id(), attempt=1, agent_id=new_id(), agent_kind=rehearsal.agent.kind, config=config, context=context
+    )
+
+
+async def started(agent: Agent, job: AgentJob) -> tuple[AgentJob, Observation]:
+    """Hand over, and give the job as Interlock has recorded it then."""
+    seen = await agent.start(job, AUTHORIZATION)
+    return dataclasses.replace(job, started_at=datetime.now(UTC), external_id=seen.external_id), seen
+
+
+async def ended(agent: Agent, job: AgentJob, *, within_s: float = 10.0) -> Observation:
+    """Look until the run has ended."""
+    give_up = time.monotonic() + within_s
+    while True:
+        seen = await agent.observe(job)
+        assert seen is not None
+        if seen.status is not None and seen.status.terminal:
+            return seen
+        assert time.monotonic() < give_up, f"still {seen}"
+        await asyncio.sleep(0.02)
+
+
+def _legal(seen: Observation | None, *, after: JobStatus = JobStatus.PENDING) -> None:
+    if seen is not None and seen.status is not None and seen.status is not after:
+        assert seen.status in TRANSITIONS[after]
+
+
+class CoreVerbs:
+    """The four verbs, the config and the links."""
+
+    async def test_declares_itself(self, rehearsal: Rehearsal) -> None:
+        agent = rehearsal.agent
+        assert isinstance(agent.kind, str)
+        assert agent.kind
+        assert isinstance(agent.klass, AgentClass)
+        assert isinstance(agent.capabilities, frozenset)
+        assert agent.observe_every_s is None or agent.observe_every_s > 0
+
+    async def test_accepts_its_own_good_configs(self, rehearsal: Rehearsal) -> None:
+        rehearsal.agent.check_config(rehearsal.quick)
+        rehearsal.agent.check_config(rehearsal.slow)
+
+    async def test_refuses_a_bad_config_naming_the_field(self, rehearsal: Rehearsal) -> None:
+        assert rehearsal.wrong, "there is no config that is wrong"
+        for config, named in rehearsal.wrong:
+            with pytest.raises(Invalid) as refused:
+                rehearsal.agent.check_config(config)
+            assert named in [error.path for error in refused.value.fields], config
+
+    async def test_starts_with_a_legal_status(self, rehearsal: Rehearsal) -> None:
+        job, seen = await started(rehearsal.agent, job_of(rehearsal, rehearsal.slow))
+        _legal(seen)
+        assert seen.status is not None
+        await rehearsal.agent.cancel(job)
+
+    async def test_a_second_start_runs_nothing_again(self, rehearsal: Rehearsal) -> None:
+        if rehearsal.agent.klass is AgentClass.FINDABLE:
+            pytest.skip("A findable agent is asked `find` first.")
+        before = rehearsal.ran()
+        fresh = job_of(rehearsal, rehearsal.quick)
+        await asyncio.gather(*(rehearsal.agent.start(fresh, AUTHORIZATION) for _ in range(4)))
+        job, _ = await started(rehearsal.agent, fresh)
+        if rehearsal.agent.klass is AgentClass.ASKED:
+            return
+        await ended(rehearsal.agent, job)
+        again = await rehearsal.agent.start(job, AUTHORIZATION)
+        _legal(again)
+        if rehearsal.runs:
+            assert rehearsal.ran() == before + 1
+
+    async def test_finds_nothing_before_a_start(self, rehearsal: Rehearsal) -> None:
+        assert await rehearsal.agent.find(job_of(rehearsal, rehearsal.quick)) is None
+
+    async def test_finds_the_run_after_a_crash(self, rehearsal: Rehearsal) -> None:
+        if rehearsal.agent.klass is AgentClass.ASKED:
+            pytest.skip("Nothing runs outside before a claim.")
+        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.slow))
+        found = await rehearsal.agent.find(job)
+        assert found is not None
+        _legal(found, after=JobStatus.IN_PROGRESS)
+        await rehearsal.agent.cancel(job)
+
+    async def test_finds_the_run_of_this_attempt_and_no_other(self, rehearsal: Rehearsal) -> None:
+        if rehearsal.agent.klass is AgentClass.ASKED:
+            pytest.skip("Nothing runs outside before a claim.")
+        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.slow))
+        other = job_of(rehearsal, rehearsal.slow)
+        assert await rehearsal.agent.find(other) is None
+        await rehearsal.agent.cancel(job)
+
+    async def test_observing_an_unknown_run_says_so_and_starts_nothing(self, rehearsal: Rehearsal) -> None:
+        before = rehearsal.ran()
+        seen = await rehearsal.agent.observe(job_of(rehearsal, rehearsal.quick))
+        assert seen is None or seen.status is None
+        assert rehearsal.ran() == before
+
+    async def test_a_run_ends_with_an_instant(self, rehearsal: Rehearsal) -> None:
+        if rehearsal.agent.klass is AgentClass.ASKED:
+            pytest.skip("The outside reports by itself.")
+        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.quick))
+        seen = await ended(rehearsal.agent, job)
+        assert seen.status is JobStatus.SUCCESSFUL
+        assert seen.finished_at is not None
+        assert seen.finished_at.tzinfo is not None
+        assert await rehearsal.agent.observe(job) == seen
+
+    async def test_a_cancelled_run_ends(self, rehearsal: Rehearsal) -> None:
+        if rehearsal.agent.klass is AgentClass.ASKED:
+            pytest.skip("The claim and its end are the API's.")
+        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.slow))
+        seen = await rehearsal.agent.cancel(job)
+        _legal(seen, after=JobStatus.IN_PROGRESS)
+        if seen is None or seen.status is None or not seen.status.terminal:
+            seen = await ended(rehearsal.agent, job)
+        assert seen.status is JobStatus.CANCELLED
+        again = await rehearsal.agent.cancel(job)
+        assert again is not None
+        assert again.status is JobStatus.CANCELLED
+
+    async def test_cancelling_what_never_started_is_no_error(self, rehearsal: Rehearsal) -> None:
+        seen = await rehearsal.agent.cancel(job_of(rehearsal, rehearsal.slow))
+        assert seen is None or seen.status in {None, JobStatus.CANCELLED}
+
+    async def test_links_are_texts(self, rehearsal: Rehearsal) -> None:
+        job, seen = await started(rehearsal.agent, job_of(rehearsal, rehearsal.quick))
+        for label, url in {**rehearsal.agent.links(job, seen), **seen.links}.items():
+            assert label
+            assert url.startswith(("http://", "https://"))
+
+    async def test_a_job_says_none_of_its_secrets_where_it_is_shown(self, rehearsal: Rehearsal) -> None:
+        job = job_of(rehearsal, rehearsal.quick)
+        assert not [each for each in secrets_in(job.config) if each in repr(job)]
+
+
+class Plans:
+    """The capability `plan`."""
+
+    async def test_a_plan_tells_and_does_nothing(self, rehearsal: Rehearsal) -> None:
+        planner, before = _planner(rehearsal), rehearsal.ran()
+        planned = await planner.plan(job_of(rehearsal, rehearsal.quick), None)
+        assert planned.proposed
+        assert planned.current == ""
+        assert planned.has_changes
+        assert rehearsal.ran() == before
+
+    async def test_what_runs_already_changes_nothing(self, rehearsal: Rehearsal) -> None:
+        planner, job = _planner(rehearsal), job_of(rehearsal, rehearsal.quick)
+        planned = await planner.plan(job, job.context)
+        assert planned.current == planned.proposed
+        assert not planned.has_changes
+
+    async def test_another_version_changes_something(self, rehearsal: Rehearsal) -> None:
+        planner, job = _planner(rehearsal), job_of(rehearsal, rehearsal.quick)
+        planned = await planner.plan(job, {**job.context, "version": {"tag": "0.9.0"}})
+        assert planned.current != planned.proposed
+        assert planned.has_changes
+
+    async def test_a_plan_that_is_asked_for_twice_is_the_same(self, rehearsal: Rehearsal) -> None:
+        planner, job = _planner(rehearsal), job_of(rehearsal, rehearsal.quick)
+        assert await planner.plan(job, None) == await planner.plan(job, None)
+
+
+def _planner(rehearsal: Rehearsal) -> Planner:
+    if "plan" not in rehearsal.agent.capabilities:
+        pytest.skip("It plans nothing.")
+    return cast("Planner", rehearsal.agent)
+
+
+class AgentConformance(CoreVerbs, Plans):
+    """All sections but `Faults`. Subclass it with a fixture `rehearsal`."""
+
+
+class Faults:
+    """Each call that a verb makes meets each fault, and then the tool is well again.
+
+    What a no is, what is tried again and what is unknown: a no (400, 401, 403, 422, a redirect) raises `Rejected`;
+    404 and 409 do, or they are an answer to what the agent asked; 429, 5xx, silence and garbage raise
+    `AgentUnavailable`, with the wait that the tool asked for. And whatever it was, the class keeps its promise.
+    """
+
+    @pytest.fixture(params=FAULTS, ids=lambda fault: fault.name)
+    def fault(self, request: pytest.FixtureRequest) -> Fault:
+        """One way in which the tool misbehaves."""
+        return cast("Fault", request.param)
+
+    async def test_a_start_is_refused_or_unanswered_and_runs_what_the_class_promises(
+        self, rehearsal: Rehearsal, fault: Fault
+    ) -> None:
+        agent = rehearsal.agent
+        for turn in turns(rehearsal, fault):
+            job, before = job_of(rehearsal, rehearsal.quick), rehearsal.ran()
+            told = await turn.meets(agent.start(job, AUTHORIZATION))
+            if isinstance(told, Rejected) and rehearsal.runs:
+                assert rehearsal.ran() == before, "it said no, and worked all the same"
+            elif isinstance(told, AgentUnavailable | TimeoutError):
+                found = await agent.find(job)
+                if agent.klass is AgentClass.FINDABLE:
+                    assert not rehearsal.runs or rehearsal.ran() == before + (found is not None)
+                    continue
+                await agent.start(job, AUTHORIZATION)
+                assert not rehearsal.runs or rehearsal.ran() == before + 1, "not exactly one run"
+
+    async def test_a_look_for_a_run_never_says_that_there_is_none_because_it_was_not_answered(
+        self, rehearsal: Rehearsal, fault: Fault
+    ) -> None:
+        job, before = await self._under_way(rehearsal)
+        for turn in turns(rehearsal, fault):
+            told = await turn.meets(rehearsal.agent.find(job))
+            assert told is not None or fault.missing, "a run is there, and it says that there is none"
+        assert rehearsal.ran() == before
+        await self._goes_on(rehearsal, job)
+
+    async def test_a_run_that_cannot_be_observed_is_not_over(self, rehearsal: Rehearsal, fault: Fault) -> None:
+        job, before = await self._under_way(rehearsal)
+        for turn in turns(rehearsal, fault):
+            told = await turn.meets(rehearsal.agent.observe(job))
+            assert told is not None or fault.missing
+            if isinstance(told, Observation):
+                assert told.status is None or not told.status.terminal, "nobody knows whether it is over"
+        assert rehearsal.ran() == before
+        await self._goes_on(rehearsal, job)
+
+    async def test_a_cancel_that_was_not_taken_is_asked_for_again(self, rehearsal: Rehearsal, fault: Fault) -> None:
+        agent = rehearsal.agent
+        for turn in turns(rehearsal, fault):
+            job, before = await self._under_way(rehearsal)
+            told = await turn.meets(agent.cancel(job))
+            assert told is not None or fault.missing
+            seen = await agent.cancel(job)
+            if seen is None or seen.status is None or not seen.status.terminal:
+                seen = await ended(agent, job)
+            assert seen.status is JobStatus.CANCELLED
+            assert rehearsal.ran() == before
+
+    async def test_a_plan_is_told_or_is_not(self, rehearsal: Rehearsal, fault: Fault) -> None:
+        planner, before = _planner(rehearsal), rehearsal.ran()
+        for turn in turns(rehearsal, fault):
+            await turn.meets(planner.plan(job_of(rehearsal, rehearsal.quick), None))
+        assert rehearsal.ran() == before
+
+    async def _under_way(self, rehearsal: Rehearsal) -> tuple[AgentJob, int]:
+        """A run that goes on, and how many there are with it."""
+        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.slow))
+        return job, rehearsal.ran()
+
+    async def _goes_on(self, rehearsal: Rehearsal, job: AgentJob) -> None:
+        """The run is as it was; it is ended."""
+        seen = await rehearsal.agent.observe(job)
+        assert seen is not None
+        assert seen.status is None or not seen.status.terminal
+        await rehearsal.agent.cancel(job)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One call of a verb's, the `place`-th, is to meet a fault."""
+
+    rehearsal: Rehearsal
+    fault: Fault
+    place: int
+    happened: bool = False
+
+    async def meets(self, verb: Awaitable[Any]) -> Any:
+        """What a verb gives where it met the fault: an answer, or the error that it raised.
+
+        The error must be the right one, and its message hold no secret.
+        """
+        fault, server = self.fault, self.rehearsal.server
+        assert server is not None, "the rehearsal has no server"
+        server.coming.clear()
+        server.next_is(**fault.how, after=self.place)
+        calling = asyncio.ensure_future(verb)
+        while not calling.done() and server.coming:  # noqa: ASYNC110 - what is waited for is a list's end
+            await asyncio.sleep(0.002)
+        await asyncio.wait([calling], timeout=PATIENCE_S if fault.slow else None)
+        if not calling.done():
+            calling.cancel()  # as the product does when the time for a call is over
+        try:
+            answer = await calling
+        except asyncio.CancelledError:
+            answer = TimeoutError()
+        except (Rejected, AgentUnavailable) as raised:
+            answer = raised
+        self.happened = not server.coming
+        server.coming.clear()
+        if self.happened:
+            self._check(answer)
+        else:
+            assert not isinstance(answer, Exception), f"nothing was wrong, and it raised {answer!r}"
+        return answer
+
+    def _check(self, answer: object) -> None:
+        fault = self.fault
+        if isinstance(answer, TimeoutError):
+            assert fault.slow, "it gave up by itself without saying who must act"
+            return
+        if not isinstance(answer, Rejected | AgentUnavailable):
+            assert fault.missing or fault.clashes, f"it took a fault for an answer: {answer}"
+            return
+        if not (fault.missing or fault.clashes):
+            assert isinstance(answer, Rejected) is fault.refuses, f"{type(answer).__name__}: {answer}"
+            assert fault.said in answer.message
+        if fault.retry_after_s is not None and isinstance(answer, AgentUnavailable):
+            assert answer.retry_after_s == fault.retry_after_s
+        for secret in secrets_in(self.rehearsal.quick):
+            assert secret not in answer.message
+
+
+def turns(rehearsal: Rehearsal, fault: Fault) -> Iterator[Turn]:
+    """A turn for the first call that a verb makes, the second, and so on. Ends when there is none to meet the fault."""
+    for place in range(CALLS_MAX):
+        turn = Turn(rehearsal, fault, place)
+        yield turn
+        if not turn.happened:
+            assert place, "it makes no call at all"
+            return
+    raise AssertionError(f"one verb makes more than {CALLS_MAX} calls")
+
+
+def secrets_in(config: object, path: tuple[str, ...] = ()) -> list[str]:
+    """The secret texts of a config."""
+    if isinstance(config, Mapping):
+        return [each for key, value in config.items() for each in secrets_in(value, (*path, str(key)))]
+    if isinstance(config, list | tuple):
+        return [each for value in config for each in secrets_in(value, path)]
+    return [config] if isinstance(config, str) and is_secret(Where.AGENT_CONFIG, path) else []

@@ -1,0 +1,219 @@
+"""How does an agent's test meet a tool that misbehaves? A tool's API on loopback, and every way in which one does.
+
+For the tests of agents, ours and yours; nothing of the running product loads it. Its routes answer as the vendor
+publishes; what it is told to do wrong, it does once.
+
+    server = LoopbackServer()
+    server.on("GET", r"/api/v1/things/([^/]+)", lambda call: (200, {...}))
+    server.next_is(status=429, headers={"Retry-After": "7"})     the next call is answered so
+    server.next_is(status=503, after=2)                          two calls go well, the third is answered so
+    server.next_is(cut=True)                                     the connection ends before anything is done
+    server.next_is(cut_after=True)                               it does what was asked, and ends without a word
+    server.next_is(wait_s=60)                                    it does nothing for a minute
+    server.next_is(late_s=60)                                    it does what was asked, and answers a minute later
+
+`FAULTS` is the list that the suite (`conformance.py`) goes through, with what each means for a job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, its path's groups decoded. `raw` is the body as it came, `body` as JSON where it is some."""
+
+    method: str
+    path: str
+    groups: tuple[str, ...]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+    raw: bytes = b""
+
+
+@dataclass(slots=True)
+class Misbehaviour:
+    """What a call meets instead of its answer; `after` is how many calls that match go well before it."""
+
+    method: str | None = None
+    status: int | None = None
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
+    cut_after: bool = False
+    wait_s: float = 0.0
+    late_s: float = 0.0
+    after: int = 0
+
+
+Answer = tuple[int, Any]
+
+
+@dataclass
+class LoopbackServer:
+    """A server with routes. `calls` is what reached it, `coming` what it will do wrong."""
+
+    routes: list[tuple[str, re.Pattern[str], Callable[[Call], Answer]]] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    coming: list[Misbehaviour] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def on(self, method: str, path: str, answer: Callable[[Call], Answer]) -> None:
+        """Answer such calls so; `path` is a regular expression over the path as it was sent, still quoted."""
+        self.routes.append((method, re.compile(path), answer))
+
+    def next_is(self, **how: Any) -> None:
+        """Do this wrong once (`Misbehaviour`)."""
+        self.coming.append(Misbehaviour(**how))
+
+    def count(self, method: str, ending: str = "") -> int:
+        """How many such calls reached it."""
+        return sum(1 for call in self.calls if call.method == method and call.path.endswith(ending))
+
+    def _answer(self, call: Call) -> Answer:
+        for method, pattern, answer in self.routes:
+            found = pattern.fullmatch(call.path)
+            if method == call.method and found:
+                groups = tuple(unquote(group) for group in found.groups())
+                return answer(Call(call.method, call.path, groups, call.query, call.headers, call.body, call.raw))
+        return 404, {"message": "404 not found"}
+
+    def _misbehaves(self, call: Call) -> Misbehaviour | None:
+        for one in self.coming:
+            if one.method in {None, call.method}:
+                if one.after:
+                    one.after -= 1
+                    return None
+                self.coming.remove(one)
+                return one
+        return None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one connection, which is one request."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await self._serve(reader, writer)
+        writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        raw = await reader.readexactly(int(headers.get("content-length", "0")))
+        method, target, _ = first.split(" ")
+        parts = urlsplit(target)
+        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        call = Call(method, parts.path, (), query, headers, _json_of(raw), raw)
+        self.calls.append(call)
+        wrong = self._misbehaves(call) or Misbehaviour()
+        if wrong.cut:
+            return
+        await asyncio.sleep(wrong.wait_s)
+        if wrong.status is not None:
+            await _write(writer, wrong.status, wrong.body, wrong.headers)
+            return
+        status, body = self._answer(call)
+        if wrong.cut_after:
+            return
+        await asyncio.sleep(wrong.late_s)
+        await _write(writer, status, b"" if body is None else orjson.dumps(body), {"Content-Type": "application/json"})
+
+
+def _json_of(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw) if raw else None
+    except orjson.JSONDecodeError:
+        return None
+
+
+async def _write(writer: asyncio.StreamWriter, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    fields = {"Content-Length": str(len(body)), "Connection": "close", **headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    writer.write(f"HTTP/1.1 {status} said\r\n{lines}\r\n".encode() + body)
+    await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def serving(server: LoopbackServer) -> AsyncIterator[Any]:
+    """The server is up, at a port of its own; it ends with the block, and so does every call that it delays."""
+    under_way: set[asyncio.Task[Any]] = set()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.add(task)
+        try:
+            await server.serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.close()
+        finally:
+            under_way.discard(task)
+
+    listening = await asyncio.start_server(take, "127.0.0.1", 0)
+    server.port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listening.close()
+        for task in tuple(under_way):
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await listening.wait_closed()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way in which a tool misbehaves.
+
+    Takes: `refuses`: the tool said no, for good; else nobody knows whether anything was done. `missing`: it says that
+           what is asked for is not there, which may be an answer. `clashes`: it says that what is asked for is so
+           already, which may be one, too. `said` is what people read of it.
+    """
+
+    name: str
+    how: Mapping[str, Any]
+    said: str
+    refuses: bool = False
+    missing: bool = False
+    clashes: bool = False
+    slow: bool = False
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """The wait that the tool asks for."""
+        asked = self.how.get("headers", {}).get("Retry-After")
+        return None if asked is None else float(asked)
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("400", {"status": 400, "body": b"plain words"}, "plain words", refuses=True),
+    Fault("401", {"status": 401, "body": b'{"message": "bad token"}'}, "refused the credentials", refuses=True),
+    Fault("403", {"status": 403, "body": b'{"message": "may not"}'}, "may not", refuses=True),
+    Fault("404", {"status": 404, "body": b'{"message": "not here"}'}, "not here", refuses=True, missing=True),
+    Fault("409", {"status": 409, "body": b'{"message": "is so already"}'}, "is so already", refuses=True, clashes=True),
+    Fault("422", {"status": 422, "body": b'{"message": "no such ref"}'}, "no such ref", refuses=True),
+    Fault("redirect", {"status": 302, "headers": {"Location": "/login"}}, "redirects", refuses=True),
+    Fault("429", {"status": 429, "headers": {"Retry-After": "7"}}, "429"),
+    Fault("403-asks-to-wait", {"status": 403, "headers": {"Retry-After": "9"}, "body": b"slow down"}, "403"),
+    Fault("500", {"status": 500, "body": b"<html>oh</html>"}, "500"),
+    Fault("503", {"status": 503, "headers": {"Retry-After": "2"}}, "503"),
+    Fault("garbage", {"status": 200, "body": b"<html>hello"}, "no JSON"),
+    Fault("cut-before", {"cut": True}, "could not be reached"),
+    Fault("cut-after", {"cut_after": True}, "could not be reached"),
+    Fault("slow", {"wait_s": 30.0}, "", slow=True),
+    Fault("slow-answer", {"late_s": 30.0}, "", slow=True),
+)
