@@ -74,7 +74,15 @@ class TestHttpPull(AgentConformance):
 
 
 def test_no_listed_agent_is_left_out() -> None:
-    assert {listed.kind for listed in AGENTS} == {"argo-cd", "exec", "github-app", "gitlab", "http-pull", "test-runner"}
+    assert {listed.kind for listed in AGENTS} == {
+        "argo-cd",
+        "argo-workflow",
+        "exec",
+        "github-app",
+        "gitlab",
+        "http-pull",
+        "test-runner",
+    }
 
 
 def test_every_agent_that_calls_a_tool_meets_every_fault() -> None:

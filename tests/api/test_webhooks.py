@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.story import World, until
+from interlock.api.webhooks import _argo_says
 from interlock.settings import Settings
 from interlock.web.signatures import BODY_BYTES_MAX, GITHUB, TERRAFORM_CLOUD, Scheme, signature
 
@@ -138,6 +139,36 @@ async def test_argo_is_known_by_the_secret_of_its_agent(api: Any, pulled: World,
         assert (await nobody.post(path, json={**body, "phase": phase}, headers=signed)).status_code == 200
         assert (await job(api, job_id))["status"] == status
     assert (await job(api, job_id))["externalId"] == "n/w"
+
+
+async def test_argos_exit_handler_tells_which_steps_failed(api: Any, pulled: World, client_of: Any) -> None:
+    agent, job_id = await claimed(api, pulled, kind="argo-workflow", config={"webhookSecret": SECRET})
+    path, signed = f"/api/argo/{agent}/webhook", {"authorization": SECRET}
+    failures = [{"displayName": "apply", "message": "exit code 3"}, {"displayName": "quiet"}]
+    body = {"workflowName": f"deploy-{job_id}-1", "namespace": "ci", "phase": "Failed", "failures": failures}
+
+    earlier = {**body, "workflowName": f"deploy-{job_id}-7"}
+    assert (await client_of(None).post(path, json=earlier, headers=signed)).status_code == 200
+    assert (await job(api, job_id))["status"] == "inProgress", "another attempt's end is none of this one"
+    assert (await client_of(None).post(path, json=body, headers=signed)).status_code == 200
+    ended = await job(api, job_id)
+    assert (ended["status"], ended["message"]) == ("failure", "apply: exit code 3")
+    assert ended["externalId"] == f"ci/deploy-{job_id}-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"failures": '[{"displayName": "a", "message": "b"}]'}, "a: b"),
+        ({"failures": "[{"}, "[{"),
+        ({"failures": [5, {"message": "b"}]}, "a step: b"),
+        ({"failures": "null", "message": "why"}, "why"),
+        ({"failures": 5}, None),
+        ({}, None),
+    ],
+)
+def test_whatever_an_exit_handler_says_of_failures_is_read(body: Any, said: str | None) -> None:
+    assert _argo_says(body) == said
 
 
 async def test_an_agent_cannot_speak_for_the_job_of_another(api: Any, pulled: World, send: Any, client_of: Any) -> None:

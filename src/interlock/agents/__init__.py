@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from interlock.agents.argo_cd import ArgoCdAgent
+from interlock.agents.argo_workflow import ArgoWorkflowAgent
 from interlock.agents.exec import ExecAgent
 from interlock.agents.github_app import App, GitHubAgent
 from interlock.agents.gitlab import GitLabAgent
@@ -92,7 +93,15 @@ class Planner(Protocol):
         ...
 
 
-AGENTS: tuple[type[Agent], ...] = (ArgoCdAgent, ExecAgent, GitHubAgent, GitLabAgent, HttpPullAgent, TestRunnerAgent)
+AGENTS: tuple[type[Agent], ...] = (
+    ArgoCdAgent,
+    ArgoWorkflowAgent,
+    ExecAgent,
+    GitHubAgent,
+    GitLabAgent,
+    HttpPullAgent,
+    TestRunnerAgent,
+)
 
 
 def build_agents(
@@ -107,6 +116,7 @@ def build_agents(
     http, templates = http or Http(), GoTemplates()
     built: tuple[Agent, ...] = (
         ArgoCdAgent(http, templates),
+        ArgoWorkflowAgent(http, templates),
         ExecAgent(exec_root, enabled=exec_enabled),
         GitHubAgent(http, app=github_app),
         GitLabAgent(http),

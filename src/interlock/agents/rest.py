@@ -43,7 +43,8 @@ class Clash(Rejected):
 class Tool:
     """A tool's API, as one agent's config names it.
 
-    Takes: `name` as people know it ("Argo CD"); `base_url` without a slash at its end.
+    Takes: `name` as people know it ("Argo CD"); `base_url` without a slash at its end. `verify_tls` False takes any
+           certificate.
     """
 
     http: Http
@@ -51,6 +52,7 @@ class Tool:
     base_url: str
     headers: Mapping[str, str]
     timeout_s: float = TIMEOUT_S
+    verify_tls: bool = True
 
     async def call(
         self,
@@ -76,7 +78,13 @@ class Tool:
             raw = orjson.dumps(body)
         try:
             answer = await self.http.send(
-                method, url, headers=headers, body=raw, timeout_s=self.timeout_s, answer_bytes_max=_ANSWER_BYTES_MAX
+                method,
+                url,
+                headers=headers,
+                body=raw,
+                timeout_s=self.timeout_s,
+                answer_bytes_max=_ANSWER_BYTES_MAX,
+                verify_tls=self.verify_tls,
             )
         except Unavailable as silent:
             raise AgentUnavailable(f"{self.name}: {silent}", retry_after_s=silent.retry_after_s) from silent

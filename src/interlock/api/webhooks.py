@@ -2,7 +2,7 @@
 
     POST /api/github/webhook              GitHub: `workflow_run`; the job is the first UUID in the run's name
     POST /api/tfe/webhook                 Terraform Cloud: run notifications; the job is the first UUID in the message
-    POST /api/argo/{jobAgentId}/webhook   Argo Workflows: what the workflow's exit handler sends
+    POST /api/argo/{jobAgentId}/webhook   Argo Workflows: what the workflow's exit handler sends (docs/agents)
 
 Nobody signs in here: the signature says who it is. A job's news counts when it was signed with the secret of the job's
 own agent (`webhookSecret` in its config), or with the one of the installation; so who runs an agent in one workspace
@@ -43,6 +43,8 @@ from interlock.web.signatures import ARGO_WORKFLOWS, GITHUB, TERRAFORM_CLOUD, Sc
 router = noun_router("webhooks")
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_ATTEMPT = re.compile(r"-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d{1,9})$")
+_SAID_MAX = 2_000
 
 _CONCLUSIONS: Mapping[str, JobStatus] = {
     "success": JobStatus.SUCCESSFUL,
@@ -107,12 +109,12 @@ async def hear_argo(request: Request, store: FromStore, jobAgentId: str) -> Resp
     phase = said.get("phase")
     if phase not in _PHASES:
         raise Invalid(f"phase must be one of {', '.join(_PHASES)}.", field="phase")
-    job = await _job_in(store, str(said.get("jobId") or said.get("workflowName") or ""), kind="argo-workflow")
-    if job is None or job.agent_id != agent_id:
-        return Json({"message": "OK"})
     name, place = str(said.get("workflowName") or ""), str(said.get("namespace") or "")
-    seen = Observation(_PHASES[str(phase)], external_id=f"{place}/{name}" if place else name or None)
-    await _hear(store, delivery, job, seen)
+    job = await _job_in(store, str(said.get("jobId") or name), kind="argo-workflow")
+    if job is None or job.agent_id != agent_id or _is_of_another_attempt(name, job):
+        return Json({"message": "OK"})
+    external_id = f"{place}/{name}" if place else name or None
+    await _hear(store, delivery, job, Observation(_PHASES[str(phase)], _argo_says(said), external_id))
     return Json({"message": "OK"})
 
 
@@ -188,6 +190,28 @@ def _github(run: Mapping[str, Any]) -> Observation:
         external_id=str(run["id"]) if run.get("id") else None,
         links=[("Run", url), ("Workflow", str(run.get("workflow_url") or ""))],
     )
+
+
+def _is_of_another_attempt(name: str, job: FlowJob) -> bool:
+    """Whether a workflow has a name that we gave, and to another attempt than the job's last."""
+    found = _ATTEMPT.search(name)
+    return found is not None and found[1] == job.id and int(found[2]) != max(job.attempt, 1)
+
+
+def _argo_says(said: Mapping[str, Any]) -> str | None:
+    """What a workflow's exit handler tells of its failures: `{{workflow.failures}}`, as JSON or as a text of it."""
+    failures = said.get("failures")
+    if isinstance(failures, str):
+        try:
+            failures = orjson.loads(failures)
+        except orjson.JSONDecodeError:
+            return failures[:_SAID_MAX] or None
+    told = [
+        f"{one.get('displayName') or one.get('templateName') or 'a step'}: {one['message']}"
+        for one in (failures if isinstance(failures, list) else [])
+        if isinstance(one, Mapping) and one.get("message")
+    ]
+    return "; ".join(dict.fromkeys(told))[:_SAID_MAX] or str(said.get("message") or "")[:_SAID_MAX] or None
 
 
 def _terraform_cloud(said: Mapping[str, Any]) -> Observation | None:

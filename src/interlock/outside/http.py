@@ -120,14 +120,10 @@ class Http:
         resolve: Resolve | None = None,
     ) -> None:
         self._guard = Guard(private=allow_private_addresses, metadata=allow_metadata_addresses)
-        network = GuardedNetwork(guard=self._guard, resolve=resolve or _resolve)
-        self._client = httpx.AsyncClient(
-            transport=transport or GuardedTransport(network),
-            follow_redirects=False,
-            trust_env=False,
-            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
-        )
+        self._network = GuardedNetwork(guard=self._guard, resolve=resolve or _resolve)
+        self._transport, self._user_agent = transport, user_agent
+        self._client = self._new_client(_trusted)
+        self._credulous: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,6 +134,24 @@ class Http:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+        if self._credulous is not None:
+            await self._credulous.aclose()
+
+    def _new_client(self, tls: Callable[[], ssl.SSLContext]) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=self._transport or GuardedTransport(self._network, tls=tls()),
+            follow_redirects=False,
+            trust_env=False,
+            headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
+        )
+
+    def _client_for(self, *, verify_tls: bool) -> httpx.AsyncClient:
+        if verify_tls:
+            return self._client
+        if self._credulous is None:
+            self._credulous = self._new_client(_anyone)
+        return self._credulous
 
     def check_url(self, url: str) -> str | None:
         """What is wrong with a URL as it is written, as a sentence; None when nothing is.
@@ -167,9 +181,11 @@ class Http:
         body: bytes | None = None,
         timeout_s: float = TIMEOUT_S,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
+        verify_tls: bool = True,
     ) -> Answer:
         """Call and read the answer, whatever its status.
 
+        Takes: `verify_tls` False takes any certificate, where a config says so of its own tool.
         Fails: `Unavailable` when there was no whole answer in time; `Rejected` for a URL that is none, or that the
                guard refuses.
         """
@@ -184,7 +200,9 @@ class Http:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._client.stream(method, url, headers=dict(headers or {}), content=body) as response,
+                self._client_for(verify_tls=verify_tls).stream(
+                    method, url, headers=dict(headers or {}), content=body
+                ) as response,
             ):
                 kept, truncated = await _read(response, answer_bytes_max)
         except TimeoutError as late:
@@ -218,14 +236,21 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
+@functools.cache
+def _anyone() -> ssl.SSLContext:
+    """For the tools whose config says that nobody signs their certificate."""
+    return httpx.create_ssl_context(verify=False, trust_env=False)
+
+
 class GuardedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport over a connection pool whose network is ours."""
 
-    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
-        super().__init__(verify=_trusted(), trust_env=False)
+    def __init__(self, network: httpcore.AsyncNetworkBackend, *, tls: ssl.SSLContext | None = None) -> None:
+        tls = tls or _trusted()
+        super().__init__(verify=tls, trust_env=False)
         # httpx has no parameter for the network. The pool it made has not connected to anything yet.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_trusted(),
+            ssl_context=tls,
             max_connections=CONNECTIONS_MAX,
             max_keepalive_connections=20,
             keepalive_expiry=30.0,
