@@ -227,7 +227,7 @@ class Flow:
                 async with self._tx(job, "dispatch", claim) as tx:
                     await settle_handover(tx, job, Handover.UNCERTAIN, events=[job.event("job.uncertain")])
             return now + timedelta(seconds=5)
-        if job.snapshot.get("jobAgentConfig", {}).get("repeatUncertain") is True:
+        if job.conduct.repeat_uncertain:
             async with self._tx(job, "dispatch", claim) as tx:
                 await wait_again(tx, job)
             return None

@@ -19,6 +19,7 @@ from interlock.agents.keys import check_complete
 from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_agent
+from interlock.model.conduct import check_conduct, without_conduct
 from interlock.model.secret import MASK, resolved
 from interlock.store import agents
 from interlock.web.answers import Json, accepted, present
@@ -64,9 +65,10 @@ async def put_agent(here: InWorkspace, request: Request, jobAgentId: str, body: 
     """Create or replace a job agent by the id that the client chose. `warnings` name a type that nothing here does."""
     agent_id = id_of(jobAgentId, "job agent")
     known: dict[str, Agent] = request.app.state.agents
+    check_conduct(body.config, path="config", of_agent=True)
     if body.type in known:
         agent, config = known[body.type], resolved(body.config, lambda _: MASK)
-        agent.check_config(config)
+        agent.check_config(without_conduct(config, keep=[key.name for key in agent.keys]))
         check_complete(config, agent.keys)
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause="api: put job agent") as tx:
         await agents.save_agent(

@@ -17,6 +17,7 @@ from interlock.access import Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
+from interlock.model.conduct import check_conduct
 from interlock.store import deployment_plans, deployments
 from interlock.store.deployment_plans import PlanResult, StoredPlan
 from interlock.web.answers import Json
@@ -93,6 +94,7 @@ async def create_plan(here: InWorkspace, deploymentId: str, body: PlanBody) -> R
     """Ask what a version would change on every target."""
     async with here.read() as conn:
         deployment = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment")
+    check_conduct(body.version.jobAgentConfig, path="version.jobAgentConfig")
     version: dict[str, Any] = {
         "tag": body.version.tag,
         "name": body.version.name or body.version.tag,

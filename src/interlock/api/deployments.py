@@ -28,6 +28,7 @@ from interlock.api.rendering import (
 )
 from interlock.api.selectors import Scope, checked_selector, selector_of_query
 from interlock.api.sensitive import shown_values
+from interlock.model.conduct import check_conduct
 from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Deployment, System
 from interlock.model.variable import DeploymentVariable, VariableValue
@@ -145,6 +146,8 @@ async def _save(here: Here, deployment_id: str, body: DeploymentBody, *, cause: 
     checked_selector(body.jobAgentSelector, scope=Scope.JOB_AGENT, field="jobAgentSelector")
     for number, agent in enumerate(body.jobAgents or ()):
         checked_selector(agent.selector, scope=Scope.JOB_AGENT, field=f"jobAgents[{number}].selector")
+        check_conduct(agent.config, path=f"jobAgents[{number}].config")
+    check_conduct(body.jobAgentConfig, path="jobAgentConfig")
     place = await place_of(here, deployment_id)
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause=cause, place=place) as tx:
         await deployments.save_deployment(

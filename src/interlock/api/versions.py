@@ -26,6 +26,7 @@ from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_need, render_version
 from interlock.api.selectors import Scope, selector_of_query
 from interlock.clock import utc_now
+from interlock.model.conduct import check_conduct
 from interlock.model.errors import Invalid
 from interlock.model.secret import ids_in
 from interlock.model.version import Dependency, Version
@@ -113,6 +114,7 @@ async def list_versions(
 async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody) -> Response:
     """Create a version, or bring the one with this tag up to date."""
     parse_version_facts(body.metadata)
+    check_conduct(body.jobAgentConfig, path="jobAgentConfig")
     content = versions.VersionContent(
         tag=body.tag,
         name=body.name or body.tag,
@@ -204,6 +206,7 @@ async def _shown(here: Here, rendered: Any, deployment_id: str) -> Any:
 
 def _changes(body: VersionChange) -> dict[str, Any]:
     """Field of a version -> its new value, for what was sent."""
+    check_conduct(body.jobAgentConfig or {}, path="jobAgentConfig")
     sent = {
         "tag": body.tag,
         "name": body.name,

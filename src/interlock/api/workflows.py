@@ -19,6 +19,7 @@ from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.api.selectors import Scope, checked_selector
+from interlock.model.conduct import check_conduct
 from interlock.model.errors import Refused
 from interlock.model.ids import new_id
 from interlock.model.secret import masked
@@ -162,6 +163,7 @@ def _workflow(workflow_id: str, body: WorkflowBody, slug: str) -> Workflow:
     check_inputs(body.inputs)
     for number, entry in enumerate(body.jobAgents):
         checked_selector(entry.selector, scope=Scope.JOB_AGENT, field=f"jobAgents[{number}].selector")
+        check_conduct(entry.config, path=f"jobAgents[{number}].config")
     entries = [entry.model_dump() for entry in body.jobAgents]
     return Workflow(workflow_id, body.name, slug, body.inputs, entries)
 

@@ -26,6 +26,7 @@ from interlock.inventory.selector import Scope, Selector, parse_selector
 from interlock.inventory.to_python import Match, match_outcome, matches, sieve
 from interlock.inventory.views import agent_view
 from interlock.model.canonical import digest
+from interlock.model.conduct import without_conduct
 from interlock.model.inventory import Deployment, JobAgent
 from interlock.model.secret import is_whole
 
@@ -251,7 +252,7 @@ def resolve_config(
     """
     resolved = {
         "jobAgentId": agent.id,
-        "jobAgentConfig": deep_merge(agent.config, own, version_config or {}),
+        "jobAgentConfig": without_conduct(deep_merge(agent.config, own, version_config or {})),
         "variables": dict(variables or {}),
     }
     return resolved, digest(resolved)

@@ -23,6 +23,7 @@ import asyncpg
 
 from interlock.decide.explain import plain_sentence, sentence
 from interlock.model.canonical import digest
+from interlock.model.conduct import AGENT_WIDE, KEYS, Conduct, read_conduct
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.job import TRANSITIONS, AgentJob, Authorization, Handover, JobStatus, Observation
@@ -45,7 +46,7 @@ OUTPUT_MAX = 64_000
 @dataclass(frozen=True, slots=True)
 class FlowJob:
     """A job with what the flow needs to hand it over and follow it. `snapshot` is its release's, the dispatch
-    context.
+    context. `conduct` is what the configs ask for now (`conduct_said` as they say it), not when the release was made.
 
     Takes: a job of a workflow's run (`run_id`) has no move, target, release, deployment, environment, version or
            change: these are empty.
@@ -81,24 +82,24 @@ class FlowJob:
     snapshot_digest: str
     run_id: str | None = None
     resource_id: str | None = None
+    conduct: Conduct = Conduct()
+    conduct_said: Mapping[str, Any] = field(default_factory=dict)
 
     def for_agent(self, snapshot: Mapping[str, Any]) -> AgentJob:
         """The job as its agent sees it.
 
         Takes: `snapshot` is the job's own, opened.
         """
-        config: Mapping[str, Any] = snapshot.get("jobAgentConfig", {})
-        timeout = config.get("timeoutSeconds")
         return AgentJob(
             id=self.id,
             attempt=max(self.attempt, 1),
             agent_id=self.agent_id,
             agent_kind=self.agent_type,
-            config=config,
+            config={**snapshot.get("jobAgentConfig", {}), **self.conduct_said},
             context=snapshot,
             external_id=self.external_id,
             started_at=self.handed_over_at or self.started_at,
-            timeout_s=float(timeout) if isinstance(timeout, int | float) else None,
+            timeout_s=self.conduct.timeout_s,
         )
 
     def authorization(self) -> Authorization:
@@ -227,10 +228,11 @@ async def list_agent_jobs(
 
 async def find_flow_job(conn: Conn, job_id: str) -> FlowJob | None:
     """A job with what the flow needs of it."""
-    row = await conn.fetchrow(Q.find_flow_job, job_id)
+    row = await conn.fetchrow(Q.find_flow_job, job_id, list(KEYS), sorted(AGENT_WIDE))
     if row is None:
         return None
     fields: dict[str, Any] = dict(row)
+    fields["conduct"] = read_conduct(fields["conduct_said"])
     fields["status"] = JobStatus(fields["status"])
     fields["handover"] = Handover(fields["handover"])
     return FlowJob(**fields)

@@ -33,6 +33,7 @@ from interlock.inventory.to_sql import to_sql
 from interlock.inventory.variables import UNDECLARED, Declared, Resolution, Variables
 from interlock.inventory.views import agent_view, deployment_view, environment_view, resource_view
 from interlock.model.canonical import digest
+from interlock.model.conduct import without_conduct
 from interlock.model.ids import derived_id
 from interlock.model.inventory import Deployment, Environment, JobAgent, Resource
 from interlock.model.variable import Reference, RelationshipRule, VariableSet, VariableValue, plain_value
@@ -261,7 +262,7 @@ class _Inventory:
         """The digest of what a version will run with on this agent; its body is kept for interning."""
         key = (deployment.id, agent.id, choice.entry, resolution.key)
         if key not in self._digests:
-            merged = deep_merge(agent.config, choice.config)
+            merged = without_conduct(deep_merge(agent.config, choice.config))
             told = digest({"jobAgentId": agent.id, "jobAgentConfig": merged, "variables": resolution.values})
             self.configs[told] = {
                 "jobAgent": {"id": agent.id, "name": agent.name, "type": agent.type},

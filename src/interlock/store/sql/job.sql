@@ -118,15 +118,22 @@ UPDATE job SET cancel_asked_at = interlock_now(), cancel_reason = $2, updated_at
 WHERE id = $1 AND cancel_asked_at IS NULL AND completed_at IS NULL
 RETURNING id;
 
--- Everything the flow needs of one job. Relies on primary keys.
+-- Everything the flow needs of one job, and the keys $2 of the configs as they stand now, those of $3 from the agent's alone. Relies on primary keys.
 -- name: find_flow_job
 SELECT j.id, j.workspace_id, coalesce(j.deployment_id::text, '') AS deployment_id, coalesce(j.target_id::text, '') AS target_id,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.release_id::text, '') AS release_id, j.agent_id, j.decision_id, j.status, j.handover,
        j.attempt, j.external_id, j.valid_until, j.cancel_asked_at, j.cancel_reason, j.created_at, j.handed_over_at, j.started_at,
        j.uncertain_since, coalesce(m.version_id::text, '') AS version_id, coalesce(m.environment_id::text, '') AS environment_id, m.rollout_id,
        coalesce(m.change_id::text, '') AS change_id, coalesce(m.kind, 'workflow') AS move_kind, a.type AS agent_type, a.name AS agent_name,
-       coalesce(r.snapshot, j.context) AS snapshot, coalesce(r.snapshot_digest, '') AS snapshot_digest, j.run_id, j.resource_id
+       coalesce(r.snapshot, j.context) AS snapshot, coalesce(r.snapshot_digest, '') AS snapshot_digest, j.run_id, j.resource_id,
+       (SELECT coalesce(jsonb_object_agg(said.key, said.value), '{}')
+        FROM jsonb_each(a.config || ((coalesce(d.job_agent_config, j.context -> 'jobAgentConfig', '{}') || coalesce(entry.config, '{}')
+                                      || coalesce(v.job_agent_config, '{}')) - $3::text[])) AS said
+        WHERE said.key = ANY ($2::text[])) AS conduct_said
 FROM job j JOIN job_agent a ON a.id = j.agent_id LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id
+     LEFT JOIN deployment d ON d.id = j.deployment_id LEFT JOIN version v ON v.id = m.version_id
+     LEFT JOIN LATERAL (SELECT each -> 'config' AS config FROM jsonb_array_elements(d.job_agents) AS each
+                        WHERE each ->> 'ref' = a.id::text LIMIT 1) AS entry ON true
 WHERE j.id = $1;
 
 -- Relies on job_newest, or job_of_target and job_of_agent where they narrow.
