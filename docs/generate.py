@@ -21,6 +21,7 @@ from typing import Any
 import click
 
 from interlock.access import OPERATIONS, PERMISSIONS, ROLE_SENTENCES, SENTENCES, Permission, Role
+from interlock.agents.conduct import conduct_page
 from interlock.agents.keys import table_of
 from interlock.cli.commands import COMMANDS, SECTIONS
 from interlock.cli.program import cli
@@ -53,6 +54,7 @@ def render_pages() -> dict[Path, str]:
             registry="AGENTS",
             title="Job agents",
             about="Who does the work. One page per agent.",
+            after=conduct_page(),
         ),
         **render_registry(
             "metrics",
@@ -76,8 +78,10 @@ def render_pages() -> dict[Path, str]:
 # --- registries -----------------------------------------------------------------------------------------------------
 
 
-def render_registry(folder: str, module: str, *, registry: str, title: str, about: str) -> dict[Path, str]:
-    """A page per entry of a registry, and the folder's list of them in the registry's order."""
+def render_registry(
+    folder: str, module: str, *, registry: str, title: str, about: str, after: str = ""
+) -> dict[Path, str]:
+    """A page per entry of a registry, and the folder's list of them in the registry's order; `after` ends the list."""
     entries = tuple(getattr(importlib.import_module(module), registry))
     pages = {}
     rows = []
@@ -91,7 +95,9 @@ def render_registry(folder: str, module: str, *, registry: str, title: str, abou
         rows.append(f"| [{entry.kind}]({name}) | {purpose} |")
     listed = "\n".join(["| name | what it is |", "|---|---|", *rows])
     source = f"`{registry}` in `{source_of(importlib.import_module(module))}`"
-    pages[Path(folder) / "README.md"] = f"# {title}\n\n{NOTE.format(source=source)}\n{about}\n\n{listed}\n"
+    pages[Path(folder) / "README.md"] = f"# {title}\n\n{NOTE.format(source=source)}\n{about}\n\n{listed}\n" + (
+        f"\n{after}" if after else ""
+    )
     return pages
 
 

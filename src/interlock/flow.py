@@ -36,6 +36,7 @@ from interlock.store.facts import load_facts
 from interlock.store.jobs import (
     FlowJob,
     apply_observation,
+    ask_cancel,
     begin_handover,
     find_flow_job,
     judge_again,
@@ -63,7 +64,7 @@ from interlock.store.work import OWN_FACTS, Claim, WorkRequest
 WORKER = Actor("system", "worker")
 
 AGENT_CALL_S = 30.0
-"""How long one call of an agent may take."""
+"""How long one call of an agent may take, but for `start`, whose limit its conduct names."""
 
 SETTLE_S = 60.0
 """How long a run of a findable agent may stay unlisted after an unanswered start."""
@@ -189,7 +190,7 @@ class Flow:
 
     async def _start_run(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
         try:
-            async with asyncio.timeout(AGENT_CALL_S):
+            async with asyncio.timeout(job.conduct.start_timeout_s):
                 seen = await agent.start(job.for_agent(opened.document), job.authorization())
         except Rejected as no:
             seen = Observation(JobStatus.FAILURE, no.message)
@@ -209,10 +210,18 @@ class Flow:
             await settle_handover(tx, job, Handover.STARTED, events=[told])
             links = {**agent.links(job.for_agent(masked(job.snapshot)), seen), **seen.links}
             status = await apply_observation(tx, job, replace(seen, links=links), source=agent.kind)
-            if not status.terminal and agent.observe_every_s is not None:
-                at = self.store.now() + timedelta(seconds=agent.observe_every_s)
+            at = self._next_look(replace(job, handed_over_at=job.handed_over_at or self.store.now()), agent)
+            if not status.terminal and at is not None:
                 await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, at, OWN_FACTS)])
         return None
+
+    def _next_look(self, job: FlowJob, agent: Agent) -> datetime | None:
+        """When a run is looked at again: after its agent's interval, or when its time is up; None: nobody looks."""
+        every_s = job.conduct.poll_s(agent.observe_every_s, job_id=job.id)
+        looks = [] if every_s is None else [self.store.now() + timedelta(seconds=every_s)]
+        if job.over_at is not None and job.cancel_asked_at is None:
+            looks.append(job.over_at)
+        return min(looks, default=None)
 
     async def _find_run(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
         """A start went unanswered: look for the run until it may be said that there is none."""
@@ -250,6 +259,12 @@ class Flow:
             return await self._follow_cancel(claim, job, agent)
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
+        if job.over_at is not None and self.store.now() >= job.over_at:
+            async with self._tx(job, "observe", claim) as tx:
+                await ask_cancel(tx, job, reason=f"It ran longer than {job.conduct.timeout_s:g} s.", overran=True)
+            return self.store.now()
+        if agent.observe_every_s is None:
+            return self._next_look(job, agent)
         opened = await self._opened(job)
         async with answering(job, opened):
             seen = await agent.observe(job.for_agent(opened.document))
@@ -260,9 +275,10 @@ class Flow:
         if job.handover is Handover.WAITING:
             await self._record(claim, job, Observation(JobStatus.CANCELLED, job.cancel_reason), source="cancel")
             return None
-        over_at = (job.cancel_asked_at or job.created_at) + timedelta(seconds=self.cancel_timeout_s)
+        timeout_s = job.conduct.cancel_timeout_s or self.cancel_timeout_s
+        over_at = (job.cancel_asked_at or job.created_at) + timedelta(seconds=timeout_s)
         if self.store.now() >= over_at:
-            silent = f"The outside did not confirm the cancel within {self.cancel_timeout_s:g} s."
+            silent = f"The outside did not confirm the cancel within {timeout_s:g} s."
             await self._record(claim, job, Observation(JobStatus.CANCELLED, silent), source="cancel")
             return None
         if agent.klass is AgentClass.ASKED:
@@ -276,9 +292,7 @@ class Flow:
 
     async def _seen(self, claim: Claim, job: FlowJob, agent: Agent, seen: Observation) -> datetime | None:
         status = await self._record(claim, job, seen, source=agent.kind)
-        if status.terminal or agent.observe_every_s is None:
-            return None
-        return self.store.now() + timedelta(seconds=agent.observe_every_s)
+        return None if status.terminal else self._next_look(job, agent)
 
     # take_measurement -------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,16 @@ def assert_refusal(answer: httpx.Response, status: int) -> None:
     assert "Traceback" not in answer.text
 
 
+async def test_conduct_towards_an_agent_that_is_wrong(refused: Any) -> None:
+    agent = {"name": "a", "type": "http-pull", "config": {"timeoutSeconds": "soon"}}
+    await refused("PUT", f"/job-agents/{uuid.uuid4()}", agent, field="config.timeoutSeconds")
+    deployment: dict[str, Any] = {"name": "x", "slug": "x"}
+    for config, key in (({"pollIntervalSeconds": 0}, "pollIntervalSeconds"), ({"ratePerMinute": 5}, "ratePerMinute")):
+        await refused("POST", "/deployments", {**deployment, "jobAgentConfig": config}, field=f"jobAgentConfig.{key}")
+        entries = [{"ref": str(uuid.uuid4()), "config": config}]
+        await refused("POST", "/deployments", {**deployment, "jobAgents": entries}, field=f"jobAgents[0].config.{key}")
+
+
 NOT_CEL = "this is not valid cel ===!!!"
 
 

@@ -1,4 +1,4 @@
-"""How does Interlock conduct itself towards a job agent: how long does it wait, how often does it ask, when does it pause?
+"""How does Interlock conduct itself towards a job agent: how long it waits, how often it asks, when it pauses?
 
 These keys may stand in the config of every agent, whatever its type. They are Interlock's: no agent reads them, what a
 target runs does not depend on them (they are no part of a config's digest), and a change holds at once, for jobs under
@@ -55,7 +55,9 @@ KEYS: Mapping[str, ConductKey] = {
         None, None, "false", "start again when a start was not answered and no run is found (findable agents)"
     ),
     "ratePerMinute": ConductKey(0.1, 60_000, "no limit", "how many jobs are handed over in a minute", wide=True),
-    "rateBurst": ConductKey(1, 10_000, "1", "how many of them may go at once after a quiet time", wide=True, whole=True),
+    "rateBurst": ConductKey(
+        1, 10_000, "1", "how many of them may go at once after a quiet time", wide=True, whole=True
+    ),
     "breakerFailures": ConductKey(
         1, 1_000, "5", "after so many unanswered calls in a row the agent is down: its jobs wait", wide=True, whole=True
     ),

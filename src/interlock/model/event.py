@@ -160,6 +160,7 @@ KINDS: dict[str, str] = {
     "job.withdrawn": "The job was taken back before anybody had it.",
     "job.claimed": "A pull agent took the job.",
     "job.noted": "News came too late or out of order; it is noted and changes nothing.",
+    "job.overran": "A run took longer than `timeoutSeconds` allows; its end is asked for, and the job fails.",
     "job.cancel_asked": "The outside was asked to stop the job.",
     # Judgement
     "verification.started": "Measuring began for this subject.",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -82,7 +82,7 @@ class FlowJob:
     snapshot_digest: str
     run_id: str | None = None
     resource_id: str | None = None
-    conduct: Conduct = Conduct()
+    conduct: Conduct = field(default_factory=Conduct)
     conduct_said: Mapping[str, Any] = field(default_factory=dict)
 
     def for_agent(self, snapshot: Mapping[str, Any]) -> AgentJob:
@@ -106,6 +106,13 @@ class FlowJob:
         """Why this hand-over is allowed."""
         frozen = self.snapshot_digest or digest(self.snapshot)
         return Authorization(self.decision_id, self.target_id, frozen, self.valid_until)
+
+    @property
+    def over_at(self) -> datetime | None:
+        """When its run has taken longer than it may; None: it may take as long as it likes, or nobody has it."""
+        if self.handed_over_at is None or self.conduct.timeout_s is None:
+            return None
+        return self.handed_over_at + timedelta(seconds=self.conduct.timeout_s)
 
     @property
     def chain(self) -> str | None:
@@ -333,7 +340,11 @@ async def claim_job(tx: Tx, *, workspace_id: str, agent_id: str, job_id: str) ->
         job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt + 1),
         job.event("job.status_changed", **{"from": "queued", "to": "inProgress", "source": "claim"}),
     ]
-    await tx.record(_touched(job, takes_away=False), events=events, wakes=_looks(job))
+    wakes = _looks(job)
+    if job.conduct.timeout_s is not None:
+        over_at = await tx.conn.fetchval(Q.now) + timedelta(seconds=job.conduct.timeout_s)
+        wakes.append(WorkRequest("observe", job.id, job.workspace_id, over_at, OWN_FACTS))
+    await tx.record(_touched(job, takes_away=False), events=events, wakes=wakes)
     claimed = await find_job(tx.conn, workspace_id, job_id=job_id)
     if claimed is None:
         raise NotFound("This agent has no such job.")
@@ -393,6 +404,8 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
     message = seen.message[:MESSAGE_MAX] if seen.message else None
     output = seen.output[-OUTPUT_MAX:] if seen.output else None
     wanted = seen.status or before
+    if row["overran"] and wanted is JobStatus.CANCELLED:
+        wanted, message = JobStatus.FAILURE, " ".join(filter(None, (row["cancel_reason"], message)))[:MESSAGE_MAX]
     if wanted is before:
         if not before.terminal:
             news = (job.id, message, seen.external_id, dict(seen.links), dict(seen.metadata), output)
@@ -448,11 +461,15 @@ async def cancel_jobs_of_workspace(tx: Tx, workspace_id: str, *, reason: str) ->
             await ask_cancel(tx, job, reason=reason)
 
 
-async def ask_cancel(tx: Tx, job: FlowJob, *, reason: str) -> bool:
-    """Ask for a job's end. Its target stays occupied until the outside confirms. Says whether it was new."""
+async def ask_cancel(tx: Tx, job: FlowJob, *, reason: str, overran: bool = False) -> bool:
+    """Ask for a job's end. Its target stays occupied until the outside confirms. Says whether it was new.
+
+    Takes: `overran`: because it took too long. Then a cancelled run is a job that failed.
+    """
     await _hold(tx, job)
-    if await tx.conn.fetchrow(Q.ask_cancel, job.id, reason) is None:
+    if await tx.conn.fetchrow(Q.ask_cancel, job.id, reason, overran) is None:
         return False
     wakes = [WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS), *_looks(job)]
-    await tx.record(_touched(job, takes_away=True), events=[job.event("job.cancel_asked")], wakes=wakes)
+    events = [job.event("job.overran", afterSeconds=job.conduct.timeout_s)] if overran else []
+    await tx.record(_touched(job, takes_away=True), events=[*events, job.event("job.cancel_asked")], wakes=wakes)
     return True

@@ -91,7 +91,7 @@ WHERE id = $1 AND handover = 'uncertain' AND status = 'pending';
 
 -- Relies on job's primary key.
 -- name: lock_job
-SELECT id, status, handover FROM job WHERE id = $1 FOR UPDATE;
+SELECT id, status, handover, overran, cancel_reason FROM job WHERE id = $1 FOR UPDATE;
 
 -- What the outside said; NULL leaves a column as it was. Relies on job's primary key.
 -- name: set_job_status
@@ -114,7 +114,7 @@ WHERE id = $1
 
 -- Relies on job's primary key.
 -- name: ask_cancel
-UPDATE job SET cancel_asked_at = interlock_now(), cancel_reason = $2, updated_at = interlock_now()
+UPDATE job SET cancel_asked_at = interlock_now(), cancel_reason = $2, overran = $3, updated_at = interlock_now()
 WHERE id = $1 AND cancel_asked_at IS NULL AND completed_at IS NULL
 RETURNING id;
 
