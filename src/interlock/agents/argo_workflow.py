@@ -175,11 +175,10 @@ class ArgoWorkflowAgent:
         path = f"{_path(place, name)}/terminate"
         try:
             there = await self._tool(job).call("PUT", path, body={"namespace": place, "name": name}, may_miss=True)
-        except (AgentUnavailable, Rejected):
-            seen = await self.find(job)  # it may have ended meanwhile, which Argo answers as an error of its own
-            if seen is not None and seen.status is not None and seen.status.terminal:
-                return seen
-            raise
+        except (AgentUnavailable, Rejected) as no:
+            if "completed workflow" not in no.message:
+                raise
+            return await self.find(job)  # it has ended meanwhile, which Argo answers with 500
         return _seen(there) if _is_workflow(there) else await self.find(job)
 
     def links(self, job: AgentJob, observation: Observation) -> Mapping[str, str]:
