@@ -14,6 +14,7 @@ from interlock.settings import Settings
 from interlock.web.signatures import BODY_BYTES_MAX, GITHUB, TERRAFORM_CLOUD, Scheme, signature
 
 SECRET = "hush-of-the-agent"
+ARGO = {"serverUrl": "https://argo.example.test", "webhookSecret": SECRET}
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ async def test_terraform_cloud_speaks_for_its_runs(api: Any, pulled: World, send
 
 
 async def test_argo_is_known_by_the_secret_of_its_agent(api: Any, pulled: World, client_of: Any) -> None:
-    agent, job_id = await claimed(api, pulled, kind="argo-workflow", config={"webhookSecret": SECRET})
+    agent, job_id = await claimed(api, pulled, kind="argo-workflow", config=ARGO)
     nobody = client_of(None)
     path = f"/api/argo/{agent}/webhook"
     body = {"workflowName": "w", "namespace": "n", "jobId": job_id, "phase": "Running", "eventType": "x"}
@@ -142,7 +143,7 @@ async def test_argo_is_known_by_the_secret_of_its_agent(api: Any, pulled: World,
 
 
 async def test_argos_exit_handler_tells_which_steps_failed(api: Any, pulled: World, client_of: Any) -> None:
-    agent, job_id = await claimed(api, pulled, kind="argo-workflow", config={"webhookSecret": SECRET})
+    agent, job_id = await claimed(api, pulled, kind="argo-workflow", config=ARGO)
     path, signed = f"/api/argo/{agent}/webhook", {"authorization": SECRET}
     failures = [{"displayName": "apply", "message": "exit code 3"}, {"displayName": "quiet"}]
     body = {"workflowName": f"deploy-{job_id}-1", "namespace": "ci", "phase": "Failed", "failures": failures}
@@ -176,7 +177,7 @@ async def test_an_agent_cannot_speak_for_the_job_of_another(api: Any, pulled: Wo
     _, job_id = await claimed(api, pulled, kind="github-app", config={"webhookSecret": SECRET})
     made = await api.raw.post("/api/v1/workspaces", json={"name": "Elsewhere", "slug": "elsewhere"})
     other = str(uuid.uuid4())
-    body = {"name": "mine", "type": "argo-workflow", "config": {"webhookSecret": "my-own-secret"}}
+    body = {"name": "mine", "type": "argo-workflow", "config": {**ARGO, "webhookSecret": "my-own-secret"}}
     path = f"/api/v1/workspaces/{made.json()['id']}/job-agents/{other}"
     assert (await api.raw.put(path, json=body)).status_code == 202
     event = {"x-github-event": "workflow_run"}
