@@ -45,6 +45,7 @@ from interlock.store.jobs import (
     settle_handover,
     wait_again,
 )
+from interlock.store.leases import end_lease
 from interlock.store.opening import Opened, Opener
 from interlock.store.plan import commit_plan, lock_deployment
 from interlock.store.syncs import list_touched
@@ -257,18 +258,28 @@ class Flow:
             return None
         if job.cancel_asked_at is not None:
             return await self._follow_cancel(claim, job, agent)
+        if agent.klass is AgentClass.ASKED and job.handover is Handover.WAITING:
+            return None  # nobody has it; whoever claims it asks for the next look
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
         if job.over_at is not None and self.store.now() >= job.over_at:
             async with self._tx(job, "observe", claim) as tx:
                 await ask_cancel(tx, job, reason=f"It ran longer than {job.conduct.timeout_s:g} s.", overran=True)
             return self.store.now()
+        if agent.klass is AgentClass.ASKED:
+            looks = (await self._follow_lease(claim, job), self._next_look(job, agent))
+            return min((at for at in looks if at is not None), default=None)
         if agent.observe_every_s is None:
             return self._next_look(job, agent)
         opened = await self._opened(job)
         async with answering(job, opened):
             seen = await agent.observe(job.for_agent(opened.document))
         return await self._seen(claim, job, agent, opened.observation(seen or NO_SUCH_RUN))
+
+    async def _follow_lease(self, claim: Claim, job: FlowJob) -> datetime | None:
+        """Nobody is asked how a claimed job goes: its agent says so, and that it lives, or its lease ends."""
+        async with self._tx(job, "observe", claim) as tx:
+            return await end_lease(tx, job.id)
 
     async def _follow_cancel(self, claim: Claim, job: FlowJob, agent: Agent) -> datetime | None:
         """A cancel is asked for, not assumed: the target stays occupied until the outside confirms, or time is up."""
@@ -282,7 +293,9 @@ class Flow:
             await self._record(claim, job, Observation(JobStatus.CANCELLED, silent), source="cancel")
             return None
         if agent.klass is AgentClass.ASKED:
-            return over_at  # whoever claimed it reads the cancel in the job, and reports its end
+            # whoever claimed it hears of the cancel with its next heartbeat, or reads it in the job
+            ends_at = await self._follow_lease(claim, job)
+            return over_at if ends_at is None else min(over_at, ends_at)
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
         opened = await self._opened(job)

@@ -471,6 +471,7 @@ async def test_an_agents_token_claims_and_reports_its_own_jobs_and_nothing_else(
     assert own == {
         "GET /W/job-agents/{jobAgentId}/jobs",
         "POST /W/job-agents/{jobAgentId}/jobs/{jobId}/claim",
+        "POST /W/jobs/{jobId}/heartbeat",
         "PUT /W/jobs/{jobId}/status",
     }
     for method, path, operation in walk.operations:

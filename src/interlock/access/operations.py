@@ -160,6 +160,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "GET /W/jobs/{jobId}": READ,
     "GET /W/jobs/{jobId}/with-release": READ,
     "PUT /W/jobs/{jobId}/status": needs(P.JOB_REPORT, within=True, agents=True),
+    "POST /W/jobs/{jobId}/heartbeat": needs(P.JOB_REPORT, within=True, agents=True),
     "POST /W/jobs/{jobId}/cancel": needs(P.STEER, within=True),
     "GET /W/job-agents/{jobAgentId}/jobs": needs(P.READ, within=True, agents=True),
     "POST /W/job-agents/{jobAgentId}/jobs/{jobId}/claim": needs(P.JOB_REPORT, within=True, agents=True),

@@ -31,6 +31,7 @@ from typing import ClassVar
 from interlock.agents.keys import Key
 from interlock.model.errors import FieldError, Invalid
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
+from interlock.model.lease import wrong_lease_keys
 
 _KEYS_MAX = 200
 
@@ -46,10 +47,12 @@ class HttpPullAgent:
     open_ended: ClassVar[bool] = True
 
     def check_config(self, config: Mapping[str, object]) -> None:
-        """Any config is the puller's own; only its size has a limit."""
+        """Any config is the puller's own, but for the keys of its leases; its size has a limit."""
+        wrong = wrong_lease_keys(config)
         if len(config) > _KEYS_MAX:
-            error = FieldError("config", f"May have {_KEYS_MAX} keys at most.")
-            raise Invalid(f"config: {error.message}", fields=[error])
+            wrong.append(FieldError("config", f"May have {_KEYS_MAX} keys at most."))
+        if wrong:
+            raise Invalid(f"{wrong[0].path}: {wrong[0].message}", fields=wrong)
 
     async def start(self, job: AgentJob, authorization: Authorization) -> Observation:
         """Queued: it waits for somebody to claim it."""

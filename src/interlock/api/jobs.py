@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import Query, Request
+from pydantic import Field, StringConstraints
 from starlette.responses import Response
 
 from interlock.access import WORKSPACE, Permission, Place, allowed
@@ -25,12 +26,14 @@ from interlock.api.rendering import Wire, render_variables
 from interlock.api.rollouts import ReasonBody
 from interlock.model.errors import Conflict, NotFound, Rejected, Unavailable
 from interlock.model.job import JobStatus, Observation
+from interlock.model.lease import LEASE_MAX_S, LEASE_MIN_S
 from interlock.model.secret import ids_in
-from interlock.store import agents, deployments, jobs
+from interlock.store import agents, jobs, leases
 from interlock.store.jobs import JobRow
+from interlock.store.leases import HeldJob
 from interlock.store.opening import Opener
 from interlock.web.answers import Json, accepted, instant, present
-from interlock.web.bodies import Text, TextMap, WireBody
+from interlock.web.bodies import ClosedBody, Int, Text, TextMap, WireBody
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, page_of
 from interlock.web.sign_in import Here, InWorkspace
@@ -50,6 +53,9 @@ StatusWord = Literal[
     "successful",
     "queued",
 ]
+Attempt = Annotated[Int, Field(ge=1, le=2**31 - 1)]
+LeaseSeconds = Annotated[float, Field(ge=LEASE_MIN_S, le=LEASE_MAX_S)]
+Brought = Annotated[tuple[Annotated[str, StringConstraints(max_length=500)], ...], Field(max_length=jobs.BROUGHT_MAX)]
 _NAMED_IN_CONTEXT = ("release", "deployment", "environment", "resource")
 
 
@@ -57,6 +63,28 @@ class StatusBody(WireBody):
     """How a job goes. All but the status is ours."""
 
     status: StatusWord
+    message: Text | None = None
+    externalId: Text | None = None
+    links: TextMap
+    metadata: TextMap
+    output: str | None = None
+    applied: Brought = ()
+    artifacts: Brought = ()
+    attempt: Attempt | None = None
+
+
+class ClaimBody(WireBody):
+    """For how long a job is claimed, and by whom. Clients of the contract send none."""
+
+    leaseSeconds: LeaseSeconds | None = None
+    holder: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class HeartbeatBody(ClosedBody):
+    """Whoever has a job lives, and perhaps says how it goes."""
+
+    attempt: Attempt
+    leaseSeconds: LeaseSeconds | None = None
     message: Text | None = None
     externalId: Text | None = None
     links: TextMap
@@ -108,7 +136,10 @@ async def get_job_with_release(here: InWorkspace, jobId: str) -> Response:
 
 @router.put(W + "/jobs/{jobId:segment}/status", status_code=202, response_model=Accepted)
 async def put_status(here: InWorkspace, request: Request, jobId: str, body: StatusBody) -> Response:
-    """Say how a job goes. What it says is kept without the secrets that the job was given."""
+    """Say how a job goes. What it says is kept without the secrets that the job was given.
+
+    With `attempt`, the number that the claim gave: refused (409) once another attempt has the job, or none.
+    """
     row, place = await _reported(here, jobId)
     seen = Observation(
         status=JobStatus(body.status),
@@ -117,18 +148,69 @@ async def put_status(here: InWorkspace, request: Request, jobId: str, body: Stat
         links=body.links,
         metadata=body.metadata,
         output=body.output,
+        applied=body.applied,
+        artifacts=body.artifacts,
     )
     here.require(Permission.JOB_REPORT, place=place)
     with suppress(Rejected, Unavailable):  # what cannot be opened now was hardly given away
         seen = (await opener_of(request).open_snapshot(here.id, row.context)).observation(seen)
     async with here.tx(Permission.JOB_REPORT, cause="api: put job status", place=place) as tx:
-        if row.run_id is None:
-            await deployments.lock_deployment(tx, row.deployment_id)
         job = found(await jobs.find_flow_job(tx.conn, row.id), "job")
-        status = await jobs.apply_observation(tx, job, seen, source="api")
-    if status is seen.status:
-        return accepted(row.id, f"The job is {status}.")
-    return accepted(row.id, f"The news was noted and changes nothing: the job is {status} already.")
+        news = await leases.report(tx, job, seen, attempt=body.attempt, source="api")
+    if news.refused is not None:
+        raise Conflict(news.refused, code="FENCED")
+    if news.status is seen.status:
+        return accepted(row.id, f"The job is {news.status}.")
+    return accepted(row.id, f"The news was noted and changes nothing: the job is {news.status} already.")
+
+
+@router.post(W + "/jobs/{jobId:segment}/heartbeat", response_model=shapes.Heartbeat)
+async def heartbeat(here: InWorkspace, request: Request, jobId: str, body: HeartbeatBody) -> Response:
+    """Say that whoever claimed a job lives: its lease begins anew. The answer says whether the job is to stop.
+
+    Refused (409) when the lease of that attempt has ended, or the job is over: then stop working on it.
+    """
+    async with here.read() as conn:
+        held = found(await leases.find_held(conn, here.id, job_id=id_of(jobId, "job")), "job")
+    if here.caller.agent_id not in {None, held.agent_id}:
+        raise NotFound("There is no such job.")
+    place = replace(await _place_of(here, held), agent_id=held.agent_id)
+    here.require(Permission.JOB_REPORT, place=place)
+    seen = await _said(here, request, body, held.id)
+    async with here.tx(Permission.JOB_REPORT, cause="api: heartbeat", place=place) as tx:
+        news = await leases.heartbeat(tx, held.id, attempt=body.attempt, asked_s=body.leaseSeconds, seen=seen)
+    if news.refused is not None:
+        raise Conflict(news.refused, code="JOB_OVER" if news.status.terminal else "FENCED")
+    return Json(
+        present(
+            id=held.id,
+            status=news.status,
+            attempt=news.attempt,
+            leaseSeconds=news.lease_s,
+            leasedUntil=instant(news.leased_until) if news.leased_until else None,
+            cancelRequested=news.cancel_asked,
+            cancelReason=news.cancel_reason,
+        )
+    )
+
+
+async def _said(here: Here, request: Request, body: HeartbeatBody, job_id: str) -> Observation | None:
+    """What a heartbeat says beside that somebody lives, without the job's secrets; mostly nothing."""
+    if not (body.message or body.externalId or body.links or body.metadata or body.output):
+        return None
+    seen = Observation(
+        None,
+        message=body.message,
+        external_id=body.externalId,
+        links=body.links,
+        metadata=body.metadata,
+        output=body.output,
+    )
+    async with here.read() as conn:
+        row = found(await jobs.find_job(conn, here.id, job_id=job_id), "job")
+    with suppress(Rejected, Unavailable):
+        seen = (await opener_of(request).open_snapshot(here.id, row.context)).observation(seen)
+    return seen
 
 
 @router.post(W + "/jobs/{jobId:segment}/cancel", status_code=202, response_model=Accepted)
@@ -168,15 +250,24 @@ async def list_agent_jobs(
 
 
 @router.post(W + "/job-agents/{jobAgentId:segment}/jobs/{jobId:segment}/claim", response_model=shapes.JobWithContext)
-async def claim_job(here: InWorkspace, request: Request, jobAgentId: str, jobId: str) -> Response:
-    """Take a queued job: at most one caller does. It answers with everything that the job needs, secrets in full."""
+async def claim_job(
+    here: InWorkspace, request: Request, jobAgentId: str, jobId: str, body: ClaimBody | None = None
+) -> Response:
+    """Take a queued job: at most one caller does. It answers with everything that the job needs, secrets in full.
+
+    With a lease (`leaseSeconds`, or the agent's) it is the caller's as long as heartbeats come in time.
+    """
     agent_id = id_of(jobAgentId, "job agent")
     _own_queue(here, agent_id)
     row, place = await _reported(here, jobId)
     here.require(Permission.JOB_REPORT, place=place)
     context = await _opened_for_claim(here, request, row, agent_id=agent_id, place=place)
+    holder, lease_s = (body.holder, body.leaseSeconds) if body is not None else (None, None)
+    holder = holder or here.caller.name
     async with here.tx(Permission.JOB_REPORT, cause="api: claim job", place=place) as tx:
-        job = await jobs.claim_job(tx, workspace_id=here.id, agent_id=agent_id, job_id=row.id)
+        job = await jobs.claim_job(
+            tx, workspace_id=here.id, agent_id=agent_id, job_id=row.id, holder=holder, lease_s=lease_s
+        )
     job = replace(job, context=context)
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})
 
@@ -215,7 +306,7 @@ async def _known(here: Here, text: str) -> JobRow:
         return found(await jobs.find_job(conn, here.id, job_id=id_of(text, "job")), "job")
 
 
-async def _place_of(here: Here, job: JobRow) -> Place:
+async def _place_of(here: Here, job: JobRow | HeldJob) -> Place:
     """Where a request about a job happens; a run's job belongs to the workspace."""
     if job.run_id is not None:
         return WORKSPACE
@@ -267,6 +358,11 @@ def render_job(job: JobRow) -> Wire:
         retryOf=job.retry_of,
         output=job.output,
         cancelReason=job.cancel_reason,
+        heldBy=job.held_by,
+        heardAt=instant(job.heard_at) if job.heard_at else None,
+        leasedUntil=instant(job.leased_until) if job.leased_until and not job.completed_at else None,
+        applied=list(job.applied) or None,
+        artifacts=list(job.artifacts) or None,
     )
 
 

@@ -338,6 +338,23 @@ class Job(TypedDict):
     retryOf: NotRequired[Id]
     output: NotRequired[str]
     cancelReason: NotRequired[str]
+    heldBy: NotRequired[str]
+    heardAt: NotRequired[Instant]
+    leasedUntil: NotRequired[Instant]
+    applied: NotRequired[list[str]]
+    artifacts: NotRequired[list[str]]
+
+
+class Heartbeat(TypedDict):
+    """What a heartbeat hears. `cancelRequested`: stop, and say how it ended."""
+
+    id: Id
+    status: JobStatusWord
+    attempt: int
+    leaseSeconds: NotRequired[float]
+    leasedUntil: NotRequired[Instant]
+    cancelRequested: bool
+    cancelReason: NotRequired[str]
 
 
 class JobWithContext(Job):

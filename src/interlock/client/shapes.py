@@ -368,7 +368,24 @@ class Job(TypedDict):
     retryOf: NotRequired[str]
     output: NotRequired[Any]
     cancelReason: NotRequired[str]
+    heldBy: NotRequired[str]
+    heardAt: NotRequired[str]
+    leasedUntil: NotRequired[str]
+    applied: NotRequired[list[str]]
+    artifacts: NotRequired[list[str]]
     dispatchContext: NotRequired[dict[str, Any]]
+
+
+class Heartbeat(TypedDict):
+    """What a heartbeat hears. `cancelRequested`: stop, and say how it ended."""
+
+    id: str
+    status: str
+    attempt: int
+    leaseSeconds: NotRequired[float]
+    leasedUntil: NotRequired[str]
+    cancelRequested: bool
+    cancelReason: NotRequired[str]
 
 
 class JobWithRelease(Job):

@@ -12,7 +12,7 @@ from interlock.client.calls import PAGE_MAX, Wire
 from interlock.client.reach import Reach
 
 if TYPE_CHECKING:
-    from interlock.client.shapes import Job, JobWithRelease, Release, Target
+    from interlock.client.shapes import Heartbeat, Job, JobWithRelease, Release, Target
 
 
 class Targets(Reach):
@@ -103,9 +103,21 @@ class Targets(Reach):
         """The jobs of a pull agent, oldest first."""
         return self._list("job-agents", agent_id, "jobs", query={"status": status}, items_max=items_max)
 
-    def claim_job(self, agent_id: str, job_id: str) -> Job:
-        """Take a job, as its agent. Fails: `Conflict` when somebody else has it."""
-        return cast("Job", self._write("POST", "job-agents", agent_id, "jobs", job_id, "claim"))
+    def claim_job(
+        self, agent_id: str, job_id: str, *, lease_s: float | None = None, holder: str | None = None
+    ) -> Job:
+        """Take a job, as its agent. Fails: `Conflict` when somebody else has it.
+
+        Takes: `lease_s` is for how long, from now and from each heartbeat; `holder` who takes it.
+        """
+        said = {"leaseSeconds": lease_s, "holder": holder}
+        body = {key: value for key, value in said.items() if value is not None}
+        return cast("Job", self._write("POST", "job-agents", agent_id, "jobs", job_id, "claim", body=body))
+
+    def heartbeat_job(self, job_id: str, *, attempt: int, **more: object) -> Heartbeat:
+        """Say that the attempt lives. Fails: `Conflict` when it does not count any more: stop working on it."""
+        body = {"attempt": attempt, **more}
+        return cast("Heartbeat", self._write("POST", "jobs", job_id, "heartbeat", body=body))
 
     def report_job(self, job_id: str, *, status: str, **more: object) -> Wire:
         """Say where a job is, as its agent: its `status`, and perhaps `message`, `externalId`, `links`, `output`."""

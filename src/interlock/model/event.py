@@ -159,6 +159,7 @@ KINDS: dict[str, str] = {
     "job.status_changed": "The job went from one status to another.",
     "job.withdrawn": "The job was taken back before anybody had it.",
     "job.claimed": "A pull agent took the job.",
+    "job.lease_ended": "Whoever had claimed the job was not heard of in time: it has it no longer.",
     "job.noted": "News came too late or out of order; it is noted and changes nothing.",
     "job.overran": "A run took longer than `timeoutSeconds` allows; its end is asked for, and the job fails.",
     "job.cancel_asked": "The outside was asked to stop the job.",

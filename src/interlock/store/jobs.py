@@ -27,6 +27,7 @@ from interlock.model.conduct import AGENT_WIDE, KEYS, Conduct, read_conduct
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.job import TRANSITIONS, AgentJob, Authorization, Handover, JobStatus, Observation
+from interlock.model.lease import lease_terms
 from interlock.model.variable import encrypted_in
 from interlock.store.deployments import lock_deployment, touch
 from interlock.store.queries import Conn, queries
@@ -35,12 +36,15 @@ from interlock.store.work import OWN_FACTS, WorkRequest
 from interlock.store.workflows import may_start
 
 Q = queries("job")
+LEASES = queries("lease")
 
 ATTEMPT_LEASE_S = 60.0
 """How long one hand-over may take before others assume that its worker died."""
 
 MESSAGE_MAX = 4_000
 OUTPUT_MAX = 64_000
+BROUGHT_MAX = 1_000
+"""Objects, and digests, that a job may say it brought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,11 @@ class JobRow:
     run_id: str | None = None
     output: str | None = None
     cancel_reason: str | None = None
+    held_by: str | None = None
+    heard_at: datetime | None = None
+    leased_until: datetime | None = None
+    applied: Sequence[str] = ()
+    artifacts: Sequence[str] = ()
     encrypted: Sequence[str] = ()
     """The variables of the context that are secrets, by key."""
 
@@ -315,9 +324,12 @@ async def offer_job(tx: Tx, job: FlowJob) -> bool:
     return True
 
 
-async def claim_job(tx: Tx, *, workspace_id: str, agent_id: str, job_id: str) -> JobRow:
-    """A pull agent takes a job: at most one does.
+async def claim_job(
+    tx: Tx, *, workspace_id: str, agent_id: str, job_id: str, holder: str | None = None, lease_s: float | None = None
+) -> JobRow:
+    """A pull agent takes a job: at most one does. It has it for a lease (`store/leases.py`), or until it ends.
 
+    Takes: `lease_s` is the lease that is asked for; `holder` who takes it, in its own words.
     Fails: `NotFound` for a job that is not this agent's, `Conflict` when it is not queued or may not be handed over
            now.
     """
@@ -344,6 +356,10 @@ async def claim_job(tx: Tx, *, workspace_id: str, agent_id: str, job_id: str) ->
     if job.conduct.timeout_s is not None:
         over_at = await tx.conn.fetchval(Q.now) + timedelta(seconds=job.conduct.timeout_s)
         wakes.append(WorkRequest("observe", job.id, job.workspace_id, over_at, OWN_FACTS))
+    granted_s = lease_terms(job.snapshot.get("jobAgentConfig") or {}).granted_s(lease_s)
+    until = await tx.conn.fetchval(LEASES.set_lease, job_id, holder, granted_s)
+    if until is not None:
+        wakes.append(WorkRequest("observe", job.id, job.workspace_id, until, OWN_FACTS))
     await tx.record(_touched(job, takes_away=False), events=events, wakes=wakes)
     claimed = await find_job(tx.conn, workspace_id, job_id=job_id)
     if claimed is None:
@@ -401,6 +417,9 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
     if row is None:
         raise NotFound("There is no such job.")
     before = JobStatus(row["status"])
+    if (seen.applied or seen.artifacts) and not before.terminal:
+        brought = (job.id, list(seen.applied)[:BROUGHT_MAX], list(seen.artifacts)[:BROUGHT_MAX])
+        await tx.record([Change(Q.set_job_brought, brought)])
     message = seen.message[:MESSAGE_MAX] if seen.message else None
     output = seen.output[-OUTPUT_MAX:] if seen.output else None
     wanted = seen.status or before

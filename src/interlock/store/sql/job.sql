@@ -112,6 +112,12 @@ WHERE id = $1
   AND (message, external_id, links, metadata, output) IS DISTINCT FROM
       (coalesce($2, message), coalesce($3, external_id), links || $4::jsonb, metadata || $5::jsonb, coalesce($6, output));
 
+-- What a run says that it wrote, and brought. Relies on job's primary key.
+-- name: set_job_brought
+UPDATE job
+SET applied = CASE WHEN $2::jsonb = '[]' THEN applied ELSE $2::jsonb END, artifacts = CASE WHEN $3::jsonb = '[]' THEN artifacts ELSE $3::jsonb END
+WHERE id = $1;
+
 -- Relies on job's primary key.
 -- name: ask_cancel
 UPDATE job SET cancel_asked_at = interlock_now(), cancel_reason = $2, overran = $3, updated_at = interlock_now()
@@ -139,7 +145,7 @@ WHERE j.id = $1;
 -- Relies on job_newest, or job_of_target and job_of_agent where they narrow.
 -- name: list_jobs
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
-       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of,
+       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, count(*) OVER () AS total
@@ -152,17 +158,17 @@ ORDER BY j.created_at DESC, j.id DESC LIMIT $7 OFFSET $8;
 -- Relies on job's primary key.
 -- name: find_job
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
-       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of,
+       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
-       coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, j.output, j.cancel_reason, 1::bigint AS total
+       coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, j.output, j.cancel_reason, j.applied, j.artifacts, 1::bigint AS total
 FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.id = $2;
 
 -- The newest job of each of these targets. Relies on job_of_target.
 -- name: list_latest_jobs
 SELECT DISTINCT ON (j.target_id) j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
-       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of,
+       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, 1::bigint AS total
@@ -173,7 +179,7 @@ ORDER BY j.target_id, j.created_at DESC, j.id DESC;
 -- A pull agent's list: oldest first, so that none starves. Relies on job_of_agent.
 -- name: list_agent_jobs
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
-       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of,
+       coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, count(*) OVER () AS total
