@@ -13,7 +13,13 @@ async def test_a_claim_with_a_lease_is_kept_by_heartbeats_and_reported_with_its_
     job = claimed.json()
     assert job["attempt"] == 1 and job["heldBy"] == "west-1/4711" and job["leasedUntil"] > job["heardAt"]
 
-    beat = {"attempt": 1, "message": "half done", "output": "50 %", "links": {"Run": "https://ci/7"}, "leaseSeconds": 90}
+    beat = {
+        "attempt": 1,
+        "message": "half done",
+        "output": "50 %",
+        "links": {"Run": "https://ci/7"},
+        "leaseSeconds": 90,
+    }
     heard = await api.post(f"/jobs/{job_id}/heartbeat", beat)
     assert heard.status_code == 200, heard.text
     answer = heard.json()

@@ -1,6 +1,6 @@
 """A claimed job has one owner at most, whose word counts, and never none for longer than its lease.
 
-Source: core.md section 5; decision record 0040.
+Source: core.md section 5; decision record 0031.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -103,9 +103,7 @@ class Targets(Reach):
         """The jobs of a pull agent, oldest first."""
         return self._list("job-agents", agent_id, "jobs", query={"status": status}, items_max=items_max)
 
-    def claim_job(
-        self, agent_id: str, job_id: str, *, lease_s: float | None = None, holder: str | None = None
-    ) -> Job:
+    def claim_job(self, agent_id: str, job_id: str, *, lease_s: float | None = None, holder: str | None = None) -> Job:
         """Take a job, as its agent. Fails: `Conflict` when somebody else has it.
 
         Takes: `lease_s` is for how long, from now and from each heartbeat; `holder` who takes it.

@@ -59,7 +59,9 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.ACTION_REQUIRED: frozenset({JobStatus.IN_PROGRESS}) | TERMINAL,
     **{status: frozenset[JobStatus]() for status in TERMINAL},
 }
-"""status -> what may follow it. Staying where one is is not a transition."""
+"""status -> what may follow it, as word from outside. Staying where one is is not a transition. The one road back is no
+word from outside: a job whose lease ended may be `pending` again (`store/leases.py`).
+"""
 
 
 class Handover(StrEnum):

@@ -6,15 +6,14 @@ of its own, with a number, the *fence*: what an attempt says whose lease has end
 A job has a lease when its agent's config says `leaseSeconds`, or when the claim asks for one. Without, whoever claimed
 it has it until it says how it ended, as programs expect that know of no heartbeat.
 
-Source: core.md section 5; decision record 0040.
+Source: core.md section 5; decision record 0031.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from interlock.model.errors import FieldError
+from typing import TypeGuard
 
 LEASE_MIN_S = 1.0
 LEASE_MAX_S = 86_400.0
@@ -48,31 +47,13 @@ class LeaseTerms:
 
 def lease_terms(config: Mapping[str, object]) -> LeaseTerms:
     """The terms of a merged config. A value that is none counts as absent: it was refused when it was written."""
-    wrong = {error.path for error in wrong_lease_keys(config)}
-    told = {key: config.get(key) for key in LEASE_KEYS if f"config.{key}" not in wrong}
-    lease_s, attempts = told.get("leaseSeconds"), told.get("attemptsMax")
+    lease_s, on_end, attempts = (config.get(key) for key in ("leaseSeconds", "onLeaseEnd", "attemptsMax"))
     return LeaseTerms(
-        float(str(lease_s)) if lease_s is not None else None,
-        str(told.get("onLeaseEnd") or FAIL),
-        int(str(attempts)) if attempts is not None else ATTEMPTS_DEFAULT,
+        float(lease_s) if _number(lease_s) and LEASE_MIN_S <= lease_s <= LEASE_MAX_S else None,
+        OFFER if on_end == OFFER else FAIL,
+        int(attempts) if _number(attempts) and 1 <= attempts <= ATTEMPTS_MAX else ATTEMPTS_DEFAULT,
     )
 
 
-LEASE_KEYS = ("attemptsMax", "leaseSeconds", "onLeaseEnd")
-
-
-def wrong_lease_keys(config: Mapping[str, object]) -> list[FieldError]:
-    """What is wrong with the keys of a config that say how its jobs are leased."""
-    wrong = []
-    lease_s, on_end, attempts = (config.get(key) for key in ("leaseSeconds", "onLeaseEnd", "attemptsMax"))
-    if lease_s is not None and not _within(lease_s, LEASE_MIN_S, LEASE_MAX_S):
-        wrong.append(FieldError("config.leaseSeconds", f"Must be from {LEASE_MIN_S:g} to {LEASE_MAX_S:g} seconds."))
-    if on_end is not None and on_end not in (OFFER, FAIL):
-        wrong.append(FieldError("config.onLeaseEnd", f"Must be {OFFER} or {FAIL}."))
-    if attempts is not None and not (isinstance(attempts, int) and _within(attempts, 1, ATTEMPTS_MAX)):
-        wrong.append(FieldError("config.attemptsMax", f"Must be a whole number from 1 to {ATTEMPTS_MAX}."))
-    return wrong
-
-
-def _within(value: object, least: float, most: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+def _number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -8,7 +8,7 @@ An attempt is over when its lease ended. What it says then is refused (`News.ref
 nothing: the fence. A program that sends no attempt, as the contract's clients do, is believed as long as no lease of
 the job has ended; after that nobody could tell whose word it is.
 
-Source: core.md section 5; decision record 0040. Fencing: M. Kleppmann, "How to do distributed locking" (2016).
+Source: core.md section 5; decision record 0031. Fencing: M. Kleppmann, "How to do distributed locking" (2016).
 """
 
 from __future__ import annotations
