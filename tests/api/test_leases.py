@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.story import until
+
 
 async def test_a_claim_with_a_lease_is_kept_by_heartbeats_and_reported_with_its_fence(pulled: Any, api: Any) -> None:
     queue = f"/job-agents/{pulled.ids['agent']}/jobs"
@@ -42,8 +44,12 @@ async def test_a_claim_with_a_lease_is_kept_by_heartbeats_and_reported_with_its_
     assert {key: shown[key] for key in brought} == brought and "leasedUntil" not in shown
     over = await api.post(f"/jobs/{job_id}/heartbeat", {"attempt": 1})
     assert over.status_code == 409 and over.json()["code"] == "JOB_OVER"
-    told = (await api.get("/ledger", params={"kind": "job.noted"})).json()["items"]
-    assert [entry["body"]["heard"] for entry in told] == ["successful", "heartbeat"]
+
+    async def noted() -> bool:
+        told = (await api.get("/ledger", params={"kind": "job.noted"})).json()["items"]
+        return [entry["body"]["heard"] for entry in told] == ["successful", "heartbeat"]
+
+    await until(noted, "what was refused stands in the ledger")
 
 
 async def test_what_is_no_lease_and_no_attempt_is_refused(pulled: Any, api: Any) -> None:
