@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 
-from bench import decide, forecast, latency, match, selectors, sync, what_if, work
+from bench import canaries, decide, forecast, latency, match, selectors, sync, what_if, work
 from bench import requests as api_requests
 from bench import round as rounds
 from bench.ground import Finding
@@ -20,6 +20,7 @@ from interlock.workers import collect_less
 
 BENCHMARKS = {
     "decide": decide,
+    "canaries": canaries,
     "forecast": forecast,
     "what-if": what_if,
     "round": rounds,

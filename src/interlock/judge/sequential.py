@@ -1,0 +1,255 @@
+"""Does the canary make more errors, judged as often as one likes? Always-valid evidence from two counts a look.
+
+Each look tells, for a stretch of time, how many requests and how many bad ones each side had. Given that a bad event
+happened, it came from the canary with probability θ, the canary's share of the requests, if both sides are equally
+good; with p(r) = θr / (θr + 1 − θ), if the canary's rate is r times the baseline's. The evidence against "not worse" is
+the mean, over a few r, of the likelihood ratios:
+
+    E = Σ wⱼ Π (p(rⱼ) / θ)^s · ((1 − p(rⱼ)) / (1 − θ))^f        s, f: bad events of canary and baseline in a look
+
+While the canary is not worse, E is a supermartingale from 1, so the chance that it ever reaches 1/α is at most α,
+however often it is looked at and whenever one stops (Ville). The share may change from look to look: ramps are fine.
+
+    harmful        E ≥ 1/α against a ratio of at most `worse_above` (1)
+    safe           the same evidence, mirrored, against a ratio of at least `safe_below` (1.5)
+    inconclusive   the requests do not split as the traffic was asked to, or the largest sample is reached
+    running        neither yet
+
+A naive test at 1 %, repeated after each event, stops every eighth harmless rollout; this one at most one in a hundred.
+Services with little traffic need a larger first share, not more time: it is events that count.
+
+Source: Lindon and Malek, Anytime-valid inference for multinomial count data (NeurIPS 2022, arXiv 2011.03567); Ville
+1939; definitions.md E3(a). Deliberately not here: means of anything but counts (`means.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+RATIOS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""How much worse the alternatives are; equal weights."""
+
+ALPHA = 0.01
+SAFE_BELOW = 1.5
+REQUESTS_MIN = 100
+SPLIT_CHI2 = 15.136705
+"""The χ² value of one degree of freedom whose p is 1e-4."""
+
+RATIO_MAX = 1000.0
+_HALVINGS = 40
+
+
+class Finding(StrEnum):
+    """What the evidence says so far. All but running are final."""
+
+    RUNNING = "running"
+    HARMFUL = "harmful"
+    SAFE = "safe"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One stretch of time, no part of it in another look.
+
+    Takes: `canary_bad` of `canary_total` requests were bad, and so for the baseline. `share` is the part of the traffic
+           that the canary was given, from 0 to 1, where that is known.
+    """
+
+    canary_bad: int
+    canary_total: int
+    baseline_bad: int
+    baseline_total: int
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """How counts are judged.
+
+    Takes: `alpha` of this metric (a rollout's, split over its gating metrics by `alpha_of_each`). `requests_min` a side
+           before anything is said; `requests_max` of both sides together, after which nothing more is waited for.
+    """
+
+    alpha: float = ALPHA
+    worse_above: float = 1.0
+    safe_below: float = SAFE_BELOW
+    requests_min: int = REQUESTS_MIN
+    requests_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the looks say, with the numbers that led there.
+
+    Takes: `harm` and `safety` are the two e-values, at most e^700; 1/α decides. `low` and `high` bound the ratio of the
+           rates at 1 − α each, at every look at once; `high` is infinite where nothing bounds it.
+    """
+
+    finding: Finding
+    harm: float
+    safety: float
+    low: float
+    high: float
+    canary_bad: int
+    canary_total: int
+    baseline_bad: int
+    baseline_total: int
+    reason: str
+
+
+def alpha_of_each(alpha: float, metrics: int) -> float:
+    """A rollout's α, split over its gating metrics (Bonferroni)."""
+    return alpha / max(metrics, 1)
+
+
+def weigh(looks: Sequence[Look], how: Counting) -> Evidence:
+    """Fold the looks. It stops at the one that decides: what comes later changes nothing.
+
+    Fails: never. A look without requests on one side tells nothing about the ratio, and only adds to the totals.
+    """
+    telling: list[tuple[float, int, int]] = []
+    harms, safeties = [0.0] * len(RATIOS), [0.0] * len(RATIOS)
+    threshold, seen = -math.log(how.alpha), 0
+    canary = baseline = 0
+    finding, split = Finding.RUNNING, Split()
+    for look in looks:
+        seen += 1
+        canary, baseline = canary + look.canary_total, baseline + look.baseline_total
+        split = split.plus(look)
+        if look.canary_total > 0 and look.baseline_total > 0:
+            share = look.canary_total / (look.canary_total + look.baseline_total)
+            one = (share, look.canary_bad, look.baseline_bad)
+            telling.append(one)
+            for place, worse in enumerate(RATIOS):
+                harms[place] += _log_likelihood([one], how.worse_above * worse, how.worse_above)
+                safeties[place] += _log_likelihood([one], how.safe_below / worse, how.safe_below)
+        enough = canary >= how.requests_min and baseline >= how.requests_min
+        if split.chi2 > SPLIT_CHI2:
+            finding = Finding.INCONCLUSIVE
+        elif enough and _log_mean(harms) >= threshold:
+            finding = Finding.HARMFUL
+        elif enough and _log_mean(safeties) >= threshold:
+            finding = Finding.SAFE
+        elif how.requests_max is not None and canary + baseline >= how.requests_max:
+            finding = Finding.INCONCLUSIVE
+        if finding is not Finding.RUNNING:
+            break
+    return _evidence(finding, looks[:seen], telling, how, chi2=split.chi2)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How the requests split, against how the traffic was asked to. Looks whose share is not known say nothing."""
+
+    surplus: float = 0.0
+    spread: float = 0.0
+
+    def plus(self, look: Look) -> Split:
+        """With one more look."""
+        if look.share is None or not 0 < look.share < 1:
+            return self
+        total = look.canary_total + look.baseline_total
+        surplus = self.surplus + look.canary_total - total * look.share
+        return Split(surplus, self.spread + total * look.share * (1 - look.share))
+
+    @property
+    def chi2(self) -> float:
+        """Above `SPLIT_CHI2` something else than chance sends them, and no comparison of the sides means anything."""
+        return self.surplus * self.surplus / self.spread if self.spread else 0.0
+
+
+def _log_harm(telling: Sequence[tuple[float, int, int]], ratio: float) -> float:
+    """ln E against "the ratio is at most this"."""
+    return _log_mean([_log_likelihood(telling, ratio * worse, ratio) for worse in RATIOS])
+
+
+def _log_safety(telling: Sequence[tuple[float, int, int]], ratio: float) -> float:
+    """ln E against "the ratio is at least this"."""
+    return _log_mean([_log_likelihood(telling, ratio / worse, ratio) for worse in RATIOS])
+
+
+def _log_likelihood(telling: Sequence[tuple[float, int, int]], ratio: float, null: float) -> float:
+    """The log likelihood ratio of one ratio of rates against another."""
+    found = 0.0
+    for share, canary_bad, baseline_bad in telling:
+        of_ratio, of_null = share * ratio + 1 - share, share * null + 1 - share
+        both = math.log(of_null) - math.log(of_ratio)
+        found += canary_bad * (math.log(ratio / null) + both) + baseline_bad * both
+    return found
+
+
+def _log_mean(logs: Sequence[float]) -> float:
+    most = max(logs)
+    return most + math.log(math.fsum(math.exp(one - most) for one in logs) / len(logs))
+
+
+def _bound(passes_at: float, telling: Sequence[tuple[float, int, int]], *, lower: bool) -> float:
+    """The end of the confidence sequence for the ratio: where the evidence against a null just passes.
+
+    Why:   the evidence against "at most r" falls with r, that against "at least r" rises, so halving finds the end.
+    """
+    low, high = math.log(1 / RATIO_MAX), math.log(RATIO_MAX)
+
+    def refused(at: float) -> bool:
+        log_e = _log_harm(telling, math.exp(at)) if lower else _log_safety(telling, math.exp(at))
+        return log_e >= passes_at
+
+    if lower and not refused(low):
+        return 0.0
+    if not lower and not refused(high):
+        return math.inf
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if refused(middle) == lower:
+            low = middle
+        else:
+            high = middle
+    return math.exp(low if lower else high)
+
+
+def _evidence(
+    finding: Finding,
+    looks: Sequence[Look],
+    telling: Sequence[tuple[float, int, int]],
+    how: Counting,
+    *,
+    chi2: float,
+) -> Evidence:
+    threshold = -math.log(how.alpha)
+    harm, safety = _log_harm(telling, how.worse_above), _log_safety(telling, how.safe_below)
+    low, high = _bound(threshold, telling, lower=True), _bound(threshold, telling, lower=False)
+    canary = (sum(one.canary_bad for one in looks), sum(one.canary_total for one in looks))
+    baseline = (sum(one.baseline_bad for one in looks), sum(one.baseline_total for one in looks))
+    counts = (
+        f"{canary[0]:,} of {canary[1]:,} requests of the canary were bad, "
+        f"{baseline[0]:,} of {baseline[1]:,} of the baseline"
+    )
+    percent = f"{(1 - how.alpha) * 100:.4g} %"
+    match finding:
+        case Finding.HARMFUL:
+            reason = f"{counts}: at least {low:.3g} times the rate, with {percent} confidence at every look."
+        case Finding.SAFE:
+            reason = f"{counts}: less than {high:.3g} times the rate, with {percent} confidence at every look."
+        case Finding.INCONCLUSIVE if chi2 > SPLIT_CHI2:
+            reason = f"{counts}: they do not split as the traffic was asked to, so the sides cannot be compared."
+        case Finding.INCONCLUSIVE:
+            reason = f"{counts}: the largest sample is reached and the ratio may be {_range(low, high)}."
+        case Finding.RUNNING:
+            reason = f"{counts}: the ratio may be {_range(low, high)}."
+    return Evidence(finding, _bounded(harm), _bounded(safety), low, high, *canary, *baseline, reason)
+
+
+def _bounded(log_e: float) -> float:
+    return math.exp(min(log_e, 700.0))
+
+
+def _range(low: float, high: float) -> str:
+    if low == 0 and high == math.inf:
+        return "anything"
+    if high == math.inf:
+        return f"{low:.3g} or more"
+    return f"{low:.3g} to {high:.3g}"
