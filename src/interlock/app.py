@@ -199,6 +199,7 @@ def agents(settings: Settings, http: Http) -> Mapping[str, Agent]:
         exec_enabled=settings.exec_agent,
         http=http,
         github_app=_github_app(settings),
+        tfe_webhook_secret=(settings.tfe_webhook_secret or "").split(",")[0].strip() or None,
     )
 
 

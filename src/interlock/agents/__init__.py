@@ -29,6 +29,7 @@ from interlock.agents.gitlab import GitLabAgent
 from interlock.agents.http_pull import HttpPullAgent
 from interlock.agents.keys import Key
 from interlock.agents.test_runner import TestRunnerAgent
+from interlock.agents.tfe import TfeAgent
 from interlock.model.job import AgentClass, AgentJob, Authorization, Observation, Planned
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
@@ -101,17 +102,24 @@ AGENTS: tuple[type[Agent], ...] = (
     GitLabAgent,
     HttpPullAgent,
     TestRunnerAgent,
+    TfeAgent,
 )
 
 
 def build_agents(
-    *, exec_root: Path, exec_enabled: bool, http: Http | None = None, github_app: App | None = None
+    *,
+    exec_root: Path,
+    exec_enabled: bool,
+    http: Http | None = None,
+    github_app: App | None = None,
+    tfe_webhook_secret: str | None = None,
 ) -> dict[str, Agent]:
     """One agent of each kind, by kind, as the composition root wants them.
 
     Takes: `exec_root` is the folder where runs of the exec agent live (`DATA/exec`). `http` is what
            agents call their tools with; by default one that calls addresses of the public internet alone.
            `github_app` is who the agent `github-app` is where its config names no other.
+           `tfe_webhook_secret` is what Terraform Cloud signs its news with where an agent's config has no other.
     """
     http, templates = http or Http(), GoTemplates()
     built: tuple[Agent, ...] = (
@@ -122,5 +130,6 @@ def build_agents(
         GitLabAgent(http),
         HttpPullAgent(),
         TestRunnerAgent(),
+        TfeAgent(http, templates, webhook_secret=tfe_webhook_secret),
     )
     return {agent.kind: agent for agent in built}

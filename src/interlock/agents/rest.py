@@ -74,7 +74,7 @@ class Tool:
         headers = {"Accept": "application/json", **self.headers}
         raw = None
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers.setdefault("Content-Type", "application/json")
             raw = orjson.dumps(body)
         try:
             answer = await self.http.send(
@@ -164,9 +164,22 @@ def _because(answer: Answer) -> str:
     else:
         if isinstance(body, Mapping):
             found = body.get("message") or body.get("error") or body.get("error_description") or body.get("errors")
-            said = found if isinstance(found, str) else orjson.dumps(found).decode() if found else ""
+            said = (
+                found if isinstance(found, str) else _listed(found) or (orjson.dumps(found).decode() if found else "")
+            )
     said = " ".join(said.split())[:SAID_MAX].rstrip(".")
     return f": {said}" if said else ""
+
+
+def _listed(found: object) -> str:
+    """The errors of a JSON:API answer, each with its title and detail."""
+    listed = found if isinstance(found, list) else []
+    told = [
+        ": ".join(str(one[name]) for name in ("title", "detail") if one.get(name))
+        for one in listed
+        if isinstance(one, Mapping)
+    ]
+    return "; ".join(filter(None, told))
 
 
 def _text(value: object) -> str:
