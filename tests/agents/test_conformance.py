@@ -82,6 +82,7 @@ def test_no_listed_agent_is_left_out() -> None:
         "gitlab",
         "http-pull",
         "test-runner",
+        "tfe",
     }
 
 

@@ -38,12 +38,26 @@ CHECKED = (*PLANNED, "policy_checking", "policy_checked")
 APPLIED = ("confirmed", "apply_queued", "applying", "applied")
 WAITING = frozenset({"planned", "cost_estimated", "policy_checked"})
 WORKSPACE_KEYS = frozenset(
-    "name description execution-mode agent-pool-id terraform-version working-directory auto-apply allow-destroy-plan "
-    "file-triggers-enabled global-remote-state queue-all-runs speculative-enabled trigger-prefixes trigger-patterns "
-    "vcs-repo".split()
+    {
+        "name",
+        "description",
+        "execution-mode",
+        "agent-pool-id",
+        "terraform-version",
+        "working-directory",
+        "auto-apply",
+        "allow-destroy-plan",
+        "file-triggers-enabled",
+        "global-remote-state",
+        "queue-all-runs",
+        "speculative-enabled",
+        "trigger-prefixes",
+        "trigger-patterns",
+        "vcs-repo",
+    }
 )
-RUN_KEYS = frozenset("auto-apply is-destroy message plan-only refresh variables".split())
-VARIABLE_KEYS = frozenset("key value description category hcl sensitive".split())
+RUN_KEYS = frozenset(["auto-apply", "is-destroy", "message", "plan-only", "refresh", "variables"])
+VARIABLE_KEYS = frozenset(["key", "value", "description", "category", "hcl", "sensitive"])
 
 
 def error(status: int, title: str, detail: str = "") -> Answer:
@@ -401,7 +415,9 @@ class TfeServer(StubServer):
         there, wanted = self.by_id(call)["id"], call.query.get("filter[operation]")
         mine = [one for one in self.runs.values() if one["workspace"] == there]
         mine = mine[: len(mine) - self.lag]
-        found = [one for one in reversed(mine) if not wanted or one["attributes"]["plan-only"] == (wanted == "plan_only")]
+        found = [
+            one for one in reversed(mine) if not wanted or one["attributes"]["plan-only"] == (wanted == "plan_only")
+        ]
         return 200, {"data": [self.shown(one) for one in found[: int(call.query.get("page[size]", 20))]]}
 
     def list_policy_checks(self, call: Call) -> Answer:

@@ -130,7 +130,10 @@ class LoopbackServer:
         if wrong.cut_after:
             return
         await asyncio.sleep(wrong.late_s)
-        await _write(writer, status, b"" if body is None else orjson.dumps(body), {"Content-Type": "application/json"})
+        fields = {"Content-Type": "application/json"}
+        if 300 <= status < 400 and isinstance(body, Mapping):
+            fields |= {name.title(): str(value) for name, value in body.items()}
+        await _write(writer, status, b"" if body is None else orjson.dumps(body), fields)
 
 
 def _json_of(raw: bytes) -> Any:
@@ -148,7 +151,7 @@ async def _write(writer: asyncio.StreamWriter, status: int, body: bytes, headers
 
 
 @contextlib.asynccontextmanager
-async def serving(server: LoopbackServer) -> AsyncIterator[Any]:
+async def serving(server: LoopbackServer, *, port: int = 0) -> AsyncIterator[Any]:
     """The server is up, at a port of its own; it ends with the block, and so does every call that it delays."""
     under_way: set[asyncio.Task[Any]] = set()
 
@@ -163,7 +166,7 @@ async def serving(server: LoopbackServer) -> AsyncIterator[Any]:
         finally:
             under_way.discard(task)
 
-    listening = await asyncio.start_server(take, "127.0.0.1", 0)
+    listening = await asyncio.start_server(take, "127.0.0.1", port)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

@@ -55,8 +55,8 @@ stand. Runs that your repository starts carry no job's id, so Interlock does not
 
 **Webhook**: with `webhookUrl` the job makes a notification configuration named `interlock` at the workspace, signed
 with `webhookSecret` (or with the installation's `INTERLOCK_TFE_WEBHOOK_SECRET`). News comes at once then; Interlock
-asks every 10 s anyway. A notification that Terraform Cloud refuses to make, because it cannot reach the address, fails no job: its
-metadata says so. A secret that changed is written once that configuration is deleted.
+asks every 10 s anyway. A configuration that Terraform Cloud refuses to make, because it cannot reach the address, fails
+no job: its metadata says so. A secret that changed is written once that configuration is deleted.
 
 **Plan**: the workspace as it would be against the one that stands, and a speculative run with the template's Terraform
 variables; environment variables and sensitive values are those of the workspace. Nothing is changed.
@@ -74,6 +74,8 @@ looked for among the workspace's newest runs for a minute.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -81,12 +83,11 @@ import orjson
 
 from interlock.agents.keys import Address, Flag, Key, Secret, Template, Text, check_keys, lacking
 from interlock.agents.rest import TIMEOUT_S, Clash, Tool, part
-from interlock.agents.tfe_run import WITH_POLICIES, instant_of, run_seen
+from interlock.agents.tfe_run import WITH_POLICIES, Run, instant_of, run_seen
 from interlock.agents.tfe_workspace import (
     Variable,
     Workspace,
     described,
-    described_there,
     differing,
     literal,
     parse_workspace,
@@ -121,11 +122,11 @@ KEYS = (
     Key("webhookSecret", Secret(), "what it signs its news with; sealed", shown_default="the installation's"),
     Key("autoApply", Flag(), "Terraform Cloud applies a run by itself; Interlock confirms nothing", default=False),
     Key("triggerRunOnChange", Flag(), "run the workspace; else only write it and its variables", default=True),
-    Key("repeatUncertain", Flag(), "start again when a start was not answered and no run is found", default=False),
 )
 
 _LOOKED_AT_MAX = 100
 _CHANGES_MAX = 500
+
 
 class TfeAgent:
     """A workspace a target, a run a job."""
@@ -169,7 +170,7 @@ class TfeAgent:
             "relationships": {"workspace": {"data": {"type": "workspaces", "id": there["id"]}}},
         }
         run = (await tool.call("POST", "/runs", body={"data": body}))["data"]
-        return run_seen(run, links=self._links(job, wanted.name, run["id"]), noted=noted)
+        return run_seen(Run(run), links=self._links(job, wanted.name, run["id"]), noted=noted)
 
     async def find(self, job: AgentJob) -> Observation | None:
         """The run whose message names the job and its attempt; without runs, a workspace that is as it should be."""
@@ -183,50 +184,49 @@ class TfeAgent:
         listed = await tool.call("GET", f"/workspaces/{part(there['id'])}/runs", query=query, may_miss=True) or {}
         for run in listed.get("data") or []:
             if str(run["attributes"].get("message") or "").startswith(message_of(job, short=True)):
-                return run_seen(run, links=self._links(job, wanted.name, run["id"]))
+                return run_seen(Run(run), links=self._links(job, wanted.name, run["id"]))
         return None
 
     async def observe(self, job: AgentJob) -> Observation | None:
         """How the run goes: its state, what it would change, what that costs, what policies say."""
-        if not job.external_id or not job.external_id.startswith("run-"):
+        if not _has_run(job):
             return await self.find(job)
-        return await self._look(self._tool(job), job.external_id)
+        found = await self._fetch(self._tool(job), str(job.external_id))
+        return run_seen(found) if found else None
 
     async def cancel(self, job: AgentJob) -> Observation | None:
         """Discard a run that waits, interrupt one that plans or applies. One that is over stays as it ended."""
-        tool, seen = self._tool(job), await self.observe(job)
-        if seen is None or seen.status is None or seen.status.terminal or not seen.external_id:
+        seen = None if _has_run(job) else await self.find(job)
+        if not _has_run(job) and (seen is None or not str(seen.external_id).startswith("run-")):
             return seen
-        run = await tool.call("GET", f"/runs/{part(seen.external_id)}", may_miss=True)
-        actions = (run or {"data": {"attributes": {}}})["data"]["attributes"].get("actions") or {}
-        step = next((one for one in ("discard", "cancel") if actions.get(f"is-{one}able")), None)
-        if step is not None:
-            try:
-                path = f"/runs/{part(seen.external_id)}/actions/{step}"
-                await tool.call("POST", path, body={"comment": "Interlock asks for the end of this run."})
-            except Clash:
-                pass  # it went on meanwhile: the next look says how
-        return await self._look(tool, seen.external_id)
+        tool, run_id = self._tool(job), str(job.external_id if _has_run(job) else seen and seen.external_id)
+        found = await self._fetch(tool, run_id)
+        if found is None or found.step_to_end is None:
+            return run_seen(found) if found else None
+        body = {"comment": "Interlock asks for the end of this run."}
+        with suppress(Clash):  # it went on meanwhile: the next look says how
+            await tool.call("POST", f"/runs/{part(run_id)}/actions/{found.step_to_end}", body=body)
+        found = await self._fetch(tool, run_id)
+        return run_seen(found) if found else None
 
     async def plan(self, job: AgentJob, current: Mapping[str, object] | None) -> Planned:
-        """The workspace as it would be, and a speculative run. Asked again, it follows the run that it began."""
-        _ = current  # what runs is what stands in the workspace
+        """The workspace as it would be against that of what runs, and a speculative run. Asked again, it follows the
+        run that it began.
+        """
         tool, wanted = self._tool(job), await self._workspace(job, job.context)
+        before = "" if current is None else described(await self._workspace(job, current))
+        after = described(wanted)
         there = await self._read(tool, job, wanted.name)
         if there is None:
-            return Planned("", described(wanted), has_changes=True, message="The workspace would be made.")
-        variables = await self._variables(tool, there)
-        before, after = described_there(wanted, there, variables), described(wanted)
-        run = await self._speculate(tool, job, there, wanted)
-        said = await self._look(tool, run["id"])
-        status = str(run["attributes"].get("status"))
-        if said is None or said.status is None or not said.status.terminal:
+            return Planned(before, after, before != after, "There is no such workspace yet: nothing could be planned.")
+        found = await self._fetch(tool, str((await self._speculate(tool, job, there, wanted))["id"]))
+        said = run_seen(found) if found else None
+        if found is None or said is None or said.status is None or not said.status.terminal:
             raise AgentUnavailable("Terraform Cloud still plans.", retry_after_s=5.0)
-        if status in {"errored", "canceled", "force_canceled", "discarded"}:
-            raise Rejected(f"The speculative run {run['id']} ended {status}. {said.message or ''}".strip())
-        changes = await self._changes(tool, run)
-        changed = run["attributes"].get("has-changes") is True
-        return Planned(before, after + changes, has_changes=changed or before != after, message=said.message or "")
+        if found.state != "planned_and_finished":
+            raise Rejected(f"The speculative run {said.external_id} ended {found.state}. {said.message or ''}".strip())
+        after += await self._changes(tool, found.run)
+        return Planned(before, after, found.has_changes or before != after, said.message or "")
 
     def links(self, job: AgentJob, observation: Observation) -> Mapping[str, str]:
         """What `start` and `find` know of: the workspace's name is the template's."""
@@ -322,7 +322,7 @@ class TfeAgent:
             if not same or set(now.get("triggers") or ()) != set(TRIGGERS):
                 document["id"] = mine["id"]
                 await tool.call("PATCH", f"/notification-configurations/{part(mine['id'])}", body={"data": document})
-        except (Rejected, AgentUnavailable) as refused:
+        except Rejected as refused:
             return f"Not set: {refused.message}"
         return None
 
@@ -378,18 +378,17 @@ class TfeAgent:
 
     # What is seen ---------------------------------------------------------------------------------------------------
 
-    async def _look(self, tool: Tool, run_id: str) -> Observation | None:
+    async def _fetch(self, tool: Tool, run_id: str) -> Run | None:
         """One run with its plan, its cost and its policy checks."""
         query = {"include": "plan,cost_estimate"}
         found = await tool.call("GET", f"/runs/{part(run_id)}", query=query, may_miss=True)
         if not found:
             return None
-        run = found["data"]
-        checks: list[dict[str, Any]] = []
-        if str(run["attributes"].get("status")) in WITH_POLICIES:
-            listed = await tool.call("GET", f"/runs/{part(run_id)}/policy-checks", may_miss=True) or {}
-            checks = listed.get("data") or []
-        return run_seen(run, included=found.get("included") or (), checks=checks)
+        run = Run(found["data"], tuple(found.get("included") or ()))
+        if run.state not in WITH_POLICIES:
+            return run
+        listed = await tool.call("GET", f"/runs/{part(run_id)}/policy-checks", may_miss=True) or {}
+        return replace(run, checks=tuple(listed.get("data") or ()))
 
     def _written(self, job: AgentJob, there: Mapping[str, Any], noted: Mapping[str, str]) -> Observation:
         """A workspace that stands as it is wanted, of a job that runs nothing."""
@@ -422,6 +421,10 @@ def _name(job: AgentJob, noun: str) -> str:
 
 def _runs(job: AgentJob) -> bool:
     return job.config.get("triggerRunOnChange") is not False
+
+
+def _has_run(job: AgentJob) -> bool:
+    return (job.external_id or "").startswith("run-")
 
 
 def _home(job: AgentJob) -> str:

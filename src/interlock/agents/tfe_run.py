@@ -15,6 +15,7 @@ Source: HashiCorp's API reference: Runs, Plans, Cost Estimates, Policy Checks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -53,36 +54,65 @@ def status_of(state: str, *, waits: bool = False) -> JobStatus:
     return JobStatus.ACTION_REQUIRED if waits or state in NEEDS_A_PERSON else JobStatus.IN_PROGRESS
 
 
-def run_seen(
-    run: Mapping[str, Any],
-    *,
-    included: Sequence[Mapping[str, Any]] = (),
-    checks: Sequence[Mapping[str, Any]] = (),
-    links: Mapping[str, str] | None = None,
-    noted: Mapping[str, str] | None = None,
-) -> Observation:
-    """A run as the API shows it.
-
-    Takes: `included` are its plan and cost estimate, `checks` its policy checks, where they were asked for. `noted`
-           goes into the metadata.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the API shows it. `included` are its plan and cost estimate, `checks` its policy checks, where they were
+    asked for.
     """
-    attributes = run["attributes"]
-    state = str(attributes.get("status"))
-    waits = (attributes.get("actions") or {}).get("is-confirmable") is True
-    by_itself = attributes.get("auto-apply") is True
-    status = status_of(state, waits=waits)
-    parts = {one.get("type"): one.get("attributes") or {} for one in included}
-    told = [*_plan_words(parts.get("plans")), *_cost_words(parts.get("cost-estimates")), *_policy_words(checks)]
+
+    run: Mapping[str, Any]
+    included: tuple[Mapping[str, Any], ...] = ()
+    checks: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What it says of itself."""
+        found: Mapping[str, Any] = self.run["attributes"]
+        return found
+
+    @property
+    def state(self) -> str:
+        """The API's word for where it is."""
+        return str(self.attributes.get("status"))
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits to be confirmed."""
+        return (self.attributes.get("actions") or {}).get("is-confirmable") is True
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether its plan changes anything."""
+        return self.attributes.get("has-changes") is True
+
+    @property
+    def step_to_end(self) -> str | None:
+        """What ends it now: discard it or cancel it; None where nothing does."""
+        actions = self.attributes.get("actions") or {}
+        return next((one for one in ("discard", "cancel") if actions.get(_ABLE[one]) is True), None)
+
+
+_ABLE = {"discard": "is-discardable", "cancel": "is-cancelable"}
+
+
+def run_seen(
+    run: Run, *, links: Mapping[str, str] | None = None, noted: Mapping[str, str] | None = None
+) -> Observation:
+    """What there is to say of a run. `noted` goes into the metadata."""
+    state, status = run.state, status_of(run.state, waits=run.waits)
+    by_itself = run.attributes.get("auto-apply") is True
+    parts = {one.get("type"): one.get("attributes") or {} for one in run.included}
+    told = [*_plan_words(parts.get("plans")), *_cost_words(parts.get("cost-estimates")), *_policy_words(run.checks)]
     said = _WORDS.get(state) or f"The run is {state.replace('_', ' ')}."
-    if waits:
+    if run.waits:
         said = "Planned. Terraform Cloud applies it by itself." if by_itself else "Planned; it waits to be confirmed."
-    ended_at = (attributes.get("status-timestamps") or {}).get(f"{state.replace('_', '-')}-at")
+    ended_at = (run.attributes.get("status-timestamps") or {}).get(f"{state.replace('_', '-')}-at")
     return Observation(
         status,
         " ".join([said, *(f"{one[:1].upper()}{one[1:]}." for _, one in told)]),
-        external_id=str(run["id"]),
+        external_id=str(run.run["id"]),
         links=links or {},
-        metadata={"tfe/run": str(run["id"]), "tfe/status": state, **dict(told), **(noted or {})},
+        metadata={"tfe/run": str(run.run["id"]), "tfe/status": state, **dict(told), **(noted or {})},
         finished_at=instant_of(ended_at) if status.terminal else None,
     )
 

@@ -202,29 +202,6 @@ def described(wanted: Workspace) -> str:
     return as_yaml(document)
 
 
-def described_there(wanted: Workspace, there: Mapping[str, Any], variables: Sequence[Mapping[str, Any]]) -> str:
-    """The same of what stands there, as far as the template says anything of it."""
-    now = there.get("attributes") or {}
-    attributes = {name: now.get(name) for name in wanted.attributes}
-    if "vcs-repo" in attributes:
-        attributes["vcs-repo"] = {key: (now.get("vcs-repo") or {}).get(key) for key in wanted.attributes["vcs-repo"]}
-    if "agent-pool-id" in attributes:
-        attributes["agent-pool-id"] = related_id(there, "agent-pool")
-    found = tuple(
-        Variable(
-            key=one["attributes"]["key"],
-            category=one["attributes"]["category"],
-            value=one["attributes"].get("value") or "",
-            hcl=bool(one["attributes"].get("hcl")),
-            sensitive=bool(one["attributes"].get("sensitive")),
-            description=one["attributes"].get("description") or "",
-        )
-        for one in variables
-    )
-    project = related_id(there, "project") if wanted.project else None
-    return described(Workspace(wanted.name, attributes, project, found if wanted.variables is not None else None))
-
-
 def as_yaml(document: object) -> str:
     """A document as YAML."""
     yaml, text = YAML(typ="safe", pure=True), io.StringIO()
