@@ -19,8 +19,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import cast
 
-from interlock.agents import Agent
+from interlock.agents import Agent, Asker
 from interlock.clock import monotonic_s
 from interlock.decide import decide
 from interlock.metrics import Metric, NotBefore
@@ -57,6 +58,7 @@ from interlock.store.targets import (
     match_targets,
     note_policies_matched,
 )
+from interlock.store.tasks import ask_people, note_overdue
 from interlock.store.tx import Store, Tx
 from interlock.store.verifications import DueMetric, find_due_metric, record_measurement
 from interlock.store.wake import list_by_domain, request_rounds
@@ -167,6 +169,9 @@ class Flow:
             await self._record(claim, job, seen, source="dispatch")
             return None
         if agent.klass is AgentClass.ASKED:
+            if "ask" in agent.capabilities:
+                await self._ask_people(claim, job, cast("Asker", agent))
+                return None
             async with self._tx(job, "dispatch", claim) as tx:
                 await offer_job(tx, job)
             return None
@@ -188,6 +193,17 @@ class Flow:
         elif agent.klass is AgentClass.FINDABLE:
             return await self._find_run(claim, job, agent, opened)
         return await self._start_run(claim, job, agent, opened)
+
+    async def _ask_people(self, claim: Claim, job: FlowJob, agent: Asker) -> None:
+        """Put a job before people, who read it without its secrets."""
+        try:
+            asked = await agent.ask(job.for_agent(masked(job.snapshot)))
+            async with self._tx(job, "dispatch", claim) as tx:
+                await ask_people(tx, job, asked)
+        except Rejected as no:
+            await self._record(claim, job, Observation(JobStatus.FAILURE, no.message), source="dispatch")
+        except Invalid as no:
+            await self._record(claim, job, Observation(JobStatus.INVALID_JOB_AGENT, no.message), source="dispatch")
 
     async def _start_run(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
         try:
@@ -391,11 +407,13 @@ class Flow:
         return None
 
     async def note_expiry(self, claim: Claim) -> datetime | None:
-        """A pin, a skip or a freeze reached its end: the ledger hears of it. Nothing waits for that."""
+        """A pin, a skip, a freeze or the time for a task reached its end: the ledger hears of it."""
         kind, _, subject_id = claim.key.partition(":")
         if claim.workspace_id is None:
             return None
         async with self.store.tx(actor=WORKER, cause="expire", workspace_id=claim.workspace_id, claim=claim) as tx:
+            if kind == "task":
+                return await note_overdue(tx, subject_id)
             return await note_expiry(tx, claim.workspace_id, kind=kind, subject_id=subject_id)
 
     # ------------------------------------------------------------------------------------------------------------------

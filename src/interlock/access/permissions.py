@@ -36,6 +36,7 @@ class Permission(StrEnum):
     WORKFLOW_RUN = "workflow:run"
     JOB_REPORT = "job:report"
     JOB_SECRETS = "job:secrets"
+    TASK_ANSWER = "task:answer"
     APPROVE = "approve"
     FREEZE = "freeze"
     FREEZE_BYPASS = "freeze:bypass"
@@ -57,6 +58,7 @@ SENTENCES: Mapping[Permission, str] = {
     Permission.WORKFLOW_RUN: "Ask for a run of a workflow.",
     Permission.JOB_REPORT: "Claim a job and say how it goes: what an agent does.",
     Permission.JOB_SECRETS: "Read the values of a job's secrets in the answer to GET job. Nobody needs it to deploy.",
+    Permission.TASK_ANSWER: "Take, complete, reject and comment tasks: the jobs that ask oneself or one's group.",
     Permission.APPROVE: "Answer an approval request.",
     Permission.FREEZE: "Freeze, move a freeze's end, thaw.",
     Permission.FREEZE_BYPASS: "Let a version pass a freeze.",
@@ -80,13 +82,14 @@ _DEVELOPER = frozenset(
         Permission.WORKFLOW_WRITE,
         Permission.WORKFLOW_RUN,
         Permission.JOB_REPORT,
+        Permission.TASK_ANSWER,
     }
 )
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ}),
     Role.DEVELOPER: _DEVELOPER,
-    Role.APPROVER: frozenset({Permission.READ, Permission.APPROVE}),
+    Role.APPROVER: frozenset({Permission.READ, Permission.APPROVE, Permission.TASK_ANSWER}),
     Role.OPERATOR: _DEVELOPER
     | {Permission.FREEZE, Permission.STEER, Permission.SUBSCRIPTION_WRITE, Permission.AGENT_TOKEN},
     Role.ADMIN: frozenset(Permission),
@@ -95,7 +98,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 ROLE_SENTENCES: Mapping[Role, str] = {
     Role.VIEWER: "Sees everything, changes nothing.",
     Role.DEVELOPER: "Writes what there is and announces versions.",
-    Role.APPROVER: "Answers approval requests.",
+    Role.APPROVER: "Answers approval requests and tasks.",
     Role.OPERATOR: "A developer who stops, steers and lets agents in.",
     Role.ADMIN: "May everything, members and policies included.",
 }

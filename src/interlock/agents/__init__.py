@@ -28,13 +28,15 @@ from interlock.agents.github_app import App, GitHubAgent
 from interlock.agents.gitlab import GitLabAgent
 from interlock.agents.http_pull import HttpPullAgent
 from interlock.agents.keys import Key
+from interlock.agents.manual import ManualAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.agents.tfe import TfeAgent
 from interlock.model.job import AgentClass, AgentJob, Authorization, Observation, Planned
+from interlock.model.task import Asked
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
-__all__ = ["AGENTS", "Agent", "Planner", "build_agents"]
+__all__ = ["AGENTS", "Agent", "Asker", "Planner", "build_agents"]
 
 
 class Agent(Protocol):
@@ -94,6 +96,17 @@ class Planner(Protocol):
         ...
 
 
+class Asker(Protocol):
+    """What an agent with the capability `ask` offers beside the four verbs: its jobs are tasks of people."""
+
+    async def ask(self, job: AgentJob) -> Asked:
+        """What people are asked to do. They read it, so the job comes without its secrets.
+
+        Fails: `Rejected` when it cannot be said for this job; `Invalid` for a wrong config.
+        """
+        ...
+
+
 AGENTS: tuple[type[Agent], ...] = (
     ArgoCdAgent,
     ArgoWorkflowAgent,
@@ -101,6 +114,7 @@ AGENTS: tuple[type[Agent], ...] = (
     GitHubAgent,
     GitLabAgent,
     HttpPullAgent,
+    ManualAgent,
     TestRunnerAgent,
     TfeAgent,
 )
@@ -129,6 +143,7 @@ def build_agents(
         GitHubAgent(http, app=github_app),
         GitLabAgent(http),
         HttpPullAgent(),
+        ManualAgent(templates),
         TestRunnerAgent(),
         TfeAgent(http, templates, webhook_secret=tfe_webhook_secret),
     )

@@ -141,6 +141,7 @@ async def put_status(here: InWorkspace, request: Request, jobId: str, body: Stat
     With `attempt`, the number that the claim gave: refused (409) once another attempt has the job, or none.
     """
     row, place = await _reported(here, jobId)
+    _refuse_task(row)
     seen = Observation(
         status=JobStatus(body.status),
         message=body.message,
@@ -261,6 +262,7 @@ async def claim_job(
     _own_queue(here, agent_id)
     row, place = await _reported(here, jobId)
     here.require(Permission.JOB_REPORT, place=place)
+    _refuse_task(row)
     context = await _opened_for_claim(here, request, row, agent_id=agent_id, place=place)
     holder, lease_s = (body.holder, body.leaseSeconds) if body is not None else (None, None)
     holder = holder or here.caller.name
@@ -322,6 +324,15 @@ async def _reported(here: Here, text: str) -> tuple[JobRow, Place]:
     return row, replace(await _place_of(here, row), agent_id=row.agent_id)
 
 
+def _refuse_task(row: JobRow) -> None:
+    """A task ends by the answer of whom it asks, not by a report.
+
+    Fails: `Conflict`.
+    """
+    if row.is_task:
+        raise Conflict("People do this job: POST …/take, /complete or /reject answers it.", code="TASK")
+
+
 def _own_queue(here: Here, agent_id: str) -> None:
     """The queue of another agent is none to an agent.
 
@@ -350,6 +361,7 @@ def render_job(job: JobRow) -> Wire:
         updatedAt=instant(job.updated_at),
         startedAt=instant(job.started_at) if job.started_at else None,
         completedAt=instant(job.completed_at) if job.completed_at else None,
+        observedAt=instant(job.observed_at) if job.observed_at else None,
         kind=job.move_kind,
         moveId=job.move_id or None,
         workflowRunId=job.run_id,

@@ -330,6 +330,7 @@ class Job(TypedDict):
     updatedAt: Instant
     startedAt: NotRequired[Instant]
     completedAt: NotRequired[Instant]
+    observedAt: NotRequired[Instant]
     kind: NotRequired[str]
     moveId: NotRequired[Id]
     workflowRunId: NotRequired[Id]

@@ -41,6 +41,9 @@ LEASES = queries("lease")
 ATTEMPT_LEASE_S = 60.0
 """How long one hand-over may take before others assume that its worker died."""
 
+OURS = frozenset({"dispatch", "cancel", "overdue"})
+"""Sources of news that are our own conclusions: nobody outside was heard."""
+
 MESSAGE_MAX = 4_000
 OUTPUT_MAX = 64_000
 BROUGHT_MAX = 1_000
@@ -193,6 +196,9 @@ class JobRow:
     leased_until: datetime | None = None
     applied: Sequence[str] = ()
     artifacts: Sequence[str] = ()
+    observed_at: datetime | None = None
+    """When the outside was last heard, or looked at."""
+    is_task: bool = False
     encrypted: Sequence[str] = ()
     """The variables of the context that are secrets, by key."""
 
@@ -367,6 +373,27 @@ async def claim_job(
     return claimed
 
 
+async def take_job(tx: Tx, job: FlowJob) -> None:
+    """A person takes a job that is theirs to do; whoever calls has looked whether it is, and holds it.
+
+    Fails: `Conflict` when it is not queued, or may not be handed over now.
+    """
+    if job.run_id is not None:
+        decision = await may_start(tx, job.workspace_id, resource_id=job.resource_id, now=await tx.conn.fetchval(Q.now))
+        if decision.barring is not None:
+            raise Conflict(f"The job is not to be had now. {sentence(decision.verdicts[0])}")
+    if await tx.conn.fetchrow(Q.take_job if job.run_id is None else Q.take_run_job, job.id) is None:
+        raise Conflict("The job is not to be had now: it is not queued, or what let it pass is being decided again.")
+    if job.run_id is None:
+        await _note_start(tx, job)
+    events = [
+        job.event("job.claimed", agent=job.agent_name),
+        job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt + 1),
+        job.event("job.status_changed", **{"from": "queued", "to": "inProgress", "source": "person"}),
+    ]
+    await tx.record(_touched(job, takes_away=False), events=events, wakes=_looks(job))
+
+
 def _round(job: FlowJob) -> WorkRequest:
     return WorkRequest("round", job.deployment_id, job.workspace_id, None, OWN_FACTS)
 
@@ -385,6 +412,13 @@ async def _hold(tx: Tx, job: FlowJob) -> None:
     """Hold what is locked before the job itself, in the order of rounds."""
     if job.run_id is None:
         await lock_deployment(tx, job.deployment_id)
+
+
+async def hold_job(tx: Tx, job: FlowJob, *, itself: bool = False) -> None:
+    """Hold what is locked before a job, in the order of rounds, and then perhaps the job `itself`."""
+    await _hold(tx, job)
+    if itself:
+        await tx.conn.fetchrow(Q.lock_job, job.id)
 
 
 async def wait_again(tx: Tx, job: FlowJob) -> None:
@@ -425,9 +459,10 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
     wanted = seen.status or before
     if row["overran"] and wanted is JobStatus.CANCELLED:
         wanted, message = JobStatus.FAILURE, " ".join(filter(None, (row["cancel_reason"], message)))[:MESSAGE_MAX]
+    heard = source not in OURS
     if wanted is before:
         if not before.terminal:
-            news = (job.id, message, seen.external_id, dict(seen.links), dict(seen.metadata), output)
+            news = (job.id, message, seen.external_id, dict(seen.links), dict(seen.metadata), output, heard)
             await tx.record([Change(Q.set_job_news, news)])
         return before
     if wanted not in TRANSITIONS[before]:
@@ -444,6 +479,7 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
         output,
         wanted.terminal,
         seen.finished_at,
+        heard,
     )
     told = {"from": before.value, "to": wanted.value, "source": source}
     takes_away = wanted.terminal and wanted is not JobStatus.SUCCESSFUL

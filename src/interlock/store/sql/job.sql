@@ -56,6 +56,29 @@ WHERE id = $1 AND agent_id = $2 AND status = 'queued' AND cancel_asked_at IS NUL
   AND (valid_until IS NULL OR interlock_now() < valid_until) AND EXISTS (SELECT FROM allowed)
 RETURNING id;
 
+-- A person takes a job: the same conditions. Relies on primary keys.
+-- name: take_job
+WITH allowed AS MATERIALIZED (
+    SELECT d.id
+    FROM job j JOIN deployment d ON d.id = j.deployment_id JOIN workspace w ON w.id = j.workspace_id
+    WHERE j.id = $1 AND d.decided_fence = d.fence AND d.decided_rules_fence = w.rules_fence AND w.deleted_at IS NULL
+    FOR SHARE OF d, w
+)
+UPDATE job
+SET handover = 'started', attempt = attempt + 1, status = 'inProgress', handed_over_at = interlock_now(), started_at = interlock_now(),
+    observed_at = interlock_now(), updated_at = interlock_now()
+WHERE id = $1 AND status = 'queued' AND cancel_asked_at IS NULL
+  AND (valid_until IS NULL OR interlock_now() < valid_until) AND EXISTS (SELECT FROM allowed)
+RETURNING id;
+
+-- The same for a job of a run, which the caller has just judged under the workspace's lock. Relies on job's primary key.
+-- name: take_run_job
+UPDATE job
+SET handover = 'started', attempt = attempt + 1, status = 'inProgress', handed_over_at = interlock_now(), started_at = interlock_now(),
+    observed_at = interlock_now(), updated_at = interlock_now()
+WHERE id = $1 AND run_id IS NOT NULL AND status = 'queued' AND cancel_asked_at IS NULL
+RETURNING id;
+
 -- A pull agent's job is offered, which hands nothing over yet: whoever claims it has it. Relies on job's primary key.
 -- name: offer_job
 UPDATE job SET status = 'queued', updated_at = interlock_now()
@@ -100,17 +123,18 @@ SET status = $2, message = coalesce($3, message), external_id = coalesce($4, ext
     metadata = metadata || $6::jsonb, output = coalesce($7, output),
     started_at = CASE WHEN $2 IN ('inProgress', 'successful', 'failure') THEN coalesce(started_at, interlock_now()) ELSE started_at END,
     completed_at = CASE WHEN $8 THEN coalesce($9, interlock_now()) END,
-    updated_at = interlock_now()
+    observed_at = CASE WHEN $10 THEN interlock_now() ELSE observed_at END, updated_at = interlock_now()
 WHERE id = $1;
 
--- The same without the status, for news of a run that goes on as it did. Relies on job's primary key.
+-- The same without the status, for a run that goes on as it did: that it was heard of is kept, news or not. Relies on job's primary key.
 -- name: set_job_news
 UPDATE job
 SET message = coalesce($2, message), external_id = coalesce($3, external_id), links = links || $4::jsonb, metadata = metadata || $5::jsonb,
-    output = coalesce($6, output), updated_at = interlock_now()
-WHERE id = $1
-  AND (message, external_id, links, metadata, output) IS DISTINCT FROM
-      (coalesce($2, message), coalesce($3, external_id), links || $4::jsonb, metadata || $5::jsonb, coalesce($6, output));
+    output = coalesce($6, output), observed_at = CASE WHEN $7 THEN interlock_now() ELSE observed_at END,
+    updated_at = CASE WHEN (message, external_id, links, metadata, output) IS DISTINCT FROM
+                           (coalesce($2, message), coalesce($3, external_id), links || $4::jsonb, metadata || $5::jsonb, coalesce($6, output))
+                      THEN interlock_now() ELSE updated_at END
+WHERE id = $1;
 
 -- What a run says that it wrote, and brought. Relies on job's primary key.
 -- name: set_job_brought
@@ -146,6 +170,7 @@ WHERE j.id = $1;
 -- name: list_jobs
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
        coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
+       greatest(j.observed_at, j.heard_at) AS observed_at,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, count(*) OVER () AS total
@@ -159,9 +184,11 @@ ORDER BY j.created_at DESC, j.id DESC LIMIT $7 OFFSET $8;
 -- name: find_job
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
        coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
+       greatest(j.observed_at, j.heard_at) AS observed_at,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
-       coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, j.output, j.cancel_reason, j.applied, j.artifacts, 1::bigint AS total
+       coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, j.output, j.cancel_reason, j.applied, j.artifacts,
+       EXISTS (SELECT FROM task k WHERE k.job_id = j.id) AS is_task, 1::bigint AS total
 FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.id = $2;
 
@@ -169,6 +196,7 @@ WHERE j.workspace_id = $1 AND j.id = $2;
 -- name: list_latest_jobs
 SELECT DISTINCT ON (j.target_id) j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
        coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
+       greatest(j.observed_at, j.heard_at) AS observed_at,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, 1::bigint AS total
@@ -180,6 +208,7 @@ ORDER BY j.target_id, j.created_at DESC, j.id DESC;
 -- name: list_agent_jobs
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
        coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
+       greatest(j.observed_at, j.heard_at) AS observed_at,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, count(*) OVER () AS total
