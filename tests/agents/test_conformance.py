@@ -10,7 +10,9 @@ import pytest
 from interlock.agents import AGENTS
 from interlock.agents.exec import ExecAgent
 from interlock.agents.http_pull import HttpPullAgent
+from interlock.agents.manual import ManualAgent
 from interlock.agents.test_runner import TestRunnerAgent
+from interlock.outside.go_templates import GoTemplates
 
 from .conformance import AgentConformance, Rehearsal
 
@@ -73,6 +75,28 @@ class TestHttpPull(AgentConformance):
         )
 
 
+class TestManual(AgentConformance):
+    @pytest.fixture
+    def rehearsal(self) -> Rehearsal:
+        return Rehearsal(
+            agent=ManualAgent(GoTemplates()),
+            quick={"instructions": "Switch {{ .resource.name }} over.", "group": "duty"},
+            slow={"instructions": "Wait.", "dueInMinutes": 60, "onOverdue": "fail"},
+            wrong=(
+                ({"instructions": "{{ .resource"}, "config.instructions"),
+                ({"instructions": 5}, "config.instructions"),
+                ({"group": ["duty"]}, "config.group"),
+                ({"assignee": "{{ end }}"}, "config.assignee"),
+                ({"dueInMinutes": 0}, "config.dueInMinutes"),
+                ({"dueInMinutes": True}, "config.dueInMinutes"),
+                ({"onOverdue": "shout"}, "config.onOverdue"),
+                ({"evidence": {}}, "config.evidence"),
+                ({"evidence": [{"name": "a", "type": "date"}]}, "config.evidence[0].type"),
+                ({"due": 5}, "config.due"),
+            ),
+        )
+
+
 def test_no_listed_agent_is_left_out() -> None:
     assert {listed.kind for listed in AGENTS} == {
         "argo-cd",
@@ -81,6 +105,7 @@ def test_no_listed_agent_is_left_out() -> None:
         "github-app",
         "gitlab",
         "http-pull",
+        "manual",
         "test-runner",
         "tfe",
     }

@@ -1,4 +1,4 @@
-"""REST for tasks, the jobs that people do: what waits for me; take it, complete it with evidence, reject it, comment it.
+"""REST for tasks, the jobs that people do: what waits for me; take it, complete it, reject it, comment it.
 
 A job ends once: whoever answers second hears 409 with who was first. An answer counts from whom the task asks, and from
 nobody else: 403 says whom it asks.

@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-import orjson
 
 from interlock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from interlock.model.event import Event, Ref
@@ -65,7 +64,7 @@ async def ask_people(tx: Tx, job: FlowJob, asked: Asked) -> bool:
         refs.append(Ref("group", group_id))
     if not await offer_job(tx, job):
         return False
-    fields = orjson.dumps([each.document() for each in asked.evidence]).decode()
+    fields = [each.document() for each in asked.evidence]
     due_at: datetime | None = await tx.conn.fetchval(
         Q.insert_task,
         job.id,
@@ -144,9 +143,8 @@ async def answer_task(
         await take_job(tx, job)
         await tx.record([Change(Q.set_taken, (job.id, principal_id))])
         job = await _flow_job(tx.conn, job_id)
-    written = orjson.dumps(given).decode()
     told = job.event("job.answered", answer=answer, **told_evidence(task.evidence, given))
-    args = (job.id, answer, principal_id, written, comment)
+    args = (job.id, answer, principal_id, given, comment)
     await tx.record([Change(Q.set_answer, args, rows=1)], events=[told])
     status = JobStatus.SUCCESSFUL
     if answer == "rejected":

@@ -3,7 +3,7 @@
 -- By the primary key.
 -- name: insert_task
 INSERT INTO task (job_id, workspace_id, instructions, assignee_id, assignee, asked_group, evidence, due_at, on_overdue, asked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, interlock_now() + make_interval(secs => $8), $9, interlock_now())
+VALUES ($1, $2, $3, $4, $5, $6, $7, interlock_now() + make_interval(secs => $8), $9, interlock_now())
 RETURNING due_at;
 
 -- A member of the workspace by name or id. By the primary keys and the unique index on principal's name.
@@ -49,7 +49,7 @@ UPDATE task SET taken_by = $2, taken_at = interlock_now() WHERE job_id = $1;
 
 -- By the primary key. One answer: a second one touches no row.
 -- name: set_answer
-UPDATE task SET answer = $2, answered_by = $3, answered_at = interlock_now(), given = $4::jsonb, comment = $5 WHERE job_id = $1 AND answer IS NULL;
+UPDATE task SET answer = $2, answered_by = $3, answered_at = interlock_now(), given = $4, comment = $5 WHERE job_id = $1 AND answer IS NULL;
 
 -- Whether a task has become overdue with this look. By the primary keys.
 -- name: note_overdue
