@@ -28,7 +28,7 @@ A field of `evidence` has a `name`, a `type`, and perhaps a `label` and `require
 `number` may have `minimum` and `maximum`, a `choice` has `options`; `url` and `boolean` have no more. What is handed in
 is stored with the job; the ledger keeps every value that is no free text, and the digest of all of them.
 
-    interlock task                                   what waits for you
+    interlock task list                              what waits for you
     interlock task show 4c1f
     interlock task complete 4c1f -e ticket=https://tickets.example.com/7 -e errorRate=0.2
     interlock task reject 4c1f --reason "the portal is down"

@@ -67,6 +67,12 @@ class TaskAnswer(TypedDict):
     """A task. `mine`: it asks the one who looks; `open`: it waits for an answer."""
 
     jobId: Id
+    about: str
+    deployment: NotRequired[str]
+    environment: NotRequired[str]
+    resource: NotRequired[str]
+    version: NotRequired[str]
+    workflow: NotRequired[str]
     status: str
     open: bool
     mine: bool
@@ -178,6 +184,12 @@ def render_task(task: Task, *, comments: tuple[Comment, ...] | None = None) -> W
     """A task on the wire, as the one who asks sees it."""
     return present(
         jobId=task.job_id,
+        about=task.about,
+        deployment=task.deployment,
+        environment=task.environment,
+        resource=task.resource,
+        version=task.version,
+        workflow=task.workflow,
         status=task.status,
         open=task.open,
         mine=task.is_asked,

@@ -1,7 +1,7 @@
 """What can be asked of a server? One method per question, in the words of the contract.
 
 The methods stand where their nouns do: `inventory.py`, `variables.py`, `policies.py`, `versions.py`, `targets.py`,
-`steering.py`, `answers.py`, `subscriptions.py`, `people.py`; what they answer stands in `shapes.py`.
+`tasks.py`, `steering.py`, `answers.py`, `subscriptions.py`, `people.py`; what they answer stands in `shapes.py`.
 
 Lookups by name (`find_…`) give None when there is nothing of that name; everything else raises what `calls.py`
 says. A workspace may be given by id or by slug; the server takes both wherever a workspace's id is expected.
@@ -22,6 +22,7 @@ from interlock.client.policies import Policies
 from interlock.client.steering import Steering
 from interlock.client.subscriptions import Subscriptions
 from interlock.client.targets import Targets
+from interlock.client.tasks import Tasks
 from interlock.client.transport import Carries
 from interlock.client.variables import Variables
 from interlock.client.versions import Versions
@@ -37,7 +38,18 @@ APPLY_EACH_S = 0.1
 
 
 class Client(
-    Inventory, Variables, Policies, Versions, Targets, Steering, Answers, Subscriptions, People, Access, Workflows
+    Inventory,
+    Variables,
+    Policies,
+    Versions,
+    Targets,
+    Tasks,
+    Steering,
+    Answers,
+    Subscriptions,
+    People,
+    Access,
+    Workflows,
 ):
     """One workspace of one server, with one key.
 

@@ -361,8 +361,10 @@ class Job(TypedDict):
     updatedAt: str
     startedAt: NotRequired[str]
     completedAt: NotRequired[str]
+    observedAt: NotRequired[str]
     kind: NotRequired[str]
     moveId: NotRequired[str]
+    workflowRunId: NotRequired[str]
     decisionId: NotRequired[str]
     attempt: NotRequired[int]
     retryOf: NotRequired[str]
@@ -396,6 +398,47 @@ class JobWithRelease(Job):
     deployment: NotRequired[dict[str, Any]]
     environment: NotRequired[dict[str, Any]]
     resource: NotRequired[dict[str, Any]]
+
+
+class TaskComment(TypedDict):
+    """What somebody wrote beside a task."""
+
+    id: str
+    text: str
+    at: str
+    by: NotRequired[str]
+
+
+class Task(TypedDict):
+    """A job that people do. `evidence` are its fields, `given` what was handed in."""
+
+    jobId: str
+    about: str
+    deployment: NotRequired[str]
+    environment: NotRequired[str]
+    resource: NotRequired[str]
+    version: NotRequired[str]
+    workflow: NotRequired[str]
+    status: str
+    open: bool
+    mine: bool
+    instructions: str
+    who: str
+    assignee: NotRequired[str]
+    group: NotRequired[str]
+    evidence: list[dict[str, Any]]
+    askedAt: str
+    dueAt: NotRequired[str]
+    onOverdue: str
+    overdueAt: NotRequired[str]
+    takenBy: NotRequired[str]
+    takenAt: NotRequired[str]
+    answer: NotRequired[str]
+    answeredBy: NotRequired[str]
+    answeredAt: NotRequired[str]
+    given: NotRequired[dict[str, Any]]
+    comment: NotRequired[str]
+    comments: NotRequired[list[TaskComment]]
 
 
 class PlanResult(TypedDict):

@@ -100,8 +100,9 @@ class Asked:
 class Task:
     """A job that people do, as it stands.
 
-    Takes: `evidence` are its fields in order. `given` is what was handed in. `answer` is completed or rejected.
-           `assignee_ok` and `group_ok` say whether the one who looks is the assignee, or in the group, now.
+    Takes: `evidence` are its fields in order, `given` what was handed in. What it is about is named; a job of a
+           workflow's run names that. `answer` is completed or rejected. `is_assignee` and `is_in_group` say whether the
+           one who looks is the assignee, or in the group, now.
     """
 
     job_id: str
@@ -122,6 +123,11 @@ class Task:
     answered_at: datetime | None
     given: Mapping[str, Any]
     comment: str | None
+    deployment: str | None = None
+    environment: str | None = None
+    resource: str | None = None
+    version: str | None = None
+    workflow: str | None = None
     is_assignee: bool = False
     is_in_group: bool = False
 
@@ -129,6 +135,13 @@ class Task:
     def open(self) -> bool:
         """Whether it still waits for an answer."""
         return self.answer is None and self.status in {"queued", "inProgress", "actionRequired"}
+
+    @property
+    def about(self) -> str:
+        """Where it is, and with what: DEPLOYMENT/ENVIRONMENT/RESOURCE VERSION, or the workflow."""
+        named = (self.workflow, self.resource) if self.workflow else (self.deployment, self.environment, self.resource)
+        place = "/".join(each for each in named if each)
+        return f"{place} {self.version}" if self.version else place
 
     @property
     def who(self) -> str:

@@ -19,10 +19,13 @@ SELECT id FROM principal_group WHERE workspace_id = $1 AND name = $2;
 -- name: find_task
 SELECT t.job_id, j.status, t.instructions, t.assignee_id, coalesce(a.name, t.assignee) AS assignee, t.asked_group AS "group", t.evidence, t.due_at, t.on_overdue,
        t.overdue_at, t.asked_at, k.name AS taken_by, t.taken_at, t.answer, w.name AS answered_by, t.answered_at, t.given, t.comment,
+       coalesce(r.snapshot, j.context) #>> '{deployment,name}' AS deployment, coalesce(r.snapshot, j.context) #>> '{environment,name}' AS environment,
+       coalesce(r.snapshot, j.context) #>> '{resource,name}' AS resource, coalesce(r.snapshot, j.context) #>> '{version,tag}' AS version,
+       coalesce(r.snapshot, j.context) #>> '{workflow,name}' AS workflow,
        t.assignee_id IS NOT DISTINCT FROM $3::uuid AND $3 IS NOT NULL AS is_assignee,
        EXISTS (SELECT FROM principal_group g JOIN group_member i ON i.group_id = g.id
                WHERE g.workspace_id = t.workspace_id AND g.name = t.asked_group AND i.principal_id = $3) AS is_in_group
-FROM task t JOIN job j ON j.id = t.job_id
+FROM task t JOIN job j ON j.id = t.job_id LEFT JOIN release r ON r.id = j.release_id
 LEFT JOIN principal a ON a.id = t.assignee_id LEFT JOIN principal k ON k.id = t.taken_by LEFT JOIN principal w ON w.id = t.answered_by
 WHERE t.workspace_id = $1 AND t.job_id = $2;
 
@@ -31,9 +34,12 @@ WHERE t.workspace_id = $1 AND t.job_id = $2;
 -- name: list_tasks
 SELECT t.job_id, j.status, t.instructions, t.assignee_id, coalesce(a.name, t.assignee) AS assignee, t.asked_group AS "group", t.evidence, t.due_at, t.on_overdue,
        t.overdue_at, t.asked_at, k.name AS taken_by, t.taken_at, t.answer, w.name AS answered_by, t.answered_at, t.given, t.comment,
+       coalesce(r.snapshot, j.context) #>> '{deployment,name}' AS deployment, coalesce(r.snapshot, j.context) #>> '{environment,name}' AS environment,
+       coalesce(r.snapshot, j.context) #>> '{resource,name}' AS resource, coalesce(r.snapshot, j.context) #>> '{version,tag}' AS version,
+       coalesce(r.snapshot, j.context) #>> '{workflow,name}' AS workflow,
        t.assignee_id IS NOT DISTINCT FROM $2::uuid AND $2 IS NOT NULL AS is_assignee, coalesce(t.asked_group = ANY (mine.names), false) AS is_in_group,
        count(*) OVER () AS total
-FROM task t JOIN job j ON j.id = t.job_id
+FROM task t JOIN job j ON j.id = t.job_id LEFT JOIN release r ON r.id = j.release_id
 CROSS JOIN LATERAL (SELECT array_agg(g.name) AS names FROM principal_group g JOIN group_member i ON i.group_id = g.id
                     WHERE g.workspace_id = $1 AND i.principal_id = $2) mine
 LEFT JOIN principal a ON a.id = t.assignee_id LEFT JOIN principal k ON k.id = t.taken_by LEFT JOIN principal w ON w.id = t.answered_by
