@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from interlock.agents import close_agents
 from interlock.model.errors import Conflict, Forbidden, Invalid, NotFound
 from interlock.model.event import Actor
 from interlock.store.groups import save_group
@@ -49,7 +50,7 @@ async def timed(database_url, clock):
 async def stepper(timed, tmp_path):
     made = Stepper(timed, tmp_path)
     yield made
-    await made.flow.agents["manual"]._templates.close()
+    await close_agents(made.flow.agents)
 
 
 @dataclass(slots=True)
@@ -286,12 +287,13 @@ async def test_a_list_of_ones_own_tasks_holds_those_that_ask_oneself(stepper, cl
     assert (await seen(fleet.eve, mine=False, state="any"))[1] == 3
 
 
-async def test_comments_stand_beside_the_job_also_after_its_end_and_never_in_the_ledger(stepper):
+async def test_comments_stand_beside_the_job_and_never_in_the_ledger(stepper, clock):
     fleet = await asked(stepper)
     job_id = (await fleet.one_job())["id"]
     for who, text in ((fleet.eve, "The portal is slow."), (fleet.ada, "I begin at noon.")):
         async with as_person(fleet, who) as tx:
             await comment_task(tx, fleet.workspace_id, job_id=job_id, text=text)
+        clock.at += timedelta(seconds=1)
     async with fleet.store.read() as conn:
         assert [each.text for each in await list_comments(conn, job_id)] == ["The portal is slow.", "I begin at noon."]
         assert not await conn.fetchval("SELECT count(*) FROM ledger WHERE body::text LIKE '%portal%'")

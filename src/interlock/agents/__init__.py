@@ -36,7 +36,7 @@ from interlock.model.task import Asked
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
-__all__ = ["AGENTS", "Agent", "Asker", "Planner", "build_agents"]
+__all__ = ["AGENTS", "Agent", "Asker", "Planner", "build_agents", "close_agents"]
 
 
 class Agent(Protocol):
@@ -148,3 +148,14 @@ def build_agents(
         TfeAgent(http, templates, webhook_secret=tfe_webhook_secret),
     )
     return {agent.kind: agent for agent in built}
+
+
+async def close_agents(agents: Mapping[str, Agent]) -> None:
+    """End what agents keep running beside them: the child that renders templates. The next template gets a new one."""
+    kept = {id(each): each for agent in agents.values() if isinstance(each := _templates(agent), GoTemplates)}
+    for each in kept.values():
+        await each.close()
+
+
+def _templates(agent: Agent) -> object:
+    return getattr(agent, "_templates", None)

@@ -22,7 +22,7 @@ import gc
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
-from interlock.agents import Agent
+from interlock.agents import Agent, close_agents
 from interlock.flow import Flow
 from interlock.metrics import Metric
 from interlock.outside.http import guarded_http
@@ -134,6 +134,7 @@ async def run_workers(
         kept = await asyncio.gather(*keepers, return_exceptions=True)
         await http.close()
         await references.close()
+        await close_agents(agents)
         for result in (*ended, *kept):
             if isinstance(result, Exception):
                 raise result
