@@ -87,7 +87,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[("ticket", each) for each in ("javascript:alert(1)", "ftp://a/b", "https://", "https://a b")],
+        *[("ticket", each) for each in ("javascript:alert(1)", "ftp://a/b", "https://", "https://a b", "https://me:pw@a")],
         *[("ticket", each) for each in (7, "https://a" * 999)],
         *[("rate", each) for each in ("1", True, -1, 100.5, float("nan"), float("inf"), None)],
         *[("path", each) for each in ("tertiary", 1, ["primary"])],
@@ -97,6 +97,13 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 )  # fmt: skip
 def test_a_value_that_is_not_as_declared_is_refused_by_name(name: str, value: Any) -> None:
     assert f"evidence.{name}" in refused({**GOOD, name: value})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a", "HTTPS://tickets.example.com:8443/7?x=1#y", "https://[::1]:80/", "https://a/é", "https://a?b@c"]
+)
+def test_an_address_is_taken(url: str) -> None:
+    assert checked_evidence(FIELDS, {**GOOD, "ticket": url})["ticket"] == url
 
 
 def test_texts_of_a_form_are_read_by_the_type_of_their_field() -> None:
