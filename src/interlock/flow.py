@@ -69,8 +69,8 @@ WORKER = Actor("system", "worker")
 AGENT_CALL_S = 30.0
 """How long one call of an agent may take, but for `start`, whose limit its conduct names."""
 
-SETTLE_S = 60.0
-"""How long a run of a findable agent may stay unlisted after an unanswered start."""
+FIND_EVERY_S = 5.0
+"""How often a run is looked for that may stay unlisted for a while."""
 
 STALE_TRIES = 2
 """After so many lost races in a row a round locks first and loads then, so that it ends."""
@@ -248,11 +248,11 @@ class Flow:
             return await self._started(claim, job, agent, opened.observation(seen))
         now = self.store.now()
         since = job.uncertain_since or now
-        if now < since + timedelta(seconds=SETTLE_S):
+        if now < since + timedelta(seconds=job.conduct.settle_s):
             if job.handover is not Handover.UNCERTAIN:
                 async with self._tx(job, "dispatch", claim) as tx:
                     await settle_handover(tx, job, Handover.UNCERTAIN, events=[job.event("job.uncertain")])
-            return now + timedelta(seconds=5)
+            return now + timedelta(seconds=min(FIND_EVERY_S, job.conduct.settle_s / 4))
         if job.conduct.repeat_uncertain:
             async with self._tx(job, "dispatch", claim) as tx:
                 await wait_again(tx, job)
@@ -290,7 +290,7 @@ class Flow:
         opened = await self._opened(job)
         async with answering(job, opened):
             seen = await agent.observe(job.for_agent(opened.document))
-        return await self._seen(claim, job, agent, opened.observation(seen or NO_SUCH_RUN))
+        return await self._seen(claim, job, agent, opened.observation(seen or self._missing(job)))
 
     async def _follow_lease(self, claim: Claim, job: FlowJob) -> datetime | None:
         """Nobody is asked how a claimed job goes: its agent says so, and that it lives, or its lease ends."""
@@ -317,7 +317,14 @@ class Flow:
         opened = await self._opened(job)
         async with answering(job, opened):
             seen = await agent.cancel(job.for_agent(opened.document))
-        return await self._seen(claim, job, agent, opened.observation(seen or NO_SUCH_RUN))
+        return await self._seen(claim, job, agent, opened.observation(seen or self._missing(job)))
+
+    def _missing(self, job: FlowJob) -> Observation:
+        """The outside knows no such run. Right after its hand-over that may be a list that lags."""
+        began_at = job.handed_over_at or job.created_at
+        if self.store.now() < began_at + timedelta(seconds=job.conduct.settle_s):
+            return Observation(None, "The outside does not list the run yet.")
+        return NO_SUCH_RUN
 
     async def _seen(self, claim: Claim, job: FlowJob, agent: Agent, seen: Observation) -> datetime | None:
         status = await self._record(claim, job, seen, source=agent.kind)
@@ -450,6 +457,8 @@ async def answering(job: FlowJob, opened: Opened) -> AsyncIterator[None]:
         raise AgentUnavailable(f"{job.agent_name} did not answer within {AGENT_CALL_S:g} s.") from late
     except AgentUnavailable as away:
         raise AgentUnavailable(opened.hide(away.message) or "", retry_after_s=away.retry_after_s) from None
+    except Rejected as no:  # it refuses to say, as one that is away: the run goes on without us
+        raise AgentUnavailable(opened.hide(no.message) or "") from None
 
 
 def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

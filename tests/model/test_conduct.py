@@ -10,6 +10,7 @@ GOOD = {
     "timeoutSeconds": 0.5,
     "cancelTimeoutSeconds": 60,
     "pollIntervalSeconds": 2,
+    "settleSeconds": 30,
     "repeatUncertain": True,
     "ratePerMinute": 120,
     "rateBurst": 3,
@@ -20,7 +21,7 @@ GOOD = {
 
 def test_every_key_is_read_and_nothing_said_is_the_default():
     assert set(GOOD) == set(KEYS)
-    assert read_conduct(GOOD) == Conduct(5.0, 0.5, 60.0, 2.0, True, 120.0, 3, 2, 10.0)
+    assert read_conduct(GOOD) == Conduct(5.0, 0.5, 60.0, 2.0, 30.0, True, 120.0, 3, 2, 10.0)
     assert read_conduct({}) == Conduct()
     assert read_conduct(GOOD).rate_interval_s == 0.5
 

@@ -51,6 +51,9 @@ KEYS: Mapping[str, ConductKey] = {
     "pollIntervalSeconds": ConductKey(
         0.1, 3_600, "the agent's", "how long between two looks at a run, a tenth more or less, so that looks spread"
     ),
+    "settleSeconds": ConductKey(
+        0.1, 3_600, "60", "how long a run may stay unlisted after a start; until then it is looked for, not given up"
+    ),
     "repeatUncertain": ConductKey(
         None, None, "false", "start again when a start was not answered and no run is found (findable agents)"
     ),
@@ -78,6 +81,7 @@ class Conduct:
     timeout_s: float | None = None
     cancel_timeout_s: float | None = None
     poll_interval_s: float | None = None
+    settle_s: float = 60.0
     repeat_uncertain: bool = False
     rate_per_minute: float | None = None
     rate_burst: int = 1
@@ -114,6 +118,7 @@ def read_conduct(config: Mapping[str, Any]) -> Conduct:
         timeout_s=number("timeoutSeconds"),
         cancel_timeout_s=number("cancelTimeoutSeconds"),
         poll_interval_s=number("pollIntervalSeconds"),
+        settle_s=number("settleSeconds") or 60.0,
         repeat_uncertain=config.get("repeatUncertain") is True,
         rate_per_minute=number("ratePerMinute"),
         rate_burst=int(number("rateBurst") or 1),

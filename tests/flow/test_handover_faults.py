@@ -1,0 +1,344 @@
+"""Whatever happens at a hand-over, the job ends right, and the outside works as often as the agent's class promises.
+
+    keyed       exec, argo-cd, argo-workflow, test-runner   exactly one run
+    findable    github-app, gitlab             at most one; with `repeatUncertain` one more may be, where the first is
+                                               not found in time
+    asked       http-pull                      whoever claimed it has it
+
+Each row of the tables is a sentence: this agent, this fault, this end, so many runs. All rows of a table are played
+together, each with a deployment, an agent and an outside of its own, and each test looks at its own row.
+
+CRASHES are deaths of a real worker process: it brings every job to the point of its row and is killed there, once, with
+SIGKILL (`held_worker.py`). Then another worker goes on.
+
+Source: core.md section 5; issue 5, "Hand-over".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from interlock.agents import build_agents
+from interlock.metrics import build_metrics
+from interlock.model.ids import new_id
+from interlock.model.job import JobStatus
+from interlock.outside.http import Http
+from interlock.outside.secrets import Keyring
+from interlock.store.agents import save_agent
+from interlock.store.deployments import save_deployment
+from interlock.store.jobs import ask_cancel, find_flow_job
+from interlock.store.systems import link
+from interlock.store.tx import Store
+from interlock.workers import run_workers
+from tests.flow.held_worker import KEY, Point, settings
+from tests.flow.outsides import Outside, an_outside
+from tests.store.fleet import Fleet, a_deployment, a_fleet, until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.e2e]
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 90.0
+
+KEYED = ("exec", "argo-cd", "argo-workflow", "test-runner")
+FINDABLE = ("github-app", "gitlab")
+CALLED = ("argo-cd", "argo-workflow", *FINDABLE)
+"""Whose start is a call that can be cut in two."""
+
+REPEAT = (("repeatUncertain", True),)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """This agent meets this fault: the job ends so, after so many runs of the outside."""
+
+    agent: str
+    fault: str
+    status: str
+    runs: int
+    config: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The deployment's name: the fault is what stands before the first dot."""
+        return ".".join((self.fault, self.agent, *(key for key, _ in self.config)))
+
+
+@dataclass(slots=True)
+class Played:
+    """What became of a row."""
+
+    status: str
+    runs: int | None
+    attempt: int
+    handed_over: int
+    said: str | None
+
+
+def crashes() -> list[Row]:
+    """A crash of the worker, for each agent."""
+    rows = []
+    for agent in (*KEYED, *FINDABLE):
+        ends_well = [
+            Point.BEFORE_HANDOVER,
+            Point.AFTER_CALL,
+            Point.BEFORE_SETTLING,
+            Point.AFTER_SETTLING,
+            Point.BEFORE_LOOK,
+            Point.AFTER_LOOK,
+            Point.AT_END,
+            Point.BEFORE_END,
+        ]
+        if agent != "test-runner":
+            ends_well.append(Point.IN_CALL_DONE)
+        rows += [Row(agent, point, "successful", 1) for point in ends_well]
+        long = (("delaySeconds", 60),) if agent == "test-runner" else ()
+        rows += [Row(agent, point, "cancelled", 1, long) for point in (Point.BEFORE_CANCEL, Point.AFTER_CANCEL)]
+    for agent in KEYED:
+        rows.append(Row(agent, Point.AFTER_HANDOVER, "successful", 1))
+        if agent != "test-runner":
+            rows.append(Row(agent, Point.IN_CALL, "successful", 1))
+    for agent in FINDABLE:
+        for point in (Point.AFTER_HANDOVER, Point.IN_CALL):
+            rows.append(Row(agent, point, "externalRunNotFound", 0))
+            rows.append(Row(agent, point, "successful", 1, REPEAT))
+    return rows
+
+
+CRASHES = crashes()
+CANCELS = {Point.BEFORE_CANCEL, Point.AFTER_CANCEL}
+ENDS = {Point.AT_END, Point.BEFORE_END}
+CUTS = {Point.IN_CALL: "wait_s", Point.IN_CALL_DONE: "late_s"}
+
+
+# The stage ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Stage:
+    """A fleet with a deployment, an agent and an outside for each row."""
+
+    fleet: Fleet
+    folder: Path
+    outsides: dict[Row, Outside] = field(default_factory=dict)
+    deployments: dict[Row, str] = field(default_factory=dict)
+
+    async def add(self, row: Row, outside: Outside) -> None:
+        """The row's job will be there once its version is."""
+        fleet, agent_id, deployment_id = self.fleet, new_id(), new_id()
+        async with fleet.tx() as tx:
+            await save_agent(
+                tx,
+                fleet.workspace_id,
+                agent_id=agent_id,
+                name=row.name[-60:],
+                kind=row.agent,
+                config=outside.config,
+                metadata={},
+            )
+            made = a_deployment(deployment_id, row.name)
+            made["job_agent_selector"] = f"jobAgent.id == '{agent_id}'"
+            await save_deployment(tx, fleet.workspace_id, **made)
+            await link(
+                tx, fleet.workspace_id, system_id=fleet.system_id, child_kind="deployment", child_id=deployment_id
+            )
+        self.outsides[row], self.deployments[row] = outside, deployment_id
+
+    async def job(self, row: Row) -> Any:
+        """The row's newest job; None while there is none."""
+        async with self.fleet.store.read() as conn:
+            return await conn.fetchrow(
+                "SELECT * FROM job WHERE deployment_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1",
+                self.deployments[row],
+            )
+
+    async def end(self, row: Row) -> None:
+        """The row's run ends well."""
+        self.outsides[row].finish()
+
+    async def ask_cancel(self, row: Row) -> None:
+        """A person asks for the end of the row's job."""
+        async with self.fleet.tx() as tx:
+            job = await find_flow_job(tx.conn, str((await self.job(row))["id"]))
+            assert job is not None
+            await ask_cancel(tx, job, reason="not today")
+
+    async def statuses(self) -> dict[str, str]:
+        """deployment id -> how its newest job goes."""
+        async with self.fleet.store.read() as conn:
+            rows = await conn.fetch(
+                "SELECT DISTINCT ON (deployment_id) deployment_id, status FROM job "
+                "ORDER BY deployment_id, created_at DESC, id DESC"
+            )
+        return {str(row["deployment_id"]): row["status"] for row in rows}
+
+    async def finish(self, rows: set[Row]) -> None:
+        """Let the runs of these rows end as soon as there are some, until every job is over."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                over = {each for each, status in (await self.statuses()).items() if JobStatus(status).terminal}
+                if len(over) == len(self.deployments):
+                    return
+                for row in rows:
+                    if self.deployments[row] not in over and self.outsides[row].runs() != 0:
+                        self.outsides[row].finish()
+                await asyncio.sleep(0.1)
+
+    async def played(self) -> dict[Row, Played]:
+        """What became of each row."""
+        found = {}
+        for row, outside in self.outsides.items():
+            job = await self.job(row)
+            async with self.fleet.store.read() as conn:
+                handed_over = await conn.fetchval(
+                    "SELECT count(*) FROM ledger WHERE kind = 'job.handed_over' AND subject_id = $1", job["id"]
+                )
+            found[row] = Played(job["status"], outside.runs(), job["attempt"], handed_over, job["message"])
+        return found
+
+
+@contextlib.asynccontextmanager
+async def a_stage(url: str, folder: Path, rows: list[Row]) -> AsyncIterator[Stage]:
+    """The rows' fleet on a database, their versions not yet there."""
+    store = await Store.open(url, keyring=Keyring([KEY]))
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        stage = Stage(await a_fleet(store, {"host": "prod"}), folder)
+        for number, row in enumerate(rows):
+            outside = await stack.enter_async_context(
+                an_outside(row.agent, folder / "outside" / str(number), **dict(row.config))
+            )
+            await stage.add(row, outside)
+        yield stage
+
+
+async def go(stage: Stage) -> None:
+    """A version for each deployment."""
+    for deployment_id in stage.deployments.values():
+        await stage.fleet.version("1.0.0", deployment_id=deployment_id)
+
+
+@contextlib.asynccontextmanager
+async def a_worker(store: Store, folder: Path) -> AsyncIterator[None]:
+    """The product's worker, in this process."""
+    stop = asyncio.Event()
+    async with Http(allow_private_addresses=True) as http:
+        agents = build_agents(exec_root=folder / "exec", exec_enabled=True, http=http)
+        working = asyncio.create_task(run_workers(store, agents, build_metrics(http), settings(folder), stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await working
+
+
+# A crash at each point ------------------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def database(pg, migrated_template) -> AsyncIterator[Any]:
+    """`await database()`: the address of a fresh database that lives as long as the module."""
+    import asyncpg
+
+    made = []
+
+    async def make() -> str:
+        name = f"faults_{os.getpid()}_{len(made)}"
+        conn = await asyncpg.connect(pg.url_of("postgres"))
+        await conn.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
+        await conn.close()
+        made.append(name)
+        return str(pg.url_of(name))
+
+    yield make
+    conn = await asyncpg.connect(pg.url_of("postgres"))
+    for name in made:
+        await conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await conn.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def after_crashes(database: Any, folder_for_all: Any) -> dict[Row, Played]:
+    """Every row of CRASHES, played."""
+    url, folder = await database(), folder_for_all()
+    async with a_stage(url, folder, CRASHES) as stage:
+        for row, outside in stage.outsides.items():
+            how = CUTS.get(Point(row.fault))
+            if how is not None and outside.starts_by is not None:
+                outside.server.next_is(**outside.starts_by, **{how: 3600})
+        await go(stage)
+        await kill_where_each_is_held(stage, url)
+        for outside in stage.outsides.values():
+            if outside.server is not None:
+                outside.server.coming.clear()
+        async with stage.fleet.store.read() as conn:  # the dead worker's leases end
+            await conn.execute("UPDATE work SET leased_until = clock_timestamp() WHERE owner IS NOT NULL")
+        async with a_worker(stage.fleet.store, folder):
+            await stage.finish({row for row in stage.outsides if row.fault not in CANCELS})
+        found = await stage.played()
+        shutil.rmtree(folder / "exec", ignore_errors=True)
+        return found
+
+
+async def kill_where_each_is_held(stage: Stage, url: str) -> None:
+    """A worker process brings each job to the point of its row; then it is killed."""
+    folder, cut = stage.folder, set()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT, ROOT / "tests")))}
+    with (folder / "held.log").open("wb") as log:
+        held = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.flow.held_worker",
+            url,
+            str(folder),
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    for row, outside in stage.outsides.items():
+        if row.fault in CUTS and outside.starts_by is not None:
+            cut.add(row)
+    wanted = {row.name for row in stage.outsides} - {row.name for row in cut}
+    acts = {**dict.fromkeys(CANCELS, stage.ask_cancel), **dict.fromkeys(ENDS, stage.end)}
+    to_act = [row for row in stage.outsides if row.fault in acts]
+
+    async def arrived() -> bool:
+        assert held.returncode is None, (folder / "held.log").read_text()[-4000:]
+        statuses = await stage.statuses() if to_act else {}
+        for row in [row for row in to_act if statuses.get(stage.deployments[row]) == "inProgress"]:
+            to_act.remove(row)
+            await acts[Point(row.fault)](row)
+        await asyncio.sleep(0.1)
+        if any(stage.outsides[row].server.coming for row in cut):
+            return False
+        file = folder / "arrived"
+        return file.exists() and wanted <= set(file.read_text().splitlines())
+
+    try:
+        await until(arrived, timeout_s=PATIENCE_S)
+    except TimeoutError as late:
+        there = set((folder / "arrived").read_text().splitlines())
+        late.add_note(f"never reached: {sorted(wanted - there)}\n{(folder / 'held.log').read_text()[-4000:]}")
+        raise
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(held.pid, signal.SIGKILL)
+        await held.wait()
+
+
+@pytest.mark.parametrize("row", CRASHES, ids=lambda row: row.name)
+async def test_a_worker_that_is_killed_there_loses_no_job_and_runs_none_twice(after_crashes, row):
+    played = after_crashes[row]
+    assert (played.status, played.runs) == (row.status, row.runs if played.runs is not None else None), played
