@@ -35,7 +35,18 @@ RETRY_AFTER_MAX_S = 3600.0
 _ANSWER_BYTES_MAX = 8 * 1024 * 1024
 
 
-class Clash(Rejected):
+class Answered(Rejected):
+    """A no that the tool answered.
+
+    Takes: `body` is its answer as JSON, for those who read more of it than its words; None where it is none.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, body: Any = None) -> None:
+        super().__init__(message)
+        self.status, self.body = status, body
+
+
+class Clash(Answered):
     """The tool says that this clashes with what it has (409, or its own words for it)."""
 
 
@@ -61,6 +72,7 @@ class Tool:
         *,
         query: Mapping[str, object] | None = None,
         body: object = None,
+        content_type: str = "application/json",
         may_miss: bool = False,
     ) -> Any:
         """Call and read the answer; None for 404 where `may_miss`, and for an empty answer.
@@ -74,7 +86,7 @@ class Tool:
         headers = {"Accept": "application/json", **self.headers}
         raw = None
         if body is not None:
-            headers.setdefault("Content-Type", "application/json")
+            headers.setdefault("Content-Type", content_type)
             raw = orjson.dumps(body)
         try:
             answer = await self.http.send(
@@ -103,9 +115,10 @@ class Tool:
         if 300 <= status < 400:
             raise Rejected(f"{self.name} redirects ({status}): {self.base_url} is not the address of its API.")
         if status in {401, 403}:
-            raise Rejected(f"{self.name} refused the credentials, or what they may do ({status}){_because(answer)}.")
-        kind = Clash if status == 409 else Rejected
-        raise kind(f"{self.name} said no ({status}){_because(answer)}.")
+            said = f"{self.name} refused the credentials, or what they may do ({status}){_because(answer)}."
+            raise Answered(said, status=status, body=_json(answer))
+        kind = Clash if status == 409 else Answered
+        raise kind(f"{self.name} said no ({status}){_because(answer)}.", status=status, body=_json(answer))
 
     def _read(self, answer: Answer) -> Any:
         if answer.truncated:
@@ -180,6 +193,13 @@ def _listed(found: object) -> str:
         if isinstance(one, Mapping)
     ]
     return "; ".join(filter(None, told))
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _text(value: object) -> str:

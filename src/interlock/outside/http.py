@@ -107,7 +107,8 @@ class Answer:
 class Http:
     """The client. One for a process; closed at its end.
 
-    Takes: `transport` replaces the network (recorded answers in tests); `resolve` replaces the system's name service.
+    Takes: `transport` replaces the network (recorded answers in tests); `resolve` replaces the system's name service;
+           `tls` says whom TLS trusts and what it shows, where that is not the machine's own list.
     """
 
     def __init__(
@@ -118,11 +119,12 @@ class Http:
         user_agent: str = "interlock",
         transport: httpx.AsyncBaseTransport | None = None,
         resolve: Resolve | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._guard = Guard(private=allow_private_addresses, metadata=allow_metadata_addresses)
         self._network = GuardedNetwork(guard=self._guard, resolve=resolve or _resolve)
-        self._transport, self._user_agent = transport, user_agent
-        self._client = self._new_client(_trusted)
+        self._transport, self._user_agent, self._resolve = transport, user_agent, resolve
+        self._client = self._new_client(_trusted if tls is None else lambda: tls)
         self._credulous: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -152,6 +154,20 @@ class Http:
         if self._credulous is None:
             self._credulous = self._new_client(_anyone)
         return self._credulous
+
+    def trusting(self, tls: ssl.SSLContext, *, private: bool = False) -> Http:
+        """A client with the same guard that trusts others, or shows a certificate of its own. Its maker closes it.
+
+        Takes: `private` allows private addresses too, where the operator has named the very address that is called.
+        """
+        return Http(
+            allow_private_addresses=self._guard.private or private,
+            allow_metadata_addresses=self._guard.metadata,
+            user_agent=self._user_agent,
+            transport=self._transport,
+            resolve=self._resolve,
+            tls=tls,
+        )
 
     def check_url(self, url: str) -> str | None:
         """What is wrong with a URL as it is written, as a sentence; None when nothing is.
