@@ -37,6 +37,7 @@ from pydantic import ValidationError
 from interlock.access import Role
 from interlock.agents import Agent, build_agents
 from interlock.agents.github_app import App
+from interlock.agents.kubernetes_access import OwnPod
 from interlock.metrics import build_metrics
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event, Ref
@@ -200,6 +201,7 @@ def agents(settings: Settings, http: Http) -> Mapping[str, Agent]:
         http=http,
         github_app=_github_app(settings),
         tfe_webhook_secret=(settings.tfe_webhook_secret or "").split(",")[0].strip() or None,
+        own_pod=OwnPod() if settings.kubernetes_in_cluster else None,
     )
 
 

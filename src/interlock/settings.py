@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     exec_agent: bool = False
     """Whether jobs may run commands on this machine (the `exec` agent). Off unless asked for."""
 
+    kubernetes_in_cluster: bool = False
+    """Whether jobs (agent `kubernetes`) may use the service account of Interlock's own pod. Off unless asked for."""
+
     github_app_id: str | None = None
     """The GitHub App that agents of the type `github-app` sign in as, where their config names none."""
     github_app_key_file: Path | None = None

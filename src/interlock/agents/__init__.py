@@ -28,15 +28,17 @@ from interlock.agents.github_app import App, GitHubAgent
 from interlock.agents.gitlab import GitLabAgent
 from interlock.agents.http_pull import HttpPullAgent
 from interlock.agents.keys import Key
+from interlock.agents.kubernetes import KubernetesAgent
+from interlock.agents.kubernetes_access import OwnPod
 from interlock.agents.manual import ManualAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.agents.tfe import TfeAgent
-from interlock.model.job import AgentClass, AgentJob, Authorization, Observation, Planned
+from interlock.model.job import AgentClass, AgentJob, Authorization, Inspected, Observation, Planned
 from interlock.model.task import Asked
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
-__all__ = ["AGENTS", "Agent", "Asker", "Planner", "build_agents", "close_agents"]
+__all__ = ["AGENTS", "Agent", "Asker", "Inspector", "Planner", "build_agents", "close_agents"]
 
 
 class Agent(Protocol):
@@ -107,6 +109,17 @@ class Asker(Protocol):
         ...
 
 
+class Inspector(Protocol):
+    """What an agent with the capability `inspect` offers beside the four verbs."""
+
+    async def inspect(self, job: AgentJob) -> Inspected:
+        """What is on the job's target now, against what the job applied. Nothing is changed.
+
+        Takes: `job` is the last one that succeeded there.
+        """
+        ...
+
+
 AGENTS: tuple[type[Agent], ...] = (
     ArgoCdAgent,
     ArgoWorkflowAgent,
@@ -114,6 +127,7 @@ AGENTS: tuple[type[Agent], ...] = (
     GitHubAgent,
     GitLabAgent,
     HttpPullAgent,
+    KubernetesAgent,
     ManualAgent,
     TestRunnerAgent,
     TfeAgent,
@@ -127,6 +141,7 @@ def build_agents(
     http: Http | None = None,
     github_app: App | None = None,
     tfe_webhook_secret: str | None = None,
+    own_pod: OwnPod | None = None,
 ) -> dict[str, Agent]:
     """One agent of each kind, by kind, as the composition root wants them.
 
@@ -134,6 +149,7 @@ def build_agents(
            agents call their tools with; by default one that calls addresses of the public internet alone.
            `github_app` is who the agent `github-app` is where its config names no other.
            `tfe_webhook_secret` is what Terraform Cloud signs its news with where an agent's config has no other.
+           `own_pod` lets the agent `kubernetes` use the service account of Interlock's own pod.
     """
     http, templates = http or Http(), GoTemplates()
     built: tuple[Agent, ...] = (
@@ -143,6 +159,7 @@ def build_agents(
         GitHubAgent(http, app=github_app),
         GitLabAgent(http),
         HttpPullAgent(),
+        KubernetesAgent(http, templates, own_pod=own_pod),
         ManualAgent(templates),
         TestRunnerAgent(),
         TfeAgent(http, templates, webhook_secret=tfe_webhook_secret),

@@ -11,7 +11,7 @@ certificate of the caller.
 
 What the server says about a Secret may repeat a part of it, so of such an answer only reason and fields are told.
 
-Source: Kubernetes API concepts (verbs, server-side apply, dry run, Status); decision record 0030 says why no SDK.
+Source: Kubernetes API concepts (verbs, server-side apply, dry run, Status); decision record 0032 says why no SDK.
 """
 
 from __future__ import annotations
@@ -68,10 +68,6 @@ class Cluster:
                 self.kinds[ref.api_version] = _kinds(found)
         return self.kinds[ref.api_version].get(ref.kind)
 
-    def forget_kinds(self) -> None:
-        """Ask anew: a definition was applied."""
-        self.kinds.clear()
-
     async def read(self, ref: Ref, plural: str) -> dict[str, Any] | None:
         """An object as it is now; None where there is none."""
         found = await self._call("GET", path_of(ref, plural), about=ref, may_miss=True)
@@ -113,12 +109,15 @@ class Cluster:
         found: dict[str, Any] = await self._call("PUT", path_of(ref, plural), body=manifest, about=ref)
         return found
 
-    async def delete(self, ref: Ref, plural: str, *, uid: str) -> bool:
-        """Delete the very object that has this uid; False where it is not there any more, or is another."""
+    async def delete(self, ref: Ref, plural: str, *, uid: str, foreground: bool = False) -> bool:
+        """Delete the very object that has this uid; False where it is not there any more, or is another.
+
+        Takes: `foreground` lets it be there until what it made is gone.
+        """
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": "Background",
+            "propagationPolicy": "Foreground" if foreground else "Background",
             "preconditions": {"uid": uid},
         }
         try:
@@ -176,12 +175,16 @@ class Cluster:
 async def reached(http: Http, access: Access, *, timeout_s: float) -> AsyncIterator[Cluster]:
     """A cluster's API, with its own trust, behind the guard of `http`.
 
-    Why:   one client a verb: a cluster's connections end with it, and no credentials outlive the job's.
+    Why:   one client a verb where trust is the cluster's own: its connections end with it.
     """
     wrong = None if access.own else http.check_url(access.server)
     if wrong is not None:
         raise Rejected(wrong)
-    async with http.trusting(trust_of(access), private=access.own) as own:
+    trust = trust_of(access)
+    if trust is None and not access.own:
+        yield Cluster(Tool(http, "Kubernetes", access.server, access.headers, timeout_s), access)
+        return
+    async with http.trusting(trust, private=access.own) as own:
         yield Cluster(Tool(own, "Kubernetes", access.server, access.headers, timeout_s), access)
 
 

@@ -3,25 +3,22 @@
 The cluster itself remembers, because an agent holds no state: a start that is repeated after a crash finds what the
 first did, and what an earlier release made can be found when a later one no longer wants it.
 
-    applying    the attempt begins; all that it may make stands in the list already
-    applied     all of it is there
-    cancelled   nobody waits for it any more
-
-It is replaced as a whole and only where it is still what was read (`resourceVersion`): of two workers that write at the
-same time, one loses and reads again.
+It is written before anything is made, so nothing is ever there that it does not know; what is there of it, each object
+says itself (`interlock/job`). It is replaced as a whole and only where it is still what was read (`resourceVersion`):
+of two workers that write at the same time, one loses and reads again.
 
 What is in the list is no proof: somebody may have changed the list. An object is deleted only if it also carries the
-target's label, has the uid that was recorded, and stands in a namespace that the newest release writes to.
+target's label, is still the very object that was looked at (`uid`), and stands in a namespace that the newest release
+writes to.
 
 Source: ApplySets (KEP-3659) for the idea of a parent object; Kubernetes API conventions, "Concurrency control".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -30,71 +27,60 @@ from interlock.agents.kubernetes_manifests import MANAGED_BY, TARGET, Ref, fit_r
 from interlock.model.errors import AgentUnavailable
 
 KEY = "inventory.json"
-
-
-class Phase(StrEnum):
-    """How far the attempt is."""
-
-    APPLYING = "applying"
-    APPLIED = "applied"
-    CANCELLED = "cancelled"
+LEFT_MAX = 500
+"""How many objects of earlier releases are remembered, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One object.
 
-    Takes: `uid` is "" while it is not known to be there. `current` where the newest attempt wrote it; else it is left
-           of an earlier one. `wait_for` as the manifest asks.
+    Takes: `current` where the newest attempt writes it; else it is left of an earlier one. `wait_for` as its manifest
+           asks; None lets its kind say.
     """
 
     ref: Ref
     plural: str
-    uid: str = ""
-    generation: int = 0
     current: bool = True
     wait_for: tuple[str, ...] | None = None
-    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """What a target owns.
 
-    Takes: `version` is the ConfigMap's resourceVersion; "" while there is none.
+    Takes: `note` is the newest attempt, `<job>/<attempt>`; `at` when it began. `cancelled` where nobody waits for it
+           any more. `version` is the ConfigMap's resourceVersion; "" while there is none.
     """
 
     owner: str
     namespace: str
     note: str
-    phase: Phase
     at: datetime
+    cancelled: bool = False
     entries: tuple[Entry, ...] = ()
-    pruned: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
     version: str = ""
 
     @property
-    def name(self) -> str:
-        return name_of(self.owner)
+    def ref(self) -> Ref:
+        """Where it stands."""
+        return place_of(self.owner, self.namespace)
 
     @property
     def current(self) -> tuple[Entry, ...]:
-        """What the newest attempt wrote."""
+        """What the newest attempt writes."""
         return tuple(entry for entry in self.entries if entry.current)
 
     def config_map(self) -> dict[str, Any]:
         """As the cluster keeps it."""
         value = {
             "job": self.note,
-            "phase": self.phase.value,
             "at": self.at.isoformat(),
-            "pruned": self.pruned,
-            "left": self.left,
+            "cancelled": self.cancelled,
             "objects": [_entry_json(entry) for entry in self.entries],
         }
         metadata: dict[str, Any] = {
-            "name": self.name,
+            "name": self.ref.name,
             "namespace": self.namespace,
             "labels": {TARGET: self.owner, MANAGED_BY: "interlock"},
         }
@@ -104,9 +90,9 @@ class Inventory:
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: text}}
 
 
-def name_of(owner: str) -> str:
-    """The ConfigMap's name."""
-    return f"interlock-{owner}"
+def place_of(owner: str, namespace: str) -> Ref:
+    """Where a target's ConfigMap stands."""
+    return Ref("v1", "ConfigMap", namespace, f"interlock-{owner}")
 
 
 def read_inventory(live: Mapping[str, Any], *, owner: str) -> Inventory:
@@ -117,16 +103,13 @@ def read_inventory(live: Mapping[str, Any], *, owner: str) -> Inventory:
     metadata = live.get("metadata") or {}
     try:
         value = orjson.loads((live.get("data") or {})[KEY])
-        entries = tuple(_entry(one) for one in value["objects"])
         return Inventory(
             owner=owner,
             namespace=str(metadata["namespace"]),
             note=str(value["job"]),
-            phase=Phase(value["phase"]),
             at=datetime.fromisoformat(value["at"]),
-            entries=entries,
-            pruned=tuple(map(str, value.get("pruned", ()))),
-            left=tuple(map(str, value.get("left", ()))),
+            cancelled=value.get("cancelled") is True,
+            entries=tuple(_entry(one) for one in value["objects"]),
             version=str(metadata["resourceVersion"]),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as broken:
@@ -134,17 +117,21 @@ def read_inventory(live: Mapping[str, Any], *, owner: str) -> Inventory:
         raise AgentUnavailable(f"ConfigMap {at} says what is owned, and cannot be read: {broken!r}.") from broken
 
 
-def begun(before: Inventory | None, wanted: Iterable[Entry], *, made: Inventory) -> Inventory:
+def begun(
+    made: Inventory, wanted: Iterable[Entry], *, before: Inventory | None, gone: Collection[Ref] = ()
+) -> Inventory:
     """The inventory as an attempt begins: what it may make, and what is left of earlier ones.
 
-    Takes: `made` says owner, place, attempt and instant.
+    Takes: `made` says owner, place, attempt and instant; `before` is what was read; `gone` is the target's no more.
     """
-    known = {entry.ref: entry for entry in (before.entries if before else ())}
-    entries = {entry.ref: replace(entry, uid=known[entry.ref].uid if entry.ref in known else "") for entry in wanted}
-    for ref, entry in known.items():
-        if ref not in entries:
-            entries[ref] = replace(entry, current=False)
-    return replace(made, entries=tuple(entries.values()), version=before.version if before else "")
+    entries = {entry.ref: entry for entry in wanted}
+    left = [
+        replace(entry, current=False)
+        for entry in (before.entries if before else ())
+        if entry.ref not in entries and entry.ref not in gone
+    ]
+    kept = (*entries.values(), *left[:LEFT_MAX])
+    return replace(made, entries=kept, version=before.version if before else "")
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:
@@ -160,9 +147,6 @@ def _entry(one: Mapping[str, Any]) -> Entry:
     return Entry(
         ref,
         str(one["plural"]),
-        uid=str(one.get("uid") or ""),
-        generation=int(one.get("generation") or 0),
         current=one.get("current") is True,
         wait_for=None if wait_for is None else tuple(map(str, wait_for)),
-        keep=one.get("keep") is True,
     )

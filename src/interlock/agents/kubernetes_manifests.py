@@ -114,7 +114,7 @@ class Ref:
         return group if slash else ""
 
 
-class _Constructor(SafeConstructor):  # type: ignore[misc]  # ruamel has no types
+class _Constructor(SafeConstructor):
     """YAML 1.2, but `0644` is octal as `kubectl` reads it: it is a file's mode."""
 
     def construct_yaml_int(self, node: Any) -> int:
@@ -168,8 +168,7 @@ def parse_manifests(text: str, *, field: str) -> list[dict[str, Any]]:
         if document is None:
             continue
         at = f"{field}: document {number}"
-        for one in _listed(document):
-            found.append(_checked(one, at))
+        found += [_checked(one, at) for one in _listed(document)]
     if not found:
         raise Rejected(f"{field}: what it renders to holds no object.")
     if len(found) > OBJECTS_MAX:

@@ -133,7 +133,7 @@ class LoopbackServer:
         fields = {"Content-Type": "application/json"}
         if 300 <= status < 400 and isinstance(body, Mapping):
             fields |= {name.title(): str(value) for name, value in body.items()}
-        await _write(writer, status, b"" if body is None else orjson.dumps(body), fields)
+        await _write(writer, status, _bytes_of(body), fields)
 
 
 def _json_of(raw: bytes) -> Any:
@@ -141,6 +141,13 @@ def _json_of(raw: bytes) -> Any:
         return orjson.loads(raw) if raw else None
     except orjson.JSONDecodeError:
         return None
+
+
+def _bytes_of(body: Any) -> bytes:
+    """A body as it is sent: JSON, unless a route gives bytes."""
+    if isinstance(body, bytes):
+        return body
+    return b"" if body is None else orjson.dumps(body)
 
 
 async def _write(writer: asyncio.StreamWriter, status: int, body: bytes, headers: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ from starlette.routing import Match
 
 import interlock
 from interlock.agents import build_agents
+from interlock.agents.kubernetes_access import OwnPod
 from interlock.api import (
     access,
     addresses,
@@ -155,7 +156,10 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.http = guarded_http(settings)
     app.state.agents = build_agents(
-        exec_root=settings.data.absolute() / "exec", exec_enabled=settings.exec_agent, http=app.state.http
+        exec_root=settings.data.absolute() / "exec",
+        exec_enabled=settings.exec_agent,
+        http=app.state.http,
+        own_pod=OwnPod() if settings.kubernetes_in_cluster else None,
     )
     app.state.metrics = build_metrics(app.state.http)
     app.state.opener = Opener(store, build_references(settings))

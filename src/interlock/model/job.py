@@ -147,3 +147,30 @@ class Planned:
     proposed: str
     has_changes: bool
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One object of a target that is not as it was applied.
+
+    Takes: `object` as in `Observation.applied`. `fields` are the paths that differ; `missing` where it is not there.
+    """
+
+    object: str
+    fields: tuple[str, ...] = ()
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What is on a target now, whoever put it there.
+
+    Takes: `applied` are the objects that are there, `artifacts` the digests that run. `external_id` is the attempt that
+           wrote last, as an observation of it said; None where there was none.
+    """
+
+    at: datetime
+    external_id: str | None = None
+    applied: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()
+    drift: tuple[Drift, ...] = ()

@@ -76,6 +76,7 @@ SECRET_FIELDS: tuple[SecretField, ...] = (
     SecretField(Where.AGENT_CONFIG, "token", ("github-app", "gitlab", "http-pull", "tfe")),
     SecretField(Where.AGENT_CONFIG, "webhookSecret", ("argo-workflow", "github-app", "tfe")),
     SecretField(Where.AGENT_CONFIG, "privateKey", ("github-app",)),
+    SecretField(Where.AGENT_CONFIG, "kubeconfig", ("kubernetes",)),
     SecretField(Where.AGENT_CONFIG, "clientSecret", ()),
     SecretField(Where.AGENT_CONFIG, "password", ()),
     SecretField(Where.AGENT_CONFIG, "secret", ()),

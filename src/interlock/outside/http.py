@@ -155,10 +155,11 @@ class Http:
             self._credulous = self._new_client(_anyone)
         return self._credulous
 
-    def trusting(self, tls: ssl.SSLContext, *, private: bool = False) -> Http:
+    def trusting(self, tls: ssl.SSLContext | None, *, private: bool = False) -> Http:
         """A client with the same guard that trusts others, or shows a certificate of its own. Its maker closes it.
 
-        Takes: `private` allows private addresses too, where the operator has named the very address that is called.
+        Takes: `tls` None trusts whom every client does. `private` allows private addresses too, where the operator has
+               named the very address that is called.
         """
         return Http(
             allow_private_addresses=self._guard.private or private,
