@@ -105,6 +105,7 @@ def test_no_listed_agent_is_left_out() -> None:
         "github-app",
         "gitlab",
         "http-pull",
+        "kubernetes",
         "manual",
         "test-runner",
         "tfe",
