@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from interlock.agents import exec_runner
 from interlock.agents.exec import OFF, ExecAgent, purge_runs
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.ids import new_id
 from interlock.model.job import AgentJob, JobStatus, Observation
+from interlock.outside import exec_runner
 
 from .conformance import AUTHORIZATION, CONTEXT, ended
 

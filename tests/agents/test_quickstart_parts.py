@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from interlock.agents import exec_runner
 from interlock.agents.exec import ExecAgent
 from interlock.metrics import build_metrics, check_metric, take_measurement
 from interlock.model.ids import new_id
 from interlock.model.job import AgentJob, JobStatus, Observation
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, parse_metric
+from interlock.outside import exec_runner
 from interlock.outside.http import Http
 
 from .conformance import AUTHORIZATION, ended

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -88,3 +93,84 @@ def interlock(server_url: str, monkeypatch, tmp_path) -> Interlock:
         return ran
 
     return run
+
+
+class ApiProcess:
+    """`interlock api` as a process behind an address that stays, so that it may be killed and start again."""
+
+    def __init__(self, database_url: str) -> None:
+        self.environment = {**os.environ, "INTERLOCK_DATABASE_URL": database_url}
+        self.process: subprocess.Popen[str] | None = None
+        self.port = 0
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.door.getsockname()[1]}"
+        threading.Thread(target=self._let_in, daemon=True).start()
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        argv = [sys.executable, "-m", "interlock.cli", "api", "--port", "0"]
+        self.process = subprocess.Popen(
+            argv, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self.process.stdout is not None
+        line = next(line for line in self.process.stdout if "/api" in line)
+        self.port = int(line.strip().removesuffix("/api").rpartition(":")[2])
+
+    def kill(self) -> None:
+        """Kill it: whoever calls now is cut off."""
+        assert self.process is not None
+        self.port = 0
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        """Kill it and close its address."""
+        self.kill()
+        self.door.close()
+
+    def _let_in(self) -> None:
+        while True:
+            try:
+                caller, _ = self.door.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._connect, args=(caller,), daemon=True).start()
+
+    def _connect(self, caller: socket.socket) -> None:
+        with caller:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port)) as server:
+                    threads = [
+                        threading.Thread(target=self._carry, args=way, daemon=True)
+                        for way in ((caller, server), (server, caller))
+                    ]
+                    for thread in threads:
+                        thread.start()
+                    for thread in threads:
+                        thread.join()
+            except OSError:
+                return
+
+    @staticmethod
+    def _carry(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65536):
+                sink.sendall(part)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def api_process() -> Iterator[Callable[[str], ApiProcess]]:
+    """`api_process(database_url)` starts one; it ends with the test."""
+    made: list[ApiProcess] = []
+
+    def make(database_url: str) -> ApiProcess:
+        made.append(ApiProcess(database_url))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()

@@ -53,12 +53,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from interlock.agents import exec_runner
 from interlock.agents.keys import Checked, Key, Number, Text, check_keys, lacking, wrong_keys
 from interlock.clock import utc_now
 from interlock.model.errors import AgentUnavailable, Bug, FieldError, Invalid, Rejected
 from interlock.model.ids import is_id
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
+from interlock.outside import exec_runner
 from interlock.outside.templates import render_text
 
 OFF = (

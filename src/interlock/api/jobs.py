@@ -56,6 +56,8 @@ StatusWord = Literal[
 Attempt = Annotated[Int, Field(ge=1, le=2**31 - 1)]
 LeaseSeconds = Annotated[float, Field(ge=LEASE_MIN_S, le=LEASE_MAX_S)]
 Brought = Annotated[tuple[Annotated[str, StringConstraints(max_length=500)], ...], Field(max_length=jobs.BROUGHT_MAX)]
+ME = "me"
+"""In the path of a queue: the agent whose token is sent."""
 _NAMED_IN_CONTEXT = ("release", "deployment", "environment", "resource")
 
 
@@ -233,8 +235,7 @@ async def list_agent_jobs(
     includeDispatchContext: Annotated[bool, Query()] = False,
 ) -> Response:
     """List a pull agent's jobs, oldest first."""
-    agent_id = id_of(jobAgentId, "job agent")
-    _own_queue(here, agent_id)
+    agent_id = _queue_of(here, jobAgentId)
     here.require(Permission.READ, place=Place(agent_id=agent_id))
     async with here.read() as conn:
         found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")
@@ -258,8 +259,7 @@ async def claim_job(
 
     With a lease (`leaseSeconds`, or the agent's) it is the caller's as long as heartbeats come in time.
     """
-    agent_id = id_of(jobAgentId, "job agent")
-    _own_queue(here, agent_id)
+    agent_id = _queue_of(here, jobAgentId)
     row, place = await _reported(here, jobId)
     here.require(Permission.JOB_REPORT, place=place)
     _refuse_task(row)
@@ -333,13 +333,17 @@ def _refuse_task(row: JobRow) -> None:
         raise Conflict("People do this job: POST …/take, /complete or /reject answers it.", code="TASK")
 
 
-def _own_queue(here: Here, agent_id: str) -> None:
-    """The queue of another agent is none to an agent.
+def _queue_of(here: Here, text: str) -> str:
+    """The agent whose queue a path names; `me` is that of the token. The queue of another agent is none to an agent.
 
     Fails: `NotFound`.
     """
+    if text == ME and here.caller.agent_id is not None:
+        return here.caller.agent_id
+    agent_id = id_of(text, "job agent")
     if here.caller.agent_id not in {None, agent_id}:
         raise NotFound("There is no such job agent.")
+    return agent_id
 
 
 def render_job(job: JobRow) -> Wire:

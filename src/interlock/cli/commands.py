@@ -56,6 +56,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "member": ("interlock.cli.member:member", "List, invite or remove people, and give them roles."),
     "role": ("interlock.cli.role:role", "List, make, grant or revoke roles."),
     "access": ("interlock.cli.access:access", "Say who may do what, and why."),
+    "agent": ("interlock.cli.agent:agent", "Run the reference agent: a command for each job."),
     "agent-token": ("interlock.cli.agent_token:agent_token", "Issue, list or revoke the tokens of job agents."),
     "keys": ("interlock.cli.keys:keys", "Make API keys for people and machines."),
     "completion": ("interlock.cli.completion:completion", "Make a shell complete commands and names."),

@@ -125,7 +125,8 @@ class Calls:
     ) -> Any:
         """Make one call and give the decoded JSON answer; None when the answer is empty.
 
-        Takes: `headers` may say `Idempotency-Key`, where the caller knows a better one than chance, or `If-Match`.
+        Takes: `headers` may say `Idempotency-Key`, where the caller knows a better one than chance (empty: none, for
+               what is harmless to send twice by its nature), or `If-Match`.
                `timeout_s` is how long this answer may take, where that is longer than the client's.
         Fails: a `Refused` for 4xx, `Unavailable` when the server cannot be reached or says so, `Bug` for its other
                failures.
@@ -212,6 +213,7 @@ class Calls:
         if method == "POST":
             sent["idempotency-key"] = uuid.uuid4().hex
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
+        sent = {name: value for name, value in sent.items() if value}
         asked = _texts({key: value for key, value in (query or {}).items() if value is not None})
         if asked:
             target += ("&" if "?" in target else "?") + urlencode(asked)

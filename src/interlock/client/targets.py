@@ -100,22 +100,36 @@ class Targets(Reach):
     def list_agent_jobs(
         self, agent_id: str, *, status: str | None = None, items_max: int | None = None
     ) -> Iterator[JobWithRelease]:
-        """The jobs of a pull agent, oldest first."""
+        """The jobs of a pull agent, oldest first. `me` is the agent whose token this client has."""
         return self._list("job-agents", agent_id, "jobs", query={"status": status}, items_max=items_max)
 
-    def claim_job(self, agent_id: str, job_id: str, *, lease_s: float | None = None, holder: str | None = None) -> Job:
+    def claim_job(
+        self,
+        agent_id: str,
+        job_id: str,
+        *,
+        lease_s: float | None = None,
+        holder: str | None = None,
+        key: str | None = None,
+    ) -> Job:
         """Take a job, as its agent. Fails: `Conflict` when somebody else has it.
 
-        Takes: `lease_s` is for how long, from now and from each heartbeat; `holder` who takes it.
+        Takes: `lease_s` is for how long, from now and from each heartbeat; `holder` who takes it. The same claim under
+               the same `key` gets the same answer again.
         """
         said = {"leaseSeconds": lease_s, "holder": holder}
-        body = {key: value for key, value in said.items() if value is not None}
-        return cast("Job", self._write("POST", "job-agents", agent_id, "jobs", job_id, "claim", body=body))
+        body = {name: value for name, value in said.items() if value is not None}
+        headers = {"Idempotency-Key": key} if key is not None else None
+        return cast(
+            "Job", self._write("POST", "job-agents", agent_id, "jobs", job_id, "claim", body=body, headers=headers)
+        )
 
-    def heartbeat_job(self, job_id: str, *, attempt: int, **more: object) -> Heartbeat:
+    def heartbeat_job(self, job_id: str, *, attempt: int, timeout_s: float | None = None, **more: object) -> Heartbeat:
         """Say that the attempt lives. Fails: `Conflict` when it does not count any more: stop working on it."""
-        body = {"attempt": attempt, **more}
-        return cast("Heartbeat", self._write("POST", "jobs", job_id, "heartbeat", body=body))
+        target, body = self._in("jobs", job_id, "heartbeat"), {"attempt": attempt, **more}
+        headers = {"Idempotency-Key": ""}
+        answer = self.calls.request("POST", target, body=body, headers=headers, timeout_s=timeout_s)
+        return cast("Heartbeat", answer)
 
     def report_job(self, job_id: str, *, status: str, **more: object) -> Wire:
         """Say where a job is, as its agent: its `status`, and perhaps `message`, `externalId`, `links`, `output`."""

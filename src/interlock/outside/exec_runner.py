@@ -4,13 +4,15 @@ It is started with a run's folder and leaves by double fork, so it belongs to no
 reaches it. It imports nothing but the standard library (and nothing of ours): it starts in milliseconds and cannot be
 broken by an upgrade of Interlock while it runs.
 
-The folder is the whole interface (`exec.py` writes `spec.json` and `cancel`, reads everything):
+The folder is the whole interface (whoever starts a run writes `spec.json` and `cancel`, and reads everything):
 
-    spec.json      what to run: argv, env, cwd, timeoutS, graceS, outputBytesMax
+    spec.json      what to run: argv, env (absent: as the runner's own), cwd, stdin (absent: nothing), timeoutS
+                   (absent: as long as it likes), graceS, outputBytesMax
     lock           flock of the one runner at work; holds the runner's pid
     process.json   pid, kernel start time and boot of the command; made once, by its own process, just before exec
     output         head and tail of what it wrote, renewed while it runs
     cancel         somebody asked for the end
+    lease          until when the run may go on, if nobody writes it anew; in seconds of CLOCK_BOOTTIME
     exit.json      how it ended; appears whole, by rename
 
 Exactly one run. Any number of runners may be started for one folder. Only the holder of the lock goes on, only while
@@ -121,6 +123,25 @@ def boot_id() -> str | None:
         return None
 
 
+def hold_lease(folder: str, until_s: float) -> None:
+    """Let the run go on until then, in seconds of CLOCK_BOOTTIME."""
+    write_whole(folder, "lease", {"untilS": until_s})
+
+
+def lease_left_s(folder: str) -> float:
+    """How long a run may still go on: without a lease, for ever.
+
+    Why:    whoever renews it may be killed; the command must end in time all the same, because somebody else may get
+            its work. Time that the machine sleeps through counts: CLOCK_BOOTTIME.
+    """
+    try:
+        with open(os.path.join(folder, "lease"), "rb") as file:
+            until_s = float(json.load(file)["untilS"])
+    except FileNotFoundError:
+        return float("inf")
+    return until_s - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def write_whole(folder: str, name: str, content: dict[str, Any], *, exclusive: bool = False) -> None:
     """Write a JSON file that is either there in full or not at all, also after a power cut.
 
@@ -158,11 +179,11 @@ def _run(folder: str) -> dict[str, Any]:
     try:
         process = subprocess.Popen(
             spec["argv"],
-            stdin=subprocess.DEVNULL,
+            stdin=open(spec["stdin"], "rb") if spec.get("stdin") else subprocess.DEVNULL,  # noqa: SIM115 - the command's
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=spec["cwd"],
-            env=spec["env"],
+            env=spec.get("env"),
             start_new_session=True,
             preexec_fn=lambda: write_whole(folder, "process.json", identity(os.getpid()), exclusive=True),  # noqa: PLW1509 - one thread
         )
@@ -223,12 +244,14 @@ def _follow(
 def _why_stop(
     folder: str, spec: dict[str, Any], output: Output, *, lasted_s: float, asked: bool
 ) -> dict[str, Any] | None:
-    if lasted_s >= spec["timeoutS"]:
+    if spec.get("timeoutS") is not None and lasted_s >= spec["timeoutS"]:
         return _ending("timeout", f"The command did not end within {spec['timeoutS']:g} s and was stopped.")
     if output.total > spec["outputBytesMax"]:
         return _ending("output", f"The command wrote more than {spec['outputBytesMax']} bytes and was stopped.")
     if _exists(folder, "cancel"):
         return _ending("cancelled", "Cancelled: the command was stopped.")
+    if lease_left_s(folder) <= 0:
+        return _ending("lease", "The lease was not renewed in time: the command was stopped.")
     if asked:
         return _ending("runner", "The command was stopped because its runner was told to end (SIGTERM).")
     return None
