@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -98,8 +99,8 @@ def interlock(server_url: str, monkeypatch, tmp_path) -> Interlock:
 class ApiProcess:
     """`interlock api` as a process behind an address that stays, so that it may be killed and start again."""
 
-    def __init__(self, database_url: str) -> None:
-        self.environment = {**os.environ, "INTERLOCK_DATABASE_URL": database_url}
+    def __init__(self, database_url: str, data: Path) -> None:
+        self.environment = {**os.environ, "INTERLOCK_DATABASE_URL": database_url, "INTERLOCK_DATA": str(data)}
         self.process: subprocess.Popen[str] | None = None
         self.port = 0
         self.door = socket.create_server(("127.0.0.1", 0))
@@ -110,7 +111,7 @@ class ApiProcess:
         """Start it, and wait until it listens."""
         argv = [sys.executable, "-m", "interlock.cli", "api", "--port", "0"]
         self.process = subprocess.Popen(
-            argv, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            argv, env=self.environment, stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
         line = next(line for line in self.process.stdout if "/api" in line)
@@ -162,12 +163,12 @@ class ApiProcess:
 
 
 @pytest.fixture
-def api_process() -> Iterator[Callable[[str], ApiProcess]]:
+def api_process(tmp_path: Path) -> Iterator[Callable[[str], ApiProcess]]:
     """`api_process(database_url)` starts one; it ends with the test."""
     made: list[ApiProcess] = []
 
     def make(database_url: str) -> ApiProcess:
-        made.append(ApiProcess(database_url))
+        made.append(ApiProcess(database_url, tmp_path / "data"))
         made[-1].start()
         return made[-1]
 

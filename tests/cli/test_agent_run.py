@@ -124,7 +124,6 @@ def test_of_two_agents_one_runs_the_job_and_tells_everything_about_it(yard):
     assert context["jobAgentConfig"]["token"] == "hush-hush" and context["resource"]["name"] == "one"
     environment = (yard.folder / "environment").read_text()
     assert yard.token not in environment and "hush-hush" not in environment
-    assert "hush-hush" not in json.dumps(job)
 
     def forgotten():
         return not [path for name in ("one", "two") for path in (yard.folder / name).glob("runs/*")]

@@ -15,14 +15,57 @@ config:
 
 {keys}
 
-**The calls**, below `$I/api/v1/workspaces/$W` (a workspace's id or slug), with the token in `X-API-Key`:
+**The reference agent** does all that this page says, and runs a command for each job:
+
+```sh
+export INTERLOCK_URL=https://interlock.example.com INTERLOCK_WORKSPACE=shop
+export INTERLOCK_API_KEY="$(cat /etc/interlock/token)"
+interlock agent run --concurrency 4 --exec './deploy.sh "$INTERLOCK_RESOURCE" "$INTERLOCK_VERSION"'
+```
+
+The command gets `INTERLOCK_JOB`, `INTERLOCK_ATTEMPT`, `INTERLOCK_DEPLOYMENT`, `INTERLOCK_ENVIRONMENT`,
+`INTERLOCK_RESOURCE` and `INTERLOCK_VERSION`, and on stdin (and in the file `INTERLOCK_CONTEXT`) the job's whole context
+as JSON, secrets in full. What it prints is the job's output, exit status 0 is success. Into the file `INTERLOCK_REPORT`
+it may write JSON with `message`, `externalId`, `links`, `metadata`, `applied` and `artifacts`. It never sees the token.
+
+A cancel is SIGTERM to the command, SIGKILL after `--grace`. The command does not die with the agent: the next one with
+the same `--state` goes on with it, or reports how it ended. When no agent comes back, or the server cannot be reached,
+the command is stopped before its lease ends. SIGTERM lets the agent finish what it has and take nothing new; a second
+one leaves what runs to the next agent. As a service:
+
+```ini
+# /etc/systemd/system/interlock-agent.service
+[Unit]
+Description=Interlock job agent
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+User=deploy
+StateDirectory=interlock-agent
+Environment=INTERLOCK_URL=https://interlock.example.com INTERLOCK_WORKSPACE=shop
+# INTERLOCK_API_KEY=<the agent's token>, readable by root alone
+EnvironmentFile=/etc/interlock/agent.env
+ExecStart=/usr/local/bin/interlock agent run --state /var/lib/interlock-agent --exec /opt/deploy/run.sh
+# commands go on while the agent is restarted
+KillMode=process
+TimeoutStopSec=10min
+Restart=always
+RestartSec=2
+
+[Install]
+WantedBy=multi-user.target
+```
+
+**The calls**, with the token in `X-API-Key`. `$W` is the workspace's id or slug; `me` is the token's agent, whose id
+may stand there too:
 
 ```sh
 # 1. What waits, oldest first.
-curl -sH "X-API-Key: $T" "$I/api/v1/workspaces/$W/job-agents/$A/jobs?status=queued&limit=10"
+curl -sH "X-API-Key: $T" "$I/api/v1/workspaces/$W/job-agents/me/jobs?status=queued&limit=10"
 # 2. Mine: the job with everything that it needs, secrets in full, and the attempt's number. 409: another was first.
 curl -sH "X-API-Key: $T" -d '{"holder": "west-1", "leaseSeconds": 60}' \
-     "$I/api/v1/workspaces/$W/job-agents/$A/jobs/$J/claim"
+     "$I/api/v1/workspaces/$W/job-agents/me/jobs/$J/claim"
 # 3. Every third of the lease: I live. The answer says `cancelRequested`. 409: the job is not yours any more, stop.
 curl -sH "X-API-Key: $T" -d '{"attempt": 1, "message": "12 of 40 hosts"}' \
      "$I/api/v1/workspaces/$W/jobs/$J/heartbeat"

@@ -36,7 +36,6 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.pulled import AGAIN_MAX_S, Order, PulledJob
-from interlock.cli.tables import output_option
 from interlock.client import Client
 from interlock.model.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
 from interlock.outside import exec_runner
@@ -72,7 +71,8 @@ def agent() -> None:
     metavar="NAME",
     help="Who has a job, as people read it.  [default: this host]",
 )
-@output_option
+@click.option("-o", "--output", type=click.Choice(("table", "json")), default="table", show_default=True,
+              help="How to print the log; json: an object a line.")  # fmt: skip
 @connected
 def run(
     client: Client,

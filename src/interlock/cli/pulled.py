@@ -47,6 +47,8 @@ REPORT_BYTES_MAX = 256 * 1024
 AGAIN_MAX_S = 15.0
 SPAWN_S = 20.0
 SAID = ("message", "externalId", "links", "metadata", "applied", "artifacts")
+PATIENT = "trap 'exit 143' TERM;"
+"""The shell outlives its SIGTERM until what it runs has ended: else that would be killed without its grace."""
 KEPT_TO_US = frozenset({"INTERLOCK_API_KEY"})
 """Variables of the agent's environment that its commands do not get."""
 
@@ -185,7 +187,7 @@ class PulledJob:
 
     def _begin(self) -> None:
         spec = {
-            "argv": ["/bin/sh", "-c", self.order.command],
+            "argv": ["/bin/sh", "-c", f"{PATIENT} {self.order.command}"],
             "cwd": str(Path.cwd()),
             "stdin": str(self.folder / "context.json"),
             "timeoutS": self.order.timeout_s,
