@@ -110,9 +110,7 @@ class ApiProcess:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         argv = [sys.executable, "-m", "interlock.cli", "api", "--port", "0"]
-        self.process = subprocess.Popen(
-            argv, env=self.environment, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen(argv, env=self.environment, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = next(line for line in self.process.stdout if "/api" in line)
         self.port = int(line.strip().removesuffix("/api").rpartition(":")[2])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from house.source import PURE_ROOMS, SRC, TOP, modules, name_of, tree_of
 
-PROCESS_COMMANDS = {"up", "api", "worker", "db", "work", "secrets", "keys", "attached", "simulate"}
-"""The commands that start or tend an installation on this machine, and what they share; and `simulate`, which asks
-nobody. Every other one talks REST."""
+PROCESS_COMMANDS = {"up", "api", "worker", "db", "work", "secrets", "keys", "attached", "simulate", "agent", "pulled"}
+"""The commands that start or tend an installation on this machine, and what they share; `agent run`, which starts
+commands of its own; and `simulate`, which asks nobody. Every other one talks REST."""
 
 NEEDS_NO_WORLD = {"client", "documents", "model", "cli", *PURE_ROOMS}
 """What every command may import; `documents` knows the server by its interface alone (a contract says so). A
