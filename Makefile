@@ -11,12 +11,13 @@ STAMP := $(VENV)/.installed
 CRASHES ?= 25
 JOBS ?= 3
 
-.PHONY: verbs demo stop test check bench mutants simulate docs requirements format lint types layers house
+.PHONY: verbs demo stop walkthrough test check bench mutants simulate docs requirements format lint types layers house
 .DEFAULT_GOAL := verbs
 
 verbs:
 	@echo "make demo              install if needed, then play the quickstart and clean up   (KEEP=1 leaves it running)"
 	@echo "make stop              end what 'make demo KEEP=1' left running"
+	@echo "make walkthrough       play examples/walkthrough: a release from its tag on GitHub to production   (KEEP=1 leaves it running until Ctrl-C)"
 	@echo "make test              run the whole test suite   (PG=<bindir> runs the store tests on that PostgreSQL; JOBS=3 at a time)"
 	@echo "make check             format, lint, types, layers and house tests, in under 30 s"
 	@echo "make bench             measure and print speed, with the method"
@@ -47,6 +48,10 @@ demo: $(STAMP)
 
 stop: $(STAMP)
 	@$(BIN)/python examples/quickstart/demo.py stop
+
+# The page examples/walkthrough/README.md, played: a release on GitHub and Argo CD.
+walkthrough: $(STAMP)
+	@KEEP=$(KEEP) $(BIN)/python examples/walkthrough/walkthrough.py
 
 # --- checks and tests --------------------------------------------------------------------------------------------------------
 

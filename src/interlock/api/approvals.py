@@ -52,7 +52,7 @@ class AnswerBody(ClosedBody):
 
 
 class ApprovalRequestAnswer(TypedDict):
-    """A request with what it shows, and the latest word of each person."""
+    """A request with what it shows, and the latest word of each person: of a yes that does not count, why not."""
 
     id: Id
     status: Literal["open", "approved", "rejected", "superseded"]
@@ -177,5 +177,5 @@ def render_request(request: ApprovalRequest) -> Wire:
         "shown": request.shown,
         "digest": request.shown_digest,
         "openedAt": instant(request.opened_at),
-        "approvals": [present(**word) for word in request.words],
+        "approvals": [present(**word, says=request.why_not_counted(word)) for word in request.words],
     }

@@ -59,6 +59,8 @@ def answer_one(client: Client, request: str, *, verdict: str, comment: str | Non
     chosen = _chosen(list(client.list_approval_requests()), request)
     answered = client.answer_request(chosen["id"], verdict=verdict, digest=chosen["digest"], comment=comment)
     text = f"{verdict} {_about(chosen)} {chosen['version']['tag']}"
+    if verdict == "approved":
+        text += f"; {_standing(answered)}"
     print_one(answered, output=output, text=text, kind="request", named=id_of)
 
 
@@ -81,5 +83,15 @@ def _about(request: Seen) -> str:
 
 def _count(request: Seen) -> str:
     """How many have approved, of how many that are needed."""
-    given = [each for each in request.get("approvals") or () if each.get("verdict") == "approved"]
-    return f"{len(given)}/{request['minimum']}"
+    yeses = [each for each in request.get("approvals") or () if each.get("verdict") == "approved"]
+    return f"{sum('notCounted' not in each for each in yeses)}/{request['minimum']}"
+
+
+def _standing(answered: Seen) -> str:
+    """How many yeses count after ours, and why ours does not, if so."""
+    words = sorted(answered.get("approvals") or (), key=lambda each: each.get("givenAt", ""))
+    of_group = f" of the group {answered['group']}" if "group" in answered else ""
+    count = f"it has {_count(answered)} approvals{of_group}"
+    if words and "notCounted" in words[-1]:
+        return f"it does not count, because {words[-1].get('says')}: {count}"
+    return count

@@ -10,6 +10,7 @@ holds it); 1 and 2 as everywhere. Nothing is stored by asking, and the answer is
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 import click
 
@@ -63,7 +64,12 @@ def can_deploy(
 
 def _lines(said: Seen) -> Iterator[str]:
     yield f"{said['answer']}: {said['says']} (at {said['at']})"
-    for reason in said["reasons"]:
-        more = reason["targets"] - len(reason["for"])
-        yield f"  {', '.join(reason['for'])}{f' and {more} more' if more else ''}:"
-        yield from rule_lines([reason])
+    for about, reasons in groupby(said["reasons"], key=_about):
+        yield f"  {about}:"
+        yield from rule_lines(list(reasons))
+
+
+def _about(reason: Seen) -> str:
+    """The targets that a reason is about."""
+    more = reason["targets"] - len(reason["for"])
+    return f"{', '.join(reason['for'])}{f' and {more} more' if more else ''}"

@@ -57,7 +57,7 @@ SAYS: Mapping[str, str] = {
     "move.applied": "{kind}",
     "move.succeeded": "{kind}",
     "move.verified": "{kind}",
-    "approval.requested": "of {minimum} at least",
+    "approval.requested": "at least {minimum}",
     "rollout.halted": "{failures} failed, {max_failures} may",
     "rollback.started": "to what was good",
 }

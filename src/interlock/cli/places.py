@@ -16,6 +16,7 @@ import click
 from interlock.cli.version import deployment_id
 from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, Invalid, NotFound
+from interlock.model.ids import is_id
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -70,6 +71,19 @@ def find_version(client: Client, deployment: str, tag: str) -> str:
     raise NotFound(f"The deployment has no version {tag}.")
 
 
+def version_meant(client: Client, text: str, *, tag: str | None = None) -> str:
+    """The id of the version that `DEPLOYMENT/TAG`, `DEPLOYMENT` with a tag beside it, or an id names.
+
+    Fails: `Invalid` for a deployment alone; `NotFound`.
+    """
+    if tag is None and is_id(text):
+        return text
+    name, slash, after = (text, "/", tag) if tag is not None else text.partition("/")
+    if not slash:
+        raise Invalid(f"Which version? {text}/TAG, or a version's id.")
+    return find_version(client, deployment_id(client, name), after)
+
+
 def expiry(lasts: str | None) -> Seen:
     """The field of a body that says when it ends; empty when it does not by itself."""
     return {} if lasts is None else {"expiresAt": (datetime.now(UTC) + parse_duration(lasts)).isoformat()}
@@ -84,10 +98,11 @@ def parse_duration(text: str) -> timedelta:
 
 
 def picked(found: Iterable[Seen], text: str, *, what: str, about: Callable[[Seen], str] | None = None) -> Seen:
-    """The one that a beginning of its id, or what it is about, names.
+    """The one that a beginning of its id, or what it is about, names; also as `-o name` prints it (`freeze/ID`).
 
     Fails: `NotFound` or `Conflict` when it is none or several.
     """
+    text = text.removeprefix(f"{what}/")
     meant = [each for each in found if each["id"].startswith(text) or (about is not None and about(each) == text)]
     if not meant:
         raise NotFound(f"No {what} in force matches {text}.")

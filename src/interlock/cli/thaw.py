@@ -8,9 +8,9 @@ import click
 
 from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
+from interlock.cli.places import picked
 from interlock.cli.tables import id_of, list_options, print_list, print_one
 from interlock.client import Client, Seen
-from interlock.model.errors import Conflict, NotFound
 
 
 @click.command()
@@ -27,13 +27,9 @@ def thaw(client: Client, freeze_id: str | None, *, reason: str, output: str) -> 
     if freeze_id is None:
         print_freezes(found, output=output)
         return
-    meant = [each for each in found if each["id"].startswith(freeze_id)]
-    if not meant:
-        raise NotFound(f"No freeze in force matches {freeze_id}.")
-    if len(meant) > 1:
-        raise Conflict(f"{len(meant)} freezes match {freeze_id}; give more of the id.")
-    thawed = client.thaw(meant[0]["id"], reason=reason)
-    text = f"Thawed {meant[0]['id'][:8]} ({meant[0]['reason']})."
+    meant = picked(found, freeze_id, what="freeze")
+    thawed = client.thaw(meant["id"], reason=reason)
+    text = f"Thawed {meant['id'][:8]} ({meant['reason']})."
     print_one(thawed, output=output, text=text, kind="freeze", named=id_of)
 
 

@@ -16,44 +16,35 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.ledger import is_routine, line
+from interlock.cli.places import version_meant
 from interlock.cli.tables import output_option, print_one
-from interlock.cli.version import deployment_id
 from interlock.client import Client, Seen
-from interlock.model.errors import Invalid, NotFound
-from interlock.model.ids import is_id
 
 HELD_MAX = 5
 """Held targets of an environment that are named with what holds them."""
 
+STATES = {"left": "rolled back", "past": "moved on", "none": "never had it"}
+"""State of a target -> how a count of it reads, where the wire's word alone would be misread."""
+
 
 @click.command()
 @click.argument("version", metavar="DEPLOYMENT/TAG | VERSION-ID")
+@click.argument("tag", required=False, metavar="")
 @click.option("--all", "everything", is_flag=True, help="Also the steps that every healthy move takes.")
 @output_option
 @connected
-def trace(client: Client, version: str, *, everything: bool, output: str) -> None:
+def trace(client: Client, version: str, tag: str | None, *, everything: bool, output: str) -> None:
     r"""Show what a version went through.
 
     Every stage and target with its instants, then the story: decisions, approvals, jobs, verifications, rollbacks.
 
     \b
     interlock trace shop-api/1.4.0
+    interlock trace shop-api 1.4.0
     """
-    found = client.trace_version(_version_id(client, version))
-    print_one(found, output=output, text=_lines(found, everything=everything), kind="version", named=lambda _: version)
-
-
-def _version_id(client: Client, text: str) -> str:
-    """The id of the version that is meant."""
-    if is_id(text):
-        return text
-    name, slash, tag = text.partition("/")
-    if not slash:
-        raise Invalid("A version is DEPLOYMENT/TAG, or its id.")
-    for each in client.list_versions(deployment_id(client, name)):
-        if each["tag"] == tag:
-            return str(each["id"])
-    raise NotFound(f"{name} has no version {tag}.")
+    found = client.trace_version(version_meant(client, version, tag=tag))
+    name = f"{version}/{tag}" if tag else version
+    print_one(found, output=output, text=_lines(found, everything=everything), kind="version", named=lambda _: name)
 
 
 def _lines(found: Seen, *, everything: bool) -> Iterator[str]:
@@ -70,7 +61,7 @@ def _lines(found: Seen, *, everything: bool) -> Iterator[str]:
 
 
 def _stage(stage: Seen) -> Iterator[str]:
-    counts = ", ".join(f"{number} {state}" for state, number in stage["counts"].items())
+    counts = ", ".join(f"{number} {STATES.get(state, state)}" for state, number in stage["counts"].items())
     rollout = stage.get("rollout")
     about = f"; rollout {rollout['state']}, opened {rollout['openedAt']}" if rollout else ""
     yield f"  {stage['environment']['name']}: {counts}{about}"

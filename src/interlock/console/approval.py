@@ -19,7 +19,7 @@ from interlock.access import Permission, Place
 from interlock.console.visit import Visit, form_text, found, id_in_path, see_other
 from interlock.model.approval import ApprovalRequest
 from interlock.model.errors import Invalid, Outdated
-from interlock.store import approvals, pages
+from interlock.store import approvals, groups, pages
 from interlock.store.bindings import load_place
 from interlock.store.pages import ApprovalRuleRow, AuthorsRow
 from interlock.store.queries import Conn
@@ -38,6 +38,7 @@ async def show(visit: Visit) -> Response:
         policies = sorted({str(each.get("policy")) for each in request.shown.get("why", ()) if each.get("policy")})
         rules = await pages.list_approval_rules(conn, visit.here.id, policies=policies)
         caller = visit.here.caller
+        group = await groups.find_group(conn, visit.here.id, name=request.group) if request.group else None
         mine = next((word for word in request.words if word["principalId"] == caller.id), None)
         return await visit.render(
             conn,
@@ -48,6 +49,8 @@ async def show(visit: Visit) -> Response:
             request=request,
             shown=request.shown,
             authors=authors,
+            outside_group=bool(request.group)
+            and caller.id not in {member["id"] for member in (group.members if group else ())},
             own=_is_author(visit, authors),
             own_counts=_own_counts(rules),
             may_answer=visit.may(Permission.APPROVE, place=place),

@@ -19,6 +19,13 @@ VERDICTS = ("approved", "rejected", "withdrawn")
 
 STATUSES = ("open", "approved", "rejected", "superseded")
 
+NOT_COUNTED: Mapping[str, str] = {
+    "author": "{name} made the version, and its author's yes does not count here",
+    "group": "{name} is not in the group {group}, whose yes is asked for",
+    "ranOut": "the yes of {name} ran out",
+}
+"""Why a yes does not count, and how that is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Approval:
@@ -42,8 +49,9 @@ class ApprovalRequest:
 
     Takes: `status` is open, approved (enough people said yes), rejected (somebody says no) or superseded (a newer
            request stands for the same deployment and environment, or the version is no longer ready). `words` are
-           `{principalId, name, verdict, comment, shownDigest, givenAt}`, oldest first. `group`: only its members'
-           yes counts; `lasts_s`: a yes counts so long; `config_digests`: the resolved configs that are asked about,
+           `{principalId, name, verdict, comment, shownDigest, givenAt, notCounted}`, oldest first; `notCounted` says
+           of a yes why it is none here (a key of `NOT_COUNTED`), and is None else. `group`: only its members' yes
+           counts; `lasts_s`: a yes counts so long; `config_digests`: the resolved configs that are asked about,
            None for the version itself.
     """
 
@@ -67,3 +75,13 @@ class ApprovalRequest:
     opened_at: datetime
     words: Sequence[Mapping[str, Any]]
     status: str
+
+    @property
+    def given(self) -> int:
+        """How many yeses count."""
+        return sum(1 for word in self.words if word["verdict"] == "approved" and word.get("notCounted") is None)
+
+    def why_not_counted(self, word: Mapping[str, Any]) -> str | None:
+        """Why a yes does not count; None for one that does, and for what is no yes."""
+        why = word.get("notCounted")
+        return NOT_COUNTED[why].format(name=word["name"], group=self.group) if why else None

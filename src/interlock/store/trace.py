@@ -30,7 +30,10 @@ DECISIONS_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class CellRow:
-    """One target, and what it did with the version. `runs`, `proven` and `wanted` are None where there is nothing."""
+    """One target, and what it did with the version. `runs`, `proven` and `wanted` are None where there is nothing.
+
+    Takes: `runs_failed`: it runs what a move of this version brought there, and that move failed (its verification).
+    """
 
     id: str
     environment_id: str
@@ -43,6 +46,7 @@ class CellRow:
     first_success_at: datetime | None
     verified_at: datetime | None
     left_at: datetime | None
+    runs_failed: bool
     move_id: str | None
     move_kind: str | None
     move_state: str | None
@@ -176,6 +180,8 @@ def _cell(row: CellRow, version_id: str, trees: Mapping[str, target_states.Store
 def _cell_state(row: CellRow) -> str:
     if row.move_id is not None and row.closed_at is None:
         return "moving"
+    if row.runs_failed:
+        return "failed"  # its job went well and its verification did not: it runs until something takes it back
     if row.runs:
         return "verified" if row.proven else "running"
     if row.wanted and row.outcome in {"hold", "unknown"}:

@@ -101,6 +101,7 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
     if len(yeses) >= params.minimum:
         return passes("approved", since=yeses[params.minimum - 1].given_at, changes_at=ends_at, by=by)
     of_group = {"group": params.group} if params.group else {}
+    others = sorted(word.name for word in words if word.verdict == "approved" and word not in yeses)
     return holds(
         WaitsFor.PERSON,
         "approval_missing",
@@ -111,7 +112,7 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
         given=len(yeses),
         minimum=params.minimum,
         by=by,
-        of_group=f" of the group {params.group}" if params.group else "",
+        of_group=_of_group(params) + (f"; not counted: {', '.join(others)}" if others else ""),
         author_excluded=None if params.allow_self else True,
         lasts_s=None if params.lasts is None else params.lasts.total_seconds(),
         group=params.group or None,
@@ -126,6 +127,10 @@ def _counts(word: Approval, subject: EnvironmentVersion, params: Params, now: da
         and (not params.group or params.group in word.groups)
         and (params.lasts is None or now < word.given_at + params.lasts)
     )
+
+
+def _of_group(params: Params) -> str:
+    return f" of the group {params.group}" if params.group else ""
 
 
 def _who(params: Params) -> str:
@@ -163,7 +168,7 @@ def lifts(subject: EnvironmentVersion, params: Params, verdict: Verdict) -> tupl
             who=verdict.who,
             late=True,
             more=more,
-            of_group=verdict.values.get("of_group", ""),
+            of_group=_of_group(params),
             minimum=params.minimum,
             version=subject.version.tag,
             environment=subject.environment.name,

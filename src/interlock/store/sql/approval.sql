@@ -22,25 +22,31 @@ WITH asked AS (
     JOIN environment e ON e.id = r.environment_id
     JOIN version v ON v.id = r.version_id
     CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (
-                   WHERE word.verdict = 'approved'
-                     AND (r.lasts_s IS NULL OR word.given_at > interlock_now() - make_interval(secs => r.lasts_s))
-                     AND NOT (r.authors_excluded
-                              AND (word.principal_id = v.author_id OR p.name = v.metadata ->> 'interlock/author'))
-                     AND (r.approver_group IS NULL
-                          OR EXISTS (SELECT FROM group_member m JOIN principal_group g ON g.id = m.group_id
-                                     WHERE m.principal_id = word.principal_id AND g.workspace_id = r.workspace_id
-                                       AND g.name = r.approver_group))) AS approved,
+        SELECT count(*) FILTER (WHERE word.verdict = 'approved' AND word.not_counted IS NULL) AS approved,
                count(*) FILTER (WHERE word.verdict = 'rejected') AS rejected,
-               COALESCE(jsonb_agg(jsonb_build_object('principalId', word.principal_id, 'name', p.name, 'verdict', word.verdict,
+               COALESCE(jsonb_agg(jsonb_build_object('principalId', word.principal_id, 'name', word.name, 'verdict', word.verdict,
                                                      'comment', word.comment, 'shownDigest', word.shown_digest,
-                                                     'givenAt', word.given_at) ORDER BY word.given_at, word.id), '[]') AS words
-        FROM (SELECT DISTINCT ON (a.principal_id) a.*
-              FROM approval a LEFT JOIN approval_request q ON q.id = a.request_id
-              WHERE a.version_id = r.version_id AND a.environment_id = r.environment_id
-                AND q.config_digests IS NOT DISTINCT FROM r.config_digests
-              ORDER BY a.principal_id, a.given_at DESC, a.id DESC) word
-        JOIN principal p ON p.id = word.principal_id
+                                                     'givenAt', word.given_at, 'notCounted', word.not_counted)
+                                  ORDER BY word.given_at, word.id), '[]') AS words
+        FROM (
+            SELECT a.*, p.name,
+                   CASE
+                       WHEN a.verdict <> 'approved' THEN NULL
+                       WHEN a.given_at <= interlock_now() - make_interval(secs => r.lasts_s) THEN 'ranOut'
+                       WHEN r.authors_excluded
+                            AND (a.principal_id = v.author_id OR p.name = v.metadata ->> 'interlock/author') THEN 'author'
+                       WHEN r.approver_group IS NOT NULL AND NOT EXISTS (
+                           SELECT FROM group_member m JOIN principal_group g ON g.id = m.group_id
+                           WHERE m.principal_id = a.principal_id AND g.workspace_id = r.workspace_id
+                             AND g.name = r.approver_group) THEN 'group'
+                   END AS not_counted
+            FROM (SELECT DISTINCT ON (a.principal_id) a.*
+                  FROM approval a LEFT JOIN approval_request q ON q.id = a.request_id
+                  WHERE a.version_id = r.version_id AND a.environment_id = r.environment_id
+                    AND q.config_digests IS NOT DISTINCT FROM r.config_digests
+                  ORDER BY a.principal_id, a.given_at DESC, a.id DESC) a
+            JOIN principal p ON p.id = a.principal_id
+        ) word
     ) w
     WHERE r.workspace_id = $1 AND ($2::uuid IS NULL OR r.id = $2) AND ($4::uuid IS NULL OR r.deployment_id = $4)
 )

@@ -51,11 +51,12 @@ SELECT id FROM deployment WHERE workspace_id = $1 AND name = $2 AND deleted_at I
 -- name: find_owner
 SELECT workspace_id, deleted_at IS NULL AS live FROM deployment WHERE id = $1;
 
--- Create or replace by id; another workspace's id changes nothing.
+-- Create or replace by id; another workspace's id changes nothing. Those that one transaction writes are listed in the order in which
+-- they were written.
 -- name: save_deployment
 INSERT INTO deployment (id, workspace_id, name, description, resource_selector, job_agent_selector, job_agent_config, job_agents,
-                        metadata, supersede)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                        metadata, supersede, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, interlock_now() + (clock_timestamp() - now()))
 ON CONFLICT (id) DO UPDATE SET name = $3, description = $4, resource_selector = $5, job_agent_selector = $6,
     job_agent_config = $7, job_agents = $8, metadata = $9, supersede = $10, updated_at = interlock_now()
 WHERE deployment.workspace_id = $2;

@@ -36,9 +36,10 @@ SELECT id FROM environment WHERE workspace_id = $1 AND name = $2 AND deleted_at 
 -- name: find_owner
 SELECT workspace_id, deleted_at IS NULL AS live FROM environment WHERE id = $1;
 
--- One row or its few, by the primary key.
+-- One row or its few, by the primary key. Those that one transaction writes are listed in the order in which they were written.
 -- name: save_environment
-INSERT INTO environment (id, workspace_id, name, description, resource_selector, metadata) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO environment (id, workspace_id, name, description, resource_selector, metadata, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, interlock_now() + (clock_timestamp() - now()))
 ON CONFLICT (id) DO UPDATE SET name = $3, description = $4, resource_selector = $5, metadata = $6,
                                updated_at = interlock_now()
 WHERE environment.workspace_id = $2;

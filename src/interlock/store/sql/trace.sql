@@ -4,6 +4,7 @@
 -- name: list_cells
 SELECT t.id, t.environment_id, e.name AS environment, t.resource_id, r.name AS resource, t.state, c.version_id = $2 AS runs,
        g.version_id = $2 AS proven, l.first_success_at, l.verified_at, l.left_at,
+       coalesce(m.state = 'failed' AND m.to_release_id = t.current_release_id, false) AS runs_failed,
        m.id AS move_id, m.kind AS move_kind, m.state AS move_state, m.reason AS move_reason, m.admitted_at, m.started_at, m.closed_at,
        j.id AS job_id, j.status AS job_status,
        q.outcome, q.version_id = $2 AS wanted, coalesce(q.verdicts, '[]'::jsonb) AS verdicts, coalesce(q.decision_ids, '{}') AS decision_ids
