@@ -78,7 +78,7 @@ def test_make_alone_prints_the_verbs_and_the_readme_names_each() -> None:
         ["make", "--no-print-directory"], cwd=TOP, capture_output=True, text=True, check=True
     ).stdout
     verbs = re.findall(r"(?m)^make (\w+)", printed)
-    assert verbs == ["demo", "stop", "test", "check", "bench", "mutants", "simulate", "docs"]
+    assert verbs == ["demo", "stop", "walkthrough", "test", "check", "bench", "mutants", "simulate", "docs"]
     readme = (TOP / "README.md").read_text()
     assert [verb for verb in verbs if f"make {verb}" not in readme] == []
 

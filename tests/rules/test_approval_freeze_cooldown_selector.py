@@ -118,6 +118,9 @@ def test_a_hold_says_everything_that_a_person_and_a_request_need():
     subject = f"{a_version('v1').id}:{an_environment('production').id}"
     assert held.waits_on == (f"approval:{subject}", "group:leads")
     assert held.who == "members of leads, but not the version's author"
+    world.say("otto", "approved", "v1", "production")
+    held = judged(world, {"anyApproval": rule}, "v1", "production")
+    assert (held.values["given"], held.values["of_group"]) == (1, " of the group leads; not counted: otto")
     plain = judged(a_world(), TWO, "v1", "production")
     assert plain.values == {"given": 0, "minimum": 2, "by": [], "of_group": ""}
     assert (plain.waits_on, plain.who) == ((f"approval:{subject}",), "anybody who may approve")
