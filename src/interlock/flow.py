@@ -15,6 +15,7 @@ Source: DESIGN.md section 2; core.md sections 2, 3 and 5.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,8 @@ from interlock.clock import monotonic_s
 from interlock.decide import decide
 from interlock.metrics import Metric, NotBefore
 from interlock.metrics import take_measurement as ask_provider
-from interlock.model.errors import AgentUnavailable, Invalid, Rejected, Unavailable
+from interlock.model.conduct import share_of
+from interlock.model.errors import AgentUnavailable, Invalid, NotStarted, Rejected, Unavailable
 from interlock.model.event import Actor
 from interlock.model.job import AgentClass, Handover, JobStatus, Observation
 from interlock.model.secret import masked
@@ -44,9 +46,19 @@ from interlock.store.jobs import (
     offer_job,
     reconsider,
     settle_handover,
+    take_back,
     wait_again,
 )
 from interlock.store.leases import end_lease
+from interlock.store.lines import (
+    give_try_back,
+    move_line,
+    note_answer,
+    note_silence,
+    stand_in_line,
+    take_try,
+    take_turn,
+)
 from interlock.store.opening import Opened, Opener
 from interlock.store.plan import commit_plan, lock_deployment
 from interlock.store.syncs import list_touched
@@ -78,6 +90,9 @@ STALE_TRIES = 2
 SECRETS_AGAIN_S = 10.0
 """When a job that waits for one of its secrets is looked at again."""
 
+BARRED_SPREAD_S = 5.0
+"""Over how long the looks at the runs of an agent that is down are spread, after its next try."""
+
 NO_SUCH_RUN = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The outside knows no such run.")
 
 ROUND_GAP_MAX_S = 2.0
@@ -88,6 +103,10 @@ DEPLOYMENTS_A_LOOK = 1_000
 DEPLOYMENTS_A_TRANSACTION = 100
 TARGETS_A_TRANSACTION = 50_000
 """At the most, when every resource of a look matches in every deployment."""
+
+
+class NoTurnError(Exception):
+    """Another job took the turn of an agent's rate: what was written for this one is rolled back."""
 
 
 @dataclass(slots=True)
@@ -175,6 +194,14 @@ class Flow:
             async with self._tx(job, "dispatch", claim) as tx:
                 await offer_job(tx, job)
             return None
+        now = self.store.now()
+        if job.handover is not Handover.WAITING:
+            tried_at = await self._barred(job)
+            if tried_at is not None:
+                return tried_at
+        elif job.line.holds(job.turn_at, now, rated=job.rated):
+            await self._stand_in_line(claim, job)
+            return None
         try:
             opened = await self.opener.open_snapshot(job.workspace_id, job.snapshot)
         except Rejected as nowhere:
@@ -185,14 +212,30 @@ class Flow:
             await self._record(claim, job, Observation(None, f"Waits: {silent.message}"), source="dispatch")
             return self.store.now() + timedelta(seconds=SECRETS_AGAIN_S)
         if job.handover is Handover.WAITING:
+            if not await self._begin(claim, job, now):
+                return None
+            job = replace(job, handover=Handover.STARTING, attempt=job.attempt + 1)
+            return await self._start_run(claim, job, agent, opened, fresh=True)
+        if agent.klass is AgentClass.FINDABLE or job.cancel_asked_at is not None:
+            return await self._find_run(claim, job, agent, opened)
+        return await self._start_run(claim, job, agent, opened, fresh=False)
+
+    async def _begin(self, claim: Claim, job: FlowJob, now: datetime) -> bool:
+        """Take the job for one attempt, and a turn of its agent's rate. Says whether it may be started now."""
+        has_turn = job.turn_at is not None and not replace(job.line, stands=True).holds(job.turn_at, now, rated=True)
+        try:
             async with self._tx(job, "dispatch", claim) as tx:
                 if not await begin_handover(tx, job):
                     await judge_again(tx, job)  # undecided facts have asked for their round already
-                    return None
-            job = replace(job, handover=Handover.STARTING, attempt=job.attempt + 1)
-        elif agent.klass is AgentClass.FINDABLE:
-            return await self._find_run(claim, job, agent, opened)
-        return await self._start_run(claim, job, agent, opened)
+                    if job.line.down:
+                        await give_try_back(tx, job.agent_id, workspace_id=job.workspace_id)
+                    return False
+                if job.rated and not has_turn and not await take_turn(tx, job.agent_id):
+                    raise NoTurnError
+        except NoTurnError:
+            await self._stand_in_line(claim, job)
+            return False
+        return True
 
     async def _ask_people(self, claim: Claim, job: FlowJob, agent: Asker) -> None:
         """Put a job before people, who read it without its secrets."""
@@ -205,23 +248,36 @@ class Flow:
         except Invalid as no:
             await self._record(claim, job, Observation(JobStatus.INVALID_JOB_AGENT, no.message), source="dispatch")
 
-    async def _start_run(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
+    async def _stand_in_line(self, claim: Claim, job: FlowJob) -> None:
+        async with self._tx(job, "dispatch", claim) as tx:
+            await stand_in_line(tx, job.agent_id, workspace_id=job.workspace_id, line=job.line)
+
+    async def _start_run(
+        self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened, *, fresh: bool
+    ) -> datetime | None:
+        """Takes: `fresh`: nobody can have called `start` for this attempt before."""
         try:
-            async with asyncio.timeout(job.conduct.start_timeout_s):
+            async with self._calling(job, opened, limit_s=job.conduct.start_timeout_s, may_refuse=True):
                 seen = await agent.start(job.for_agent(opened.document), job.authorization())
         except Rejected as no:
             seen = Observation(JobStatus.FAILURE, no.message)
         except Invalid as no:
             seen = Observation(JobStatus.INVALID_JOB_AGENT, no.message)
-        except (AgentUnavailable, TimeoutError) as silent:
+        except AgentUnavailable as silent:
+            if fresh and isinstance(silent, NotStarted):
+                async with self._tx(job, "dispatch", claim) as tx:
+                    await take_back(tx, job, reason=f"Nothing was started: {silent.message}")
+                return None
             if agent.klass is AgentClass.FINDABLE:
                 return await self._find_run(claim, job, agent, opened)
             # keyed and told: the same start again, under the same key, is not a second run
-            said = opened.hide(str(silent))
-            raise AgentUnavailable(f"{job.agent_name} did not answer a start: {type(silent).__name__} {said}") from None
-        return await self._started(claim, job, agent, opened.observation(seen))
+            said = f"{job.agent_name} did not answer a start: {silent.message}"
+            raise AgentUnavailable(said, retry_after_s=silent.retry_after_s) from None
+        return await self._started(claim, job, agent, opened, opened.observation(seen))
 
-    async def _started(self, claim: Claim, job: FlowJob, agent: Agent, seen: Observation) -> datetime | None:
+    async def _started(
+        self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened, seen: Observation
+    ) -> datetime | None:
         async with self._tx(job, "dispatch", claim) as tx:
             told = job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt)
             await settle_handover(tx, job, Handover.STARTED, events=[told])
@@ -230,6 +286,11 @@ class Flow:
             at = self._next_look(replace(job, handed_over_at=job.handed_over_at or self.store.now()), agent)
             if not status.terminal and at is not None:
                 await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, at, OWN_FACTS)])
+        if status.terminal and not (seen.status is not None and seen.status.terminal):
+            # The job ended while its start was under way (a cancel ran out of time): nobody will look at this run.
+            with contextlib.suppress(AgentUnavailable):
+                async with self._calling(job, opened):
+                    await agent.cancel(job.for_agent(opened.document, external_id=seen.external_id))
         return None
 
     def _next_look(self, job: FlowJob, agent: Agent) -> datetime | None:
@@ -242,10 +303,10 @@ class Flow:
 
     async def _find_run(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
         """A start went unanswered: look for the run until it may be said that there is none."""
-        async with answering(job, opened):
+        async with self._calling(job, opened):
             seen = await agent.find(job.for_agent(opened.document))
         if seen is not None:
-            return await self._started(claim, job, agent, opened.observation(seen))
+            return await self._started(claim, job, agent, opened, opened.observation(seen))
         now = self.store.now()
         since = job.uncertain_since or now
         if now < since + timedelta(seconds=job.conduct.settle_s):
@@ -253,6 +314,10 @@ class Flow:
                 async with self._tx(job, "dispatch", claim) as tx:
                     await settle_handover(tx, job, Handover.UNCERTAIN, events=[job.event("job.uncertain")])
             return now + timedelta(seconds=min(FIND_EVERY_S, job.conduct.settle_s / 4))
+        if job.cancel_asked_at is not None:
+            seen = Observation(JobStatus.CANCELLED, "The start was not answered and no run was found.")
+            await self._record(claim, job, seen, source=agent.kind)
+            return None
         if job.conduct.repeat_uncertain:
             async with self._tx(job, "dispatch", claim) as tx:
                 await wait_again(tx, job)
@@ -287,8 +352,11 @@ class Flow:
             return min((at for at in looks if at is not None), default=None)
         if agent.observe_every_s is None:
             return self._next_look(job, agent)
+        tried_at = await self._barred(job)
+        if tried_at is not None:
+            return tried_at if job.over_at is None else min(tried_at, job.over_at)
         opened = await self._opened(job)
-        async with answering(job, opened):
+        async with self._calling(job, opened):
             seen = await agent.observe(job.for_agent(opened.document))
         return await self._seen(claim, job, agent, opened.observation(seen or self._missing(job)))
 
@@ -314,8 +382,11 @@ class Flow:
             return over_at if ends_at is None else min(over_at, ends_at)
         if job.handover is not Handover.STARTED:
             return self.store.now() + timedelta(seconds=1)
+        tried_at = await self._barred(job)
+        if tried_at is not None:
+            return min(tried_at, over_at)
         opened = await self._opened(job)
-        async with answering(job, opened):
+        async with self._calling(job, opened):
             seen = await agent.cancel(job.for_agent(opened.document))
         return await self._seen(claim, job, agent, opened.observation(seen or self._missing(job)))
 
@@ -425,6 +496,60 @@ class Flow:
 
     # ------------------------------------------------------------------------------------------------------------------
 
+    async def move_line(self, claim: Claim) -> datetime | None:
+        """Give the first jobs that stand in an agent's line their turns."""
+        async with self.store.tx(actor=WORKER, cause="line", workspace_id=claim.workspace_id, claim=claim) as tx:
+            return await move_line(tx, claim.key)
+
+    async def _barred(self, job: FlowJob) -> datetime | None:
+        """When an agent that is down may be called about a job that it may have; None: now, the agent answers or
+        this call is the one that tries.
+        """
+        if not job.line.down:
+            return None
+        now = self.store.now()
+        tried_at = job.line.tries_at(now)
+        if tried_at is None:
+            async with self.store.tx(actor=WORKER, cause="try", workspace_id=job.workspace_id) as tx:
+                if await take_try(tx, job.agent_id, call_s=AGENT_CALL_S):
+                    return None
+        return (tried_at or now) + timedelta(seconds=BARRED_SPREAD_S * (0.1 + share_of(job.id)))
+
+    @asynccontextmanager
+    async def _calling(
+        self, job: FlowJob, opened: Opened, *, limit_s: float = AGENT_CALL_S, may_refuse: bool = False
+    ) -> AsyncIterator[None]:
+        """One call of a job's agent. One that hangs is as one that is away; its breaker counts both.
+
+        Takes: `may_refuse`: a no is an answer. Else it is as one that is away: the run goes on without us.
+        Fails: `AgentUnavailable`, without the values that the agent was given.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                yield
+        except TimeoutError as late:
+            said = f"{job.agent_name} did not answer within {limit_s:g} s."
+            await self._silent(job, said, wait_s=None)
+            raise AgentUnavailable(said) from late
+        except AgentUnavailable as away:
+            said = opened.hide(away.message) or ""
+            await self._silent(job, said, wait_s=away.retry_after_s)
+            raise type(away)(said, retry_after_s=away.retry_after_s) from None
+        except (Rejected, Invalid) as no:
+            if job.line.down:  # perhaps nobody was called: it says nothing of the agent
+                async with self.store.tx(actor=WORKER, cause="try", workspace_id=job.workspace_id) as tx:
+                    await give_try_back(tx, job.agent_id, workspace_id=job.workspace_id)
+            if may_refuse or isinstance(no, Invalid):
+                raise
+            raise AgentUnavailable(opened.hide(no.message) or "") from None
+        if job.line.troubled:
+            async with self.store.tx(actor=WORKER, cause="answer", workspace_id=job.workspace_id) as tx:
+                await note_answer(tx, job.agent_id)
+
+    async def _silent(self, job: FlowJob, said: str, *, wait_s: float | None) -> None:
+        async with self.store.tx(actor=WORKER, cause="silence", workspace_id=job.workspace_id) as tx:
+            await note_silence(tx, job.agent_id, reason=said, wait_s=wait_s)
+
     def _tx(self, job: FlowJob, cause: str, claim: Claim) -> AbstractAsyncContextManager[Tx]:
         """A transaction about one job, which commits only while the claim is ours."""
         return self.store.tx(actor=WORKER, cause=cause, workspace_id=job.workspace_id, claim=claim, chain=job.chain)
@@ -442,23 +567,6 @@ class Flow:
     async def _record(self, claim: Claim, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
         async with self._tx(job, "observe", claim) as tx:
             return await apply_observation(tx, job, seen, source=source)
-
-
-@asynccontextmanager
-async def answering(job: FlowJob, opened: Opened) -> AsyncIterator[None]:
-    """One call of a job's agent. One that hangs is as one that is away: asked again later, for as long as it takes.
-
-    Fails: `AgentUnavailable`, without the values that the agent was given.
-    """
-    try:
-        async with asyncio.timeout(AGENT_CALL_S):
-            yield
-    except TimeoutError as late:
-        raise AgentUnavailable(f"{job.agent_name} did not answer within {AGENT_CALL_S:g} s.") from late
-    except AgentUnavailable as away:
-        raise AgentUnavailable(opened.hide(away.message) or "", retry_after_s=away.retry_after_s) from None
-    except Rejected as no:  # it refuses to say, as one that is away: the run goes on without us
-        raise AgentUnavailable(opened.hide(no.message) or "") from None
 
 
 def batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:

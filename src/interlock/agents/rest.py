@@ -4,10 +4,15 @@
     404                  None, where the caller says that a thing may be missing; else a no
     401, 403             a no: the credentials are wrong or may not do this
     400, 409, 422        a no, with the tool's own words; `Clash` for 409, which some callers can use
-    408, 425, 429, 5xx   nothing: `AgentUnavailable`, with the wait that `Retry-After` asks for
-    403 that says when   the same: some tools answer so when they were called too often
+    408, 5xx             nothing: `AgentUnavailable`, with the wait that `Retry-After` asks for
+    425, 429, and 403 or 503 that say when
+                         nothing, and nothing was done: `NotStarted`; some tools say 403 when they are called too often
+    no connection        the same
     redirect             a no: the address is not the tool's API
     garbage, silence     nothing: whether it was done is unknown
+
+`NotStarted` speaks of one call. A `start` that has already made a run must not let a later call's pass: `follow_up`
+makes it an `AgentUnavailable`.
 
 What a tool says is cut to a sentence's length; it goes into a job's message.
 
@@ -16,7 +21,8 @@ Source: RFC 9110 sections 10.2.3 and 15; core.md section 5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,7 +32,7 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from interlock.clock import utc_now
-from interlock.model.errors import AgentUnavailable, Rejected, Unavailable
+from interlock.model.errors import AgentUnavailable, NotStarted, Rejected, Unavailable, Unreached
 from interlock.outside.http import Answer, Http
 
 TIMEOUT_S = 20.0
@@ -98,6 +104,8 @@ class Tool:
                 answer_bytes_max=_ANSWER_BYTES_MAX,
                 verify_tls=self.verify_tls,
             )
+        except Unreached as unreached:
+            raise NotStarted(f"{self.name}: {unreached}") from unreached
         except Unavailable as silent:
             raise AgentUnavailable(f"{self.name}: {silent}", retry_after_s=silent.retry_after_s) from silent
         if answer.status == 404 and may_miss:
@@ -111,7 +119,9 @@ class Tool:
             return
         if status in {408, 425, 429} or status >= 500 or (status == 403 and _asks_to_wait(answer)):
             wait_s = retry_after_s(answer, now=utc_now())
-            raise AgentUnavailable(f"{self.name} answered {status}{_because(answer)}.", retry_after_s=wait_s)
+            turned_away = status in {403, 425, 429} or (status == 503 and wait_s is not None)
+            silence = NotStarted if turned_away else AgentUnavailable
+            raise silence(f"{self.name} answered {status}{_because(answer)}.", retry_after_s=wait_s)
         if 300 <= status < 400:
             raise Rejected(f"{self.name} redirects ({status}): {self.base_url} is not the address of its API.")
         if status in {401, 403}:
@@ -129,6 +139,15 @@ class Tool:
             return orjson.loads(answer.body)
         except orjson.JSONDecodeError as garbage:
             raise AgentUnavailable(f"{self.name} answered with what is no JSON.") from garbage
+
+
+@contextmanager
+def follow_up() -> Iterator[None]:
+    """Calls of a `start` that come after the one which made the run: "not now" says nothing of that run."""
+    try:
+        yield
+    except NotStarted as later:
+        raise AgentUnavailable(later.message, retry_after_s=later.retry_after_s) from later
 
 
 def part(text: object) -> str:

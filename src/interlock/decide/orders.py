@@ -24,6 +24,7 @@ from interlock.decide.index import Index
 from interlock.decide.plan import ESCALATED, OrderEnd, Plan
 from interlock.decide.record import Recorder
 from interlock.decide.verdict import Judged, Stage, WaitsFor, holds
+from interlock.model.job import Handover
 
 ROLLBACK_CAP = 0.33
 """The share of an environment's targets that go back at once where many go back together, at least one. definitions.md
@@ -51,7 +52,10 @@ def end_orders(index: Index, recorder: Recorder, now: datetime) -> Plan:
     ends: list[OrderEnd] = []
     for order in sorted(index.facts.orders, key=lambda one: one.id):
         move = index.open_move_by_target.get(order.target_id)
-        if move is not None and move.order_id == order.id and not move.untouched:
+        tried = move is not None and move.order_id == order.id and not move.untouched
+        if tried and move is not None and move.jobs and move.jobs[-1].handover is Handover.STARTING:
+            continue  # it may turn out that nothing was started; what becomes of the hand-over is a fact of its own
+        if tried and move is not None:
             ends.append(OrderEnd(order.id, order.target_id, "answered", order.kind, move.id))
         elif order.target_id not in index.facts.targets:
             ends.append(OrderEnd(order.id, order.target_id, "refused", "target_detached"))

@@ -210,9 +210,10 @@ class Reactions:
     def _begin_early(self, target: Target, move: Move, job: Job) -> None:
         """Verifications that run beside the job (jobCreated, jobStarted) or only record a failure (jobFailure).
 
-        Why:    a job that may still be withdrawn has nothing to verify, so `jobCreated` is its hand-over.
+        Why:    a job that may still be withdrawn has nothing to verify, so `jobCreated` is its hand-over, once that is
+                more than begun: it may turn out that nothing was started.
         """
-        if job.handover is not Handover.WAITING or job.status.terminal:
+        if job.handover not in {Handover.WAITING, Handover.STARTING} or job.status.terminal:
             self._begin(target, move, job, "jobCreated")
         if job.status not in {JobStatus.PENDING, JobStatus.QUEUED}:
             self._begin(target, move, job, "jobStarted")

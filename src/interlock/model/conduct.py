@@ -97,13 +97,17 @@ class Conduct:
         every_s = agents_own_s if agents_own_s is None or self.poll_interval_s is None else self.poll_interval_s
         if every_s is None:
             return None
-        share = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") / 0xFFFFFFFF
-        return every_s * (1 - _JITTER + 2 * _JITTER * share)
+        return every_s * (1 - _JITTER + 2 * _JITTER * share_of(job_id))
 
     @property
     def rate_interval_s(self) -> float | None:
         """How far apart hand-overs are where there is a rate."""
         return None if self.rate_per_minute is None else 60.0 / self.rate_per_minute
+
+
+def share_of(job_id: str) -> float:
+    """A job's own number from 0 to 1: what would come at once for many jobs is spread by it."""
+    return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4], "big") / 0xFFFFFFFF
 
 
 def read_conduct(config: Mapping[str, Any]) -> Conduct:

@@ -140,8 +140,19 @@ class Unavailable(InterlockError):
         self.retry_after_s = retry_after_s
 
 
+class Unreached(Unavailable):
+    """The same, and it is sure that nothing was sent: no such name, no connection."""
+
+
 class AgentUnavailable(Unavailable):
     """A job agent's outside cannot be reached; whether a started run exists is unknown."""
+
+
+class NotStarted(AgentUnavailable):
+    """The same, and it is sure that this call started nothing: the connection was refused, the outside said "not now".
+
+    Why: the job goes back to waiting, whatever the agent's class; nobody need look for a run.
+    """
 
 
 class ProviderUnavailable(Unavailable):

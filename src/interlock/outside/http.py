@@ -39,7 +39,7 @@ import httpcore
 import httpx
 
 from interlock.clock import monotonic_s
-from interlock.model.errors import Rejected, Unavailable
+from interlock.model.errors import Rejected, Unavailable, Unreached
 from interlock.settings import Settings
 
 ANSWER_BYTES_MAX = 1024 * 1024
@@ -203,8 +203,8 @@ class Http:
         """Call and read the answer, whatever its status.
 
         Takes: `verify_tls` False takes any certificate, where a config says so of its own tool.
-        Fails: `Unavailable` when there was no whole answer in time; `Rejected` for a URL that is none, or that the
-               guard refuses.
+        Fails: `Unavailable` when there was no whole answer in time, `Unreached` when nothing was sent either;
+               `Rejected` for a URL that is none, or that the guard refuses.
         """
         wrong = self.check_url(url)
         if wrong is not None:
@@ -224,6 +224,9 @@ class Http:
                 kept, truncated = await _read(response, answer_bytes_max)
         except TimeoutError as late:
             raise Unavailable(f"{host} did not answer within {timeout_s:g} s.") from late
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as unreached:
+            said = str(unreached) or type(unreached).__name__
+            raise Unreached(f"{host} could not be reached: {said}.") from unreached
         except httpx.TimeoutException as late:
             raise Unavailable(f"{host} did not answer in time ({type(late).__name__}).") from late
         except httpx.TransportError as broken:

@@ -28,6 +28,7 @@ from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Event, Ref
 from interlock.model.job import TRANSITIONS, AgentJob, Authorization, Handover, JobStatus, Observation
 from interlock.model.lease import lease_terms
+from interlock.model.line import Line
 from interlock.model.variable import encrypted_in
 from interlock.store.deployments import lock_deployment, touch
 from interlock.store.queries import Conn, queries
@@ -43,6 +44,12 @@ ATTEMPT_LEASE_S = 60.0
 
 OURS = frozenset({"dispatch", "cancel", "overdue"})
 """Sources of news that are our own conclusions: nobody outside was heard."""
+LINE_READ = ("failures", "down_since", "next_try_at", "trying_until", "stands", "moves_at")
+"""What of its agent's line is read with a job."""
+
+NOT_STARTED_FIRST_S = 0.2
+NOT_STARTED_MAX_S = 10.0
+"""When a job is judged again that was not started: twice as long for each call in a row without an answer."""
 
 MESSAGE_MAX = 4_000
 OUTPUT_MAX = 64_000
@@ -91,11 +98,13 @@ class FlowJob:
     resource_id: str | None = None
     conduct: Conduct = field(default_factory=Conduct)
     conduct_said: Mapping[str, Any] = field(default_factory=dict)
+    turn_at: datetime | None = None
+    line: Line = field(default_factory=lambda: Line(""))
 
-    def for_agent(self, snapshot: Mapping[str, Any]) -> AgentJob:
+    def for_agent(self, snapshot: Mapping[str, Any], *, external_id: str | None = None) -> AgentJob:
         """The job as its agent sees it.
 
-        Takes: `snapshot` is the job's own, opened.
+        Takes: `snapshot` is the job's own, opened; `external_id` where it is known and not stored yet.
         """
         return AgentJob(
             id=self.id,
@@ -104,7 +113,7 @@ class FlowJob:
             agent_kind=self.agent_type,
             config={**snapshot.get("jobAgentConfig", {}), **self.conduct_said},
             context=snapshot,
-            external_id=self.external_id,
+            external_id=external_id or self.external_id,
             started_at=self.handed_over_at or self.started_at,
             timeout_s=self.conduct.timeout_s,
         )
@@ -113,6 +122,11 @@ class FlowJob:
         """Why this hand-over is allowed."""
         frozen = self.snapshot_digest or digest(self.snapshot)
         return Authorization(self.decision_id, self.target_id, frozen, self.valid_until)
+
+    @property
+    def rated(self) -> bool:
+        """Whether its agent's jobs go at a rate."""
+        return self.conduct.rate_per_minute is not None
 
     @property
     def over_at(self) -> datetime | None:
@@ -257,6 +271,7 @@ async def find_flow_job(conn: Conn, job_id: str) -> FlowJob | None:
     fields["conduct"] = read_conduct(fields["conduct_said"])
     fields["status"] = JobStatus(fields["status"])
     fields["handover"] = Handover(fields["handover"])
+    fields["line"] = Line(fields["agent_id"], **{name: fields.pop(name) for name in LINE_READ})
     return FlowJob(**fields)
 
 
@@ -431,6 +446,37 @@ async def wait_again(tx: Tx, job: FlowJob) -> None:
         return
     changes = [Change(Q.wait_again, (job.id,)), touch(job.deployment_id, takes_away=False)]
     await tx.record(changes, events=[job.event("job.not_started")], wakes=_looks(job))
+
+
+async def take_back(tx: Tx, job: FlowJob, *, reason: str) -> None:
+    """A hand-over that surely started nothing: all that it wrote is put back, and the job waits as it did before.
+
+    Why:    the attempt was none, so none is counted; the target was not handed the version, so it may be held back or
+            overtaken again. A round judges the job before anybody hands it over, later after each silence in a row.
+    """
+    await _hold(tx, job)
+    row = await tx.conn.fetchrow(Q.take_back, job.id, job.attempt, reason[:MESSAGE_MAX])
+    if row is None:
+        return
+    wait_s = min(NOT_STARTED_FIRST_S * 2 ** min(job.line.failures, 10), NOT_STARTED_MAX_S)
+    at = await tx.conn.fetchval(Q.now) + timedelta(seconds=wait_s)
+    told = job.event("job.not_started")
+    if job.run_id is not None:
+        again = [WorkRequest("dispatch", job.id, job.workspace_id, at, OWN_FACTS)]
+        await tx.record(events=[told], wakes=again)
+        return
+    changes = [
+        Change(Q.unmark_target, (job.target_id, job.version_id, row["mark_before"], row["last_started_before"])),
+        touch(job.deployment_id, takes_away=False),
+    ]
+    events = [told]
+    if row["move_began"]:
+        changes.append(Change(Q.unstart_move, (job.move_id,)))
+        refs = tuple(ref for ref in (*job.refs(), Ref("job", job.id)) if ref.kind != "move")
+        moved = Event("move.not_started", Ref("move", job.move_id), job.place(), refs, job.decision_id, job.change_id)
+        events.append(moved)
+    wakes = [WorkRequest("round", job.deployment_id, job.workspace_id, at, OWN_FACTS)]
+    await tx.record(changes, events=events, wakes=wakes)
 
 
 async def settle_handover(tx: Tx, job: FlowJob, handover: Handover, *, events: Sequence[Event] = ()) -> None:

@@ -39,6 +39,7 @@ from interlock.model.verification import render_metric
 from interlock.store.blobs import Packed, packed, store_blobs
 from interlock.store.elsewhere import wake_dependents
 from interlock.store.facts import Loaded
+from interlock.store.lines import waiting_requests
 from interlock.store.queries import Conn, queries
 from interlock.store.releases import freeze_releases
 from interlock.store.tx import Change, Tx
@@ -78,25 +79,34 @@ async def commit_plan(tx: Tx, loaded: Loaded, plan: Plan, *, round_ms: int = 0) 
     finish = (facts.deployment_id, facts.fence, facts.rules_fence, now, wake_at, round_ms)
     wakes = [WorkRequest("round", facts.deployment_id, facts.workspace_id, wake_at, OWN_FACTS)] if wake_at else []
     wakes += [WorkRequest("wake", f"slots:{facts.workspace_id}", facts.workspace_id)] if freed else []
-    wakes += [
-        WorkRequest("dispatch", job_id, facts.workspace_id, None, OWN_FACTS) for job_id in _held_back(loaded, plan)
-    ]
+    may_go = await _held_back(tx, loaded, plan)
+    wakes += await waiting_requests(tx.conn, may_go, workspace_id=facts.workspace_id)
     await tx.record([Change(Q.finish_round, finish)], wakes=wakes)
     return Committed(plan, left_out)
 
 
-def _held_back(loaded: Loaded, plan: Plan) -> list[str]:
+async def _held_back(tx: Tx, loaded: Loaded, plan: Plan) -> list[str]:
     """Jobs that waited before this round and still may go: their hand-over may have been refused until it was
-    decided.
+    decided, or it was taken back.
+
+    Why:    a plan renews what has an end; what it keeps without one may be handed over at any time, whatever its row
+            says since its hand-over came to nothing.
     """
     renewed = {renewal.job_id for renewal in plan.renewals}
     withdrawn = {end.withdrawn_job_id for end in plan.ends} | set(plan.withdrawn_jobs)
-    return [
+    waiting = [
         job.id
         for move in loaded.facts.moves
         for job in move.jobs
-        if job.ours and not job.status.terminal and job.id not in withdrawn and (loaded.news or job.id in renewed)
+        if job.ours and not job.status.terminal and job.id not in withdrawn
     ]
+    kept = [job_id for job_id in waiting if job_id not in renewed]
+    if loaded.news:
+        if kept:
+            await tx.record([Change(Q.keep_jobs, (kept,))])
+        return waiting
+    lapsed = {row["id"] for row in await tx.conn.fetch(Q.keep_jobs, kept)} if kept else set()
+    return [job_id for job_id in waiting if job_id in renewed or job_id in lapsed]
 
 
 async def lock_deployment(conn: Conn, deployment_id: str) -> bool:

@@ -10,7 +10,11 @@ WITH allowed AS MATERIALIZED (
     FOR SHARE OF d, w
 )
 UPDATE job
-SET handover = 'starting', attempt = attempt + 1, attempt_until = clock_timestamp() + make_interval(secs => $2), updated_at = interlock_now()
+SET handover = 'starting', attempt = attempt + 1, attempt_until = clock_timestamp() + make_interval(secs => $2), updated_at = interlock_now(),
+    message = NULL,
+    move_began = EXISTS (SELECT FROM move m WHERE m.id = move_id AND m.state = 'admitted'),
+    mark_before = (SELECT t.mark_version_id FROM target t WHERE t.id = target_id),
+    last_started_before = (SELECT t.last_started_at FROM target t WHERE t.id = target_id)
 WHERE id = $1 AND status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL
   AND (valid_until IS NULL OR interlock_now() < valid_until) AND EXISTS (SELECT FROM allowed)
 RETURNING id;
@@ -18,7 +22,8 @@ RETURNING id;
 -- The same for a job of a run, which the caller has just judged under the workspace's lock. Relies on job's primary key.
 -- name: begin_run_handover
 UPDATE job
-SET handover = 'starting', attempt = attempt + 1, attempt_until = clock_timestamp() + make_interval(secs => $2), updated_at = interlock_now()
+SET handover = 'starting', attempt = attempt + 1, attempt_until = clock_timestamp() + make_interval(secs => $2), updated_at = interlock_now(),
+    message = NULL
 WHERE id = $1 AND run_id IS NOT NULL AND status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL
   AND EXISTS (SELECT FROM workspace w WHERE w.id = workspace_id AND w.deleted_at IS NULL)
 RETURNING id;
@@ -109,8 +114,28 @@ WHERE id = $1;
 -- What let it pass may hold by now, so it has run out of time until a round judges it. Relies on job's primary key.
 -- name: wait_again
 UPDATE job
-SET handover = 'waiting', uncertain_since = NULL, attempt_until = NULL, valid_until = interlock_now(), updated_at = interlock_now()
+SET handover = 'waiting', uncertain_since = NULL, attempt_until = NULL, updated_at = interlock_now(),
+    valid_until = CASE WHEN run_id IS NULL THEN interlock_now() END
 WHERE id = $1 AND handover = 'uncertain' AND status = 'pending';
+
+-- Surely nothing was started: the attempt was none. Relies on job's primary key.
+-- name: take_back
+UPDATE job
+SET handover = 'waiting', attempt = attempt - 1, attempt_until = NULL, message = $3, updated_at = interlock_now(), turn_at = interlock_now() - interval '1 day',
+    valid_until = CASE WHEN run_id IS NULL THEN interlock_now() END
+WHERE id = $1 AND handover = 'starting' AND status = 'pending' AND attempt = $2
+RETURNING move_began, mark_before::text, last_started_before;
+
+-- What the hand-over had written of the target. Relies on primary keys.
+-- name: unmark_target
+UPDATE target
+SET last_started_at = $4,
+    mark_version_id = CASE WHEN mark_version_id = $2 THEN (SELECT v.id FROM version v WHERE v.id = $3) ELSE mark_version_id END
+WHERE id = $1;
+
+-- Relies on move's primary key.
+-- name: unstart_move
+UPDATE move SET state = 'admitted', started_at = NULL WHERE id = $1 AND state = 'running';
 
 -- Relies on job's primary key.
 -- name: lock_job
@@ -152,15 +177,16 @@ RETURNING id;
 -- name: find_flow_job
 SELECT j.id, j.workspace_id, coalesce(j.deployment_id::text, '') AS deployment_id, coalesce(j.target_id::text, '') AS target_id,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.release_id::text, '') AS release_id, j.agent_id, j.decision_id, j.status, j.handover,
-       j.attempt, j.external_id, j.valid_until, j.cancel_asked_at, j.cancel_reason, j.created_at, j.handed_over_at, j.started_at,
+       j.attempt, j.external_id, j.valid_until, j.turn_at, j.cancel_asked_at, j.cancel_reason, j.created_at, j.handed_over_at, j.started_at,
        j.uncertain_since, coalesce(m.version_id::text, '') AS version_id, coalesce(m.environment_id::text, '') AS environment_id, m.rollout_id,
        coalesce(m.change_id::text, '') AS change_id, coalesce(m.kind, 'workflow') AS move_kind, a.type AS agent_type, a.name AS agent_name,
        coalesce(r.snapshot, j.context) AS snapshot, coalesce(r.snapshot_digest, '') AS snapshot_digest, j.run_id, j.resource_id,
        (SELECT coalesce(jsonb_object_agg(said.key, said.value), '{}')
         FROM jsonb_each(a.config || ((coalesce(d.job_agent_config, j.context -> 'jobAgentConfig', '{}') || coalesce(entry.config, '{}')
                                       || coalesce(v.job_agent_config, '{}')) - $3::text[])) AS said
-        WHERE said.key = ANY ($2::text[])) AS conduct_said
-FROM job j JOIN job_agent a ON a.id = j.agent_id LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id
+        WHERE said.key = ANY ($2::text[])) AS conduct_said,
+       coalesce(l.failures, 0) AS failures, l.down_since, l.next_try_at, l.trying_until, coalesce(l.stands, false) AS stands, l.moves_at
+FROM job j JOIN job_agent a ON a.id = j.agent_id LEFT JOIN agent_line l ON l.agent_id = a.id LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id
      LEFT JOIN deployment d ON d.id = j.deployment_id LEFT JOIN version v ON v.id = m.version_id
      LEFT JOIN LATERAL (SELECT each -> 'config' AS config FROM jsonb_array_elements(d.job_agents) AS each
                         WHERE each ->> 'ref' = a.id::text LIMIT 1) AS entry ON true

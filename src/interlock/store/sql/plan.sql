@@ -142,6 +142,11 @@ FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS n(id, decision_id, val
 WHERE j.id = n.id AND j.status IN ('pending', 'queued')
   AND (j.decision_id, j.valid_until) IS DISTINCT FROM (n.decision_id, n.valid_until);
 
+-- Relies on job's primary key.
+-- name: keep_jobs
+UPDATE job SET valid_until = NULL WHERE id = ANY ($1::uuid[]) AND status = 'pending' AND handover = 'waiting' AND valid_until <= interlock_now()
+RETURNING id::text;
+
 -- Verifications with their metrics; the constraint between them is checked at the statement's end.
 -- name: insert_verifications
 WITH begun AS (
