@@ -13,10 +13,24 @@ from interlock.model.errors import AgentUnavailable, NotStarted, Rejected, Unava
 from interlock.model.job import AgentClass, JobStatus
 from interlock.store.jobs import cancel_job
 from interlock.store.lines import load_lines
+from interlock.store.tx import Store
 from tests.store.fleet import a_fleet
-from tests.store.test_conduct import Tool, a_tool_fleet, clock, timed  # noqa: F401 - fixtures
-from tests.store.test_handover import ListingAgent, a_job_of, pass_time
+from tests.store.test_conduct import Tool, a_tool_fleet
+from tests.store.test_handover import Clock, ListingAgent, a_job_of, pass_time
 from tests.store.test_orders import at, place
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def timed(database_url, clock):
+    """A store whose time is the test's."""
+    opened = await Store.open(database_url, clock=clock)
+    yield opened
+    await opened.close()
+
 
 REFUSED = NotStarted("connection refused")
 SILENT = AgentUnavailable("no answer")
@@ -320,5 +334,3 @@ async def test_a_run_that_begins_after_its_job_is_over_is_cancelled(timed, clock
     job = await fleet.one_job()
     assert job["status"] == "cancelled"
     assert tool.cancelled == {job["id"]}
-
-
