@@ -19,6 +19,7 @@ from tests.store.test_conduct import Tool, a_tool_fleet
 from tests.store.test_handover import Clock, ListingAgent, a_job_of, pass_time
 from tests.store.test_orders import at, place
 
+
 @pytest.fixture
 def clock():
     return Clock()
