@@ -6,6 +6,7 @@ goes: `quick.yml` (it succeeds at once), `slow.yml` (it runs on), or what `outco
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,13 +26,17 @@ KEY = RSAKey.generate_key(2048)
 
 @dataclass
 class GitHubServer(StubServer):
-    """`lag` hides the newest runs from the list; `details` is whether a dispatch is answered with its run."""
+    """`lag` hides the newest runs from the list, `lag_s` those that are younger; `details` is whether a dispatch is
+    answered with its run.
+    """
 
     key: RSAKey = field(default_factory=lambda: KEY)
     token: str = "ghs_token"
     runs: list[dict[str, Any]] = field(default_factory=list)
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
     lag: int = 0
+    lag_s: float = 0.0
+    made_at_s: list[float] = field(default_factory=list)
     details: bool = True
     knows_details: bool = True
     named: bool = True
@@ -82,12 +87,14 @@ class GitHubServer(StubServer):
         if call.groups[0] != "slow.yml":
             run |= self.outcomes.get(call.groups[0], {"status": "completed", "conclusion": "success"})
         self.runs.append(run)
+        self.made_at_s.append(time.monotonic())
         if not self.details or "return_run_details" not in call.body:
             return 204, None
         return 200, {"workflow_run_id": number, "run_url": f"{self.url}/x", "html_url": run["html_url"]}
 
     def list(self, call: Call) -> Answer:
-        seen = self.runs[: len(self.runs) - self.lag]
+        listed = sum(at_s + self.lag_s <= time.monotonic() for at_s in self.made_at_s) if self.lag_s else None
+        seen = self.runs[: len(self.runs) - self.lag][:listed]
         size, page = int(call.query["per_page"]), int(call.query["page"])
         newest = [run for run in reversed(seen) if run["created_at"] >= call.query["created"].removeprefix(">=")]
         return 200, {"total_count": len(newest), "workflow_runs": newest[(page - 1) * size : page * size]}

@@ -6,6 +6,7 @@ succeeds at once), `slow` (it runs on), or what `outcomes` maps it to.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,13 +16,15 @@ from .stub_server import Answer, Call, StubServer
 
 @dataclass
 class GitLabServer(StubServer):
-    """`lag` hides the newest pipelines from the list."""
+    """`lag` hides the newest pipelines from the list, `lag_s` those that are younger."""
 
     token: str = "glpat-token"
     pipelines: list[dict[str, Any]] = field(default_factory=list)
     variables: dict[int, list[dict[str, str]]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
     lag: int = 0
+    lag_s: float = 0.0
+    made_at_s: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         home = r"/api/v4/projects/shop%2Fdeploy"
@@ -52,11 +55,13 @@ class GitLabServer(StubServer):
                 "finished_at": at if status in {"success", "failed", "canceled"} else None,
             }
         )
+        self.made_at_s.append(time.monotonic())
         self.variables[number] = call.body["variables"]
         return 201, self.pipelines[-1]
 
     def list(self, call: Call) -> Answer:
-        return 200, list(reversed(self.pipelines[: len(self.pipelines) - self.lag]))
+        listed = sum(at_s + self.lag_s <= time.monotonic() for at_s in self.made_at_s) if self.lag_s else None
+        return 200, list(reversed(self.pipelines[: len(self.pipelines) - self.lag][:listed]))
 
     def _one(self, call: Call) -> dict[str, Any] | None:
         return next((one for one in self.pipelines if str(one["id"]) == call.groups[0]), None)

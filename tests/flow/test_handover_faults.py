@@ -22,29 +22,35 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+import orjson
 import pytest
 import pytest_asyncio
 
 from interlock.agents import build_agents
+from interlock.api import build_api
 from interlock.metrics import build_metrics
 from interlock.model.ids import new_id
 from interlock.model.job import JobStatus
 from interlock.outside.http import Http
 from interlock.outside.secrets import Keyring
+from interlock.settings import Settings
 from interlock.store.agents import save_agent
 from interlock.store.deployments import save_deployment
+from interlock.store.freezes import set_freeze
 from interlock.store.jobs import ask_cancel, find_flow_job
 from interlock.store.systems import link
 from interlock.store.tx import Store
+from interlock.web.signatures import GITHUB, signature
 from interlock.workers import run_workers
 from tests.flow.held_worker import KEY, Point, settings
 from tests.flow.outsides import Outside, an_outside
-from tests.store.fleet import Fleet, a_deployment, a_fleet, until
+from tests.store.fleet import Fleet, a_deployment, a_fleet, a_freeze, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.e2e]
 
@@ -341,4 +347,334 @@ async def kill_where_each_is_held(stage: Stage, url: str) -> None:
 @pytest.mark.parametrize("row", CRASHES, ids=lambda row: row.name)
 async def test_a_worker_that_is_killed_there_loses_no_job_and_runs_none_twice(after_crashes, row):
     played = after_crashes[row]
+    assert (played.status, played.runs) == (row.status, row.runs if played.runs is not None else None), played
+
+
+# An outside that misbehaves, and people who do something meanwhile ----------------------------------------------------
+
+
+@dataclass(slots=True)
+class Scene:
+    """One row, as its play sees it."""
+
+    stage: Stage
+    row: Row
+    api: httpx.AsyncClient
+    frozen: str | None = None
+
+    @property
+    def outside(self) -> Outside:
+        return self.stage.outsides[self.row]
+
+    def start_meets(self, **how: Any) -> None:
+        """The call that makes the run meets this."""
+        assert self.outside.starts_by is not None
+        self.outside.server.next_is(**self.outside.starts_by, **how)
+
+    async def deploy(self) -> None:
+        await self.stage.fleet.version("1.0.0", deployment_id=self.stage.deployments[self.row])
+
+    async def becomes(self, **wanted: str) -> Any:
+        """Wait until the row's job is so, and give it."""
+
+        async def is_so() -> bool:
+            job = await self.stage.job(self.row)
+            await asyncio.sleep(0.1)
+            return job is not None and all(job[key] == value for key, value in wanted.items())
+
+        await until(is_so, timeout_s=PATIENCE_S)
+        return await self.stage.job(self.row)
+
+    async def ends(self) -> None:
+        """Its run ends well as soon as there is one, and its job is over."""
+
+        async def is_over() -> bool:
+            if self.outside.runs() != 0:
+                self.outside.finish()
+            await asyncio.sleep(0.1)
+            job = await self.stage.job(self.row)
+            return job is not None and JobStatus(job["status"]).terminal
+
+        await until(is_over, timeout_s=PATIENCE_S)
+
+    async def freeze(self) -> None:
+        fleet = self.stage.fleet
+        async with fleet.tx() as tx:
+            told = {**a_freeze(fleet), "scope_kind": "deployment", "scope_id": self.stage.deployments[self.row]}
+            self.frozen = (await set_freeze(tx, fleet.workspace_id, **told)).id
+
+    async def thaw(self) -> None:
+        assert self.frozen is not None
+        await self.stage.fleet.thaw(self.frozen)
+
+    async def webhook(self, conclusion: str, *, number: int = 1) -> None:
+        """GitHub says how the run ended."""
+        job = await self.stage.job(self.row)
+        run = {"id": number, "name": f"Deploy {job['id']}", "status": "completed", "conclusion": conclusion}
+        raw = orjson.dumps({"action": "completed", "workflow_run": run})
+        signed = {"x-github-event": "workflow_run", GITHUB.header: signature(GITHUB, raw, secret=WEBHOOK_SECRET)}
+        answer = await self.api.post("/api/github/webhook", content=raw, headers=signed)
+        assert answer.status_code == 200, answer.text
+
+
+async def the_call_times_out_though_it_was_done(scene: Scene) -> None:
+    scene.start_meets(late_s=3600)
+    await scene.deploy()
+    await scene.ends()
+
+
+async def the_call_times_out_and_nothing_was_done(scene: Scene) -> None:
+    scene.start_meets(wait_s=3600)
+    await scene.deploy()
+    await scene.ends()
+
+
+async def the_call_is_taken_long_after_it_timed_out(scene: Scene) -> None:
+    scene.start_meets(wait_s=1.2)
+    await scene.deploy()
+    await scene.ends()
+
+
+async def the_answer_is_lost(scene: Scene) -> None:
+    scene.start_meets(cut_after=True)
+    await scene.deploy()
+    await scene.ends()
+
+
+async def the_connection_is_cut_before_anything_is_done(scene: Scene) -> None:
+    scene.start_meets(cut=True)
+    await scene.deploy()
+    await scene.ends()
+
+
+async def the_answer_is_lost_and_the_list_lags(scene: Scene) -> None:
+    scene.outside.server.lag_s = 1.0
+    await the_answer_is_lost(scene)
+
+
+async def the_answer_is_lost_and_the_list_lags_too_long(scene: Scene) -> None:
+    scene.outside.server.lag_s = 3600.0
+    scene.start_meets(cut_after=True)
+    await scene.deploy()
+
+    async def is_over_or_repeated() -> bool:
+        await asyncio.sleep(0.1)
+        job = await scene.stage.job(scene.row)
+        return job is not None and (scene.outside.runs() == 2 or JobStatus(job["status"]).terminal)
+
+    await until(is_over_or_repeated, timeout_s=PATIENCE_S)
+    scene.outside.server.lag_s = 0.0
+    await scene.ends()
+
+
+async def the_run_is_not_to_be_seen_for_a_while(scene: Scene) -> None:
+    await scene.deploy()
+    await scene.becomes(status="inProgress")
+    for _ in range(3):
+        scene.outside.server.next_is(method="GET", status=404, body=b'{"message": "not found"}')
+    await scene.ends()
+
+
+async def the_credentials_end_while_it_runs(scene: Scene) -> None:
+    await scene.deploy()
+    await scene.becomes(status="inProgress")
+    for _ in range(2):
+        scene.outside.server.next_is(method="GET", status=401, body=b'{"message": "expired"}')
+    await scene.ends()
+
+
+async def the_start_is_asked_to_wait(scene: Scene) -> None:
+    scene.start_meets(status=429, headers={"Retry-After": "1"})
+    await scene.deploy()
+    await scene.ends()
+
+
+async def the_start_is_refused(scene: Scene) -> None:
+    scene.start_meets(status=422, body=b'{"message": "no such ref"}')
+    await scene.deploy()
+    await scene.ends()
+
+
+async def a_webhook_comes_twice(scene: Scene) -> None:
+    await scene.deploy()
+    await scene.becomes(status="inProgress")
+    for _ in range(2):
+        await scene.webhook("success")
+    await scene.becomes(status="successful")
+
+
+async def a_webhook_comes_late(scene: Scene) -> None:
+    await scene.deploy()
+    await scene.ends()
+    await scene.webhook("failure")
+    await scene.webhook("success", number=2)
+
+
+async def a_webhook_comes_before_the_answer(scene: Scene) -> None:
+    scene.start_meets(late_s=1.0)
+    await scene.deploy()
+
+    async def runs() -> bool:
+        await asyncio.sleep(0.02)
+        return bool(scene.outside.runs())
+
+    await until(runs, timeout_s=PATIENCE_S)
+    await scene.webhook("success")
+    job = await scene.becomes(status="successful")
+    assert job["handover"] == "starting", "the answer was there first"
+    await scene.becomes(handover="started")
+
+
+async def a_webhook_comes_instead_of_the_answer(scene: Scene) -> None:
+    scene.outside.server.lag_s = 3600.0
+    scene.start_meets(cut_after=True)
+    await scene.deploy()
+    await scene.becomes(handover="uncertain")
+    await scene.webhook("success")
+    await scene.becomes(status="successful")
+    await asyncio.sleep(1.0)  # the list is looked at once more meanwhile, and says nothing
+
+
+async def a_freeze_is_made_between_decision_and_hand_over(scene: Scene) -> None:
+    """Every worker is busy until then (`BUSY`)."""
+    await scene.deploy()
+    await scene.becomes(handover="waiting", status="pending")
+    await scene.freeze()
+    await scene.becomes(status="skipped")
+    assert not scene.outside.runs()
+    await scene.thaw()
+    await scene.becomes(status="pending")
+    await scene.ends()
+
+
+async def a_freeze_is_made_while_it_is_uncertain_whether_it_runs(scene: Scene) -> None:
+    scene.outside.server.lag_s = 1.0
+    scene.start_meets(cut_after=True)
+    await scene.deploy()
+    await scene.becomes(handover="uncertain")
+    await scene.freeze()
+    await scene.ends()
+
+
+async def a_freeze_is_made_between_two_attempts(scene: Scene) -> None:
+    scene.start_meets(cut=True)
+    await scene.deploy()
+    await scene.becomes(handover="uncertain")
+    await scene.freeze()
+    await scene.becomes(status="skipped")
+
+
+async def a_freeze_is_made_while_the_start_is_sent_again(scene: Scene) -> None:
+    for _ in range(2):
+        scene.start_meets(status=503)
+    await scene.deploy()
+    await scene.becomes(handover="starting")
+    await scene.freeze()
+    await scene.ends()
+
+
+async def a_cancel_is_asked_for_while_it_is_uncertain(scene: Scene) -> None:
+    scene.outside.server.lag_s = 1.0
+    scene.start_meets(cut_after=True)
+    await scene.deploy()
+    await scene.becomes(handover="uncertain")
+    await scene.stage.ask_cancel(scene.row)
+    await scene.becomes(status="cancelled")
+
+
+NOTHING_DONE = (
+    the_call_times_out_and_nothing_was_done,
+    the_connection_is_cut_before_anything_is_done,
+)
+"""For who waits for an answer, these are all one: it may run, or not."""
+
+HASTY = ("startTimeoutSeconds", 0.4)
+WEBHOOK_SECRET = "what the two of us know"
+
+
+def misbehaviours() -> list[tuple[Row, Callable[[Scene], Awaitable[None]]]]:
+    """Each row with its play."""
+    plays: list[tuple[str, Callable[[Scene], Awaitable[None]], str, int, tuple[tuple[str, Any], ...]]] = []
+    done = (the_call_times_out_though_it_was_done, the_answer_is_lost, the_call_is_taken_long_after_it_timed_out)
+    for agent in CALLED:
+        keyed, repeat = agent in KEYED, (*REPEAT, HASTY)
+        found = ("successful", 1) if keyed else ("externalRunNotFound", 0)
+        plays += [(agent, play, "successful", 1, (HASTY,)) for play in done]
+        plays += [(agent, play, *found, (HASTY,)) for play in NOTHING_DONE]
+        plays += [
+            (agent, the_run_is_not_to_be_seen_for_a_while, "successful", 1, (("settleSeconds", 60),)),
+            (agent, the_credentials_end_while_it_runs, "successful", 1, ()),
+            (agent, the_start_is_refused, "failure", 0, ()),
+        ]
+        if keyed:
+            plays.append((agent, the_start_is_asked_to_wait, "successful", 1, ()))
+            plays.append((agent, a_freeze_is_made_while_the_start_is_sent_again, "successful", 1, ()))
+            continue
+        plays += [(agent, play, "successful", 1, repeat) for play in NOTHING_DONE]
+        plays += [
+            (agent, the_answer_is_lost_and_the_list_lags, "successful", 1, ()),
+            (agent, the_answer_is_lost_and_the_list_lags, "successful", 1, REPEAT),
+            (agent, the_answer_is_lost_and_the_list_lags_too_long, "externalRunNotFound", 1, ()),
+            (agent, the_answer_is_lost_and_the_list_lags_too_long, "successful", 2, REPEAT),
+            (agent, a_freeze_is_made_while_it_is_uncertain_whether_it_runs, "successful", 1, REPEAT),
+            (agent, a_freeze_is_made_between_two_attempts, "skipped", 0, REPEAT),
+            (agent, a_cancel_is_asked_for_while_it_is_uncertain, "cancelled", 1, ()),
+        ]
+    for play in (a_webhook_comes_twice, a_webhook_comes_late, a_webhook_comes_before_the_answer):
+        plays.append(("github-app", play, "successful", 1, ()))
+    plays.append(("github-app", a_webhook_comes_instead_of_the_answer, "successful", 1, ()))
+    for agent in (*KEYED, *FINDABLE):
+        plays.append((agent, a_freeze_is_made_between_decision_and_hand_over, "successful", 1, ()))
+    rows = {}
+    for agent, play, status, runs, config in plays:
+        rows[Row(agent, play.__name__.replace("_", "-"), status, runs, config)] = play
+    return list(rows.items())
+
+
+MISBEHAVIOURS = misbehaviours()
+
+BUSY = """
+CREATE FUNCTION busy() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM job j JOIN deployment d ON d.id = j.deployment_id
+               WHERE j.id::text = NEW.key AND d.name LIKE 'a-freeze-is-made-between-decision-%'
+                 AND NOT EXISTS (SELECT FROM "freeze" f WHERE f.scope_id = d.id)) THEN
+        NEW.ready_at := now() + interval '1 hour';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER busy BEFORE INSERT OR UPDATE ON work FOR EACH ROW WHEN (NEW.kind = 'dispatch') EXECUTE FUNCTION busy();
+"""
+"""No worker takes a job of that play before its freeze is there."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def after_misbehaviour(database: Any, folder_for_all: Any) -> dict[Row, Played | BaseException]:
+    """Every row of MISBEHAVIOURS, played."""
+    url, folder = await database(), folder_for_all()
+    async with a_stage(url, folder, [row for row, _ in MISBEHAVIOURS]) as stage:
+        store = stage.fleet.store
+        app = build_api(store, Settings(data=folder, github_webhook_secret=WEBHOOK_SECRET, stranger_rate_per_s=0))
+        transport = httpx.ASGITransport(app=app)
+        async with store.read() as conn:
+            await conn.execute(BUSY)
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://interlock.test") as api,
+            a_worker(store, folder),
+        ):
+            plays = [play(Scene(stage, row, api)) for row, play in MISBEHAVIOURS]
+            ended = await asyncio.gather(*plays, return_exceptions=True)
+        found: dict[Row, Any] = dict(await stage.played())
+        for (row, _), error in zip(MISBEHAVIOURS, ended, strict=True):
+            if error is not None:
+                error.add_note(str(found[row]))
+                found[row] = error
+        return found
+
+
+@pytest.mark.parametrize("row", [row for row, _ in MISBEHAVIOURS], ids=lambda row: row.name)
+async def test_whatever_the_outside_does_the_job_ends_right_and_runs_as_often_as_promised(after_misbehaviour, row):
+    played = after_misbehaviour[row]
+    if isinstance(played, BaseException):
+        raise played
     assert (played.status, played.runs) == (row.status, row.runs if played.runs is not None else None), played
