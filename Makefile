@@ -17,7 +17,7 @@ JOBS ?= 3
 verbs:
 	@echo "make demo              install if needed, then play the quickstart and clean up   (KEEP=1 leaves it running)"
 	@echo "make stop              end what 'make demo KEEP=1' left running"
-	@echo "make walkthrough       play examples/walkthrough: a release from its tag on GitHub to production   (KEEP=1 leaves it running until Ctrl-C)"
+	@echo "make walkthrough       play examples/walkthrough: one release, gated across two platforms   (KEEP=1 leaves it running until Ctrl-C)"
 	@echo "make test              run the whole test suite   (PG=<bindir> runs the store tests on that PostgreSQL; JOBS=3 at a time)"
 	@echo "make check             format, lint, types, layers and house tests, in under 30 s"
 	@echo "make bench             measure and print speed, with the method"
@@ -49,7 +49,7 @@ demo: $(STAMP)
 stop: $(STAMP)
 	@$(BIN)/python examples/quickstart/demo.py stop
 
-# The page examples/walkthrough/README.md, played: a release on GitHub and Argo CD.
+# The page examples/walkthrough/README.md, played: a release across GitHub, Terraform Cloud and Argo CD.
 walkthrough: $(STAMP)
 	@KEEP=$(KEEP) $(BIN)/python examples/walkthrough/walkthrough.py
 

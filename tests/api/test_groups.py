@@ -59,8 +59,11 @@ async def test_another_persons_approval_does_not_count_and_the_request_says_so(
     path = f"/api/v1/workspaces/{api.workspace}/approval-requests/{request['id']}/approvals"
     said = (await other.post(path, json={"verdict": "approved", "digest": request["digest"]})).json()
     assert (said["status"], len(said["approvals"])) == ("open", 1)
+    (word,) = said["approvals"]
+    assert (word["notCounted"], word["says"]) == ("group", "otto is not in the group leads, whose yes is asked for")
     said = (await lead.post(path, json={"verdict": "approved", "digest": request["digest"]})).json()
     assert said["status"] == "approved"
+    assert ["notCounted" in word for word in said["approvals"]] == [True, False]
 
     async def runs() -> Any:
         return (await world.running())["p-1"] == "1.0.0"

@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 PROGRAMS = {
     "github": ("github.py",),
     "argo_cd": ("argo_cd.py",),
+    "terraform_cloud": ("terraform_cloud.py",),
     "staging": ("cluster.py", "staging"),
     "production": ("cluster.py", "production"),
 }
