@@ -1,7 +1,7 @@
 """What does Terraform Cloud do in the walkthrough? It runs workspaces: each run is planned, then applied.
 
-The API is the stub that Interlock's tests check the agent `tfe` against, which follows HashiCorp's published one. What is
-added here is that it tells what its runs do. There is nothing behind it: the network is made of words.
+The API is the stub that Interlock's tests check the agent `tfe` against, which follows HashiCorp's published one. What
+is added here is that it tells what its runs do. There is nothing behind it: the network is made of words.
 """
 
 from __future__ import annotations
