@@ -19,6 +19,8 @@ from interlock.decide.rules import RULES
 OWN = {
     "job_failed": "The job ended {status}.",
     "newer_version": "A newer version goes first.",
+    "rejected_meanwhile": "It was rejected meanwhile.",
+    "rollout_ended": "Its rollout was aborted.",
     "pinned": "A pin goes first.",
     "config_changed": "Its config changed before it was handed over.",
     "not_wanted": "Its version is no candidate here any more.",

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from interlock.inventory.slots import SlotKey
-from interlock.model.job import Handover, JobStatus
+from interlock.model.job import Confirm, Handover, JobStatus
 from interlock.model.policy import Policy
 
 
@@ -155,6 +155,13 @@ class Job:
     completed_at: datetime | None = None
     cancel_asked: bool = False
     message: str | None = None
+    confirm: Confirm = Confirm.NONE
+
+    @property
+    def awaits_confirm(self) -> bool:
+        """Planned outside, and ours to confirm: a round may still hold it back, or have it discarded."""
+        waits = self.status is JobStatus.ACTION_REQUIRED and self.confirm in {Confirm.ASKED, Confirm.GRANTED}
+        return waits and not self.cancel_asked
 
     @property
     def ours(self) -> bool:

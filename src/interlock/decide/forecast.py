@@ -297,6 +297,10 @@ class _Run:
         move = self.index.open_move_by_target.get(target.id)
         if move is not None and move.version_id == self.version.id:
             began_at, ends_at = move.started_at or self.now, self._ends_at(target, move)
+            held = self._held_until(target, move)
+            if held is not None and held.verdict.changes_at is None:
+                self._never(target, held)
+                return False
             self._done[target.id] = Expected(target.id, self.environment.id, "moving", began_at, ends_at)
             return False
         if target.current is not None and target.current.version_id == self.version.id and move is None:
@@ -325,7 +329,21 @@ class _Run:
         if move.state == "verifying":
             ended = [job.completed_at for job in move.jobs if job.completed_at is not None]
             return max(self.now, max(ended, default=self.now) + self.durations.verification)
+        held = self._held_until(target, move)
+        if held is not None:
+            goes_on_at = held.verdict.changes_at
+            return self._closes_at(target, goes_on_at) if goes_on_at else self.now + AHEAD_MAX + timedelta(days=1)
         return max(self.now, self._closes_at(target, move.started_at or self.now))
+
+    def _held_until(self, target: Target, move: Move) -> Judged | None:
+        """What keeps a planned run from being confirmed, the longest; None where nothing does."""
+        version = self.index.version_by_id.get(move.version_id)
+        if version is None or not move.jobs or not move.jobs[-1].awaits_confirm:
+            return None
+        bars = self._gates(self.now).bars(target, version, move.kind) if target.id in self.facts.targets else ()
+        held = [one for one in bars if one.verdict.reason not in ASSUMED]
+        for_good = next((one for one in held if one.verdict.changes_at is None), None)
+        return for_good or max(held, key=lambda one: one.verdict.changes_at or self.now, default=None)
 
     def _closes_at(self, target: Target, starts_at: datetime) -> datetime:
         """When a move that starts then ends: its job, and what verifies it, after it or beside it."""

@@ -25,7 +25,7 @@ from interlock.decide.react import last_outcome, retry_due
 from interlock.decide.record import Recorder
 from interlock.decide.rules import RULE_BY_KIND, RULES, freeze, version_dependency
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
-from interlock.decide.verdict import STAGES, Judged, Stage, WaitsFor, earliest, guarded, holds, skipped, unknown
+from interlock.decide.verdict import STAGES, Judged, Stage, WaitsFor, earliest, guarded, holds, passes, skipped, unknown
 from interlock.model.job import JobStatus
 from interlock.model.policy import Policy, Rule
 
@@ -67,8 +67,12 @@ REASONS = {
     "skipped": "Skipped by {by} since {since}: {why}. The skip {until}.",
     "pin_in_force": "Pinned to {version} ({scope}) by {by} since {since}: {why}. The pin {until}.",
     "version_not_ready": "The version's status is {status}; only ready versions start.",
+    "run_waits": "Its run is planned, and is confirmed when nothing holds it.",
     "retry_backoff": "Attempt {attempt} failed; it is tried again at {due_at}.",
 }
+
+GIVEN_UP = frozenset({"rejected", "failed"})
+"""A version with one of these goes nowhere any more; one that is paused keeps its rollouts."""
 
 ORDER = {rule.kind: number for number, rule in enumerate(RULES)}
 
@@ -134,17 +138,35 @@ class Asking:
     retrying: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Confirming:
+    """A target whose run was planned and waits to be confirmed, judged again as the move that it completes.
+
+    Takes: `choice` or `held`, as its gates answer. `discard` is why the run shall end instead; None: it shall not.
+           `judged` is what there is to say beside it.
+    """
+
+    target: Target
+    move: Move
+    choice: Choice | None
+    held: Held | None
+    discard: str | None
+    judged: tuple[Judged, ...]
+
+
 @dataclass(slots=True)
 class Asked:
     """The answers of one round.
 
     `judgements`: (environment, policy set, kind of move) -> the newest version that only a person holds, and what is
     missing. `occupied`: targets whose move is not ours any more, each with what there is to say beside it.
+    `confirming`: target id -> its run that waits to be confirmed, which is ours in so far.
     """
 
     by_target: dict[str, Asking] = field(default_factory=dict)
     judgements: dict[tuple[str, str, str], tuple[Version, tuple[Judged, ...]]] = field(default_factory=dict)
     occupied: list[tuple[Target, Move, tuple[Judged, ...]]] = field(default_factory=list)
+    confirming: dict[str, Confirming] = field(default_factory=dict)
 
 
 Answer = tuple[Choice | None, tuple[Held, ...]]
@@ -190,6 +212,8 @@ class Gates:
                 asked.by_target[target.id] = self._free(target, asked)
             elif _ours(move):
                 asked.by_target[target.id] = self._again(target, move, asked)
+            elif move.jobs[-1].awaits_confirm:
+                asked.confirming[target.id] = self._confirming(target, move, asked)
             elif self._waits_for_retry(target, move):
                 asked.by_target[target.id] = self._retry(target, move, asked)
             else:
@@ -244,9 +268,7 @@ class Gates:
         if freeze.kind in asked:
             found.extend(self._judge_freezes(subject, environment_id, None))
         if kind in STATUS_ASKED and version.status != DEPLOYABLE:
-            who = "whoever may edit the version"
-            verdict = holds(WaitsFor.DENY, "version_not_ready", who=who, status=version.status)
-            found.append(Judged("versionStatus", verdict, Stage.ELIGIBILITY))
+            found.append(_not_ready(version))
         joint: dict[tuple[str, bool], list[tuple[Rule, Policy]]] = {}
         for policy in self.index.policies_of(policy_set):
             for rule in policy.rules:
@@ -501,7 +523,7 @@ class Gates:
         if any(one.stage is not Stage.JUDGEMENT and one.kind not in ASKED_AHEAD for one in bars):
             return
         missing = tuple(one for one in bars if one.verdict.reason == "approval_missing")
-        if not missing or any(one.verdict.reason == "rejected" for one in bars):
+        if not missing or any((one.kind, one.verdict.reason) == REJECTED for one in bars):
             return
         key = (target.environment_id, target.policy_set or "", "config" if held.kind == "config" else "version")
         known = asked.judgements.get(key)
@@ -580,6 +602,58 @@ class Gates:
         if choice.kind == "pin":
             return choice
         return choice if self.index.is_newer(choice.version.id, move.version_id) else None
+
+    # Runs that wait to be confirmed ----------------------------------------------------------------------------------
+
+    def _confirming(self, target: Target, move: Move, asked: Asked) -> Confirming:
+        """Judge a planned run again, as the move that it completes: what let it start may hold by now."""
+        words = waiting_words(self.index, target, move)
+        self.recorder.wake(one.verdict.changes_at for one in words)
+        version = self.index.version_by_id[move.version_id]
+        said = Judged("confirm", passes("run_waits"))
+        own: tuple[Judged, ...] = (*words, said)
+        if move.kind == "forward" and version.status != DEPLOYABLE:
+            own = (*own, _not_ready(version))
+        answer, bars = self._judged(target, version, move.kind)
+        discard = self._discards(target, move, version, bars, asked)
+        held = answer if isinstance(answer, Held) else None
+        choice = answer if isinstance(answer, Choice) else None
+        if held is not None:
+            self._note_judgement(held, target, bars, asked)
+        elif any(one.bars for one in own if one not in words):
+            held, choice = Held(move.kind, version, answer.decision, answer.judged), None
+        return Confirming(target, move, choice, held, discard, own)
+
+    def _discards(
+        self, target: Target, move: Move, version: Version, bars: Sequence[Judged], asked: Asked
+    ) -> str | None:
+        """Why a run that was only planned shall end: something else goes first, or nobody wants it any more."""
+        order = self.index.order_of(target)
+        if order is not None and order.id != move.order_id and order.kind in {"rollback", "force"}:
+            return "rolled_back" if order.kind == "rollback" else "ordered"
+        instead = self._instead(target, move, asked)
+        if instead is not None:
+            return "pinned" if instead.kind == "pin" else "newer_version"
+        if move.kind not in WANTED_STILL:
+            return None
+        if version.status in GIVEN_UP or any(one.verdict.reason == "rejected" for one in bars):
+            return "rejected_meanwhile"
+        if move.kind != "forward":
+            return None
+        selected = self.candidates.selected(target.environment_id, target.policy_set, version)
+        return None if selected and (target.id, version.id) not in self.index.quarantined else "not_wanted"
+
+
+REJECTED = ("anyApproval", "rejected")
+
+WANTED_STILL = frozenset({"forward", "config", "pin"})
+"""Kinds of move that a rejection takes back before their run is confirmed."""
+
+
+def _not_ready(version: Version) -> Judged:
+    who = "whoever may edit the version"
+    verdict = holds(WaitsFor.DENY, "version_not_ready", who=who, status=version.status)
+    return Judged("versionStatus", verdict, Stage.ELIGIBILITY)
 
 
 def _withdrawable(move: Move) -> bool:

@@ -24,12 +24,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from interlock.decide.facts import Job, Move, ReleaseRef, Rollout, Target, Version
-from interlock.decide.gates import Asked, Asking, Choice, Gates
+from interlock.decide.gates import GIVEN_UP, Asked, Asking, Choice, Confirming, Gates
 from interlock.decide.index import Index
 from interlock.decide.orders import AS_FROZEN, brought_release, capped_rollbacks
 from interlock.decide.package import shown
 from interlock.decide.plan import (
     JobCancel,
+    JobConfirm,
     JobRenewal,
     MoveEnd,
     NewChange,
@@ -48,7 +49,7 @@ from interlock.decide.slots import Slots
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Judged, instant
 from interlock.model.ids import derived_id
-from interlock.model.job import Handover, JobStatus
+from interlock.model.job import Confirm, Handover, JobStatus
 
 MOVES_MAX = 2000
 
@@ -99,6 +100,7 @@ class Pace:
         self._paced: dict[str, tuple[Judged, ...]] = {}
         self._falls_back: dict[str, Choice | None] = {}
         self._config_rollouts: dict[str, Rollout] = {}
+        self._rollout_by_id = {rollout.id: rollout for rollout in index.facts.rollouts}
         self.slots = Slots(index)
         self.schedule = Schedule(index, self.slots, now)
 
@@ -119,6 +121,7 @@ class Pace:
         for rollout, choices in self._by_rollout(asked):
             self._admit_rollout(rollout, choices, given_up, asked)
         ends, withdrawn_jobs, renewals, retries = self._settle_ours(asked)
+        confirms, unconfirms, renewed, discards = self._confirm(asked)
         moves, jobs, claims = self._start(asked, frozenset(end.target_id for end in ends))
         plan = Plan(
             changes=tuple(self._changes),
@@ -126,12 +129,14 @@ class Pace:
             rollout_states=tuple(self._states),
             ends=tuple(ends),
             withdrawn_jobs=tuple(withdrawn_jobs),
-            renewals=tuple(renewals),
+            renewals=(*renewals, *renewed),
             moves=tuple(moves),
             jobs=(*jobs, *retries),
             slots=tuple(claims),
             requests=tuple(self._requests(asked)),
-            cancels=tuple(self._cancels(asked)),
+            cancels=(*self._cancels(asked), *discards),
+            confirms=tuple(confirms),
+            unconfirms=tuple(unconfirms),
         )
         plan = self._completed(plan)
         if self._left_over:
@@ -385,6 +390,36 @@ class Pace:
                 retries.append(self._retry(move, asking.choice))
         return ends, withdrawn, renewals, retries
 
+    def _confirm(self, asked: Asked) -> tuple[list[JobConfirm], list[str], list[JobRenewal], list[JobCancel]]:
+        """Planned runs: confirmed where all gates pass again, held where one does not, discarded where they lost."""
+        confirms: list[JobConfirm] = []
+        unconfirms: list[str] = []
+        renewals: list[JobRenewal] = []
+        discards: list[JobCancel] = []
+        for one in asked.confirming.values():
+            job, rollout = one.move.jobs[-1], self._rollout_by_id.get(one.move.rollout_id or "")
+            blocked = self._blocks(one, rollout)
+            granted = job.confirm is Confirm.GRANTED
+            if one.discard is not None or (rollout is not None and rollout.state == "aborted"):
+                discards.append(JobCancel(job.id, one.discard or "rollout_ended"))
+            elif one.choice is None or blocked is not None:
+                if blocked is not None:
+                    self.recorder.wake((blocked.verdict.changes_at,))
+                    self._paced[one.target.id] = (blocked,)
+                if granted:
+                    unconfirms.append(job.id)
+            elif not granted:
+                confirms.append(JobConfirm(job.id, one.choice.decision.id, one.choice.valid_until))
+            elif one.choice.decision.id != one.move.decision_id or one.choice.valid_until is not None:
+                renewals.append(JobRenewal(job.id, one.choice.decision.id, one.choice.valid_until))
+        return confirms, unconfirms, renewals, sorted(discards, key=lambda each: each.job_id)
+
+    def _blocks(self, one: Confirming, rollout: Rollout | None) -> Judged | None:
+        """What holds a planned run though its gates pass: its rollout is paused or halted. A pin goes past that."""
+        if rollout is None or not PACED[one.move.kind] or rollout.state not in {"paused", "halted"}:
+            return None
+        return self.schedule.blocked(rollout)
+
     def _kept(self, asking: Asking, choice: Choice, move: Move) -> Choice:
         """The choice that a move which stays follows: its own, or the one that its target falls back to."""
         older = None if choice.version.id == move.version_id else self._fall_back(asking)
@@ -565,9 +600,6 @@ ENDING: Mapping[str, frozenset[str]] = {"version": frozenset({"open"}), "config"
 
 A config rollout that halted ends too once nothing lacks its config: a newer version brought it along, or it was undone.
 """
-
-GIVEN_UP = frozenset({"rejected", "failed"})
-"""A version with one of these goes nowhere any more; one that is paused keeps its rollouts."""
 
 
 def _cancellable(job: Job) -> bool:

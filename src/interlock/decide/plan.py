@@ -29,7 +29,7 @@ from interlock.decide.facts import (
     Target,
     Verification,
 )
-from interlock.model.job import Handover, JobStatus
+from interlock.model.job import Confirm, Handover, JobStatus
 from interlock.model.verification import MetricSpec
 
 
@@ -173,6 +173,15 @@ class JobCancel:
 
 
 @dataclass(frozen=True, slots=True)
+class JobConfirm:
+    """A planned run may be confirmed: by this decision, until then."""
+
+    job_id: str
+    decision_id: str
+    valid_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Escalation:
     """Going back failed too, does not come to an end, or was tried before: a person must act."""
 
@@ -227,7 +236,8 @@ class SlotClaim:
 class Plan:
     """Every write of one round.
 
-    Takes: `verifying` are moves whose job ended well and whose verification runs. `desired_by_target` holds changes
+    Takes: `verifying` are moves whose job ended well and whose verification runs. `unconfirms` are jobs that were to be
+           confirmed, and are held again. `desired_by_target` holds changes
            only.
     """
 
@@ -250,6 +260,8 @@ class Plan:
     verifications: tuple[NewVerification, ...] = ()
     requests: tuple[NewRequest, ...] = ()
     cancels: tuple[JobCancel, ...] = ()
+    confirms: tuple[JobConfirm, ...] = ()
+    unconfirms: tuple[str, ...] = ()
     escalations: tuple[Escalation, ...] = ()
     desired_by_target: tuple[tuple[str, str | None], ...] = ()
     decisions: tuple[Decision, ...] = ()
@@ -281,6 +293,8 @@ MOVING = (
     "verifications",
     "requests",
     "cancels",
+    "confirms",
+    "unconfirms",
     "escalations",
 )
 
@@ -389,6 +403,8 @@ def _applied_moves(facts: Facts, plan: Plan, now: datetime, rollouts: Sequence[R
     withdrawn = {end.withdrawn_job_id for end in plan.ends if end.withdrawn_job_id} | set(plan.withdrawn_jobs)
     verifying = frozenset(plan.verifying)
     cancelled = {cancel.job_id for cancel in plan.cancels}
+    confirm_by_job = {one.job_id: Confirm.GRANTED for one in plan.confirms}
+    confirm_by_job |= dict.fromkeys(plan.unconfirms, Confirm.ASKED)
     escalated = {one.move_id for one in plan.escalations}
     jobs: dict[str, list[Job]] = {}
     for made in plan.jobs:
@@ -401,7 +417,7 @@ def _applied_moves(facts: Facts, plan: Plan, now: datetime, rollouts: Sequence[R
         end = ends.get(move.id)
         if end is not None:
             return replace(move, state=end.state, reason=end.reason, closed_at=now, jobs=(), verifications=(), slots=())
-        settled = tuple(_applied_job(job, withdrawn, cancelled, now) for job in move.jobs)
+        settled = tuple(_applied_job(job, withdrawn, cancelled, confirm_by_job, now) for job in move.jobs)
         return replace(
             move,
             state="verifying" if move.id in verifying else move.state,
@@ -411,16 +427,20 @@ def _applied_moves(facts: Facts, plan: Plan, now: datetime, rollouts: Sequence[R
         )
 
     touched = ends.keys() | verifying | jobs.keys() | begun.keys() | escalated
-    if withdrawn or cancelled:
-        concerned = withdrawn | cancelled
+    concerned = withdrawn | cancelled | confirm_by_job.keys()
+    if concerned:
         touched |= {move.id for move in facts.moves if any(job.id in concerned for job in move.jobs)}
     moves = facts.moves + plan.moves
     return loaded_moves((after(move) if move.id in touched else move for move in moves), rollouts, facts.pins)
 
 
-def _applied_job(job: Job, withdrawn: set[str], cancelled: set[str], now: datetime) -> Job:
+def _applied_job(
+    job: Job, withdrawn: set[str], cancelled: set[str], confirm_by_job: Mapping[str, Confirm], now: datetime
+) -> Job:
     if job.id in withdrawn:
         return replace(job, status=JobStatus.SKIPPED, handover=Handover.WAITING, completed_at=now, message=WITHDRAWN)
+    if job.id in confirm_by_job:
+        job = replace(job, confirm=confirm_by_job[job.id])
     return replace(job, cancel_asked=True) if job.id in cancelled else job
 
 

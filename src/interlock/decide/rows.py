@@ -13,7 +13,7 @@ from collections.abc import Container, Mapping
 
 from interlock.decide.candidates import Candidates
 from interlock.decide.facts import Move, Target
-from interlock.decide.gates import Asked, Asking
+from interlock.decide.gates import Asked, Asking, Confirming
 from interlock.decide.index import Index
 from interlock.decide.plan import Plan
 from interlock.decide.record import Content, Recorder
@@ -71,12 +71,27 @@ class Rows:
             if content is None:
                 content = said[key] = self._said(asking, move, place)
             self.recorder.row(target_id, content)
+        for target_id, one in asked.confirming.items():
+            self.recorder.row(target_id, self._waits(one, paced.get(target_id, ())))
         for target, occupying, beside in asked.occupied:
             judged = (*beside, *self._pinned(target))
             content = self.recorder.content(
                 "moving", kind=occupying.kind, version_id=occupying.version_id, judged=judged
             )
             self.recorder.row(target.id, content)
+
+    def _waits(self, one: Confirming, place: tuple[Judged, ...]) -> Content:
+        """What the row of a target says whose run waits to be confirmed: what holds it, as before a move."""
+        answer = one.held or one.choice
+        own = (*place, *one.judged, *(answer.judged if answer is not None else ()), *self._pinned(one.target))
+        decisions = (answer.decision,) if answer is not None else ()
+        outcome = "moving"
+        if one.discard is None and (one.held is not None or place):
+            told = (*(each.outcome for each in decisions), *(str(each.verdict.outcome) for each in own if each.bars))
+            outcome = "unknown" if "unknown" in told else "hold"
+        return self.recorder.content(
+            outcome, kind=one.move.kind, version_id=one.move.version_id, judged=own, decisions=decisions
+        )
 
     def _said(self, asking: Asking, move: Move | None, place: tuple[Judged, ...]) -> Content:
         """What a target's row says: where it goes, what holds it, and the trees that this rests on."""

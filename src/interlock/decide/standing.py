@@ -111,10 +111,14 @@ def standing_of(worked: WorkedOut, target: Target, version: Version) -> Standing
     asking = worked.asked.by_target.get(target.id)
     kind = _kind(worked, target, version, asking)
     state = _state(worked, target, version, asking)
-    waits = state in {State.HELD, State.PACED}
+    confirming = worked.asked.confirming.get(target.id)
+    mine = confirming is not None and confirming.move.version_id == version.id
+    waits = state in {State.HELD, State.PACED} and not mine
     before = tuple(_candidacy(worked, target, version, kind)) if waits else ()
     gates = worked.gates.verdicts(target, version, kind)
     own = _own(worked, target, version, asking, state)
+    if confirming is not None and mine:
+        own = (*confirming.judged, *worked.pace.paced.get(target.id, ()))
     judged = (*before, *gates, *own)
     if state is State.RUNS:
         verdict = passes("runs_already", version=version.tag)
@@ -167,7 +171,7 @@ def _state(worked: WorkedOut, target: Target, version: Version, asking: Asking |
         return State.STARTS
     if move is not None and move.version_id == version.id and _stays(worked, move):
         if asking is None or not asking.retrying:
-            return State.MOVING
+            return State.HELD if _is_held(worked, target) else State.MOVING
         return State.STARTS if asking.choice is not None and asking.choice.version.id == version.id else State.HELD
     if asking is not None and asking.choice is not None and asking.choice.version.id == version.id:
         place = worked.pace.paced.get(target.id)
@@ -179,6 +183,13 @@ def _state(worked: WorkedOut, target: Target, version: Version, asking: Asking |
     if current is None or current.version_id != version.id:
         return State.HELD
     return State.HELD if worked.index.drifts(target) and asking is not None else State.RUNS
+
+
+def _is_held(worked: WorkedOut, target: Target) -> bool:
+    """Whether its run is planned, and something keeps it from being confirmed."""
+    one = worked.asked.confirming.get(target.id)
+    held = one is not None and one.discard is None and (one.held is not None or target.id in worked.pace.paced)
+    return held and all(cancel.job_id != one.move.jobs[-1].id for cancel in worked.plan.cancels if one is not None)
 
 
 def _stays(worked: WorkedOut, move: Move) -> bool:

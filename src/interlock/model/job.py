@@ -73,6 +73,32 @@ class Handover(StrEnum):
     UNCERTAIN = "uncertain"
 
 
+class Confirm(StrEnum):
+    """Whether a run that was planned waits for our yes (capability `confirm`). It never leaves the process.
+
+    none -> asked (the outside waits) <-> granted (a round let it pass) -> giving (a worker says yes) -> given | refused;
+    giving -> asked where the outside still waits after all.
+    """
+
+    NONE = "none"
+    ASKED = "asked"
+    GRANTED = "granted"
+    GIVING = "giving"
+    GIVEN = "given"
+    REFUSED = "refused"
+
+
+def confirm_heard(before: Confirm, *, confirmable: bool) -> Confirm:
+    """What becomes of it when the outside says that it waits to be confirmed, or that it does not.
+
+    Why:    an answer may be older than our yes, so what was given is given, however often it still says that it waits.
+            What somebody else has confirmed, or ended, waits for nobody.
+    """
+    if confirmable:
+        return Confirm.ASKED if before is Confirm.NONE else before
+    return Confirm.NONE if before in {Confirm.ASKED, Confirm.GRANTED} else before
+
+
 class AgentClass(StrEnum):
     """What an unanswered start allows, and so what is promised (core.md section 5)."""
 
@@ -121,7 +147,7 @@ class Observation:
     """What an agent saw of a run.
 
     `status` is None where the agent knows of the run but not how it goes. `links` maps label to URL. `output` is a
-    bounded tail. `artifacts` are digests that now run on the target, `applied` the objects that were written, when
+    bounded tail. `confirmable`: it was planned, and goes on when it is confirmed. `artifacts` are digests that now run on the target, `applied` the objects that were written, when
     the agent knows them.
     """
 
@@ -134,6 +160,7 @@ class Observation:
     artifacts: tuple[str, ...] = ()
     applied: tuple[str, ...] = ()
     finished_at: datetime | None = None
+    confirmable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ from interlock.decide.rules.gradual_rollout import keys_read, samples_read
 from interlock.inventory.slots import SlotRule, slot_keys_of
 from interlock.model.errors import NotFound, Stale
 from interlock.model.ids import derived_id
-from interlock.model.job import TRANSITIONS, Handover, JobStatus
+from interlock.model.job import TRANSITIONS, Confirm, Handover, JobStatus, confirm_heard
 from interlock.model.policy import Policy
 
 TICK = timedelta(microseconds=1)
@@ -144,6 +144,8 @@ class World:
         self.wake_at = plan.wake_at
         for made in plan.jobs:
             self.valid_until_by_job[made.job.id] = made.valid_until
+        for confirm in plan.confirms:
+            self.valid_until_by_job[confirm.job_id] = confirm.valid_until
         for renewal in plan.renewals:
             self.valid_until_by_job[renewal.job_id] = renewal.valid_until
         self.ledger.extend(_told(plan, self.now))
@@ -806,20 +808,45 @@ class World:
         self._own(takes_away=False)
         return True
 
-    def hear(self, job_id: str, status: JobStatus, message: str | None = None) -> bool:
-        """The outside says how a job goes. Says whether that was news; what comes late changes nothing."""
+    def hear(self, job_id: str, status: JobStatus, message: str | None = None, *, confirmable: bool = False) -> bool:
+        """The outside says how a job goes. Says whether that was news; what comes late changes nothing.
+
+        Takes: `confirmable`: it was planned, and waits to be confirmed.
+        """
         found = next(((move, job) for move in self.facts.moves for job in move.jobs if job.id == job_id), None)
-        if found is None or status not in TRANSITIONS[found[1].status]:
+        if found is None or status not in (*TRANSITIONS[found[1].status], found[1].status):
             return False
         move, job = found
+        confirm = confirm_heard(job.confirm, confirmable=confirmable)
+        if (status, confirm) == (job.status, job.confirm):
+            return False
         self._tick()
         if job.handover is Handover.WAITING and status.terminal:
             self._mark(move)  # it ended before anybody had it: that was its attempt
-        ended_at = self.now if status.terminal else None
-        self._set_job(move.id, replace(job, status=status, completed_at=ended_at, message=message or job.message))
+        ended_at = self.now if status.terminal else job.completed_at
+        heard = replace(job, status=status, completed_at=ended_at, message=message or job.message, confirm=confirm)
+        self._set_job(move.id, heard)
         self._own(takes_away=status.terminal and status is not JobStatus.SUCCESSFUL)
         self._tell(f"job.{status.value}", job_id, message or "")
         return True
+
+    def begin_confirm(self, job_id: str) -> bool:
+        """Somebody is about to confirm a planned run. Says whether that is allowed."""
+        move, job = self._job(job_id)
+        if not job.awaits_confirm or job.confirm is not Confirm.GRANTED or not self.may_hand_over(job_id):
+            return False
+        self._tick()
+        self._set_job(move.id, replace(job, confirm=Confirm.GIVING))
+        return True
+
+    def settle_confirm(self, job_id: str, confirm: Confirm) -> None:
+        """It is known now what became of a confirm: given, refused, or it never arrived and is asked again."""
+        self._tick()
+        move, job = self._job(job_id)
+        if job.confirm is Confirm.GIVING:
+            self._set_job(move.id, replace(job, confirm=confirm))
+            self._own(takes_away=False)
+            self._tell(f"job.confirm_{confirm.value}", job_id)
 
     def measured(self, verification_id: str, state: str, message: str | None = None, *, samples: int = 1) -> bool:
         """A verification ended after so many measurements that passed or failed. Says whether it still ran."""
@@ -930,5 +957,7 @@ def _told(plan: Plan, now: datetime) -> list[Told]:
     lines += [Told(now, "move.admitted", move.id, move.kind) for move in plan.moves]
     lines += [Told(now, "job.created", made.job.id) for made in plan.jobs]
     lines += [Told(now, "verification.started", begun.verification.id) for begun in plan.verifications]
+    lines += [Told(now, "job.confirm_admitted", one.job_id) for one in plan.confirms]
+    lines += [Told(now, "job.confirm_held", job_id) for job_id in plan.unconfirms]
     lines += [Told(now, "job.cancel_asked", cancel.job_id, cancel.reason) for cancel in plan.cancels]
     return lines
