@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from interlock.decide.facts import Dependency, Environment, Facts, Move, ReleaseRef, Target, Version
 from interlock.model.ids import derived_id
-from interlock.model.job import Handover, JobStatus
+from interlock.model.job import Confirm, Handover, JobStatus
 from interlock.model.policy import Policy
 from interlock.simulate.world import World, policy
 
@@ -569,6 +569,7 @@ def _settle_hand_over(world: World, pick: Pick) -> None:
         lambda one: one.handover in {Handover.STARTING, Handover.UNCERTAIN} and not one.status.terminal
     ):
         world.settle_hand_over(job.id, pick.one((Handover.STARTED, Handover.WAITING)))
+    _confirm(world, pick)
 
 
 def _offer(world: World, pick: Pick) -> None:
@@ -596,7 +597,9 @@ ENDS = (JobStatus.SUCCESSFUL,) * 5 + (
 def _hear(world: World, pick: Pick) -> None:
     for _, job in world.jobs(lambda one: one.handover is not Handover.WAITING and not one.status.terminal):
         if pick.one((True, True, False)):
-            world.hear(job.id, pick.one(ENDS))
+            status = pick.one(ENDS)
+            planned = status is JobStatus.ACTION_REQUIRED and job.handover is Handover.STARTED
+            world.hear(job.id, status, confirmable=planned and pick.one((True, True, True, False)))
 
 
 def _succeed(world: World, pick: Pick) -> None:
@@ -614,6 +617,13 @@ def _reject_early(world: World, pick: Pick) -> None:
     jobs = world.waiting_jobs()
     if jobs:
         world.hear(pick.one(jobs)[1].id, pick.one((JobStatus.INVALID_JOB_AGENT, JobStatus.CANCELLED)))
+
+
+def _confirm(world: World, pick: Pick) -> None:
+    for _, job in world.jobs(lambda one: one.awaits_confirm):
+        world.begin_confirm(job.id)
+    for _, job in world.jobs(lambda one: one.confirm is Confirm.GIVING and not one.status.terminal):
+        world.settle_confirm(job.id, pick.one((Confirm.GIVEN,) * 4 + (Confirm.ASKED, Confirm.REFUSED)))
 
 
 def _measured(world: World, pick: Pick) -> None:

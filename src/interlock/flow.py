@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import cast
 
-from interlock.agents import Agent, Asker
+from interlock.agents import Agent, Asker, Confirmer
 from interlock.clock import monotonic_s
 from interlock.decide import decide
 from interlock.metrics import Metric, NotBefore
@@ -30,10 +30,11 @@ from interlock.metrics import take_measurement as ask_provider
 from interlock.model.conduct import share_of
 from interlock.model.errors import AgentUnavailable, Invalid, NotStarted, Rejected, Unavailable
 from interlock.model.event import Actor
-from interlock.model.job import AgentClass, Handover, JobStatus, Observation
+from interlock.model.job import AgentClass, Confirm, Handover, JobStatus, Observation
 from interlock.model.secret import masked
 from interlock.model.verification import Measurement, MeasurementStatus
 from interlock.outside.references import References
+from interlock.store.confirms import begin_confirm, settle_confirm
 from interlock.store.expiries import note_expiry
 from interlock.store.facts import load_facts
 from interlock.store.jobs import (
@@ -86,6 +87,8 @@ FIND_EVERY_S = 5.0
 
 STALE_TRIES = 2
 """After so many lost races in a row a round locks first and loads then, so that it ends."""
+
+WAITING_FOR_YES = frozenset({Confirm.GRANTED, Confirm.GIVING})
 
 SECRETS_AGAIN_S = 10.0
 """When a job that waits for one of its secrets is looked at again."""
@@ -180,6 +183,8 @@ class Flow:
         if job is not None and job.run_id is not None and job.status is JobStatus.QUEUED:
             async with self._tx(job, "dispatch", claim) as tx:
                 await reconsider(tx, job)  # a freeze was set while it waits to be claimed
+        if job is not None and job.confirm in WAITING_FOR_YES:
+            return await self._confirm_run(claim, job)
         if job is None or job.status is not JobStatus.PENDING:
             return None
         agent = self.agents.get(job.agent_type)
@@ -325,6 +330,56 @@ class Flow:
         seen = Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, "The start was not answered and no run was found.")
         await self._record(claim, job, seen, source=agent.kind)
         return None
+
+    async def _confirm_run(self, claim: Claim, job: FlowJob) -> datetime | None:
+        """Confirm a planned run that a round let pass. What goes unanswered is looked for before it is asked again."""
+        agent = self.agents.get(job.agent_type)
+        if agent is None or "confirm" not in agent.capabilities or job.cancel_asked_at is not None:
+            return None
+        tried_at = await self._barred(job)
+        if tried_at is not None:
+            return tried_at
+        opened = await self._opened(job)
+        if job.confirm is Confirm.GIVING:
+            return await self._find_confirm(claim, job, agent, opened)
+        async with self._tx(job, "confirm", claim) as tx:
+            if not await begin_confirm(tx, job):
+                await judge_again(tx, job)  # undecided facts have asked for their round already
+                return None
+        try:
+            async with self._calling(job, opened, may_refuse=True):
+                seen = await cast("Confirmer", agent).confirm(job.for_agent(opened.document), job.authorization())
+        except Rejected as no:
+            async with self._tx(job, "confirm", claim) as tx:
+                await settle_confirm(tx, job, Confirm.REFUSED, message=opened.hide(no.message))
+            return None
+        except NotStarted:
+            async with self._tx(job, "confirm", claim) as tx:
+                await settle_confirm(tx, job, Confirm.ASKED)
+            return None
+        except AgentUnavailable:
+            return self.store.now() + timedelta(seconds=FIND_EVERY_S)
+        await self._confirmed(claim, job, agent, opened.observation(seen or NO_SUCH_RUN))
+        return None
+
+    async def _find_confirm(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
+        """Nobody knows whether the outside took a confirm: its run says whether it still waits."""
+        async with self._calling(job, opened):
+            seen = await agent.observe(job.for_agent(opened.document)) or NO_SUCH_RUN
+        if not seen.confirmable:
+            await self._confirmed(claim, job, agent, opened.observation(seen))
+            return None
+        now = self.store.now()
+        if now < (job.confirm_at or now) + timedelta(seconds=job.conduct.settle_s):
+            return now + timedelta(seconds=min(FIND_EVERY_S, job.conduct.settle_s / 4))
+        async with self._tx(job, "confirm", claim) as tx:
+            await settle_confirm(tx, job, Confirm.ASKED)
+        return None
+
+    async def _confirmed(self, claim: Claim, job: FlowJob, agent: Agent, seen: Observation) -> None:
+        async with self._tx(job, "confirm", claim) as tx:
+            await settle_confirm(tx, job, Confirm.GIVEN)
+            await apply_observation(tx, job, seen, source=agent.kind)
 
     # observe_job ------------------------------------------------------------------------------------------------------
 

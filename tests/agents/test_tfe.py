@@ -72,6 +72,7 @@ def rehearsal(server, agent) -> Rehearsal:
         ),
         runs=lambda: sum(not one["attributes"]["plan-only"] for one in server.runs.values()),
         server=server,
+        waits=config(server, "web-{{ .resource.name }}"),
     )
 
 

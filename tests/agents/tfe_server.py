@@ -78,7 +78,9 @@ def now() -> str:
 
 @dataclass
 class TfeServer(StubServer):
-    """`lag` hides the newest runs from the lists; `refuses_notifications`: it cannot reach the address."""
+    """`brief`: a run passes few states before it waits. `lag` hides the newest runs from the lists.
+    `refuses_notifications`: it cannot reach the address.
+    """
 
     token: str = "team-token"
     organization: str = "acme"
@@ -86,6 +88,7 @@ class TfeServer(StubServer):
     lag: int = 0
     refuses_notifications: bool = False
     shows_plans: bool = True
+    brief: bool = False
     workspaces: dict[str, dict[str, Any]] = field(default_factory=dict)
     variables: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     notifications: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -328,6 +331,8 @@ class TfeServer(StubServer):
 
     def states(self, name: str, *, plan_only: bool) -> list[str]:
         """The states that a run passes after its first, until it waits for somebody."""
+        if self.brief and "soft" not in name:
+            return ["planned", "policy_checked"]
         if "slow" in name:
             return ["plan_queued", "planning"]
         if "broken" in name:

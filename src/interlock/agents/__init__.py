@@ -38,7 +38,7 @@ from interlock.model.task import Asked
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
-__all__ = ["AGENTS", "Agent", "Asker", "Inspector", "Planner", "build_agents", "close_agents"]
+__all__ = ["AGENTS", "Agent", "Asker", "Confirmer", "Inspector", "Planner", "build_agents", "close_agents"]
 
 
 class Agent(Protocol):
@@ -84,6 +84,22 @@ class Agent(Protocol):
 
     def links(self, job: AgentJob, observation: Observation) -> Mapping[str, str]:
         """Label -> URL, for people."""
+        ...
+
+
+class Confirmer(Protocol):
+    """What an agent with the capability `confirm` offers beside the four verbs.
+
+    Its runs plan first and then wait: what it observes then says `confirmable`. Interlock judges the move again, and
+    confirms the run when nothing holds it. Until then the job is actionRequired; `cancel` discards the run.
+    """
+
+    async def confirm(self, job: AgentJob, authorization: Authorization) -> Observation | None:
+        """Let a planned run go on. The outside must take it once, however often it is called for one run.
+
+        Gives: how the run goes now; None where the outside knows no such run.
+        Fails: `AgentUnavailable` where nobody knows whether it was taken; `Rejected` where it will not be.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ It runs against every agent that comes with Interlock, and against yours. Nothin
 One section is one class:
 
     CoreVerbs   start, find, observe, cancel, as a worker calls them after crashes and repeats; config and links
+    Confirms    capability `confirm`: a run plans first, waits, and is applied once or discarded
     Plans       capability `plan`: tells what a job would change, and does nothing
     Faults      401, 403, 404, 409, 422, 429, 5xx, slow, cut, garbage: at each call of each verb, over a loopback server
 
@@ -36,7 +37,7 @@ from typing import Any, cast
 
 import pytest
 
-from interlock.agents import Agent, Planner
+from interlock.agents import Agent, Confirmer, Planner
 from interlock.agents.loopback import FAULTS, Fault, LoopbackServer
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.ids import new_id
@@ -65,7 +66,8 @@ class Rehearsal:
 
     `quick` ends by itself within seconds; `slow` does not. `wrong` maps a config to the field that its refusal must
     name. `runs` counts how often the outside was really made to work; None where nothing is countable. `server` is what
-    stands in for the tool, for the section `Faults`. `context` replaces the suite's own.
+    stands in for the tool, for the section `Faults`. `context` replaces the suite's own. `waits` is a config whose run
+    is planned and waits to be confirmed, for the capability `confirm`.
     """
 
     agent: Agent
@@ -75,6 +77,7 @@ class Rehearsal:
     runs: Callable[[], int] | None = None
     server: LoopbackServer | None = None
     context: Mapping[str, Any] = field(default_factory=lambda: CONTEXT)
+    waits: Mapping[str, object] | None = None
 
     def ran(self) -> int:
         """How often the outside was made to work so far; 0 where nobody counts."""
@@ -253,7 +256,68 @@ def _planner(rehearsal: Rehearsal) -> Planner:
     return cast("Planner", rehearsal.agent)
 
 
-class AgentConformance(CoreVerbs, Plans):
+class Confirms:
+    """The capability `confirm`."""
+
+    async def test_a_run_that_changes_something_waits_before_it_does(self, rehearsal: Rehearsal) -> None:
+        job, seen = await planned(rehearsal)
+        assert seen.status is JobStatus.ACTION_REQUIRED
+        assert await rehearsal.agent.observe(job) == seen, "it waits for as long as it takes"
+        await rehearsal.agent.cancel(job)
+
+    async def test_a_confirmed_run_goes_on_to_its_end(self, rehearsal: Rehearsal) -> None:
+        job, _ = await planned(rehearsal)
+        seen = await _confirmer(rehearsal).confirm(job, AUTHORIZATION)
+        assert seen is not None
+        assert (await ended(rehearsal.agent, job)).status is JobStatus.SUCCESSFUL
+
+    async def test_it_is_taken_once_however_often_it_is_confirmed(self, rehearsal: Rehearsal) -> None:
+        job, _ = await planned(rehearsal)
+        agent, before = _confirmer(rehearsal), rehearsal.ran()
+        told = await asyncio.gather(*(agent.confirm(job, AUTHORIZATION) for _ in range(4)), return_exceptions=True)
+        assert all(isinstance(one, Observation | AgentUnavailable) for one in told), told
+        assert (await ended(rehearsal.agent, job)).status is JobStatus.SUCCESSFUL
+        again = await agent.confirm(job, AUTHORIZATION)
+        assert again is not None
+        assert again.status is JobStatus.SUCCESSFUL, "what is over stays as it ended"
+        assert rehearsal.ran() == before
+
+    async def test_a_planned_run_that_is_cancelled_is_never_applied(self, rehearsal: Rehearsal) -> None:
+        job, _ = await planned(rehearsal)
+        seen = await rehearsal.agent.cancel(job)
+        assert seen is not None
+        if seen.status is not JobStatus.CANCELLED:
+            seen = await ended(rehearsal.agent, job)
+        assert seen.status is JobStatus.CANCELLED
+        after = await _confirmer(rehearsal).confirm(job, AUTHORIZATION)
+        assert after is not None
+        assert after.status is JobStatus.CANCELLED
+        assert not after.confirmable
+
+
+async def planned(rehearsal: Rehearsal) -> tuple[AgentJob, Observation]:
+    """A run that was planned, and waits to be confirmed."""
+    _confirmer(rehearsal)
+    assert rehearsal.waits is not None, "the rehearsal has no config whose run waits"
+    job, seen = await started(rehearsal.agent, job_of(rehearsal, rehearsal.waits))
+    give_up = time.monotonic() + 10.0
+    while not seen.confirmable:
+        assert time.monotonic() < give_up, f"still {seen}"
+        assert seen.status is None or not seen.status.terminal, seen
+        await asyncio.sleep(0.01)
+        found = await rehearsal.agent.observe(job)
+        assert found is not None
+        seen = found
+    return job, seen
+
+
+def _confirmer(rehearsal: Rehearsal) -> Confirmer:
+    if "confirm" not in rehearsal.agent.capabilities:
+        pytest.skip("Its runs wait for nobody.")
+    return cast("Confirmer", rehearsal.agent)
+
+
+class AgentConformance(CoreVerbs, Plans, Confirms):
     """All sections but `Faults`. Subclass it with a fixture `rehearsal`."""
 
 
@@ -324,6 +388,18 @@ class Faults:
         for turn in turns(rehearsal, fault):
             await turn.meets(planner.plan(job_of(rehearsal, rehearsal.quick), None))
         assert rehearsal.ran() == before
+
+    async def test_a_confirm_is_taken_once_or_is_known_to_be_refused(self, rehearsal: Rehearsal, fault: Fault) -> None:
+        agent = _confirmer(rehearsal)
+        for turn in turns(rehearsal, fault):
+            job, _ = await planned(rehearsal)
+            await turn.meets(agent.confirm(job, AUTHORIZATION))
+            seen = await rehearsal.agent.observe(job)
+            assert seen is not None
+            if seen.confirmable:
+                seen = await agent.confirm(job, AUTHORIZATION)
+            assert seen is not None
+            assert (await ended(rehearsal.agent, job)).status is JobStatus.SUCCESSFUL
 
     async def _under_way(self, rehearsal: Rehearsal) -> tuple[AgentJob, int]:
         """A run that goes on, and how many there are with it."""

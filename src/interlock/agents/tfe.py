@@ -133,7 +133,7 @@ class TfeAgent:
 
     kind: ClassVar[str] = "tfe"
     klass: ClassVar[AgentClass] = AgentClass.FINDABLE
-    capabilities: ClassVar[frozenset[str]] = frozenset({"plan"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"confirm", "plan"})
     observe_every_s: ClassVar[float | None] = 10.0
     keys: ClassVar[tuple[Key, ...]] = KEYS
     open_ended: ClassVar[bool] = False
@@ -208,6 +208,21 @@ class TfeAgent:
             await tool.call("POST", f"/runs/{part(run_id)}/actions/{found.step_to_end}", body=body)
         found = await self._fetch(tool, run_id)
         return run_seen(found) if found else None
+
+    async def confirm(self, job: AgentJob, authorization: Authorization) -> Observation | None:
+        """Apply the planned run. Terraform Cloud takes that once: asked again, it answers that nothing waits."""
+        tool, run_id = self._tool(job), str(job.external_id)
+        body = {"comment": f"Interlock lets it pass: decision {authorization.decision_id}."}
+        clashed = False
+        try:
+            await tool.call("POST", f"/runs/{part(run_id)}/actions/apply", body=body)
+        except Clash:
+            clashed = True
+        found = await self._fetch(tool, run_id)
+        seen = run_seen(found) if found else None
+        if clashed and seen is not None and seen.confirmable:
+            raise AgentUnavailable("Terraform Cloud says both: that the run waits, and that it does not.")
+        return seen
 
     async def plan(self, job: AgentJob, current: Mapping[str, object] | None) -> Planned:
         """The workspace as it would be against that of what runs, and a speculative run. Asked again, it follows the

@@ -114,6 +114,7 @@ def run_seen(
         links=links or {},
         metadata={"tfe/run": str(run.run["id"]), "tfe/status": state, **dict(told), **(noted or {})},
         finished_at=instant_of(ended_at) if status.terminal else None,
+        confirmable=run.waits and not by_itself,
     )
 
 

@@ -401,7 +401,7 @@ class Pace:
             blocked = self._blocks(one, rollout)
             granted = job.confirm is Confirm.GRANTED
             if one.discard is not None or (rollout is not None and rollout.state == "aborted"):
-                discards.append(JobCancel(job.id, one.discard or "rollout_ended"))
+                discards.append(JobCancel(job.id, one.discard or "rollout_ended", planned=True))
             elif one.choice is None or blocked is not None:
                 if blocked is not None:
                     self.recorder.wake((blocked.verdict.changes_at,))

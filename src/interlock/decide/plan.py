@@ -166,10 +166,14 @@ class OrderEnd:
 
 @dataclass(frozen=True, slots=True)
 class JobCancel:
-    """A running job is asked to stop; its target stays occupied until the outside confirms."""
+    """A running job is asked to stop; its target stays occupied until the outside confirms.
+
+    Takes: `planned`: only if it was planned and nobody has confirmed it.
+    """
 
     job_id: str
     reason: str
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

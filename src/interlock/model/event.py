@@ -170,6 +170,11 @@ KINDS: dict[str, str] = {
     "job.noted": "News came too late or out of order; it is noted and changes nothing.",
     "job.overran": "A run took longer than `timeoutSeconds` allows; its end is asked for, and the job fails.",
     "job.cancel_asked": "The outside was asked to stop the job.",
+    "job.confirm_asked": "The run is planned outside, and waits to be confirmed.",
+    "job.confirm_admitted": "Every gate let the planned run pass: it may be confirmed.",
+    "job.confirm_held": "A rule holds the planned run again; nobody had confirmed it.",
+    "job.confirmed": "The outside was told to apply the planned run.",
+    "job.confirm_refused": "The outside did not take the confirmation: a person must act there.",
     # Judgement
     "verification.started": "Measuring began for this subject.",
     "verification.passed": "What was measured is good enough.",

@@ -76,8 +76,8 @@ class Handover(StrEnum):
 class Confirm(StrEnum):
     """Whether a run that was planned waits for our yes (capability `confirm`). It never leaves the process.
 
-    none -> asked (the outside waits) <-> granted (a round let it pass) -> giving (a worker says yes) -> given | refused;
-    giving -> asked where the outside still waits after all.
+    none -> asked (the outside waits) <-> granted (a round let it pass) -> giving (a worker says yes) -> given | refused
+    giving -> asked, where the outside still waits after all.
     """
 
     NONE = "none"
@@ -147,8 +147,8 @@ class Observation:
     """What an agent saw of a run.
 
     `status` is None where the agent knows of the run but not how it goes. `links` maps label to URL. `output` is a
-    bounded tail. `confirmable`: it was planned, and goes on when it is confirmed. `artifacts` are digests that now run on the target, `applied` the objects that were written, when
-    the agent knows them.
+    bounded tail. `artifacts` are digests that now run on the target, `applied` the objects that were written, when
+    the agent knows them. `confirmable`: it is planned, and waits to be confirmed.
     """
 
     status: JobStatus | None

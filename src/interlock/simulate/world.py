@@ -820,6 +820,8 @@ class World:
         confirm = confirm_heard(job.confirm, confirmable=confirmable)
         if (status, confirm) == (job.status, job.confirm):
             return False
+        if confirmable and job.confirm in {Confirm.GIVING, Confirm.GIVEN}:
+            return False  # it is older than our yes
         self._tick()
         if job.handover is Handover.WAITING and status.terminal:
             self._mark(move)  # it ended before anybody had it: that was its attempt

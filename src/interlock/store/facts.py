@@ -49,7 +49,7 @@ from interlock.decide.rules.gradual_rollout import keys_read, samples_read
 from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.slots import SlotKey
 from interlock.inventory.to_python import matches
-from interlock.model.job import Handover, JobStatus
+from interlock.model.job import Confirm, Handover, JobStatus
 from interlock.model.policy import Policy, Rule
 from interlock.store.elsewhere import load_elsewhere
 from interlock.store.queries import Conn, queries
@@ -326,7 +326,14 @@ async def _load_moves(conn: Conn, deployment_id: str) -> tuple[Move, ...]:
         if row["is_job"]:
             status, handover = JobStatus(row["state"]), Handover(row["handover"])
             job = Job(
-                row["id"], status, handover, row["began_at"], row["ended_at"], row["cancel_asked"], row["message"]
+                row["id"],
+                status,
+                handover,
+                row["began_at"],
+                row["ended_at"],
+                row["cancel_asked"],
+                row["message"],
+                Confirm(row["confirm"]),
             )
             jobs.setdefault(row["move_id"], []).append(job)
         else:

@@ -26,7 +26,16 @@ from interlock.model.canonical import digest
 from interlock.model.conduct import AGENT_WIDE, KEYS, Conduct, read_conduct
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.event import Event, Ref
-from interlock.model.job import TRANSITIONS, AgentJob, Authorization, Handover, JobStatus, Observation
+from interlock.model.job import (
+    TRANSITIONS,
+    AgentJob,
+    Authorization,
+    Confirm,
+    Handover,
+    JobStatus,
+    Observation,
+    confirm_heard,
+)
 from interlock.model.lease import lease_terms
 from interlock.model.line import Line
 from interlock.model.variable import encrypted_in
@@ -100,6 +109,13 @@ class FlowJob:
     conduct_said: Mapping[str, Any] = field(default_factory=dict)
     turn_at: datetime | None = None
     line: Line = field(default_factory=lambda: Line(""))
+    confirm: Confirm = Confirm.NONE
+    confirm_at: datetime | None = None
+
+    @property
+    def awaits_confirm(self) -> bool:
+        """Whether it is planned outside, and Interlock has not confirmed it."""
+        return self.status is JobStatus.ACTION_REQUIRED and self.confirm in {Confirm.ASKED, Confirm.GRANTED}
 
     def for_agent(self, snapshot: Mapping[str, Any], *, external_id: str | None = None) -> AgentJob:
         """The job as its agent sees it.
@@ -130,10 +146,15 @@ class FlowJob:
 
     @property
     def over_at(self) -> datetime | None:
-        """When its run has taken longer than it may; None: it may take as long as it likes, or nobody has it."""
-        if self.handed_over_at is None or self.conduct.timeout_s is None:
+        """When its run has taken longer than it may; None: it may take as long as it likes, or nobody has it.
+
+        Why:    a planned run that a rule holds takes no time, and one that was confirmed begins anew: a freeze over a
+                weekend is no overrun.
+        """
+        if self.handed_over_at is None or self.conduct.timeout_s is None or self.awaits_confirm:
             return None
-        return self.handed_over_at + timedelta(seconds=self.conduct.timeout_s)
+        began_at = (self.confirm_at if self.confirm is Confirm.GIVEN else None) or self.handed_over_at
+        return began_at + timedelta(seconds=self.conduct.timeout_s)
 
     @property
     def chain(self) -> str | None:
@@ -272,6 +293,7 @@ async def find_flow_job(conn: Conn, job_id: str) -> FlowJob | None:
     fields["status"] = JobStatus(fields["status"])
     fields["handover"] = Handover(fields["handover"])
     fields["line"] = Line(fields["agent_id"], **{name: fields.pop(name) for name in LINE_READ})
+    fields["confirm"] = Confirm(fields["confirm"])
     return FlowJob(**fields)
 
 
@@ -429,6 +451,16 @@ async def _hold(tx: Tx, job: FlowJob) -> None:
         await lock_deployment(tx, job.deployment_id)
 
 
+def looks_of(job: FlowJob) -> list[WorkRequest]:
+    """Who must look because something changed about a job."""
+    return _looks(job)
+
+
+def touched_by(job: FlowJob) -> list[Change]:
+    """That a job has news which takes nothing away."""
+    return _touched(job, takes_away=False)
+
+
 async def hold_job(tx: Tx, job: FlowJob, *, itself: bool = False) -> None:
     """Hold what is locked before a job, in the order of rounds, and then perhaps the job `itself`."""
     await _hold(tx, job)
@@ -491,7 +523,8 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
     Why:    every road of news (agent, claim, PUT, webhook) ends here, so that terminal is final on all of them. The
             deployment is held first, in the order of rounds; news that changes no status does not wait for it.
     """
-    if seen.status not in (None, job.status):
+    held = seen.status not in (None, job.status) or _confirm_changes(job.confirm, seen)
+    if held:
         await _hold(tx, job)
     row = await tx.conn.fetchrow(Q.lock_job, job.id)
     if row is None:
@@ -503,6 +536,8 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
     message = seen.message[:MESSAGE_MAX] if seen.message else None
     output = seen.output[-OUTPUT_MAX:] if seen.output else None
     wanted = seen.status or before
+    if Confirm(row["confirm"]) in PAST_ASKING and seen.confirmable:
+        wanted = before  # it is older than our yes
     if row["overran"] and wanted is JobStatus.CANCELLED:
         wanted, message = JobStatus.FAILURE, " ".join(filter(None, (row["cancel_reason"], message)))[:MESSAGE_MAX]
     heard = source not in OURS
@@ -510,6 +545,8 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
         if not before.terminal:
             news = (job.id, message, seen.external_id, dict(seen.links), dict(seen.metadata), output, heard)
             await tx.record([Change(Q.set_job_news, news)])
+            if held and _confirm_changes(Confirm(row["confirm"]), seen):
+                await _note_confirm(tx, job, Confirm(row["confirm"]), seen)
         return before
     if wanted not in TRANSITIONS[before]:
         note = job.event("job.noted", **{"is": before.value, "heard": wanted.value, "source": source})
@@ -534,7 +571,28 @@ async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: 
         # It ended before anybody had it (no such agent, cancelled): that was its attempt, or a round starts it again.
         changes.append(Change(Q.mark_target, (job.target_id, job.version_id)))
     await tx.record(changes, events=[job.event("job.status_changed", **told)], wakes=_looks(job))
+    if _confirm_changes(Confirm(row["confirm"]), seen):
+        await _note_confirm(tx, job, Confirm(row["confirm"]), seen)
     return wanted
+
+
+PAST_ASKING = frozenset({Confirm.GIVING, Confirm.GIVEN})
+"""Our yes is on its way, or there: what says that the run waits for it was said before."""
+
+
+def _confirm_changes(before: Confirm, seen: Observation) -> bool:
+    return seen.status is not None and confirm_heard(before, confirmable=seen.confirmable) is not before
+
+
+async def _note_confirm(tx: Tx, job: FlowJob, before: Confirm, seen: Observation) -> None:
+    """The outside waits for our yes, or does not any more. A round judges it; a workflow's run has none, and may go."""
+    after = confirm_heard(before, confirmable=seen.confirmable)
+    if after is Confirm.ASKED and job.run_id is not None:
+        after = Confirm.GRANTED
+    events = [job.event("job.confirm_asked")] if seen.confirmable else []
+    wakes = [WorkRequest("dispatch", job.id, job.workspace_id, None, OWN_FACTS)] if job.run_id is not None else []
+    changes = [Change(Q.set_confirm, (job.id, after.value)), *_touched(job, takes_away=False)]
+    await tx.record(changes, events=events, wakes=[*wakes, *_looks(job)])
 
 
 async def cancel_job(tx: Tx, job_id: str, *, reason: str) -> bool:

@@ -35,6 +35,7 @@ from interlock.model.canonical import digest
 from interlock.model.errors import Stale
 from interlock.model.event import Event, Ref
 from interlock.model.ids import derived_id, new_id
+from interlock.model.job import Confirm
 from interlock.model.verification import render_metric
 from interlock.store.blobs import Packed, packed, store_blobs
 from interlock.store.elsewhere import wake_dependents
@@ -86,19 +87,22 @@ async def commit_plan(tx: Tx, loaded: Loaded, plan: Plan, *, round_ms: int = 0) 
 
 
 async def _held_back(tx: Tx, loaded: Loaded, plan: Plan) -> list[str]:
-    """Jobs that waited before this round and still may go: their hand-over may have been refused until it was
-    decided, or it was taken back.
+    """Jobs, and planned runs, that waited before this round and still may go: their hand-over may have been refused
+    until it was decided, or it was taken back.
 
     Why:    a plan renews what has an end; what it keeps without one may be handed over at any time, whatever its row
             says since its hand-over came to nothing.
     """
     renewed = {renewal.job_id for renewal in plan.renewals}
-    withdrawn = {end.withdrawn_job_id for end in plan.ends} | set(plan.withdrawn_jobs)
+    withdrawn = {end.withdrawn_job_id for end in plan.ends} | set(plan.withdrawn_jobs) | set(plan.unconfirms)
+    withdrawn |= {cancel.job_id for cancel in plan.cancels}
     waiting = [
         job.id
         for move in loaded.facts.moves
         for job in move.jobs
-        if job.ours and not job.status.terminal and job.id not in withdrawn
+        if (job.ours or (job.awaits_confirm and job.confirm is Confirm.GRANTED))
+        and not job.status.terminal
+        and job.id not in withdrawn
     ]
     kept = [job_id for job_id in waiting if job_id not in renewed]
     if loaded.news:
@@ -436,9 +440,29 @@ def _jobs(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
             [one.valid_until for one in plan.renewals],
         )
         changes.append(Change(Q.renew_jobs, columns_r))
-    if plan.cancels:
-        columns_k = ([one.job_id for one in plan.cancels], [one.reason for one in plan.cancels])
+    running = [one for one in plan.cancels if not one.planned]
+    if running:
+        columns_k = ([one.job_id for one in running], [one.reason for one in running])
         changes.append(Change(Q.ask_cancel, (*columns_k, now)))
+    return changes + _confirms(plan, now)
+
+
+def _confirms(plan: Plan, now: datetime) -> list[Change]:
+    """Planned runs: a worker may have confirmed one since the snapshot, and then the round is stale."""
+    changes = []
+    discards = [one for one in plan.cancels if one.planned]
+    if discards:
+        columns_d = ([one.job_id for one in discards], [one.reason for one in discards])
+        changes.append(Change(Q.discard_planned, (*columns_d, now), rows=len(discards)))
+    if plan.confirms:
+        columns_g = (
+            [one.job_id for one in plan.confirms],
+            [one.decision_id for one in plan.confirms],
+            [one.valid_until for one in plan.confirms],
+        )
+        changes.append(Change(Q.grant_confirms, (*columns_g, now), rows=len(plan.confirms)))
+    if plan.unconfirms:
+        changes.append(Change(Q.hold_confirms, (list(plan.unconfirms), now), rows=len(plan.unconfirms)))
     return changes
 
 
@@ -488,6 +512,7 @@ def _wakes(facts: Facts, plan: Plan, now: datetime) -> list[WorkRequest]:
     workspace_id = facts.workspace_id
     wakes = [WorkRequest("dispatch", one.job.id, workspace_id, None, OWN_FACTS) for one in plan.jobs]
     wakes += [WorkRequest("observe", one.job_id, workspace_id, None, OWN_FACTS) for one in plan.cancels]
+    wakes += [WorkRequest("dispatch", one.job_id, workspace_id, None, OWN_FACTS) for one in plan.confirms]
     wakes += [
         WorkRequest(
             "measure",
@@ -693,6 +718,9 @@ def _start_events(tell: _Telling, plan: Plan) -> list[Event]:
         names = [spec.name for _, spec in begun.metrics]
         subject = Ref("verification", begun.verification.id)
         events.append(tell.of_move("verification.started", subject, tell.moves[begun.move_id], metrics=names))
+    confirms = [("job.confirm_admitted", one.job_id) for one in plan.confirms]
+    confirms += [("job.confirm_held", job_id) for job_id in plan.unconfirms]
+    events.extend(tell.of_move(kind, Ref("job", job_id), tell.move_of_job[job_id]) for kind, job_id in confirms)
     for cancel in plan.cancels:
         move = tell.move_of_job[cancel.job_id]
         events.append(tell.of_move("job.cancel_asked", Ref("job", cancel.job_id), move, reason=cancel.reason))

@@ -44,7 +44,9 @@ RETURNING id;
 
 -- Relies on job's primary key.
 -- name: is_out_of_time
-SELECT status = 'pending' AND handover = 'waiting' AND cancel_asked_at IS NULL AND valid_until <= interlock_now() FROM job WHERE id = $1;
+SELECT (status = 'pending' AND handover = 'waiting' OR status = 'actionRequired' AND confirm = 'granted') AND cancel_asked_at IS NULL
+       AND valid_until <= interlock_now()
+FROM job WHERE id = $1;
 
 -- A pull agent's claim: the same conditions, from queued. Relies on primary keys.
 -- name: claim_job
@@ -139,7 +141,11 @@ UPDATE move SET state = 'admitted', started_at = NULL WHERE id = $1 AND state = 
 
 -- Relies on job's primary key.
 -- name: lock_job
-SELECT id, status, handover, overran, cancel_reason FROM job WHERE id = $1 FOR UPDATE;
+SELECT id, status, handover, overran, cancel_reason, confirm FROM job WHERE id = $1 FOR UPDATE;
+
+-- Whether a planned run waits to be confirmed, as the outside says. Relies on job's primary key.
+-- name: set_confirm
+UPDATE job SET confirm = $2, confirm_at = interlock_now(), updated_at = interlock_now() WHERE id = $1;
 
 -- What the outside said; NULL leaves a column as it was. Relies on job's primary key.
 -- name: set_job_status
@@ -178,7 +184,8 @@ RETURNING id;
 SELECT j.id, j.workspace_id, coalesce(j.deployment_id::text, '') AS deployment_id, coalesce(j.target_id::text, '') AS target_id,
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.release_id::text, '') AS release_id, j.agent_id, j.decision_id, j.status, j.handover,
        j.attempt, j.external_id, j.valid_until, j.turn_at, j.cancel_asked_at, j.cancel_reason, j.created_at, j.handed_over_at, j.started_at,
-       j.uncertain_since, coalesce(m.version_id::text, '') AS version_id, coalesce(m.environment_id::text, '') AS environment_id, m.rollout_id,
+       j.uncertain_since, j.confirm, j.confirm_at, coalesce(m.version_id::text, '') AS version_id,
+       coalesce(m.environment_id::text, '') AS environment_id, m.rollout_id,
        coalesce(m.change_id::text, '') AS change_id, coalesce(m.kind, 'workflow') AS move_kind, a.type AS agent_type, a.name AS agent_name,
        coalesce(r.snapshot, j.context) AS snapshot, coalesce(r.snapshot_digest, '') AS snapshot_digest, j.run_id, j.resource_id,
        (SELECT coalesce(jsonb_object_agg(said.key, said.value), '{}')

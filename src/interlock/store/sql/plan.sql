@@ -139,12 +139,14 @@ JOIN release r ON r.id = m.to_release_id;
 -- name: renew_jobs
 UPDATE job j SET decision_id = n.decision_id, valid_until = n.valid_until
 FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS n(id, decision_id, valid_until)
-WHERE j.id = n.id AND j.status IN ('pending', 'queued')
+WHERE j.id = n.id AND (j.status IN ('pending', 'queued') OR j.status = 'actionRequired' AND j.confirm = 'granted')
   AND (j.decision_id, j.valid_until) IS DISTINCT FROM (n.decision_id, n.valid_until);
 
 -- Relies on job's primary key.
 -- name: keep_jobs
-UPDATE job SET valid_until = NULL WHERE id = ANY ($1::uuid[]) AND status = 'pending' AND handover = 'waiting' AND valid_until <= interlock_now()
+UPDATE job SET valid_until = NULL
+WHERE id = ANY ($1::uuid[]) AND (status = 'pending' AND handover = 'waiting' OR status = 'actionRequired' AND confirm = 'granted')
+  AND valid_until <= interlock_now()
 RETURNING id::text;
 
 -- Verifications with their metrics; the constraint between them is checked at the statement's end.
@@ -170,6 +172,22 @@ FROM unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int[], $9::text[
 UPDATE job j SET cancel_asked_at = $3, cancel_reason = n.reason, updated_at = $3
 FROM unnest($1::uuid[], $2::text[]) AS n(id, reason)
 WHERE j.id = n.id AND j.cancel_asked_at IS NULL AND j.completed_at IS NULL;
+
+-- Planned runs that may be confirmed. Relies on job's primary key.
+-- name: grant_confirms
+UPDATE job j SET confirm = 'granted', confirm_at = $4, decision_id = n.decision_id, valid_until = n.valid_until, updated_at = $4
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS n(id, decision_id, valid_until)
+WHERE j.id = n.id AND j.status = 'actionRequired' AND j.confirm = 'asked' AND j.cancel_asked_at IS NULL;
+
+-- Planned runs that are held again: nobody has confirmed them. Relies on job's primary key.
+-- name: hold_confirms
+UPDATE job SET confirm = 'asked', confirm_at = $2, updated_at = $2 WHERE id = ANY ($1::uuid[]) AND confirm = 'granted';
+
+-- Planned runs that shall end: only while nobody has confirmed them. Relies on job's primary key.
+-- name: discard_planned
+UPDATE job j SET cancel_asked_at = $3, cancel_reason = n.reason, updated_at = $3
+FROM unnest($1::uuid[], $2::text[]) AS n(id, reason)
+WHERE j.id = n.id AND j.cancel_asked_at IS NULL AND j.status = 'actionRequired' AND j.confirm IN ('asked', 'granted');
 
 -- What the round decided is decided. Relies on deployment's primary key.
 -- name: finish_round
