@@ -242,6 +242,8 @@ async def test_it_is_not_confirmed_after_its_time(story):
     await story.stepper.step("dispatch")
     assert story.applied() == 0
     assert await story.fleet.is_due("round", story.fleet.deployment_id), "a round judges it again"
+    await story.until(status="successful")
+    assert story.applied() == 1
 
 
 async def test_a_round_that_discards_what_was_confirmed_meanwhile_is_stale(story):

@@ -73,8 +73,8 @@ looked for among the workspace's newest runs for a minute.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -82,7 +82,7 @@ from typing import Any, ClassVar
 import orjson
 
 from interlock.agents.keys import Address, Flag, Key, Secret, Template, Text, check_keys, lacking
-from interlock.agents.rest import TIMEOUT_S, Clash, Tool, part
+from interlock.agents.rest import TIMEOUT_S, Clash, Tool, follow_up, part
 from interlock.agents.tfe_run import WITH_POLICIES, Run, instant_of, run_seen
 from interlock.agents.tfe_workspace import (
     Variable,
@@ -95,7 +95,7 @@ from interlock.agents.tfe_workspace import (
     sync_of,
 )
 from interlock.clock import utc_now
-from interlock.model.errors import AgentUnavailable, Rejected, Unavailable
+from interlock.model.errors import AgentUnavailable, NotStarted, Rejected, Unavailable
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation, Planned
 from interlock.model.secret import MASK
 from interlock.outside.go_templates import GoTemplates
@@ -158,9 +158,10 @@ class TfeAgent:
         """Write the workspace and its variables, then run it."""
         _ = authorization
         tool, wanted = self._tool(job), await self._workspace(job, job.context)
-        there = await self._write(tool, job, wanted)
-        await self._write_variables(tool, there, wanted)
-        refused = await self._write_notification(tool, job, there)
+        with _before_the_run():
+            there = await self._write(tool, job, wanted)
+            await self._write_variables(tool, there, wanted)
+            refused = await self._write_notification(tool, job, there)
         noted = {"tfe/notification": refused} if refused else {}
         if not _runs(job):
             return self._written(job, there, noted)
@@ -218,7 +219,8 @@ class TfeAgent:
             await tool.call("POST", f"/runs/{part(run_id)}/actions/apply", body=body)
         except Clash:
             clashed = True
-        found = await self._fetch(tool, run_id)
+        with follow_up():
+            found = await self._fetch(tool, run_id)
         seen = run_seen(found) if found else None
         if clashed and seen is not None and seen.confirmable:
             raise AgentUnavailable("Terraform Cloud says both: that the run waits, and that it does not.")
@@ -436,6 +438,17 @@ def _name(job: AgentJob, noun: str) -> str:
 
 def _runs(job: AgentJob) -> bool:
     return job.config.get("triggerRunOnChange") is not False
+
+
+@contextmanager
+def _before_the_run() -> Iterator[None]:
+    """Calls of a `start` that only write what the run needs: silence then has started nothing, and they may be made
+    again.
+    """
+    try:
+        yield
+    except AgentUnavailable as silent:
+        raise NotStarted(silent.message, retry_after_s=silent.retry_after_s) from silent
 
 
 def _has_run(job: AgentJob) -> bool:
