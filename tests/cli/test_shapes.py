@@ -192,6 +192,7 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     check(shapes.Binding, list(client.list_role_bindings()))
     check(shapes.NewAgentToken, client.create_agent_token(agent["id"], name="t"))
     check(shapes.AgentToken, list(client.list_agent_tokens(agent["id"])))
+    check(shapes.JobAgentType, list(client.list_job_agent_types()))
     entry = {"name": "a", "ref": agent["id"], "config": {}, "selector": "true"}
     flow = check(shapes.Workflow, client.create_workflow({"name": "smoke", "inputs": [], "jobAgents": [entry]}))
     client.thaw(next(client.list_freezes())["id"], reason="go on")

@@ -102,6 +102,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "DELETE /W/deployment-versions/{deploymentVersionId}/dependencies/{dependencyDeploymentId}": needs(
         P.VERSION_WRITE, within=True
     ),
+    "GET /W/job-agent-types": READ,
     "GET /W/job-agents": READ,
     "GET /W/job-agents/{jobAgentId}": READ,
     "PUT /W/job-agents/{jobAgentId}": needs(P.DEPLOYMENT_WRITE),

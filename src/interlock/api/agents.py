@@ -15,7 +15,8 @@ from starlette.responses import Response
 
 from interlock.access import Permission
 from interlock.agents import Agent
-from interlock.agents.keys import check_complete
+from interlock.agents.conduct import CONDUCT
+from interlock.agents.keys import check_complete, missing_keys, schema_of
 from interlock.api import shapes
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import render_agent
@@ -38,6 +39,27 @@ class AgentBody(WireBody):
     type: Name
     config: AnyMap
     metadata: TextMap
+
+
+@router.get(W + "/job-agent-types", response_model=page_of(shapes.JobAgentType))
+async def list_agent_types(here: InWorkspace, request: Request, page: Paging) -> Response:
+    """List the types of job agents that this server knows, each with the JSON Schema of its config.
+
+    `required` there must stand on the agent itself; `neededByJobs` may also come from a deployment or a version.
+    """
+    here.require(Permission.READ)
+    known: dict[str, Agent] = request.app.state.agents
+    items = [
+        {
+            "type": agent.kind,
+            "class": agent.klass.value,
+            "capabilities": sorted(agent.capabilities),
+            "configSchema": schema_of((*CONDUCT, *agent.keys), open_ended=agent.open_ended),
+            "neededByJobs": [key.name for key in missing_keys({}, agent.keys, of="job")],
+        }
+        for agent in sorted(known.values(), key=lambda one: one.kind)
+    ]
+    return page.answer(items[page.offset : page.offset + page.limit], len(items))
 
 
 @router.get(W + "/job-agents", response_model=page_of(shapes.JobAgent))

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from interlock.access import Permission, Place
 from interlock.api import shapes
+from interlock.api.agent_configs import check_deployment, load_agents
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import (
     Wire,
@@ -33,7 +34,7 @@ from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Deployment, System
 from interlock.model.variable import DeploymentVariable, VariableValue
 from interlock.store import bindings, deletions, deployments, systems, variables
-from interlock.web.answers import Json, accepted
+from interlock.web.answers import Json, accepted, present
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, page_of
@@ -85,12 +86,12 @@ async def list_deployments(here: InWorkspace, page: Paging, cel: Annotated[str |
     return page.answer(rendered, total)
 
 
-@router.post(W + "/deployments", status_code=202, response_model=Accepted)
-async def create_deployment(here: InWorkspace, body: DeploymentBody) -> Response:
-    """Create a deployment. Its name is unique in the workspace."""
+@router.post(W + "/deployments", status_code=202, response_model=shapes.WithWarnings)
+async def create_deployment(here: InWorkspace, request: Request, body: DeploymentBody) -> Response:
+    """Create a deployment. Its name is unique in the workspace. `warnings` tell what its jobs would lack."""
     deployment_id = new_id()
-    await _save(here, deployment_id, body, cause="api: create deployment")
-    return accepted(deployment_id, "The deployment was created.")
+    warnings = await _save(here, request, deployment_id, body, cause="api: create deployment")
+    return _saved(deployment_id, "The deployment was created.", warnings)
 
 
 @router.get(W + "/deployments/name/{name:segment}", response_model=shapes.DeploymentWithVariablesAndSystems)
@@ -112,12 +113,12 @@ async def get_deployment(here: InWorkspace, deploymentId: str) -> Response:
     return await _answer(here, deployment)
 
 
-@router.put(W + "/deployments/{deploymentId:segment}", status_code=202, response_model=Accepted)
-async def put_deployment(here: InWorkspace, deploymentId: str, body: DeploymentBody) -> Response:
-    """Create or replace a deployment by id."""
+@router.put(W + "/deployments/{deploymentId:segment}", status_code=202, response_model=shapes.WithWarnings)
+async def put_deployment(here: InWorkspace, request: Request, deploymentId: str, body: DeploymentBody) -> Response:
+    """Create or replace a deployment by id. `warnings` tell what its jobs would lack."""
     deployment_id = id_of(deploymentId, "deployment")
-    await _save(here, deployment_id, body, cause="api: put deployment")
-    return accepted(deployment_id, "The deployment was saved.")
+    warnings = await _save(here, request, deployment_id, body, cause="api: put deployment")
+    return _saved(deployment_id, "The deployment was saved.", warnings)
 
 
 @router.delete(W + "/deployments/{deploymentId:segment}", status_code=202, response_model=Accepted)
@@ -141,7 +142,12 @@ async def place_of(here: Here, deployment_id: str, *, environment_id: str | None
         return await bindings.load_place(conn, deployment_id=deployment_id, environment_id=environment_id)
 
 
-async def _save(here: Here, deployment_id: str, body: DeploymentBody, *, cause: str) -> None:
+def _saved(deployment_id: str, message: str, warnings: list[str]) -> Response:
+    return Json(present(id=deployment_id, message=message, warnings=warnings or None), status_code=202)
+
+
+async def _save(here: Here, request: Request, deployment_id: str, body: DeploymentBody, *, cause: str) -> list[str]:
+    """Save it; gives warnings."""
     selector = checked_selector(body.resourceSelector, scope=Scope.RESOURCE, field="resourceSelector") or NOTHING
     checked_selector(body.jobAgentSelector, scope=Scope.JOB_AGENT, field="jobAgentSelector")
     for number, agent in enumerate(body.jobAgents or ()):
@@ -149,7 +155,15 @@ async def _save(here: Here, deployment_id: str, body: DeploymentBody, *, cause: 
         check_conduct(agent.config, path=f"jobAgents[{number}].config")
     check_conduct(body.jobAgentConfig, path="jobAgentConfig")
     place = await place_of(here, deployment_id)
+    entries = [agent.model_dump(exclude_none=True) for agent in body.jobAgents or ()]
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause=cause, place=place) as tx:
+        warnings = check_deployment(
+            request.app.state.agents,
+            await load_agents(tx.conn, here.id),
+            selector=body.jobAgentSelector or "",
+            config=body.jobAgentConfig,
+            entries=entries,
+        )
         await deployments.save_deployment(
             tx,
             here.id,
@@ -159,10 +173,11 @@ async def _save(here: Here, deployment_id: str, body: DeploymentBody, *, cause: 
             resource_selector=selector,
             job_agent_selector=body.jobAgentSelector or "",
             job_agent_config=body.jobAgentConfig,
-            job_agents=[agent.model_dump(exclude_none=True) for agent in body.jobAgents] if body.jobAgents else None,
+            job_agents=entries or None,
             metadata=body.metadata,
             supersede=body.supersede,
         )
+    return warnings
 
 
 async def _answer(here: Here, deployment: Deployment | None) -> Response:

@@ -170,6 +170,19 @@ class JobAgent(TypedDict):
     metadata: Texts
 
 
+JobAgentType = TypedDict(
+    "JobAgentType",
+    {
+        "type": str,
+        "class": Literal["keyed", "findable", "told", "asked"],
+        "capabilities": list[str],
+        "configSchema": AnyObject,
+        "neededByJobs": list[str],
+    },
+)
+JobAgentType.__doc__ = "A type of job agent that the server knows."
+
+
 class ResourceProvider(TypedDict):
     """A resource provider."""
 

@@ -13,12 +13,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NotRequired
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import AwareDatetime
 from starlette.responses import Response
 
 from interlock.access import Permission
 from interlock.api import shapes
+from interlock.api.agent_configs import check_version, load_agents
 from interlock.api.dependencies import dependencies_of
 from interlock.api.deployments import place_of
 from interlock.api.orders import PlacedAnswer, render_placed
@@ -28,11 +29,13 @@ from interlock.api.selectors import Scope, selector_of_query
 from interlock.clock import utc_now
 from interlock.model.conduct import check_conduct
 from interlock.model.errors import Invalid
+from interlock.model.inventory import Deployment
 from interlock.model.secret import ids_in
 from interlock.model.version import Dependency, Version
 from interlock.model.version_facts import parse_version_facts
 from interlock.store import deployments, orders, versions
 from interlock.store.dependencies import load_dependencies
+from interlock.store.tx import Tx
 from interlock.web.answers import Json
 from interlock.web.bodies import AnyMap, Bool, Name, Object, Text, TextMap, Texts, WireBody
 from interlock.web.paging import Paging
@@ -111,7 +114,7 @@ async def list_versions(
 
 
 @router.post(W + "/deployments/{deploymentId:segment}/versions", response_model=shapes.DeploymentVersion)
-async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody) -> Response:
+async def upsert_version(here: InWorkspace, request: Request, deploymentId: str, body: VersionBody) -> Response:
     """Create a version, or bring the one with this tag up to date."""
     parse_version_facts(body.metadata)
     check_conduct(body.jobAgentConfig, path="jobAgentConfig")
@@ -131,6 +134,7 @@ async def upsert_version(here: InWorkspace, deploymentId: str, body: VersionBody
     deployment = found(known, "deployment")
     place = await place_of(here, deployment.id)
     async with here.tx(Permission.VERSION_WRITE, cause="api: upsert version", place=place) as tx:
+        await _check_config(tx, here, request, deployment, body.jobAgentConfig)
         version = await versions.save_version(
             tx, here.id, deployment_id=deployment.id, content=content, author_id=here.caller.id
         )
@@ -153,7 +157,9 @@ async def get_version(here: InWorkspace, deploymentVersionId: str) -> Response:
 @router.patch(
     W + "/deployment-versions/{deploymentVersionId:segment}", status_code=202, response_model=ChangedVersionAnswer
 )
-async def change_version(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
+async def change_version(
+    here: InWorkspace, request: Request, deploymentVersionId: str, body: VersionChange
+) -> Response:
     """Change a version: rename it, make it ready, pause or reject it.
 
     Rejected, it starts nowhere any more, and its waiting jobs are withdrawn. What runs it stays, unless `rollback` says
@@ -174,6 +180,7 @@ async def change_version(here: InWorkspace, deploymentVersionId: str, body: Vers
         here.require(Permission.STEER, place=place)
     async with here.tx(Permission.VERSION_WRITE, cause="api: change version", place=place) as tx:
         before = found(await versions.lock_version(tx, here.id, version_id=version_id), "version")
+        await _check_config(tx, here, request, deployment, body.jobAgentConfig or {})
         after = replace(before, **_changes(body))
         version = await versions.change_version(tx, here.id, before=before, after=after)
         if not body.rollback:
@@ -192,9 +199,25 @@ async def change_version(here: InWorkspace, deploymentVersionId: str, body: Vers
 @router.patch(
     W + "/deploymentversions/{deploymentVersionId:segment}", status_code=202, response_model=ChangedVersionAnswer
 )
-async def change_version_by_old_path(here: InWorkspace, deploymentVersionId: str, body: VersionChange) -> Response:
+async def change_version_by_old_path(
+    here: InWorkspace, request: Request, deploymentVersionId: str, body: VersionChange
+) -> Response:
     """Change a version; the document's spelling of the path."""
-    return await change_version(here, deploymentVersionId, body)
+    return await change_version(here, request, deploymentVersionId, body)
+
+
+async def _check_config(
+    tx: Tx, here: Here, request: Request, deployment: Deployment, config: Mapping[str, Any]
+) -> None:
+    """Refuse a `jobAgentConfig` with a value that an agent of the deployment would not take."""
+    if config:
+        check_version(
+            request.app.state.agents,
+            await load_agents(tx.conn, here.id),
+            selector=deployment.job_agent_selector,
+            entries=deployment.job_agents or (),
+            config=config,
+        )
 
 
 async def _shown(here: Here, rendered: Any, deployment_id: str) -> Any:

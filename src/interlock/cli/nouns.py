@@ -214,6 +214,18 @@ NOUNS: tuple[Noun, ...] = (
         delete=lambda client, each: client.delete_job_agent(each["id"]),
     ),
     Noun(
+        kind="agent-type",
+        plural="agent-types",
+        line="List the types of job agents that the server knows; -o json shows the schema of each one's config.",
+        heads=("type", "class", "capabilities", "needs on the agent", "needs on a job"),
+        row=lambda each: (
+            *(each["type"], each["class"], ", ".join(each["capabilities"])),
+            *(", ".join(each["configSchema"]["required"]), ", ".join(each["neededByJobs"])),
+        ),
+        read=lambda client, _: client.list_job_agent_types(),
+        name=lambda each: str(each["type"]),
+    ),
+    Noun(
         kind="target",
         plural="targets",
         also=("release-target", "release-targets"),

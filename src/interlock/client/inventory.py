@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Ending,
         Environment,
         JobAgent,
+        JobAgentType,
         Provider,
         Resource,
         ResourceVariable,
@@ -123,6 +124,10 @@ class Inventory(Reach):
     def delete_deployment(self, deployment_id: str) -> Accepted:
         """Delete a deployment; what is in flight ends first, and its history stays."""
         return cast("Accepted", self._delete("deployments", deployment_id))
+
+    def list_job_agent_types(self) -> Iterator[JobAgentType]:
+        """The types of job agents that the server knows, each with the JSON Schema of its config."""
+        return self._list("job-agent-types")
 
     def list_job_agents(self, *, items_max: int | None = None) -> Iterator[JobAgent]:
         """Every job agent."""

@@ -146,6 +146,13 @@ class JobAgent(TypedDict):
     metadata: Metadata
 
 
+JobAgentType = TypedDict(
+    "JobAgentType",
+    {"type": str, "class": str, "capabilities": list[str], "configSchema": Config, "neededByJobs": list[str]},
+)
+JobAgentType.__doc__ = "A type of job agent that the server knows."
+
+
 class Resource(TypedDict):
     """A resource."""
 
