@@ -61,6 +61,8 @@ BODIES: dict[str, Any] = {
     },
     "PUT /W/jobs/{jobId}/status": {"status": "successful"},
     "POST /W/jobs/{jobId}/cancel": REASON,
+    "POST /W/jobs/{jobId}/reject": REASON,
+    "POST /W/jobs/{jobId}/comments": {"text": "taken"},
     "POST /W/jobs/{jobId}/heartbeat": {"attempt": 1},
     "POST /W/rollouts/{rolloutId}/pause": REASON,
     "POST /W/rollouts/{rolloutId}/resume": REASON,
