@@ -5,22 +5,20 @@ Source: core.md sections 2 and 5.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, NotRequired
 
 from fastapi import Query
 from pydantic import AwareDatetime
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from interlock.access import Permission, Place
-from interlock.api.deployments import place_of
+from interlock.access import Permission
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
+from interlock.api.scopes import ScopeBody, ScopeKind, find_scope_id, place_of_scope
 from interlock.api.selectors import Scope, checked_selector
-from interlock.model.errors import Invalid, NotFound
 from interlock.model.freeze import Freeze
-from interlock.model.ids import is_id
-from interlock.store import deployments, environments, freezes, principals, systems
+from interlock.store import deployments, freezes, principals
 from interlock.store.queries import Conn
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name, Text
@@ -31,11 +29,8 @@ from interlock.web.sign_in import Here, InWorkspace
 router = noun_router("freezes")
 
 
-class FreezeScope(ClosedBody):
+class FreezeScope(ScopeBody):
     """What is frozen: the workspace, or one system, environment or deployment."""
-
-    kind: Literal["workspace", "system", "environment", "deployment"]
-    id: str | None = None
 
 
 class FreezeBody(ClosedBody):
@@ -63,8 +58,9 @@ class ThawBody(ClosedBody):
 class FreezeScopeAnswer(TypedDict):
     """What is frozen."""
 
-    kind: Literal["workspace", "system", "environment", "deployment"]
+    kind: ScopeKind
     id: NotRequired[Id]
+    name: NotRequired[str]
 
 
 class FreezeAnswer(TypedDict):
@@ -109,8 +105,8 @@ async def set_freeze(here: InWorkspace, body: FreezeBody) -> Response:
     """Freeze a scope."""
     selector = checked_selector(body.selector, scope=Scope.POLICY, field="selector")
     async with here.read() as conn:
-        scope_id = await _scope_id(conn, here, body.scope)
-    place = await _place(here, body.scope.kind, scope_id)
+        scope_id = await find_scope_id(conn, here, body.scope)
+    place = await place_of_scope(here, body.scope.kind, scope_id)
     async with here.tx(Permission.FREEZE, cause="api: freeze", place=place) as tx:
         freeze = await freezes.set_freeze(
             tx,
@@ -140,7 +136,7 @@ async def extend_freeze(here: InWorkspace, freezeId: str, body: ExtendBody) -> R
     """Move the end of a freeze."""
     async with here.read() as conn:
         known = await _known(conn, here, freezeId)
-    place = await _place(here, known.scope_kind, known.scope_id)
+    place = await place_of_scope(here, known.scope_kind, known.scope_id)
     async with here.tx(Permission.FREEZE, cause="api: extend freeze", place=place) as tx:
         freeze = await freezes.extend_freeze(tx, here.id, freeze_id=known.id, expires_at=body.expiresAt)
         rendered = await _rendered(tx.conn, freeze)
@@ -152,49 +148,13 @@ async def thaw_freeze(here: InWorkspace, freezeId: str, body: ThawBody) -> Respo
     """End a freeze."""
     async with here.read() as conn:
         known = await _known(conn, here, freezeId)
-    place = await _place(here, known.scope_kind, known.scope_id)
+    place = await place_of_scope(here, known.scope_kind, known.scope_id)
     async with here.tx(Permission.FREEZE, cause="api: thaw", place=place) as tx:
         freeze = await freezes.thaw_freeze(
             tx, here.id, freeze_id=known.id, reason=body.reason, author_id=here.caller.id
         )
         rendered = await _rendered(tx.conn, freeze)
     return Json(rendered[0])
-
-
-async def _scope_id(conn: Conn, here: Here, scope: FreezeScope) -> str | None:
-    """The id of what is frozen.
-
-    Fails: `Invalid` where an id is missing or out of place, `NotFound` for one that names nothing here.
-    """
-    if scope.kind == "workspace":
-        if scope.id not in {None, here.id}:
-            raise Invalid("A freeze of the workspace takes no other id.", field="scope.id")
-        return None
-    if scope.id is None:
-        raise Invalid(f"A freeze of a {scope.kind} needs its id.", field="scope.id")
-    if not is_id(scope.id):
-        raise NotFound(f"There is no {scope.kind} with this id.")
-    scope_id = scope.id.lower()
-    match scope.kind:
-        case "system":
-            found(await systems.find_system(conn, here.id, system_id=scope_id), scope.kind)
-        case "environment":
-            found(await environments.find_environment(conn, here.id, environment_id=scope_id), scope.kind)
-        case "deployment":
-            found(await deployments.find_deployment(conn, here.id, deployment_id=scope_id), scope.kind)
-    return scope_id
-
-
-async def _place(here: Here, kind: str, scope_id: str | None) -> Place:
-    match kind, scope_id:
-        case "system", str():
-            return Place(system_ids=frozenset({scope_id}))
-        case "environment", str():
-            return Place(environment_id=scope_id)
-        case "deployment", str():
-            return await place_of(here, scope_id)
-        case _:
-            return Place()
 
 
 async def _known(conn: Conn, here: Here, text: str) -> Freeze:
@@ -204,14 +164,15 @@ async def _known(conn: Conn, here: Here, text: str) -> Freeze:
 async def _rendered(conn: Conn, *items: Freeze) -> list[Wire]:
     ids = {who for item in items for who in (item.created_by, item.thawed_by) if who}
     names = await principals.load_names(conn, sorted(ids))
+    names |= await freezes.load_scope_names(conn, sorted({item.scope_id for item in items if item.scope_id}))
     return [render_freeze(item, names=names) for item in items]
 
 
 def render_freeze(freeze: Freeze, *, names: dict[str, str]) -> Wire:
-    """A freeze on the wire, with the names of who set and ended it."""
+    """A freeze on the wire, with the names of what it freezes, and of who set and ended it."""
     return present(
         id=freeze.id,
-        scope=present(kind=freeze.scope_kind, id=freeze.scope_id),
+        scope=present(kind=freeze.scope_kind, id=freeze.scope_id, name=names.get(freeze.scope_id or "")),
         selector=freeze.selector,
         reason=freeze.reason,
         incidentUrl=freeze.incident_url,

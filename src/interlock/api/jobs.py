@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Query, Request
@@ -40,19 +40,6 @@ from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("jobs")
 
-StatusWord = Literal[
-    "cancelled",
-    "skipped",
-    "inProgress",
-    "actionRequired",
-    "pending",
-    "failure",
-    "invalidJobAgent",
-    "invalidIntegration",
-    "externalRunNotFound",
-    "successful",
-    "queued",
-]
 Attempt = Annotated[Int, Field(ge=1, le=2**31 - 1)]
 LeaseSeconds = Annotated[float, Field(ge=LEASE_MIN_S, le=LEASE_MAX_S)]
 Brought = Annotated[tuple[Annotated[str, StringConstraints(max_length=500)], ...], Field(max_length=jobs.BROUGHT_MAX)]
@@ -64,7 +51,7 @@ _NAMED_IN_CONTEXT = ("release", "deployment", "environment", "resource")
 class StatusBody(WireBody):
     """How a job goes. All but the status is ours."""
 
-    status: StatusWord
+    status: shapes.JobStatusWord
     message: Text | None = None
     externalId: Text | None = None
     links: TextMap
@@ -101,7 +88,7 @@ async def list_jobs(
     deploymentId: Annotated[str | None, Query()] = None,
     environmentId: Annotated[str | None, Query()] = None,
     resourceId: Annotated[str | None, Query()] = None,
-    status: Annotated[StatusWord | None, Query()] = None,
+    status: Annotated[shapes.JobStatusWord | None, Query()] = None,
 ) -> Response:
     """List jobs, newest first."""
     here.require(Permission.READ)
@@ -231,7 +218,7 @@ async def list_agent_jobs(
     here: InWorkspace,
     jobAgentId: str,
     page: Paging,
-    status: Annotated[StatusWord | None, Query()] = None,
+    status: Annotated[shapes.JobStatusWord | None, Query()] = None,
     includeDispatchContext: Annotated[bool, Query()] = False,
 ) -> Response:
     """List a pull agent's jobs, oldest first."""

@@ -18,17 +18,14 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission, Place, allowed
-from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
-from interlock.model.errors import Invalid, NotFound
-from interlock.model.ids import is_id
+from interlock.api.scopes import ScopeBody, ScopeKind, find_scope_id, place_of_scope
 from interlock.model.secret import mark
 from interlock.model.subscription import ADDRESSES_MAX, DEFAULT_KINDS, KINDS_MAX, Delivery, Subscription
 from interlock.outside.http import Http
-from interlock.store import deployments, environments, subscriptions, systems
 from interlock.store import subscription_deliveries as deliveries
-from interlock.store.queries import Conn
+from interlock.store import subscriptions
 from interlock.store.subscriptions import Opened, Wanted, shown_url
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Float, Name, Text
@@ -43,11 +40,8 @@ TEMPLATES_MAX = 50
 S = W + "/subscriptions/{subscriptionId:segment}"
 
 
-class SubscriptionScope(ClosedBody):
+class SubscriptionScope(ScopeBody):
     """Where what is told happens: anywhere, or in one system, environment or deployment."""
-
-    kind: Literal["workspace", "system", "environment", "deployment"]
-    id: str | None = None
 
 
 class SubscriptionBody(ClosedBody):
@@ -93,7 +87,7 @@ class SubscriptionRotation(ClosedBody):
 class SubscriptionScopeAnswer(TypedDict):
     """Where what is told happens."""
 
-    kind: Literal["workspace", "system", "environment", "deployment"]
+    kind: ScopeKind
     id: NotRequired[Id]
 
 
@@ -159,7 +153,7 @@ async def list_subscriptions(here: InWorkspace, page: Paging) -> Response:
 async def create_subscription(here: InWorkspace, request: Request, body: SubscriptionBody) -> Response:
     """Make a subscription: it tells what happens from now on."""
     wanted = await _wanted(here, request, body)
-    place = await _place(here, wanted.scope_kind, wanted.scope_id)
+    place = await place_of_scope(here, wanted.scope_kind, wanted.scope_id)
     async with here.tx(Permission.SUBSCRIPTION_WRITE, cause="api: create subscription", place=place) as tx:
         made = await subscriptions.create_subscription(tx, here.id, wanted, author_id=here.caller.id)
     return await _shown(here, made, status=201)
@@ -180,7 +174,7 @@ async def put_subscription(
     before = await _known(here, subscriptionId)
     await _require(here, before)
     wanted = await _wanted(here, request, body, before=before)
-    place = await _place(here, wanted.scope_kind, wanted.scope_id)
+    place = await place_of_scope(here, wanted.scope_kind, wanted.scope_id)
     async with here.tx(Permission.SUBSCRIPTION_WRITE, cause="api: change subscription", place=place) as tx:
         await subscriptions.change_subscription(tx, before, wanted)
     return await _shown(here, before.id)
@@ -288,7 +282,7 @@ async def _wanted(
     """
     http: Http = request.app.state.http
     async with here.read() as conn:
-        scope_id = await _scope_id(conn, here, body.scope)
+        scope_id = await find_scope_id(conn, here, body.scope)
     wanted = Wanted(
         name=body.name,
         channel=body.channel,
@@ -307,40 +301,8 @@ async def _wanted(
     return wanted
 
 
-async def _scope_id(conn: Conn, here: Here, scope: SubscriptionScope) -> str | None:
-    if scope.kind == "workspace":
-        if scope.id not in {None, here.id}:
-            raise Invalid("The workspace as a whole takes no other id.", field="scope.id")
-        return None
-    if scope.id is None:
-        raise Invalid(f"Say which {scope.kind}: its id.", field="scope.id")
-    if not is_id(scope.id):
-        raise NotFound(f"There is no {scope.kind} with this id.")
-    scope_id = scope.id.lower()
-    match scope.kind:
-        case "system":
-            found(await systems.find_system(conn, here.id, system_id=scope_id), scope.kind)
-        case "environment":
-            found(await environments.find_environment(conn, here.id, environment_id=scope_id), scope.kind)
-        case "deployment":
-            found(await deployments.find_deployment(conn, here.id, deployment_id=scope_id), scope.kind)
-    return scope_id
-
-
-async def _place(here: Here, kind: str, scope_id: str | None) -> Place:
-    match kind, scope_id:
-        case "system", str():
-            return Place(system_ids=frozenset({scope_id}))
-        case "environment", str():
-            return Place(environment_id=scope_id)
-        case "deployment", str():
-            return await place_of(here, scope_id)
-        case _:
-            return Place()
-
-
 async def _place_of(here: Here, one: Subscription) -> Place:
-    return await _place(here, one.scope_kind, one.scope_id)
+    return await place_of_scope(here, one.scope_kind, one.scope_id)
 
 
 async def _require(here: Here, one: Subscription) -> None:

@@ -53,4 +53,5 @@ def print_freezes(found: Sequence[Seen], *, output: str) -> None:
 
 def _scope(freeze: Seen) -> str:
     scope = freeze.get("scope") or {}
-    return " ".join(str(each) for each in (scope.get("kind", "workspace"), scope.get("id")) if each)
+    name = scope.get("name") or scope.get("id")
+    return " ".join(str(each) for each in (scope.get("kind", "workspace"), name) if each)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
@@ -79,6 +80,19 @@ def segment(name: str, identity: str) -> str:
     return name if _PLAIN_SEGMENT.fullmatch(name) else identity
 
 
+def named_links(text: str) -> list[tuple[str, str]]:
+    """(label, address) of the links that a version's metadata carries as JSON; empty for what is none.
+
+    Why:    who wrote the metadata chose the addresses, so only those of the web become links.
+    """
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return []
+    links = found.items() if isinstance(found, dict) else ()
+    return [(str(name), url) for name, url in links if isinstance(url, str) and url.startswith(("https://", "http://"))]
+
+
 def path_to(slug: str, *parts: str) -> str:
     """A path inside a workspace."""
     return "/".join(["/w", *(quote(part, safe="") for part in (slug, *parts))])
@@ -106,5 +120,5 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-_ENVIRONMENT.filters.update(when=when, instants=instants, shell=shlex.quote)
+_ENVIRONMENT.filters.update(when=when, instants=instants, shell=shlex.quote, named_links=named_links)
 _ENVIRONMENT.globals.update(asset=asset, plural=plural, segment=segment, version_facts=version_facts)

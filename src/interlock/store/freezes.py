@@ -94,6 +94,11 @@ def _picks(selector: str, view: asyncpg.Record) -> bool:
     return matches(parse_selector(selector, Scope.POLICY), values)
 
 
+async def load_scope_names(conn: Conn, scope_ids: Sequence[str]) -> dict[str, str]:
+    """id -> name of the systems, environments and deployments that freezes name."""
+    return {row["id"]: row["name"] for row in await conn.fetch(Q.load_scope_names, list(scope_ids))}
+
+
 async def set_freeze(
     tx: Tx,
     workspace_id: str,
@@ -133,12 +138,12 @@ async def extend_freeze(tx: Tx, workspace_id: str, *, freeze_id: str, expires_at
     """
     freeze = await _in_force(tx.conn, workspace_id, freeze_id)
     await _require_future(tx.conn, expires_at)
-    body = {"from": _text(freeze.expires_at), "to": _text(expires_at)}
+    body = {"from": _text(freeze.expires_at), "to": _text(expires_at), "scopeKind": freeze.scope_kind}
     await _record(
         tx,
         workspace_id,
         change=Change(Q.extend_freeze, (freeze_id, expires_at)),
-        event=Event("freeze.extended", Ref("freeze", freeze_id), body),
+        event=Event("freeze.extended", Ref("freeze", freeze_id), body, refs=(_scope(freeze, workspace_id),)),
         ends_at=expires_at,
     )
     return await _stored(tx.conn, workspace_id, freeze_id)
@@ -149,14 +154,19 @@ async def thaw_freeze(tx: Tx, workspace_id: str, *, freeze_id: str, reason: str,
 
     Fails: `NotFound`; `Conflict` when it is over already.
     """
-    await _in_force(tx.conn, workspace_id, freeze_id)
+    freeze = await _in_force(tx.conn, workspace_id, freeze_id)
+    body = {"scopeKind": freeze.scope_kind, "scopeId": freeze.scope_id}
     await _record(
         tx,
         workspace_id,
         change=Change(Q.thaw_freeze, (freeze_id, author_id, reason)),
-        event=Event("freeze.thawed", Ref("freeze", freeze_id), {}),
+        event=Event("freeze.thawed", Ref("freeze", freeze_id), body, refs=(_scope(freeze, workspace_id),)),
     )
     return await _stored(tx.conn, workspace_id, freeze_id)
+
+
+def _scope(freeze: Freeze, workspace_id: str) -> Ref:
+    return Ref(freeze.scope_kind, freeze.scope_id or workspace_id)
 
 
 async def _record(tx: Tx, workspace_id: str, *, change: Change, event: Event, ends_at: datetime | None = None) -> None:

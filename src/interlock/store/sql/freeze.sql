@@ -27,6 +27,12 @@ WHERE workspace_id = $1 AND ($2 OR (thawed_at IS NULL AND (expires_at IS NULL OR
                        WHERE d.deployment_id = $5))
 ORDER BY created_at DESC, id LIMIT $3 OFFSET $4;
 
+-- By the primary keys.
+-- name: load_scope_names
+SELECT id, name FROM system WHERE id = ANY ($1::uuid[])
+UNION ALL SELECT id, name FROM environment WHERE id = ANY ($1::uuid[])
+UNION ALL SELECT id, name FROM deployment WHERE id = ANY ($1::uuid[]);
+
 -- One row; its identity is the caller's.
 -- name: insert_freeze
 INSERT INTO "freeze" (id, workspace_id, scope_kind, scope_id, selector, reason, incident_url, created_by, expires_at)
