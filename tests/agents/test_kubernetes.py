@@ -109,7 +109,7 @@ def rehearsal(server, agent) -> Rehearsal:
             ({"namespace": "Shop"}, "config.namespace"),
             ({"namespace": "{{ .a"}, "config.namespace"),
             ({"prune": "yes"}, "config.prune"),
-            ({"settleSeconds": -1}, "config.settleSeconds"),
+            ({"conditionSeconds": -1}, "config.conditionSeconds"),
             ({"dashboardUrl": "{{ x"}, "config.dashboardUrl"),
             ({"manifests": "a"}, "config.manifests"),
         ),

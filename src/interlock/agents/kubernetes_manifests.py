@@ -245,14 +245,14 @@ def ref_of(manifest: Mapping[str, Any]) -> Ref:
     return Ref(manifest["apiVersion"], manifest["kind"], str(metadata.get("namespace") or ""), metadata["name"])
 
 
-def owned(manifest: Mapping[str, Any], *, owner: str, note: str) -> dict[str, Any]:
-    """A manifest with its labels of ownership, and a Job with its attempt's name.
+def owned(manifest: Mapping[str, Any], *, owner: str, note: str, named: bool) -> dict[str, Any]:
+    """A manifest with its marks of ownership; a Job, where `named`, with its attempt's name.
 
     Takes: `note` is `<job>/<attempt>`.
     """
     made = copy.deepcopy(dict(manifest))
     metadata = made["metadata"]
-    if made["kind"] == "Job" and made["apiVersion"].startswith("batch/"):
+    if named and is_job(ref_of(made)):
         metadata["name"] = job_name(metadata["name"], note)
     if made["kind"] in SHARED:
         return made
@@ -283,3 +283,36 @@ def conditions_wanted(manifest: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     found = tuple(one.strip() for one in str(text).split(",") if one.strip())
     return () if found == ("none",) else found
+
+
+# What a live object says ----------------------------------------------------------------------------------------------
+
+
+def is_job(ref: Ref) -> bool:
+    """Whether an object is a piece of work that ends: made once an attempt, under a name of its own."""
+    return ref.kind == "Job" and ref.group == "batch"
+
+
+def labels_of(live: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Its labels."""
+    return (live.get("metadata") or {}).get("labels") or {}
+
+
+def annotations_of(live: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Its annotations."""
+    return (live.get("metadata") or {}).get("annotations") or {}
+
+
+def uid_of(live: Mapping[str, Any]) -> str:
+    """What tells it from another of its name."""
+    return str((live.get("metadata") or {}).get("uid") or "")
+
+
+def written_by(live: Mapping[str, Any], note: str) -> bool:
+    """Whether this attempt wrote it last."""
+    return bool(annotations_of(live).get(NOTE) == note)
+
+
+def deleting(live: Mapping[str, Any]) -> bool:
+    """Whether somebody has deleted it, and it is there until others let it go."""
+    return bool((live.get("metadata") or {}).get("deletionTimestamp"))
