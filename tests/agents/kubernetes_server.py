@@ -113,6 +113,7 @@ class KubernetesServer(StubServer):
     logs: dict[str, str] = field(default_factory=dict)
     applied: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    peers: list[Any] = field(default_factory=list)
     version: int = 100
     worked: int = 0
 

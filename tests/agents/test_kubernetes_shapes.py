@@ -24,7 +24,7 @@ from interlock.agents.kubernetes import KubernetesAgent
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
-from .conformance import AUTHORIZATION, CONTEXT, Rehearsal, ended, job_of
+from .conformance import AUTHORIZATION, Rehearsal, ended, job_of
 from .kubernetes_server import KubernetesServer
 from .stub_server import serving
 
