@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 
-from bench import canaries, decide, forecast, latency, match, selectors, sync, what_if, work
+from bench import canaries, decide, forecast, handover, latency, match, selectors, sync, what_if, work
 from bench import requests as api_requests
 from bench import round as rounds
 from bench.ground import Finding
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "round": rounds,
     "match": match,
     "latency": latency,
+    "handover": handover,
     "selectors": selectors,
     "requests": api_requests,
     "sync": sync,
