@@ -3,10 +3,11 @@
 One real worker process with all its loops, PostgreSQL with fsync on, agents that live in the worker: one answers at
 once, one takes its time over every call. So what is measured is Interlock.
 
-    a second      jobs of one round handed over a second, with the agent that answers at once
+    a second      1,000 jobs of ten deployments, with the agent that answers at once
     idle          from the decision (the job's row) to the hand-over, one job at a time
-    rate          1,000 jobs at once on an agent that takes 6,000 a minute: how long beyond the ideal, and in order?
-    isolation     idle, while another agent that takes 3 s a call has 200 jobs under way; p99 against without it
+    rate          1,000 jobs at once on an agent that takes 3,000 a minute: how long beyond the ideal, and in order?
+    isolation     idle, while another agent that takes 3 s a call has 200 jobs under way; p99 against without it, and the
+                  same with a worker whose agents share all slots
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import itertools
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,14 +26,17 @@ from bench.ground import Finding, Fleet, a_database, a_fleet, percentile
 from bench.latency import rest
 
 from interlock.agents import Agent
+from interlock.model.ids import new_id
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
 from interlock.settings import Settings
+from interlock.store.deployments import save_deployment
+from interlock.store.systems import link
 from interlock.store.tx import Store
 from interlock.workers import run_workers
 
-AT_ONCE = 2_000
-RATED, PER_MINUTE = 1_000, 6_000
-IDLE = 120
+AT_ONCE, DEPLOYMENTS = 1_000, 10
+RATED, PER_MINUTE = 1_000, 3_000
+IDLE = 60
 SLOW_JOBS, SLOW_CALL_S = 200, 3.0
 BUDGET_RATIO = 1.2
 
@@ -90,13 +94,14 @@ async def work(url: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def a_worker(url: str) -> AsyncIterator[None]:
+async def a_worker(url: str, **settings: str) -> AsyncIterator[None]:
     """This file as a worker, until the block ends."""
     quiet = asyncio.subprocess.DEVNULL
     folder = str(Path(__file__).resolve().parents[1])
     paths = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths, **settings}
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.handover", url, cwd=folder, env={**os.environ, "PYTHONPATH": paths}, stderr=quiet
+        sys.executable, "-m", "bench.handover", url, cwd=folder, env=environment, stdout=quiet, stderr=quiet
     )
     try:
         yield
@@ -133,50 +138,81 @@ async def idle_ms(fleet: Fleet, *, tag: str) -> list[float]:
     return took
 
 
+async def at_once(store: Store, tag: str, config: Mapping[str, Any], jobs: int) -> list[tuple[float, float]]:
+    """As many jobs at once, of ten deployments on one agent: when each was made and handed over."""
+    fleet = await a_fleet(store, jobs // DEPLOYMENTS - 1, agent_type="instant", agent_config=config)
+    names = [fleet.deployment_id, *[await another_deployment(fleet, str(number)) for number in range(1, DEPLOYMENTS)]]
+    for deployment_id in names:
+        await replace(fleet, deployment_id=deployment_id).version(tag)
+    found = [await handed_over(replace(fleet, deployment_id=each), jobs // DEPLOYMENTS) for each in names]
+    await rest(fleet)
+    return sorted(itertools.chain.from_iterable(found))
+
+
+async def another_deployment(fleet: Fleet, name: str) -> str:
+    """One more deployment in the same system, on the same hosts and agent."""
+    deployment_id = new_id()
+    async with fleet.tx() as tx:
+        await save_deployment(
+            tx,
+            fleet.workspace_id,
+            deployment_id=deployment_id,
+            name=f"shop-{name}",
+            description=None,
+            resource_selector='resource.kind == "Host"',
+            job_agent_selector='jobAgent.name == "runner"',
+            job_agent_config={},
+            job_agents=None,
+            metadata={},
+            supersede="wait",
+        )
+        await link(tx, fleet.workspace_id, system_id=fleet.system_id, child_kind="deployment", child_id=deployment_id)
+    return deployment_id
+
+
+async def beside_a_slow_agent(store: Store, small: Fleet, *, tag: str) -> float:
+    """The p99 of a quiet fleet's hand-overs while 200 jobs of another agent are under way, each call taking 3 s."""
+    slow = await a_fleet(store, SLOW_JOBS - 1, agent_type="slow", agent_config={})
+    await slow.version("1.0")
+    await asyncio.sleep(2 * SLOW_CALL_S)
+    p99 = percentile(await idle_ms(small, tag=tag), 0.99)
+    async with store.read() as conn:  # nobody follows these runs any further
+        await conn.execute(
+            "DELETE FROM work WHERE kind IN ('dispatch', 'observe') AND workspace_id = $1", slow.workspace_id
+        )
+    return p99
+
+
 async def measure() -> list[Finding]:
-    """All four, in one database with one worker."""
+    """All of it, in one database; two workers, one after the other."""
     found = []
-    async with a_database() as url, a_worker(url):
+    async with a_database() as url:
         store = await Store.open(url)
         try:
-            fleet = await a_fleet(store, AT_ONCE - 1, agent_type="instant", agent_config={})
-            await fleet.version("1.0")
-            rows = await handed_over(fleet, AT_ONCE)
-            took_s = max(had for _, had in rows) - min(made for made, _ in rows)
-            a_second = AT_ONCE / took_s
-            waits = [(had - made) * 1000 for made, had in rows]
-            print(f"    {AT_ONCE:,} at once   {a_second:,.0f} a second, the last after {max(waits) / 1000:.1f} s")
-            found.append(Finding("jobs handed over a second", a_second, None, "/s", more_is_better=True))
-            await rest(fleet)
-
-            small = await a_fleet(store, 2, agent_type="instant", agent_config={})
-            alone = await idle_ms(small, tag="1")
-            p50, p99 = percentile(alone, 0.5), percentile(alone, 0.99)
-            print(f"    decision to hand-over, idle   p50 {p50:.1f} ms   p99 {p99:.1f} ms")
-            found += [
-                Finding("decision -> job handed over, p50", p50, None, "ms"),
-                Finding("decision -> job handed over, p99", p99, None, "ms"),
-            ]
-
-            rated = await a_fleet(
-                store, RATED - 1, agent_type="instant", agent_config={"ratePerMinute": PER_MINUTE}
-            )
-            await rated.version("1.0")
-            rows = await handed_over(rated, RATED)
-            found += _of_rate(rows)
-            await rest(rated)
-
-            slow = await a_fleet(store, SLOW_JOBS - 1, agent_type="slow", agent_config={})
-            await slow.version("1.0")
-            await asyncio.sleep(2 * SLOW_CALL_S)
-            beside = await idle_ms(small, tag="2")
-            ratio = percentile(beside, 0.99) / p99
-            print(f"    beside a slow agent           p50 {percentile(beside, 0.5):.1f} ms   "
-                  f"p99 {percentile(beside, 0.99):.1f} ms   {ratio:.2f} of without it")
-            found.append(Finding("p99 of the others beside a slow agent, of without it", ratio, BUDGET_RATIO, ""))
+            async with a_worker(url):
+                rows = await at_once(store, "1.0", {}, AT_ONCE)
+                took_s = max(had for _, had in rows) - min(made for made, _ in rows)
+                print(f"    {AT_ONCE:,} at once, of {DEPLOYMENTS} deployments   {AT_ONCE / took_s:,.0f} a second")
+                found.append(Finding("jobs handed over a second", AT_ONCE / took_s, None, "/s", more_is_better=True))
+                found += _of_rate(await at_once(store, "1.0", {"ratePerMinute": PER_MINUTE}, RATED))
+                small = await a_fleet(store, 2, agent_type="instant", agent_config={})
+                alone = await idle_ms(small, tag="1")
+                p50, p99 = percentile(alone, 0.5), percentile(alone, 0.99)
+                beside = await beside_a_slow_agent(store, small, tag="2")
+            async with a_worker(url, INTERLOCK_AGENT_SLOTS="16", INTERLOCK_CALL_SLOTS="16"):
+                shared = await beside_a_slow_agent(store, small, tag="3")
         finally:
             await store.close()
-    return found
+    print(f"    decision to hand-over, idle   p50 {p50:.1f} ms   p99 {p99:.1f} ms")
+    print(f"    p99 beside a slow agent       {beside:.1f} ms   {beside / p99:.2f} of without it")
+    print(f"    the same, all slots shared    {shared:.1f} ms   {shared / p99:.2f} of without it")
+    return [
+        *found,
+        Finding("decision -> job handed over, p50", p50, None, "ms"),
+        Finding("decision -> job handed over, p99", p99, None, "ms"),
+        Finding("p99 of the others beside a slow agent, of without it", beside / p99, BUDGET_RATIO, ""),
+        Finding("the same where agents share all slots", shared / p99, None, ""),
+    ]
 
 
 def _of_rate(rows: list[tuple[float, float]]) -> list[Finding]:
@@ -184,8 +220,10 @@ def _of_rate(rows: list[tuple[float, float]]) -> list[Finding]:
     spent_s, ideal_s = max(had) - min(had), (RATED - 1) * 60 / PER_MINUTE
     behind = sum(b < a - 0.05 for a, b in itertools.pairwise(had))
     most = max(sum(begin <= at < begin + 1 for at in had) for begin in had[::10])
-    print(f"    {RATED:,} at {PER_MINUTE:,} a minute   {spent_s:.1f} s (ideal {ideal_s:.1f} s), at most {most} in a "
-          f"second, {behind} out of order")
+    print(
+        f"    {RATED:,} at {PER_MINUTE:,} a minute   {spent_s:.1f} s (ideal {ideal_s:.1f} s), at most {most} in a "
+        f"second, {behind} out of order"
+    )
     return [Finding("1,000 jobs at a rate: time, of the ideal", spent_s / ideal_s, None, "")]
 
 

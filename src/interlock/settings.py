@@ -126,6 +126,10 @@ class Settings(BaseSettings):
 
     pool_max: int = 10
     worker_slots: int = 16
+    call_slots: int = Field(default=64, ge=1)
+    """How many hand-overs, and how many looks at runs, a worker has under way at once."""
+    agent_slots: int = Field(default=8, ge=1)
+    """The most of these that one agent may have: so that a slow one keeps no other waiting."""
 
     work_lease_s: float = 15.0
     work_poll_s: float = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -104,6 +104,65 @@ async def test_every_key_is_looked_at_and_no_more_at_once_than_there_are_slots(s
         await until_nothing_is_left(store)
     assert sorted(seen) == sorted(keys)
     assert most == 4
+
+
+async def in_lanes(store: Store, **lane_by_key: str) -> None:
+    async with store.read() as conn:
+        for key, lane in lane_by_key.items():
+            await conn.execute("UPDATE work SET lane = $2 WHERE key = $1", key, lane)
+
+
+async def test_a_lane_has_its_share_of_the_slots_and_the_others_do_not_wait_for_it(store: Store) -> None:
+    answers, seen, hanging = asyncio.Event(), [], 0
+    most = 0
+
+    async def look(claim: Claim) -> None:
+        nonlocal hanging, most
+        if claim.lane == "slow":
+            hanging += 1
+            most = max(most, hanging)
+            await answers.wait()
+            hanging -= 1
+        seen.append(claim.key)
+
+    slow = {f"slow{number:03}": "slow" for number in range(60)}
+    await ask(store, *slow)
+    await in_lanes(store, **slow)
+    async with looping(store, look, slots=6, lane_slots=2, poll_s=60):
+        await until(lambda: hanging == 2)
+        others = {f"other{number}": "other" for number in range(20)}
+        await ask(store, *others)
+        await in_lanes(store, **others)
+        await until(lambda: len(seen) == 20)
+        assert set(seen) == set(others)
+        answers.set()
+        await until_nothing_is_left(store)
+    assert most == 2
+    assert sorted(seen) == sorted({**slow, **others})
+
+
+async def test_what_waits_for_its_lane_is_given_back_when_the_worker_stops(store: Store) -> None:
+    answers = asyncio.Event()
+
+    async def look(claim: Claim) -> None:
+        await answers.wait()
+
+    keys = {f"slow{number}": "slow" for number in range(5)}
+    await ask(store, *keys)
+    await in_lanes(store, **keys)
+    async with looping(store, look, slots=5, lane_slots=1, poll_s=60) as loop:
+        await until(lambda: len(loop._held) == 5)
+        loop.stop()
+        answers.set()
+    async with store.read() as conn:
+        left = await conn.fetch("SELECT owner, attempts FROM work")
+    assert [tuple(row) for row in left] == [(None, 0)] * 4
+
+
+async def until(ready: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not ready():  # noqa: ASYNC110 - what is waited for is a plain number
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

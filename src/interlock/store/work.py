@@ -60,7 +60,7 @@ class Claim:
 
     Takes: `attempts` are the failures in a row before this run. `recovered`: the worker before did not come back,
            which counts as one. `stales` are the lost races in a row during this claim: the third try may want to lock
-           first.
+           first. `lane`: whose look it is; of one lane only so many go at once.
     """
 
     kind: str
@@ -72,6 +72,7 @@ class Claim:
     ready_at: datetime
     recovered: bool = False
     stales: int = 0
+    lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,13 @@ async def request_work(conn: Conn, requests: Iterable[WorkRequest]) -> None:
 
 
 async def claim_work(
-    conn: Conn, kinds: Sequence[str], *, items_max: int, owner: str, lease_s: float
+    conn: Conn, kinds: Sequence[str], *, items_max: int, owner: str, lease_s: float, but_lanes: Sequence[str] = ()
 ) -> tuple[Claim, ...]:
-    """Take up to `items_max` due keys of these kinds, most urgent first; also those whose worker's lease has ended."""
-    rows = await conn.fetch(Q.claim_work, list(kinds), items_max, owner, lease_s)
+    """Take up to `items_max` due keys of these kinds, most urgent first; also those whose worker's lease has ended.
+
+    Takes: `but_lanes` are passed over.
+    """
+    rows = await conn.fetch(Q.claim_work, list(kinds), items_max, owner, lease_s, list(but_lanes))
     return tuple(Claim(**dict(row)) for row in rows)
 
 

@@ -101,7 +101,8 @@ async def run_workers(
             store,
             kinds,
             step,
-            slots=settings.delivery_slots if kinds == ("deliver",) else settings.worker_slots,
+            slots=slots_of(kinds, settings),
+            lane_slots=settings.agent_slots,
             lease_s=settings.work_lease_s,
             poll_s=settings.work_poll_s,
             attempts_max=settings.work_attempts_max,
@@ -140,6 +141,13 @@ async def run_workers(
         for result in (*ended, *kept):
             if isinstance(result, Exception):
                 raise result
+
+
+def slots_of(kinds: tuple[str, ...], settings: Settings) -> int:
+    """How many looks at once: those that mostly wait for somebody outside may be many."""
+    if kinds == ("deliver",):
+        return settings.delivery_slots
+    return settings.call_slots if kinds in {("dispatch",), ("observe",)} else settings.worker_slots
 
 
 def mail_server(settings: Settings) -> MailServer | None:

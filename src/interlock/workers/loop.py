@@ -5,6 +5,10 @@ something wakes it: a commit of this process, a NOTIFY of another, a slot set fr
 instant at which the next key becomes due, or a second gone by. Meanwhile the leases of what is really in flight are
 renewed, and what is done is written back, many in one statement while one is under way.
 
+Work has a lane where it is about one agent, and a lane has only `lane_slots` of the slots: an agent that takes half a
+minute over each answer keeps nobody else waiting. What was claimed over that waits here for its lane, leased, up to
+`LANE_QUEUE` a lane; then the lane is passed over until it moves.
+
 How a run ends decides what happens to the key; the error tree says who must act, so nothing else is asked:
 
     returns None            done
@@ -23,10 +27,12 @@ Source: core.md section 8; DESIGN section 7.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import secrets
 import socket
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -51,6 +57,9 @@ from interlock.store.work import (
 Run = Callable[[Claim], Awaitable[datetime | None]]
 """One look at a key. Gives the instant at which it wants to look again, or None."""
 
+LANE_QUEUE = 16
+"""How many claims of one lane may wait for it; more are left to others."""
+
 OUTAGE_PAUSE_S = 0.2
 OUTAGE_PAUSE_MAX_S = 5.0
 
@@ -69,8 +78,8 @@ class Ended:
 class Loop:
     """The loop of some kinds of work. `await loop.work()` until `loop.stop()`.
 
-    Takes: `lease_s` is how long others wait when this process dies. `run_s_max` bounds one run; a run over it has
-           failed.
+    Takes: `lane_slots` are the most that one lane may have. `lease_s` is how long others wait when this process dies.
+           `run_s_max` bounds one run; a run over it has failed.
     """
 
     def __init__(
@@ -80,6 +89,7 @@ class Loop:
         run: Run,
         *,
         slots: int = 16,
+        lane_slots: int | None = None,
         lease_s: float = 15.0,
         poll_s: float = 1.0,
         attempts_max: int = 12,
@@ -93,6 +103,10 @@ class Loop:
         self._store = store
         self._run = run
         self._slots = slots
+        self._lane_slots = lane_slots or slots
+        self._lane_running: Counter[str] = Counter()
+        self._lane_waiting: dict[str, deque[Claim]] = {}
+        self._passed_over: set[str] = set()
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._attempts_max = attempts_max
@@ -154,23 +168,54 @@ class Loop:
                 self._dig_at_s = monotonic_s() + self._poll_s
             # Before the claim: what becomes due in between is claimed. The other way round it would be in neither.
             next_s = await find_next_ready_s(conn, self.kinds)
-            claims = await claim_work(conn, self.kinds, items_max=free, owner=self.owner, lease_s=self._lease_s)
+            self._passed_over = {lane for lane, waiting in self._lane_waiting.items() if len(waiting) >= LANE_QUEUE}
+            claims = await claim_work(
+                conn,
+                self.kinds,
+                items_max=free,
+                owner=self.owner,
+                lease_s=self._lease_s,
+                but_lanes=sorted(self._passed_over),
+            )
             for claim in claims:
                 self._held[claim.kind, claim.key] = claim
-                task = asyncio.create_task(self._look(claim), name=f"{claim.kind} {claim.key}")
-                self._tasks.add(task)
-                task.add_done_callback(self._free_slot)
+                if claim.lane is not None and self._lane_running[claim.lane] >= self._lane_slots:
+                    self._lane_waiting.setdefault(claim.lane, deque()).append(claim)
+                else:
+                    self._begin(claim)
         self._more_to_take = len(claims) == free
+        if self._more_to_take and len(self._tasks) < self._slots:
+            return 0.0  # some of what was claimed waits for its lane: others may have these slots
         if self._more_to_take or next_s is None:
             return self._poll_s
         return min(self._poll_s, next_s + 0.001)
 
-    def _free_slot(self, task: asyncio.Task[None]) -> None:
+    def _begin(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._look(claim), name=f"{claim.kind} {claim.key}")
+        self._tasks.add(task)
+        if claim.lane is not None:
+            self._lane_running[claim.lane] += 1
+        task.add_done_callback(functools.partial(self._free_slot, lane=claim.lane))
+
+    def _free_slot(self, task: asyncio.Task[None], *, lane: str | None) -> None:
         self._tasks.discard(task)
-        if self._more_to_take:
+        if lane is not None:
+            self._move_lane(lane)
+        if self._more_to_take or (lane in self._passed_over and len(self._lane_waiting.get(lane, ())) < LANE_QUEUE):
             self._listener.wake()
         if not task.cancelled() and task.exception() is not None:
             log.error("work_task_broke", task=task.get_name(), exc_info=task.exception())
+
+    def _move_lane(self, lane: str) -> None:
+        """One of a lane's looks has ended: the next that waits for it begins."""
+        self._lane_running[lane] -= 1
+        waiting = self._lane_waiting.get(lane)
+        if waiting and not self._stopping:
+            self._begin(waiting.popleft())
+        if not waiting:
+            self._lane_waiting.pop(lane, None)
+        if not self._lane_running[lane]:
+            del self._lane_running[lane]
 
     async def _look(self, claim: Claim) -> None:
         """Run, and see to it that the key is done, waits, lies buried or is given back."""
@@ -302,6 +347,7 @@ class Loop:
 
     async def _drain(self, grace_s: float) -> None:
         """Let what is in hand end; then stop it and give it back."""
+        self._stopping = True  # what waits for its lane is given back
         if self._tasks and grace_s > 0:
             await asyncio.wait(self._tasks, timeout=grace_s)
         late = list(self._tasks)

@@ -1,9 +1,12 @@
 -- Keys of one statement are distinct and the rows are locked in (kind, key) order, as everywhere: no two requests can deadlock.
 -- ON CONFLICT locks the row even where WHERE is false, so whoever claims it next sees the fact behind this request.
 -- least() and greatest() ignore NULL.
+-- The lane of a job's looks is its agent.
 -- name: request_work
-INSERT INTO work AS w (kind, key, workspace_id, priority, ready_at)
-SELECT r.kind, r.key, r.workspace_id, r.priority, coalesce(r.ready_at, interlock_now())
+INSERT INTO work AS w (kind, key, workspace_id, priority, ready_at, lane)
+SELECT r.kind, r.key, r.workspace_id, r.priority, coalesce(r.ready_at, interlock_now()),
+       CASE WHEN r.kind IN ('dispatch', 'observe') AND r.key ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$'
+            THEN (SELECT j.agent_id::text FROM job j WHERE j.id = r.key::uuid) END
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::smallint[], $5::timestamptz[])
      AS r (kind, key, workspace_id, priority, ready_at)
 ORDER BY r.kind COLLATE "C", r.key COLLATE "C"
@@ -37,7 +40,7 @@ WHERE w.buried_at IS NOT NULL
 
 -- Relies on work_due: one range of it per priority and kind, most urgent first; the outer LIMIT stops pulling, so exactly the
 -- rows that are claimed are locked. A lease that has ended is work like any other, and counts as a failed attempt.
--- A look asked for before now is the one that begins now.
+-- A look asked for before now is the one that begins now. $5 are lanes that have their share.
 -- name: claim_work
 WITH picked AS MATERIALIZED (
     SELECT due.kind, due.key, due.recovered
@@ -47,7 +50,7 @@ WITH picked AS MATERIALIZED (
         SELECT w.kind, w.key, w.owner IS NOT NULL AS recovered
         FROM work w
         WHERE w.kind = class.kind AND w.priority = class.priority AND w.buried_at IS NULL AND w.ready_at <= interlock_now()
-          AND (w.owner IS NULL OR w.leased_until <= clock_timestamp())
+          AND (w.owner IS NULL OR w.leased_until <= clock_timestamp()) AND (w.lane IS NULL OR w.lane <> ALL ($5::text[]))
         ORDER BY w.ready_at
         LIMIT $2
         FOR UPDATE SKIP LOCKED
@@ -62,7 +65,7 @@ SET owner = $3, epoch = nextval('work_epoch'), leased_until = clock_timestamp() 
     again_priority = CASE WHEN w.again_at > interlock_now() THEN w.again_priority END
 FROM picked
 WHERE w.kind = picked.kind AND w.key = picked.key
-RETURNING w.kind, w.key, w.workspace_id, w.owner, w.epoch, w.attempts, w.ready_at, picked.recovered;
+RETURNING w.kind, w.key, w.workspace_id, w.owner, w.epoch, w.attempts, w.ready_at, picked.recovered, w.lane;
 
 -- Relies on work_due. Seconds until something waiting becomes ready; NULL when nothing will by itself.
 -- name: find_next_ready
