@@ -6,8 +6,8 @@ once, one takes its time over every call. So what is measured is Interlock.
     a second      1,000 jobs of ten deployments, with the agent that answers at once
     idle          from the decision (the job's row) to the hand-over, one job at a time
     rate          1,000 jobs at once on an agent that takes 3,000 a minute: how long beyond the ideal, and in order?
-    isolation     idle, while another agent that takes 3 s a call has 200 jobs under way; p99 against without it, and the
-                  same with a worker whose agents share all slots
+    isolation     idle, while another agent that takes 3 s a call has 200 jobs under way; p99 against without it, and
+                  the same with a worker whose agents share all slots
 """
 
 from __future__ import annotations
