@@ -38,6 +38,7 @@ from interlock.access import Role
 from interlock.agents import Agent, build_agents
 from interlock.agents.github_app import App
 from interlock.agents.kubernetes_access import OwnPod
+from interlock.agents.plugins import add_plugins
 from interlock.metrics import build_metrics
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event, Ref
@@ -195,7 +196,7 @@ async def keyring(settings: Settings, url: str) -> Keyring:
 
 def agents(settings: Settings, http: Http) -> Mapping[str, Agent]:
     """The job agents by kind, with the settings that each needs; `http` is what they call their tools with."""
-    return build_agents(
+    ours = build_agents(
         exec_root=settings.data.absolute() / "exec",
         exec_enabled=settings.exec_agent,
         http=http,
@@ -203,6 +204,7 @@ def agents(settings: Settings, http: Http) -> Mapping[str, Agent]:
         tfe_webhook_secret=(settings.tfe_webhook_secret or "").split(",")[0].strip() or None,
         own_pod=OwnPod() if settings.kubernetes_in_cluster else None,
     )
+    return add_plugins(ours, http, required=settings.required_agents)
 
 
 def _github_app(settings: Settings) -> App | None:

@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     kubernetes_in_cluster: bool = False
     """Whether jobs (agent `kubernetes`) may use the service account of Interlock's own pod. Off unless asked for."""
 
+    required_agents: str = ""
+    """Types of job agents that must be there, commas between: a process without one does not start. An agent of
+    another package that cannot be loaded is left out otherwise."""
+
     github_app_id: str | None = None
     """The GitHub App that agents of the type `github-app` sign in as, where their config names none."""
     github_app_key_file: Path | None = None

@@ -12,7 +12,7 @@ The class (`AgentClass`) says what an unanswered start allows and what we promis
 section 5). An agent raises `AgentUnavailable` when it cannot tell, `Rejected` when the outside said no for good.
 
 To add one: copy `test_runner.py`, keep its shape, let its module docstring be its user page, add it to AGENTS, and add
-it to the list in `tests/agents/test_conformance.py`.
+it to the list in `tests/agents/test_conformance.py`. One may also come with another package (`plugins.py`).
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from starlette.routing import Match
 import interlock
 from interlock.agents import build_agents
 from interlock.agents.kubernetes_access import OwnPod
+from interlock.agents.plugins import add_plugins
 from interlock.api import (
     access,
     addresses,
@@ -155,12 +156,13 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     app.state.streams = Streams(settings.streams_max)
     app.state.settings = settings
     app.state.http = guarded_http(settings)
-    app.state.agents = build_agents(
+    ours = build_agents(
         exec_root=settings.data.absolute() / "exec",
         exec_enabled=settings.exec_agent,
         http=app.state.http,
         own_pod=OwnPod() if settings.kubernetes_in_cluster else None,
     )
+    app.state.agents = add_plugins(ours, app.state.http, required=settings.required_agents)
     app.state.metrics = build_metrics(app.state.http)
     app.state.opener = Opener(store, build_references(settings))
     for noun in NOUNS:
