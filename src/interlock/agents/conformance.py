@@ -18,6 +18,8 @@ One section is one class:
     CoreVerbs   start, find, observe, cancel, as a worker calls them after crashes and repeats; config and links
     Confirms    capability `confirm`: a run plans first, waits, and is applied once or discarded
     Plans       capability `plan`: tells what a job would change, and does nothing
+    Inspects    capability `inspect`: tells what is on the target, and changes nothing
+    Asks        capability `ask`: says what people are to do, the same each time
     Faults      401, 403, 404, 409, 422, 429, 5xx, slow, cut, garbage: at each call of each verb, over a loopback server
 
 The suite calls only what an agent offers. A rehearsal knows the rest: what makes a run work, and how to count runs.
@@ -37,7 +39,7 @@ from typing import Any, cast
 
 import pytest
 
-from interlock.agents import Agent, Confirmer, Planner
+from interlock.agents import Agent, Asker, Confirmer, Inspector, Planner
 from interlock.agents.loopback import FAULTS, Fault, LoopbackServer
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.ids import new_id
@@ -317,7 +319,37 @@ def _confirmer(rehearsal: Rehearsal) -> Confirmer:
     return cast("Confirmer", rehearsal.agent)
 
 
-class AgentConformance(CoreVerbs, Plans, Confirms):
+class Inspects:
+    """The capability `inspect`."""
+
+    async def test_what_a_run_brought_is_seen_and_nothing_is_changed(self, rehearsal: Rehearsal) -> None:
+        if "inspect" not in rehearsal.agent.capabilities:
+            pytest.skip("It inspects nothing.")
+        inspector = cast("Inspector", rehearsal.agent)
+        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.quick))
+        await ended(rehearsal.agent, job)
+        before = rehearsal.ran()
+        seen = await inspector.inspect(job)
+        assert seen.at.tzinfo is not None
+        assert not seen.drift, "nobody changed anything"
+        again = await inspector.inspect(job)
+        assert (again.applied, again.artifacts, again.drift) == (seen.applied, seen.artifacts, seen.drift)
+        assert rehearsal.ran() == before
+
+
+class Asks:
+    """The capability `ask`."""
+
+    async def test_what_people_are_asked_is_the_same_each_time(self, rehearsal: Rehearsal) -> None:
+        if "ask" not in rehearsal.agent.capabilities:
+            pytest.skip("It asks nobody.")
+        asker, job = cast("Asker", rehearsal.agent), job_of(rehearsal, rehearsal.quick)
+        asked = await asker.ask(job)
+        assert asked.instructions
+        assert await asker.ask(job) == asked
+
+
+class AgentConformance(CoreVerbs, Plans, Confirms, Inspects, Asks):
     """All sections but `Faults`. Subclass it with a fixture `rehearsal`."""
 
 
