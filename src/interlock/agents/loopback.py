@@ -61,12 +61,13 @@ Answer = tuple[int, Any]
 
 @dataclass
 class LoopbackServer:
-    """A server with routes. `calls` is what reached it, `coming` what it will do wrong."""
+    """A server with routes. `calls` is what reached it, `coming` what it will do wrong. `let_go` ends its delays."""
 
     routes: list[tuple[str, re.Pattern[str], Callable[[Call], Answer]]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     coming: list[Misbehaviour] = field(default_factory=list)
     port: int = 0
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -103,6 +104,11 @@ class LoopbackServer:
                 return one
         return None
 
+    async def _delay(self, seconds: float) -> None:
+        if seconds:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.let_go.wait(), seconds)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take one connection, which is one request."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -122,14 +128,14 @@ class LoopbackServer:
         wrong = self._misbehaves(call) or Misbehaviour()
         if wrong.cut:
             return
-        await asyncio.sleep(wrong.wait_s)
+        await self._delay(wrong.wait_s)
         if wrong.status is not None:
             await _write(writer, wrong.status, wrong.body, wrong.headers)
             return
         status, body = self._answer(call)
         if wrong.cut_after:
             return
-        await asyncio.sleep(wrong.late_s)
+        await self._delay(wrong.late_s)
         fields = {"Content-Type": "application/json"}
         if 300 <= status < 400 and isinstance(body, Mapping):
             fields |= {name.title(): str(value) for name, value in body.items()}
