@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from types import NoneType, UnionType
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -197,6 +198,19 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     flow = check(shapes.Workflow, client.create_workflow({"name": "smoke", "inputs": [], "jobAgents": [entry]}))
     client.thaw(next(client.list_freezes())["id"], reason="go on")
     check(shapes.WorkflowRun, client.run_workflow(flow["id"], {}))
+    asks = {"name": "hands", "type": "manual", "config": {"instructions": "Turn it.", "dueInMinutes": 5}}
+    client.put_job_agent(hands := str(uuid.uuid4()), asks)
+    client.put_job_agent(puller := str(uuid.uuid4()), {"name": "west", "type": "http-pull", "config": {}})
+    agents = [{"name": one[:8], "ref": one, "config": {}, "selector": "true"} for one in (hands, puller)]
+    flow = client.create_workflow({"name": "by hand", "inputs": [], "jobAgents": agents})
+    client.run_workflow(flow["id"], {})
+    task = check(shapes.Task, wait_for(lambda: list(client.list_tasks()))[0])
+    client.take_task(task["jobId"])
+    check(shapes.Task, client.comment_task(task["jobId"], "hello"))
+    check(shapes.Task, client.complete_task(task["jobId"], comment="done"))
+    offered = wait_for(lambda: list(client.list_agent_jobs(puller, status="queued")))[0]
+    claimed = client.claim_job(puller, offered["id"], lease_s=60.0)
+    check(shapes.Heartbeat, client.heartbeat_job(claimed["id"], attempt=claimed["attempt"]))
     check(shapes.Accepted, client.put_system(system["id"], {"name": "renamed"}))
 
     parts = {
@@ -210,8 +224,8 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
         "Variable",
         "Removed",
         "SubscriptionScope",
+        "TaskComment",
     }
     parts |= {"Scope", "PointsAtIt", "PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
-    parts |= {"Heartbeat", "Task", "TaskComment"}  # of claimed jobs and of people's: seen where those are played
     every = {name for name, one in vars(shapes).items() if is_typeddict(one) and one.__module__ == shapes.__name__}
     assert every - seen == parts

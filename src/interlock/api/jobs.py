@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import Query, Request
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 from starlette.responses import Response
 
 from interlock.access import WORKSPACE, Permission, Place, allowed
@@ -25,10 +25,11 @@ from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables
 from interlock.api.rollouts import ReasonBody
 from interlock.model.errors import Conflict, NotFound, Rejected, Unavailable
-from interlock.model.job import JobStatus, Observation
+from interlock.model.job import JobStatus, Observation, statuses_of
 from interlock.model.lease import LEASE_MAX_S, LEASE_MIN_S
 from interlock.model.secret import ids_in
-from interlock.store import agents, jobs, leases
+from interlock.store import agents, job_list, jobs, leases
+from interlock.store.job_list import TEXT_MAX, JobFilter
 from interlock.store.jobs import JobRow
 from interlock.store.leases import HeldJob
 from interlock.store.opening import Opener
@@ -45,6 +46,13 @@ LeaseSeconds = Annotated[float, Field(ge=LEASE_MIN_S, le=LEASE_MAX_S)]
 Brought = Annotated[tuple[Annotated[str, StringConstraints(max_length=500)], ...], Field(max_length=jobs.BROUGHT_MAX)]
 ME = "me"
 """In the path of a queue: the agent whose token is sent."""
+StatusGroup = Literal["open", "running", "waiting", "failed", "over"]
+"""Words for several statuses."""
+
+KindWord = Literal["forward", "config", "redeploy", "rollback", "pin", "force", "workflow", "retry"]
+MANY = "Once or several times: a status, or `open`, `running`, `waiting`, `failed`, `over` for several."
+TAG_MAX = 500
+
 _NAMED_IN_CONTEXT = ("release", "deployment", "environment", "resource")
 
 
@@ -88,20 +96,32 @@ async def list_jobs(
     deploymentId: Annotated[str | None, Query()] = None,
     environmentId: Annotated[str | None, Query()] = None,
     resourceId: Annotated[str | None, Query()] = None,
-    status: Annotated[shapes.JobStatusWord | None, Query()] = None,
+    systemId: Annotated[str | None, Query()] = None,
+    status: Annotated[list[Literal[shapes.JobStatusWord, StatusGroup]] | None, Query(description=MANY)] = None,
+    jobAgentId: Annotated[str | None, Query()] = None,
+    agentType: Annotated[list[str] | None, Query(max_length=50)] = None,
+    version: Annotated[str | None, Query(max_length=TAG_MAX, description="A tag, or a version's id.")] = None,
+    kind: Annotated[KindWord | None, Query()] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Created then or later.")] = None,
+    q: Annotated[str | None, Query(max_length=TEXT_MAX, description="In names, tags, ids and messages.")] = None,
 ) -> Response:
-    """List jobs, newest first."""
+    """List the jobs of all agents, newest first."""
     here.require(Permission.READ)
-    narrow: dict[str, Any] = {
-        "deployment_id": id_of(deploymentId, "deployment") if deploymentId else None,
-        "environment_id": id_of(environmentId, "environment") if environmentId else None,
-        "resource_id": id_of(resourceId, "resource") if resourceId else None,
-        "status": status,
-    }
-    async with here.read() as conn:
-        items, total = await jobs.list_jobs(conn, here.id, limit=page.limit, offset=page.offset, **narrow)
-        if not items and page.offset:
-            _, total = await jobs.list_jobs(conn, here.id, limit=1, offset=0, **narrow)
+    wanted = JobFilter(
+        statuses=statuses_of(status or ()),
+        agent_id=id_of(jobAgentId, "job agent") if jobAgentId else None,
+        agent_types=agentType or (),
+        deployment_id=id_of(deploymentId, "deployment") if deploymentId else None,
+        environment_id=id_of(environmentId, "environment") if environmentId else None,
+        resource_id=id_of(resourceId, "resource") if resourceId else None,
+        system_id=id_of(systemId, "system") if systemId else None,
+        version=version or None,
+        kind=kind,
+        since_at=since,
+        text=q or None,
+    )
+    async with here.store.snapshot() as conn:
+        items, total = await job_list.list_jobs(conn, here.id, wanted=wanted, limit=page.limit, offset=page.offset)
     return page.answer([render_with_release(job, here) for job in items], total)
 
 
@@ -374,7 +394,8 @@ def render_with_release(job: JobRow, here: Here) -> Wire:
     flat = render_job(job)
     context = _full_context(job, here)
     named = {name: context[name] for name in _NAMED_IN_CONTEXT if name in context}
-    return {**flat, "job": flat, **named}
+    agent = {"id": job.agent_id, "name": job.agent_name, "type": job.agent_type}
+    return {**flat, "job": flat, **named, **({"jobAgent": agent} if job.agent_name else {})}
 
 
 def _full_context(job: JobRow, here: Here) -> dict[str, Any]:

@@ -377,6 +377,14 @@ class JobWithContext(Job):
     dispatchContext: NotRequired[AnyObject]
 
 
+class AgentOfJob(TypedDict):
+    """Who does a job."""
+
+    id: Id
+    name: str
+    type: str
+
+
 class JobWithRelease(Job):
     """A job in both forms that clients expect: inside `job`, and its own fields beside it. One of a workflow's run has
     no release.
@@ -387,6 +395,7 @@ class JobWithRelease(Job):
     deployment: NotRequired[AnyObject]
     environment: NotRequired[AnyObject]
     resource: NotRequired[AnyObject]
+    jobAgent: NotRequired[AgentOfJob]
 
 
 class Verification(TypedDict):

@@ -249,7 +249,7 @@ async def get_state(here: InWorkspace, releaseTargetKey: str) -> Response:
     async with here.read() as conn:
         target = await _known(conn, here, releaseTargetKey)
         around = await with_variables(conn, await load_around(conn, here.id, targets=[target]), [target])
-        latest, _ = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
+        latest, _ = await jobs.list_target_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
         state: Wire = dict(_releases(target, around))
         if latest:
             verified = await verifications_of(conn, latest[0].id)
@@ -283,9 +283,11 @@ async def list_target_jobs(here: InWorkspace, releaseTargetKey: str, page: Pagin
     here.require(Permission.READ)
     async with here.read() as conn:
         target = await _known(conn, here, releaseTargetKey)
-        items, total = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=page.limit, offset=page.offset)
+        items, total = await jobs.list_target_jobs(
+            conn, here.id, target_id=target.id, limit=page.limit, offset=page.offset
+        )
         if not items and page.offset:
-            _, total = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
+            _, total = await jobs.list_target_jobs(conn, here.id, target_id=target.id, limit=1, offset=0)
     return page.answer([render_with_release(job, here) for job in items], total)
 
 

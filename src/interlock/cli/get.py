@@ -22,6 +22,8 @@ from interlock.cli.tables import items_max, list_options, print_data, print_list
 from interlock.client import Client, Seen
 from interlock.model.errors import Invalid
 
+KINDS = ("forward", "config", "redeploy", "rollback", "pin", "force", "workflow", "retry")
+
 NARROWING: dict[str, Callable[[Any], Any]] = {
     "cel": click.option("-q", "--query", "cel", help='A selector, as in resource.kind == "Host".'),
     "deployment": click.option(
@@ -33,7 +35,21 @@ NARROWING: dict[str, Callable[[Any], Any]] = {
     "resource": click.option(
         "-r", "--resource", shell_complete=names_of("resource"), help="Only on this resource, by identifier."
     ),
-    "status": click.option("-s", "--status", help="Only in this status, as in inProgress or failure."),
+    "status": click.option(
+        "-s",
+        "--status",
+        multiple=True,
+        help="Only in this status, or open, running, waiting, failed, over. Several times: any of them.",
+    ),
+    "system": click.option("--system", shell_complete=names_of("system"), help="Only of this system, by name."),
+    "agent": click.option("--agent", help="Only of this job agent: name or id."),
+    "agent_type": click.option(
+        "--agent-type", multiple=True, help="Only of agents of this type, as in argo-cd. Several times: any of them."
+    ),
+    "tag": click.option("-t", "--tag", help="Only of this version, by its tag."),
+    "job_kind": click.option("--kind", "job_kind", type=click.Choice(KINDS), help="Only of this kind."),
+    "since": click.option("--since", metavar="2h", help="Only created in so long, or since an instant."),
+    "text": click.option("--text", help="Only those with this in a name, tag, id or message."),
     "over": click.option("-a", "--all", "over", is_flag=True, help="Those that are over as well."),
 }
 

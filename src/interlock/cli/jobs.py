@@ -1,10 +1,12 @@
 """`interlock jobs`: what do agents do, and what did they?
 
     interlock jobs                                       the newest
-    interlock jobs --deployment shop-api --status failure
+    interlock jobs --deployment shop-api --status failed
+    interlock jobs --status running --agent-type argo-cd --agent-type tfe
     interlock jobs 4c1f0a                                one, with why it was allowed and what its agent said
 
-`interlock cancel` asks for a job's end.
+AGE says how long ago the outside was last heard of a job that is not over; LINK leads to it in the tool that does it.
+`interlock cancel` asks for a job's end, `interlock task` does those that people do.
 """
 
 from __future__ import annotations
@@ -17,25 +19,32 @@ import click
 from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
 from interlock.cli.get import NARROWING
-from interlock.cli.nouns import JOBS_SHOWN, Wanted, found_one, noun_of
+from interlock.cli.nouns import JOB_TAKES, JOBS_SHOWN, Wanted, found_one, noun_of
 from interlock.cli.tables import items_max, list_options, print_list, print_one
 from interlock.client import Client
 
 LOOKED_AT_MAX = 2_000
 """Jobs, newest first, among which the beginning of an id is looked up."""
 
+SAID_MAX = 20
+"""Applied objects and artifacts that are said; `-o json` has all."""
+
 SHOWN = (
-    *("id", "status", "message", "externalId", "createdAt", "startedAt", "completedAt", "attempt", "retryOf"),
-    "cancelReason",
+    *("id", "status", "message", "externalId", "createdAt", "startedAt", "completedAt", "observedAt", "attempt"),
+    *("retryOf", "cancelReason", "heldBy", "leasedUntil"),
 )
+
+
+def narrowed_as_jobs(command: Any) -> Any:
+    """The options of `get jobs`."""
+    for name in sorted(JOB_TAKES, reverse=True):
+        command = NARROWING[name](command)
+    return command
 
 
 @click.command()
 @click.argument("job_id", required=False, metavar="[JOB]", shell_complete=names_of("job"))
-@NARROWING["deployment"]
-@NARROWING["environment"]
-@NARROWING["resource"]
-@NARROWING["status"]
+@narrowed_as_jobs
 @list_options
 @connected
 def jobs(client: Client, job_id: str | None, *, output: str, **narrowed: Any) -> None:
@@ -44,7 +53,8 @@ def jobs(client: Client, job_id: str | None, *, output: str, **narrowed: Any) ->
     One is named by its id or the beginning of it: its fields, what its agent said, and why it was allowed.
 
     \b
-    interlock jobs --deployment shop-api --status failure
+    interlock jobs --status running --agent-type argo-cd --agent-type tfe
+    interlock jobs --deployment shop-api --status failed --since 7d
     interlock jobs 4c1f0a
     """
     noun = noun_of("job")
@@ -60,6 +70,7 @@ def jobs(client: Client, job_id: str | None, *, output: str, **narrowed: Any) ->
     why = client.explain_job(job["id"])["sentences"]
     lines = [f"{key:<12}  {job.get(key)}" for key in SHOWN if job.get(key) is not None]
     lines += [f"{name:<12}  {url}" for name, url in (job.get("links") or {}).items()]
+    lines += [f"{key:<12}  {', '.join(job[key][:SAID_MAX])}" for key in ("applied", "artifacts") if job.get(key)]
     lines += ["", *why]
     if said := job.get("output"):
         lines += ["", said if isinstance(said, str) else json.dumps(said, indent=2, ensure_ascii=False)]

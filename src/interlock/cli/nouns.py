@@ -7,13 +7,14 @@ plural, the same name, the same columns.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from interlock.cli.tables import about
 from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, Invalid, NotFound
+from interlock.model.job import TERMINAL, age
 
 BEGINNING_MIN = 4
 """Letters of an id that name something; fewer are taken for a name alone."""
@@ -30,7 +31,14 @@ class Wanted:
     deployment: str | None = None
     environment: str | None = None
     resource: str | None = None
-    status: str | None = None
+    status: Sequence[str] = ()
+    system: str | None = None
+    agent: str | None = None
+    agent_type: Sequence[str] = ()
+    tag: str | None = None
+    job_kind: str | None = None
+    since: str | None = None
+    text: str | None = None
     over: bool = False
     items_max: int | None = None
 
@@ -132,6 +140,62 @@ def _narrowed(client: Client, wanted: Wanted) -> dict[str, str | None]:
             raise NotFound(missing(client, "resource", wanted.resource))
         ids["resource_id"] = found["id"]
     return ids
+
+
+JOB_TAKES = frozenset(
+    {
+        *("deployment", "environment", "resource", "status", "system"),
+        *("agent", "agent_type", "tag", "job_kind", "since", "text"),
+    }
+)
+"""What narrows a list of jobs."""
+
+
+def _jobs(client: Client, wanted: Wanted) -> Iterable[Seen]:
+    return client.list_jobs(
+        **_narrowed(client, wanted),
+        system_id=found_one(client, noun_of("system"), wanted.system)["id"] if wanted.system else None,
+        agent_id=found_one(client, noun_of("agent"), wanted.agent)["id"] if wanted.agent else None,
+        status=wanted.status,
+        agent_types=wanted.agent_type,
+        version=wanted.tag,
+        kind=wanted.job_kind,
+        since=_since(wanted.since) if wanted.since else None,
+        text=wanted.text,
+        items_max=wanted.items_max,
+    )
+
+
+def _since(text: str) -> str:
+    """An instant: as it was given, or so long ago.
+
+    Fails: `BadParameter` for a text that is neither.
+    """
+    from datetime import UTC, datetime
+
+    from interlock.cli.places import parse_duration
+
+    if text[:1].isdigit() and text[-1:] in "smhd":
+        return (datetime.now(UTC) - parse_duration(text)).isoformat()
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Invalid(f"--since is a duration like 2h, or an instant like 2026-03-09T12:00Z; not {text}.") from error
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+
+
+OVER = frozenset(each.value for each in TERMINAL)
+
+
+def _age(each: Seen) -> str | None:
+    """How long ago a job that is not over was last heard of; `never` where it was not yet."""
+    from datetime import UTC, datetime
+
+    if each["status"] in OVER:
+        return None
+    if "observedAt" not in each:
+        return "never"
+    return age((datetime.now(UTC) - datetime.fromisoformat(each["observedAt"])).total_seconds())
 
 
 def _key_end(each: Seen) -> str:
@@ -244,16 +308,15 @@ NOUNS: tuple[Noun, ...] = (
         kind="job",
         plural="jobs",
         line="List jobs, newest first.",
-        heads=("job", "status", *_TARGET, "version", "created", "message"),
+        heads=("job", "status", "age", *_TARGET, "version", "agent", "created", "link", "message"),
         row=lambda each: (
-            *(each["id"][:8], each["status"], *(_name_in(each, part) for part in _TARGET)),
-            *(tag_of(each.get("release")), each.get("createdAt"), each.get("message")),
+            *(each["id"][:8], each["status"], _age(each), *(_name_in(each, part) for part in _TARGET)),
+            *(tag_of(each.get("release")), _name_in(each, "jobAgent"), each.get("createdAt")),
+            *(next(iter((each.get("links") or {}).values()), None), each.get("message")),
         ),
-        read=lambda client, wanted: client.list_jobs(
-            **_narrowed(client, wanted), status=wanted.status, items_max=wanted.items_max
-        ),
+        read=_jobs,
         name=_id,
-        takes=frozenset({"deployment", "environment", "resource", "status"}),
+        takes=JOB_TAKES,
         items_max=JOBS_SHOWN,
     ),
     Noun(

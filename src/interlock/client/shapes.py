@@ -405,6 +405,7 @@ class JobWithRelease(Job):
     deployment: NotRequired[dict[str, Any]]
     environment: NotRequired[dict[str, Any]]
     resource: NotRequired[dict[str, Any]]
+    jobAgent: NotRequired[dict[str, str]]
 
 
 class TaskComment(TypedDict):

@@ -73,15 +73,33 @@ class Targets(Reach):
         deployment_id: str | None = None,
         environment_id: str | None = None,
         resource_id: str | None = None,
-        status: str | None = None,
+        system_id: str | None = None,
+        status: str | Sequence[str] | None = None,
+        agent_id: str | None = None,
+        agent_types: Sequence[str] = (),
+        version: str | None = None,
+        kind: str | None = None,
+        since: str | None = None,
+        text: str | None = None,
         items_max: int | None = None,
     ) -> Iterator[JobWithRelease]:
-        """Jobs, newest first: items `{job, release, deployment, environment, resource}`."""
+        """The jobs of all agents, newest first: items `{job, release, deployment, environment, resource, jobAgent}`.
+
+        Takes: `status` is one or several, or a word for several: open, running, waiting, failed, over. `since` is an
+               instant; `text` is looked for in names, tags, ids and messages.
+        """
         query = {
             "deploymentId": deployment_id,
             "environmentId": environment_id,
             "resourceId": resource_id,
-            "status": status,
+            "systemId": system_id,
+            "status": [status] if isinstance(status, str) else list(status or ()),
+            "jobAgentId": agent_id,
+            "agentType": list(agent_types),
+            "version": version,
+            "kind": kind,
+            "since": since,
+            "q": text,
         }
         return self._list("jobs", query=query, items_max=items_max)
 

@@ -43,7 +43,7 @@ async def show(visit: Visit) -> Response:
         releases = await target_states.load_releases(
             conn, here.id, release_ids=[target.current_release_id] if target.current_release_id else []
         )
-        latest, _ = await jobs.list_jobs(conn, here.id, target_id=target.id, limit=JOBS_MAX, offset=0)
+        latest, _ = await jobs.list_target_jobs(conn, here.id, target_id=target.id, limit=JOBS_MAX, offset=0)
         groups = await groups_of(visit, conn, deployment_id=target.deployment_id)
         tags = {version.id: version.tag for version in versions}
         current = releases.get(target.current_release_id or "")

@@ -33,6 +33,8 @@ HEARD: Mapping[str, str] = {
     "approval.requested": "Approval of {version} in {environment} is asked for.",
     "approval.given": "An approval was given.",
     "approval.rejected": "An approval was refused.",
+    "job.asked": "Somebody is asked to do a job on {target}.",
+    "job.overdue": "A task on {target} is overdue.",
     "freeze.set": "A freeze was set.",
     "freeze.thawed": "A freeze was ended.",
     "freeze.expired": "A freeze reached its end.",
@@ -64,6 +66,7 @@ _MARKS: Mapping[str, str] = {
     "difference": "failed", "deleted": "failed", "revoked": "failed", "voided": "failed",
     "completed": "pass", "succeeded": "pass", "passed": "pass", "verified": "pass", "given": "pass", "landed": "pass",
     "requested": "person", "paused": "paused", "withdrawn": "idle", "cancelled": "idle", "inconclusive": "unknown",
+    "asked": "person", "answered": "person", "commented": "person", "overdue": "failed", "lease_ended": "unknown",
     "handed_over": "moving", "opened": "moving", "started": "moving", "resumed": "moving", "claimed": "moving",
 }  # fmt: skip
 """What happened -> mark; anything else is merely noted."""

@@ -65,13 +65,15 @@ class Visit:
         live: str = "",
         about: Sequence[str] = (),
         status: int = 200,
+        again_s: int | None = None,
         **values: Any,
     ) -> Response:
         """A page in its frame.
 
         Takes: `live` is `follow` (the page renews itself when something it shows changes), `tell` (it says that
                something changed, because a form must not change under a person's hands) or empty. `about` are the ids
-               whose events concern the page; none means every event of the workspace.
+               whose events concern the page; none means every event of the workspace. A page that shows how old
+               something is loads itself again after `again_s` too.
         """
         frame = await pages.load_frame(conn, self.here.id)
         freezes = await pages.list_freezes(conn, self.here.id)
@@ -89,6 +91,7 @@ class Visit:
                 "freezes": freezes,
                 "may_freeze": self.may_somewhere(Permission.FREEZE),
                 "live": live,
+                "again_s": again_s,
                 "stream": f"{self.at('live')}?{stream}",
                 "here_url": self._here_url(),
                 **values,

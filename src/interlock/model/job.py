@@ -13,7 +13,7 @@ Source: core.md section 5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -51,6 +51,35 @@ TERMINAL = frozenset(
         JobStatus.EXTERNAL_RUN_NOT_FOUND,
     }
 )
+
+FAILED = TERMINAL - {JobStatus.SUCCESSFUL, JobStatus.CANCELLED, JobStatus.SKIPPED}
+OPEN = frozenset(JobStatus) - TERMINAL
+
+STATUS_GROUPS: Mapping[str, frozenset[JobStatus]] = {
+    "open": OPEN,
+    "running": frozenset({JobStatus.IN_PROGRESS, JobStatus.ACTION_REQUIRED}),
+    "waiting": frozenset({JobStatus.PENDING, JobStatus.QUEUED}),
+    "failed": FAILED,
+    "over": TERMINAL,
+}
+"""Words for several statuses, as people narrow lists by them."""
+
+
+def statuses_of(words: Iterable[str]) -> tuple[str, ...]:
+    """The statuses that these words mean: statuses and groups of them, in the wire's order.
+
+    Fails: `ValueError` for a word that is neither, with the word.
+    """
+    meant: set[JobStatus] = set()
+    for word in words:
+        if word in STATUS_GROUPS:
+            meant |= STATUS_GROUPS[word]
+        elif word in set(JobStatus):
+            meant.add(JobStatus(word))
+        else:
+            raise ValueError(word)
+    return tuple(each.value for each in JobStatus if each in meant)
+
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.QUEUED, JobStatus.IN_PROGRESS, JobStatus.ACTION_REQUIRED}) | TERMINAL,
@@ -201,3 +230,12 @@ class Inspected:
     applied: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     drift: tuple[Drift, ...] = ()
+
+
+def age(seconds: float) -> str:
+    """How long ago, in one unit: `12 s`, `3 min`, `2 h`, `5 days`."""
+    whole = max(int(seconds), 0)
+    for unit, words, least in ((86_400, "days", 2 * 86_400), (3_600, "h", 2 * 3_600), (60, "min", 120)):
+        if whole >= least:
+            return f"{whole // unit} {words}"
+    return f"{whole} s"

@@ -24,11 +24,20 @@ from interlock.model.subscription import text_for
 from interlock.outside.mail import Letter
 from interlock.outside.user_templates import render_template
 
+TASK = (
+    "{% if body.workflow %}{{ body.workflow }}{% else %}{{ deployment }} {{ version }} on {{ target }}"
+    " in {{ environment }}{% endif %}"
+)
+"""What a task is about, in Jinja."""
+
 HEADLINES: Mapping[str, str] = {
     "approval.requested": "{{ deployment }} {{ version }} waits for approval in {{ environment }}",
     "approval.given": "{{ actor }} approved {{ deployment }} {{ version }} in {{ environment }}",
     "approval.rejected": "{{ actor }} rejected {{ deployment }} {{ version }} in {{ environment }}",
     "approval.withdrawn": "{{ actor }} took back an answer about {{ deployment }} {{ version }} in {{ environment }}",
+    "job.asked": f"{TASK} waits for a person{{% if body.group %}} of {{{{ body.group }}}}{{% endif %}}",
+    "job.overdue": f"{TASK} is overdue: nobody{{% if body.group %}} of {{{{ body.group }}}}{{% endif %}} answered",
+    "job.answered": f"{{{{ actor }}}} {{{{ body.answer }}}} {TASK}",
     "rollout.opened": "The rollout of {{ deployment }} {{ version }} in {{ environment }} began",
     "rollout.completed": "The rollout of {{ deployment }} {{ version }} in {{ environment }} is complete",
     "rollout.halted": "The rollout of {{ deployment }} {{ version }} in {{ environment }} halted",

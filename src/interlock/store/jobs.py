@@ -234,45 +234,37 @@ class JobRow:
     observed_at: datetime | None = None
     """When the outside was last heard, or looked at."""
     is_task: bool = False
+    agent_name: str = ""
+    agent_type: str = ""
     encrypted: Sequence[str] = ()
     """The variables of the context that are secrets, by key."""
 
 
-def _job_row(row: asyncpg.Record) -> JobRow:
+def job_row(row: asyncpg.Record) -> JobRow:
+    """A job as a query gave it."""
     fields = {key: row[key] for key in row.keys() if key not in ("snapshot", "total")}  # noqa: SIM118 - a Record iterates values
     context = row["snapshot"]
     return JobRow(**fields, context=context, encrypted=encrypted_in(context.get("variables") or {}))
 
 
-async def list_jobs(
-    conn: Conn,
-    workspace_id: str,
-    *,
-    limit: int,
-    offset: int,
-    deployment_id: str | None = None,
-    environment_id: str | None = None,
-    resource_id: str | None = None,
-    target_id: str | None = None,
-    status: str | None = None,
+async def list_target_jobs(
+    conn: Conn, workspace_id: str, *, target_id: str, limit: int, offset: int
 ) -> tuple[tuple[JobRow, ...], int]:
-    """A page of jobs, newest first, and how many there are (0 past the last page)."""
-    rows = await conn.fetch(
-        Q.list_jobs, workspace_id, deployment_id, environment_id, resource_id, status, target_id, limit, offset
-    )
-    return tuple(map(_job_row, rows)), rows[0]["total"] if rows else 0
+    """A page of a target's jobs, newest first, and how many there are (0 past the last page)."""
+    rows = await conn.fetch(Q.list_target_jobs, workspace_id, target_id, limit, offset)
+    return tuple(map(job_row, rows)), rows[0]["total"] if rows else 0
 
 
 async def load_latest_jobs(conn: Conn, workspace_id: str, *, target_ids: Sequence[str]) -> dict[str, JobRow]:
     """target id -> its newest job, for those that have one."""
     rows = await conn.fetch(Q.list_latest_jobs, workspace_id, list(target_ids))
-    return {row["target_id"]: _job_row(row) for row in rows}
+    return {row["target_id"]: job_row(row) for row in rows}
 
 
 async def find_job(conn: Conn, workspace_id: str, *, job_id: str) -> JobRow | None:
     """One job, with its captured output."""
     row = await conn.fetchrow(Q.find_job, workspace_id, job_id)
-    return None if row is None else _job_row(row)
+    return None if row is None else job_row(row)
 
 
 async def list_agent_jobs(
@@ -280,7 +272,7 @@ async def list_agent_jobs(
 ) -> tuple[tuple[JobRow, ...], int]:
     """A pull agent's jobs, oldest first, and how many there are."""
     rows = await conn.fetch(Q.list_agent_jobs, workspace_id, agent_id, status, limit, offset)
-    return tuple(map(_job_row, rows)), rows[0]["total"] if rows else 0
+    return tuple(map(job_row, rows)), rows[0]["total"] if rows else 0
 
 
 async def find_flow_job(conn: Conn, job_id: str) -> FlowJob | None:

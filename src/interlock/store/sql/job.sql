@@ -199,8 +199,8 @@ FROM job j JOIN job_agent a ON a.id = j.agent_id LEFT JOIN agent_line l ON l.age
                         WHERE each ->> 'ref' = a.id::text LIMIT 1) AS entry ON true
 WHERE j.id = $1;
 
--- Relies on job_newest, or job_of_target and job_of_agent where they narrow.
--- name: list_jobs
+-- Relies on job_of_target.
+-- name: list_target_jobs
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
        coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
        greatest(j.observed_at, j.heard_at) AS observed_at,
@@ -208,10 +208,8 @@ SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, count(*) OVER () AS total
 FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
-WHERE j.workspace_id = $1
-  AND ($2::uuid IS NULL OR j.deployment_id = $2) AND ($3::uuid IS NULL OR m.environment_id = $3) AND ($4::uuid IS NULL OR t.resource_id = $4 OR j.resource_id = $4)
-  AND ($5::text IS NULL OR j.status = $5) AND ($6::uuid IS NULL OR j.target_id = $6)
-ORDER BY j.created_at DESC, j.id DESC LIMIT $7 OFFSET $8;
+WHERE j.workspace_id = $1 AND j.target_id = $2
+ORDER BY j.created_at DESC, j.id DESC LIMIT $3 OFFSET $4;
 
 -- Relies on job's primary key.
 -- name: find_job
@@ -221,8 +219,8 @@ SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, j.output, j.cancel_reason, j.applied, j.artifacts,
-       EXISTS (SELECT FROM task k WHERE k.job_id = j.id) AS is_task, 1::bigint AS total
-FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
+       EXISTS (SELECT FROM task k WHERE k.job_id = j.id) AS is_task, a.name AS agent_name, a.type AS agent_type, 1::bigint AS total
+FROM job j JOIN job_agent a ON a.id = j.agent_id LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.id = $2;
 
 -- The newest job of each of these targets. Relies on job_of_target.
