@@ -30,8 +30,8 @@ from interlock.metrics import take_measurement as ask_provider
 from interlock.model.conduct import share_of
 from interlock.model.errors import AgentUnavailable, Invalid, NotStarted, Rejected, Unavailable
 from interlock.model.event import Actor
-from interlock.model.job import AgentClass, Confirm, Handover, JobStatus, Observation
-from interlock.model.secret import masked
+from interlock.model.job import AgentClass, AgentJob, Callback, Confirm, Handover, JobStatus, Observation
+from interlock.model.secret import MASK, masked
 from interlock.model.verification import Measurement, MeasurementStatus
 from interlock.outside.references import References
 from interlock.store.confirms import begin_confirm, settle_confirm
@@ -40,6 +40,7 @@ from interlock.store.facts import load_facts
 from interlock.store.jobs import (
     FlowJob,
     apply_observation,
+    apply_start,
     ask_cancel,
     begin_handover,
     find_flow_job,
@@ -115,7 +116,7 @@ class NoTurnError(Exception):
 @dataclass(slots=True)
 class Flow:
     """What the steps work with. `round_at_s` remembers when this process last began a deployment's round, and how
-    long it took.
+    long it took. `public_url` is where tools that call back find the API.
     """
 
     store: Store
@@ -124,6 +125,7 @@ class Flow:
     metric_timeout_s: float = 30.0
     round_gap_s: float = 0.05
     cancel_timeout_s: float = 300.0
+    public_url: str = "http://127.0.0.1:8080"
     round_at_s: dict[str, tuple[float, float]] = field(default_factory=dict)
     references: References | None = None
     opener: Opener = field(init=False)
@@ -261,9 +263,10 @@ class Flow:
         self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened, *, fresh: bool
     ) -> datetime | None:
         """Takes: `fresh`: nobody can have called `start` for this attempt before."""
+        given, opened = await self._given(job, agent, opened)
         try:
             async with self._calling(job, opened, limit_s=job.conduct.start_timeout_s, may_refuse=True):
-                seen = await agent.start(job.for_agent(opened.document), job.authorization())
+                seen = await agent.start(given, job.authorization())
         except Rejected as no:
             seen = Observation(JobStatus.FAILURE, no.message)
         except Invalid as no:
@@ -287,7 +290,7 @@ class Flow:
             told = job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt)
             await settle_handover(tx, job, Handover.STARTED, events=[told])
             links = {**agent.links(job.for_agent(masked(job.snapshot)), seen), **seen.links}
-            status = await apply_observation(tx, job, replace(seen, links=links), source=agent.kind)
+            status = await apply_start(tx, job, replace(seen, links=links), source=agent.kind)
             at = self._next_look(replace(job, handed_over_at=job.handed_over_at or self.store.now()), agent)
             if not status.terminal and at is not None:
                 await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, at, OWN_FACTS)])
@@ -308,8 +311,9 @@ class Flow:
 
     async def _find_run(self, claim: Claim, job: FlowJob, agent: Agent, opened: Opened) -> datetime | None:
         """A start went unanswered: look for the run until it may be said that there is none."""
+        given, opened = await self._given(job, agent, opened)
         async with self._calling(job, opened):
-            seen = await agent.find(job.for_agent(opened.document))
+            seen = await agent.find(given)
         if seen is not None:
             return await self._started(claim, job, agent, opened, opened.observation(seen))
         now = self.store.now()
@@ -410,9 +414,9 @@ class Flow:
         tried_at = await self._barred(job)
         if tried_at is not None:
             return tried_at if job.over_at is None else min(tried_at, job.over_at)
-        opened = await self._opened(job)
+        given, opened = await self._given(job, agent, await self._opened(job))
         async with self._calling(job, opened):
-            seen = await agent.observe(job.for_agent(opened.document))
+            seen = await agent.observe(given)
         return await self._seen(claim, job, agent, opened.observation(seen or self._missing(job)))
 
     async def _follow_lease(self, claim: Claim, job: FlowJob) -> datetime | None:
@@ -440,9 +444,9 @@ class Flow:
         tried_at = await self._barred(job)
         if tried_at is not None:
             return min(tried_at, over_at)
-        opened = await self._opened(job)
+        given, opened = await self._given(job, agent, await self._opened(job))
         async with self._calling(job, opened):
-            seen = await agent.cancel(job.for_agent(opened.document))
+            seen = await agent.cancel(given)
         return await self._seen(claim, job, agent, opened.observation(seen or self._missing(job)))
 
     def _missing(self, job: FlowJob) -> Observation:
@@ -618,6 +622,19 @@ class Flow:
             return await self.opener.open_snapshot(job.workspace_id, job.snapshot)
         except Rejected as nowhere:
             raise AgentUnavailable(nowhere.message) from None
+
+    async def _given(self, job: FlowJob, agent: Agent, opened: Opened) -> tuple[AgentJob, Opened]:
+        """The job as its agent sees it: one that is called back gets the address for that, with the attempt's token,
+        which is hidden like the job's secrets.
+        """
+        given = job.for_agent(opened.document)
+        if "callback" not in agent.capabilities:
+            return given, opened
+        async with self.store.read() as conn:
+            token = await self.store.secrets.callback_token(conn, job_id=job.id, attempt=given.attempt)
+        callback = Callback(f"{self.public_url}/api/jobs/{job.id}/callback", token)
+        opened = replace(opened, values_by_mark={**opened.values_by_mark, MASK: token})
+        return replace(given, shown=masked(job.snapshot), callback=callback), opened
 
     async def _record(self, claim: Claim, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
         async with self._tx(job, "observe", claim) as tx:

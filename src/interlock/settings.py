@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     """Whether it may call link-local addresses and those where a cloud hands out this machine's credentials."""
 
     public_url: str | None = None
-    """Where people find the console (`https://interlock.example.org`): links in messages begin so. Unset: where we
-    listen."""
+    """Where people find the console (`https://interlock.example.org`): links in messages begin so, and the addresses
+    at which tools call back. Unset: where we listen."""
 
     smtp_host: str | None = None
     """The mail server. Unset: no letters are sent."""

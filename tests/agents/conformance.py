@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from interlock.agents.conformance import (
     AUTHORIZATION,
+    CALLBACK,
     CONTEXT,
     AgentConformance,
     Faults,
@@ -13,4 +14,14 @@ from interlock.agents.conformance import (
     started,
 )
 
-__all__ = ["AUTHORIZATION", "CONTEXT", "AgentConformance", "Faults", "Rehearsal", "ended", "job_of", "started"]
+__all__ = [
+    "AUTHORIZATION",
+    "CALLBACK",
+    "CONTEXT",
+    "AgentConformance",
+    "Faults",
+    "Rehearsal",
+    "ended",
+    "job_of",
+    "started",
+]

@@ -109,6 +109,7 @@ def test_no_listed_agent_is_left_out() -> None:
         "manual",
         "test-runner",
         "tfe",
+        "webhook",
     }
 
 

@@ -53,7 +53,8 @@ def server_url(database_url: str, tmp_path) -> Iterator[str]:
                 over.set()
 
             async with Http(allow_private_addresses=True) as http:
-                working = run_workers(store, agents(settings, http), build_metrics(http), settings, stop)
+                here = settings.model_copy(update={"public_url": url_of(bound)})
+                working = run_workers(store, agents(settings, http), build_metrics(http), here, stop)
                 await asyncio.gather(working, serve(app, bound, stop=stop, on_ready=ready))
 
     def run() -> None:

@@ -46,6 +46,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "POST /github/webhook": PUBLIC,
     "POST /tfe/webhook": PUBLIC,
     "POST /argo/{jobAgentId}/webhook": PUBLIC,
+    "POST /jobs/{jobId}/callback": PUBLIC,
     "POST /login": PUBLIC,
     "GET /v1/workspaces": SIGNED_IN,
     "POST /v1/workspaces": SIGNED_IN,

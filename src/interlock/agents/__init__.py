@@ -33,6 +33,7 @@ from interlock.agents.kubernetes_access import OwnPod
 from interlock.agents.manual import ManualAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.agents.tfe import TfeAgent
+from interlock.agents.webhook import WebhookAgent
 from interlock.model.job import AgentClass, AgentJob, Authorization, Inspected, Observation, Planned
 from interlock.model.task import Asked
 from interlock.outside.go_templates import GoTemplates
@@ -45,9 +46,9 @@ class Agent(Protocol):
     """What every job agent offers.
 
     `kind` is the wire's type string. `keys` are those of its config (`keys.py`), `open_ended` where others may stand
-    beside them. `capabilities` are what it can do beside the four verbs (plan, confirm, inspect,
-    ...). `observe_every_s` is how long to wait between two looks at a run; None: never look, the outside reports by
-    itself.
+    beside them. `capabilities` are what it can do beside the four verbs (plan, confirm, inspect, ...); `callback` asks
+    for an address and a token of the job's own. `observe_every_s` is how long to wait between two looks at a run; None:
+    never look, the outside reports by itself.
     """
 
     kind: ClassVar[str]
@@ -147,6 +148,7 @@ AGENTS: tuple[type[Agent], ...] = (
     ManualAgent,
     TestRunnerAgent,
     TfeAgent,
+    WebhookAgent,
 )
 
 
@@ -179,6 +181,7 @@ def build_agents(
         ManualAgent(templates),
         TestRunnerAgent(),
         TfeAgent(http, templates, webhook_secret=tfe_webhook_secret),
+        WebhookAgent(http),
     )
     return {agent.kind: agent for agent in built}
 

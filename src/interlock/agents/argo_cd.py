@@ -9,7 +9,7 @@ name: argo
 agentType: argo-cd
 config:
   serverUrl: https://argocd.example.com
-  apiKey: {secretRef: {provider: env, key: ARGOCD_TOKEN}}
+  apiKey: {secretRef: {provider: env, path: ARGOCD_TOKEN}}
   template: |
     apiVersion: argoproj.io/v1alpha1
     kind: Application

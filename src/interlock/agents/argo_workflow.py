@@ -9,8 +9,8 @@ name: flows
 agentType: argo-workflow
 config:
   serverUrl: https://argo.example.com:2746
-  apiKey: {secretRef: {provider: env, key: ARGO_TOKEN}}
-  webhookSecret: {secretRef: {provider: env, key: ARGO_WEBHOOK_SECRET}}
+  apiKey: {secretRef: {provider: env, path: ARGO_TOKEN}}
+  webhookSecret: {secretRef: {provider: env, path: ARGO_WEBHOOK_SECRET}}
   name: deploy
   namespace: ci
   template: |
@@ -77,7 +77,7 @@ from ruamel.yaml.error import YAMLError
 
 from interlock.agents.argo_cd import NAME_MAX, fit_label, fit_name, server_url
 from interlock.agents.keys import Address, Flag, Key, Secret, Template, Text, check_keys, lacking
-from interlock.agents.rest import TIMEOUT_S, Clash, Tool, part
+from interlock.agents.rest import TIMEOUT_S, Clash, Tool, follow_up, part
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
 from interlock.outside.go_templates import GoTemplates
@@ -150,7 +150,8 @@ class ArgoWorkflowAgent:
         try:
             there = await tool.call("POST", f"/api/v1/workflows/{part(place)}", body=body)
         except Clash:
-            there = await tool.call("GET", _path(place, name), may_miss=True)
+            with follow_up():
+                there = await tool.call("GET", _path(place, name), may_miss=True)
             if there is None:
                 raise AgentUnavailable(f"Argo Workflows has {place}/{name} and does not show it.") from None
         return _seen(there) if _is_workflow(there) else Observation(JobStatus.IN_PROGRESS, None, f"{place}/{name}")

@@ -43,7 +43,7 @@ from interlock.agents import Agent, Asker, Confirmer, Inspector, Planner
 from interlock.agents.loopback import FAULTS, Fault, LoopbackServer
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.ids import new_id
-from interlock.model.job import TRANSITIONS, AgentClass, AgentJob, Authorization, JobStatus, Observation
+from interlock.model.job import TRANSITIONS, AgentClass, AgentJob, Authorization, Callback, JobStatus, Observation
 from interlock.model.secret import Where, is_secret
 
 AUTHORIZATION = Authorization(decision_id=new_id(), target_id=new_id(), release_digest="sha256:0", expires_at=None)
@@ -54,6 +54,9 @@ CONTEXT: Mapping[str, Any] = {
     "variables": {"replicas": 3, "canary": True},
 }
 """The dispatch context that every job of the suite has."""
+
+CALLBACK = Callback("https://interlock.example/api/jobs/x/callback", "ilcb_1_token")
+"""Where the jobs of an agent with the capability `callback` are called back to."""
 
 PATIENCE_S = 0.05
 """How long a slow tool is waited for; the product waits longer, and then does the same."""
@@ -88,9 +91,16 @@ class Rehearsal:
 
 def job_of(rehearsal: Rehearsal, config: Mapping[str, object]) -> AgentJob:
     """A fresh job for the agent, as it stands when it is handed over."""
-    context = {**rehearsal.context, "jobAgentConfig": config}
+    context, called = {**rehearsal.context, "jobAgentConfig": config}, "callback" in rehearsal.agent.capabilities
     return AgentJob(
-        id=new_id(), attempt=1, agent_id=new_id(), agent_kind=rehearsal.agent.kind, config=config, context=context
+        id=new_id(),
+        attempt=1,
+        agent_id=new_id(),
+        agent_kind=rehearsal.agent.kind,
+        config=config,
+        context=context,
+        shown=rehearsal.context if called else {},
+        callback=CALLBACK if called else None,
     )
 
 

@@ -9,7 +9,7 @@ name: gitlab
 agentType: gitlab
 config:
   url: https://gitlab.example.com
-  token: {secretRef: {provider: env, key: GITLAB_TOKEN}}
+  token: {secretRef: {provider: env, path: GITLAB_TOKEN}}
   project: shop/deploy
   ref: main
   variables:

@@ -11,6 +11,7 @@ publishes; what it is told to do wrong, it does once.
     server.next_is(cut_after=True)                               it does what was asked, and ends without a word
     server.next_is(wait_s=60)                                    it does nothing for a minute
     server.next_is(late_s=60)                                    it does what was asked, and answers a minute later
+    server.next_is(held=event)                                   it does as asked, and answers when that is set
 
 `FAULTS` is the list that the suite (`conformance.py`) goes through, with what each means for a job.
 """
@@ -53,6 +54,7 @@ class Misbehaviour:
     cut_after: bool = False
     wait_s: float = 0.0
     late_s: float = 0.0
+    held: asyncio.Event | None = None
     after: int = 0
 
 
@@ -136,6 +138,8 @@ class LoopbackServer:
         if wrong.cut_after:
             return
         await self._delay(wrong.late_s)
+        if wrong.held is not None:
+            await wrong.held.wait()
         fields = {"Content-Type": "application/json"}
         if 300 <= status < 400 and isinstance(body, Mapping):
             fields |= {name.title(): str(value) for name, value in body.items()}

@@ -21,7 +21,7 @@ Source: RFC 9110 sections 10.2.3 and 15; core.md section 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,7 +61,7 @@ class Tool:
     """A tool's API, as one agent's config names it.
 
     Takes: `name` as people know it ("Argo CD"); `base_url` without a slash at its end. `verify_tls` False takes any
-           certificate.
+           certificate. `sign` gives headers for the bytes of a body.
     """
 
     http: Http
@@ -70,6 +70,7 @@ class Tool:
     headers: Mapping[str, str]
     timeout_s: float = TIMEOUT_S
     verify_tls: bool = True
+    sign: Callable[[bytes], Mapping[str, str]] | None = None
 
     async def call(
         self,
@@ -80,10 +81,12 @@ class Tool:
         body: object = None,
         content_type: str = "application/json",
         may_miss: bool = False,
+        may_chat: bool = False,
     ) -> Any:
         """Call and read the answer; None for 404 where `may_miss`, and for an empty answer.
 
-        Takes: `path` begins with a slash, its parts quoted (`part`).
+        Takes: `path` begins with a slash, its parts quoted (`part`). `may_chat`: an answer that is no JSON ("ok") is
+               one that says nothing, None, unless it is a web page, which no tool answers with.
         Fails: as the module says.
         """
         url = f"{self.base_url}{path}"
@@ -94,6 +97,8 @@ class Tool:
         if body is not None:
             headers.setdefault("Content-Type", content_type)
             raw = orjson.dumps(body)
+        if self.sign is not None:
+            headers |= self.sign(raw or b"")
         try:
             answer = await self.http.send(
                 method,
@@ -111,6 +116,8 @@ class Tool:
         if answer.status == 404 and may_miss:
             return None
         self._sort(answer)
+        if may_chat and not answer.text.lstrip().startswith(("<", "{", "[")):
+            return None
         return self._read(answer)
 
     def _sort(self, answer: Answer) -> None:

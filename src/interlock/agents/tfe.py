@@ -9,9 +9,9 @@ name: terraform-cloud
 agentType: tfe
 config:
   organization: acme
-  token: {secretRef: {provider: env, key: TFE_TOKEN}}
+  token: {secretRef: {provider: env, path: TFE_TOKEN}}
   webhookUrl: https://interlock.example.com/api/tfe/webhook
-  webhookSecret: {secretRef: {provider: env, key: TFE_WEBHOOK_SECRET}}
+  webhookSecret: {secretRef: {provider: env, path: TFE_WEBHOOK_SECRET}}
   template: |
     name: {{ .deployment.name }}-{{ .resource.name }}
     project: prj-2nFb8XkVq4Wz9RtL

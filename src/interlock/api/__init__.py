@@ -31,6 +31,7 @@ from interlock.api import (
     apply,
     approvals,
     bindings,
+    callbacks,
     dependencies,
     deployment_plans,
     deployments,
@@ -83,7 +84,7 @@ from interlock.web.bodies import BodyLimit
 from interlock.web.errors import install_error_answers
 from interlock.web.events import Streams
 from interlock.web.heads import HeadLimit
-from interlock.web.rates import RateLimits
+from interlock.web.rates import Buckets, RateLimits
 from interlock.web.raw_path import RawPath
 from interlock.web.sign_in import SignIn
 from interlock.web.signatures import BODY_BYTES_MAX
@@ -136,6 +137,7 @@ NOUNS = (
     addresses,
     apply,
     webhooks,
+    callbacks,
 )
 """Every file of this package that has a router; a path that two of them match belongs to the first."""
 
@@ -164,6 +166,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
     )
     app.state.agents = add_plugins(ours, app.state.http, required=settings.required_agents)
     app.state.metrics = build_metrics(app.state.http)
+    app.state.callbacks = Buckets(callbacks.RATE)
     app.state.opener = Opener(store, build_references(settings))
     for noun in NOUNS:
         app.router.routes.extend(noun.router.routes)
@@ -179,6 +182,7 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
             "/set": settings.set_bytes_max,
             "/apply": settings.set_bytes_max,
             "/webhook": BODY_BYTES_MAX,
+            "/callback": BODY_BYTES_MAX,
         },
     )
     app.add_middleware(RateLimits, settings=settings)

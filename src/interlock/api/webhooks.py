@@ -139,7 +139,7 @@ async def _hear(store: Store, delivery: Delivery, job: FlowJob, seen: Observatio
     actor, cause = Actor("agent", job.agent_id, job.agent_name), f"webhook: {delivery.source}"
     async with store.tx(actor=actor, cause=cause, workspace_id=job.workspace_id, chain=job.chain) as tx:
         if await note_delivery(tx, delivery):
-            await jobs.apply_observation(tx, job, seen, source="webhook")
+            await jobs.hear(tx, job, seen, source="webhook")
 
 
 async def _job_in(store: Store, text: str, *, kind: str) -> FlowJob | None:

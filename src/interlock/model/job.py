@@ -81,6 +81,18 @@ def statuses_of(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(each.value for each in JobStatus if each in meant)
 
 
+REPORTABLE = frozenset(
+    {
+        JobStatus.IN_PROGRESS,
+        JobStatus.ACTION_REQUIRED,
+        JobStatus.SUCCESSFUL,
+        JobStatus.FAILURE,
+        JobStatus.CANCELLED,
+        JobStatus.SKIPPED,
+    }
+)
+"""What the outside may say of a run by itself. The rest is ours to say."""
+
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.QUEUED, JobStatus.IN_PROGRESS, JobStatus.ACTION_REQUIRED}) | TERMINAL,
     JobStatus.QUEUED: frozenset({JobStatus.IN_PROGRESS}) | TERMINAL,
@@ -138,13 +150,22 @@ class AgentClass(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Callback:
+    """Where the outside says how one attempt of one job goes, and the token for that: it is good for nothing else."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AgentJob:
     """A job as its agent sees it.
 
     Takes: `attempt` counts hand-overs from 1. `config` is the merged job agent config (agent, then deployment, then
            version). `context` is the dispatch context: deployment, environment, resource, release, version,
            variables, jobAgent, jobAgentConfig, in the wire's JSON form. `timeout_s` bounds the run. Both hold secrets
-           in full, so neither is in the `repr`.
+           in full, so neither is in the `repr`. Agents with the capability `callback` get `shown`, the context as
+           anybody may see it, with marks for its secrets, and `callback`.
     """
 
     id: str
@@ -156,6 +177,8 @@ class AgentJob:
     external_id: str | None = None
     started_at: datetime | None = None
     timeout_s: float | None = None
+    shown: Mapping[str, object] = field(default_factory=dict, repr=False)
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ Keys are never in the database: whoever has a dump or a replica of it has no sec
 has changed, so that a rotation needs no restart.
 
 What is digested instead of a value (`identify`) is an HMAC-SHA256 under a key of its own, which is random, lies sealed
-in the database and never changes: a rotation of the sealing keys changes no digest.
+in the database and never changes: a rotation of the sealing keys changes no digest. Under the same key, with another
+beginning, the tokens of callbacks are made.
 
 Source: Fernet's specification; RFC 2104.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -35,6 +37,9 @@ from interlock.model.errors import Refused, Unavailable
 KEY_FILE = "secret.keys"
 KEYS_MAX = 20
 IDENTITY_BYTES = 32
+
+CALLBACK_PREFIX = "ilcb_"
+_CALLBACK = re.compile(rf"{CALLBACK_PREFIX}([1-9][0-9]{{0,8}})_[A-Za-z0-9_-]{{43}}")
 
 
 class KeyMissing(Unavailable):
@@ -197,6 +202,26 @@ def identify(identity_key: bytes, workspace_id: str, value: object) -> str:
     """The id of a value in a workspace, as a UUID: the first 16 bytes of a keyed digest."""
     said = hmac.new(identity_key, workspace_id.encode() + b"\x1f" + canonical(value), hashlib.sha256)
     return str(uuid.UUID(bytes=said.digest()[:16]))
+
+
+def callback_token(identity_key: bytes, *, job_id: str, attempt: int) -> str:
+    """By what the outside signs in to say how one attempt of a job goes: `ilcb_<attempt>_<digest>`.
+
+    Why:    derived, not drawn: it is stored nowhere, not even its digest, and a start that is sent again holds the
+            same one as the start whose answer was lost.
+    """
+    said = hmac.new(identity_key, f"job callback\x1f{job_id}\x1f{attempt}".encode(), hashlib.sha256).digest()
+    return f"{CALLBACK_PREFIX}{attempt}_{base64.urlsafe_b64encode(said).decode().rstrip('=')}"
+
+
+def attempt_of(identity_key: bytes, token: str, *, job_id: str) -> int | None:
+    """The attempt that a callback's token is for; None where it is not one of this job. In constant time."""
+    found = _CALLBACK.fullmatch(token)
+    if found is None:
+        return None
+    attempt = int(found[1])
+    right = callback_token(identity_key, job_id=job_id, attempt=attempt)
+    return attempt if hmac.compare_digest(right.encode(), token.encode()) else None
 
 
 def new_identity_key() -> bytes:

@@ -15,7 +15,7 @@ Source: core.md section 5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -143,6 +143,11 @@ class FlowJob:
     def rated(self) -> bool:
         """Whether its agent's jobs go at a rate."""
         return self.conduct.rate_per_minute is not None
+
+    @property
+    def is_being_handed_over(self) -> bool:
+        """Whether somebody may have it, and nobody has said so."""
+        return self.handover in {Handover.STARTING, Handover.UNCERTAIN} and not self.status.terminal
 
     @property
     def over_at(self) -> datetime | None:
@@ -504,9 +509,33 @@ async def take_back(tx: Tx, job: FlowJob, *, reason: str) -> None:
 
 
 async def settle_handover(tx: Tx, job: FlowJob, handover: Handover, *, events: Sequence[Event] = ()) -> None:
-    """Say what became of a hand-over: started or uncertain."""
+    """Say what became of a hand-over: started or uncertain. One that news has settled already stays started."""
     await _hold(tx, job)
-    await tx.record([Change(Q.settle_handover, (job.id, handover.value))], events=events)
+    was = await tx.conn.fetchval(Q.settle_handover, job.id, handover.value)
+    if was is not None and was != Handover.STARTED:
+        await tx.record(events=events)
+
+
+async def hear(tx: Tx, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
+    """News of a run that comes by itself, by webhook or callback. Gives the status that the job has afterwards.
+
+    Why:    it may come before the start is answered, or where the answer was lost. Then it is the answer: the outside
+            has the job, which is followed from now on whatever becomes of the worker that started it.
+    """
+    if job.is_being_handed_over:
+        told = job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt)
+        await settle_handover(tx, job, Handover.STARTED, events=[told])
+        await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS)])
+        seen = replace(seen, status=seen.status or JobStatus.IN_PROGRESS)
+    return await apply_observation(tx, job, seen, source=source)
+
+
+async def apply_start(tx: Tx, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:
+    """What the answer to a start says. News that came before it is newer: then only its end counts, and its links."""
+    row = await tx.conn.fetchrow(Q.lock_job, job.id)
+    if row is not None and row["status"] != JobStatus.PENDING and not (seen.status and seen.status.terminal):
+        seen = replace(seen, status=None, message=None)
+    return await apply_observation(tx, job, seen, source=source)
 
 
 async def apply_observation(tx: Tx, job: FlowJob, seen: Observation, *, source: str) -> JobStatus:

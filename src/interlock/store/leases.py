@@ -22,7 +22,7 @@ from interlock.model.errors import NotFound
 from interlock.model.job import Handover, JobStatus, Observation
 from interlock.model.lease import lease_terms
 from interlock.store.deployments import lock_deployment, touch
-from interlock.store.jobs import FlowJob, apply_observation, find_flow_job
+from interlock.store.jobs import FlowJob, apply_observation, find_flow_job, hear
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import one
 from interlock.store.tx import Change, Tx
@@ -96,14 +96,14 @@ async def report(tx: Tx, job: FlowJob, seen: Observation, *, attempt: int | None
 
     Takes: `attempt` None: whoever says it knows of no attempts.
     """
-    if seen.status not in (None, job.status) and job.run_id is None:
+    if job.run_id is None and (seen.status not in (None, job.status) or job.is_being_handed_over):
         await lock_deployment(tx, job.deployment_id)
     row = await _lock(tx, job.id)
     refused = _over(row, attempt)
     if refused is not None:
         await _note(tx, job.id, row, attempt=attempt, heard=seen.status.value if seen.status else "news")
         return _news(row, refused=refused)
-    status = await apply_observation(tx, job, seen, source=source)
+    status = await hear(tx, job, seen, source=source)
     held = row["handover"] == Handover.STARTED and not JobStatus(row["status"]).terminal
     renewed = await tx.conn.fetchrow(Q.renew_lease, job.id, None) if held else None
     return _news(row, status=status, renewed=renewed)

@@ -36,7 +36,7 @@ from interlock.model.secret import (
     sealed_value,
 )
 from interlock.model.variable import UNSET, Reference, Sensitive, plain_value
-from interlock.outside.secrets import KeyMissing, Keyring, identify, new_identity_key
+from interlock.outside.secrets import KeyMissing, Keyring, attempt_of, callback_token, identify, new_identity_key
 from interlock.store.queries import Conn, queries
 
 Q = queries("secret")
@@ -171,6 +171,22 @@ class Secrets:
         """
         wanted = set(ids_in(document))
         return filled(document, await self.open(conn, workspace_id, wanted)) if wanted else document
+
+    # Callbacks --------------------------------------------------------------------------------------------------------
+
+    async def callback_token(self, conn: Conn, *, job_id: str, attempt: int) -> str:
+        """By what the outside signs in to say how this attempt of a job goes. It is stored nowhere.
+
+        Fails: `KeyMissing`.
+        """
+        return callback_token(await self._identity(conn), job_id=job_id, attempt=attempt)
+
+    async def attempt_of(self, conn: Conn, token: str, *, job_id: str) -> int | None:
+        """The attempt of this job that such a token is for; None where it is not one of this job.
+
+        Fails: `KeyMissing`.
+        """
+        return attempt_of(await self._identity(conn), token, job_id=job_id)
 
     # Rotation ---------------------------------------------------------------------------------------------------------
 

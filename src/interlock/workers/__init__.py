@@ -84,7 +84,14 @@ async def run_workers(
     collect_less()
     counts = counts or Counts()
     references = build_references(settings)
-    flow = Flow(store, agents, metrics, round_gap_s=settings.round_gap_s, references=references)
+    flow = Flow(
+        store,
+        agents,
+        metrics,
+        round_gap_s=settings.round_gap_s,
+        references=references,
+        public_url=public_url(settings),
+    )
 
     def note(ended: Ended) -> None:
         counts.add_run(ended.kind, outcome=ended.outcome, took_s=ended.seconds)

@@ -107,11 +107,13 @@ WHERE t.id = $1 AND s.id = t.id AND v.id = $2;
 
 -- Relies on job's primary key.
 -- name: settle_handover
-UPDATE job
-SET handover = $2, handed_over_at = CASE WHEN $2 = 'started' THEN coalesce(handed_over_at, interlock_now()) ELSE handed_over_at END,
-    uncertain_since = CASE WHEN $2 = 'uncertain' THEN coalesce(uncertain_since, interlock_now()) END,
+WITH before AS (SELECT id, handover FROM job WHERE id = $1 FOR UPDATE)
+UPDATE job j
+SET handover = $2, handed_over_at = CASE WHEN $2 = 'started' THEN coalesce(j.handed_over_at, interlock_now()) ELSE j.handed_over_at END,
+    uncertain_since = CASE WHEN $2 = 'uncertain' THEN coalesce(j.uncertain_since, interlock_now()) END,
     attempt_until = NULL, updated_at = interlock_now()
-WHERE id = $1;
+FROM before WHERE j.id = before.id AND ($2 = 'started' OR before.handover <> 'started')
+RETURNING before.handover AS was;
 
 -- What let it pass may hold by now, so it has run out of time until a round judges it. Relies on job's primary key.
 -- name: wait_again
