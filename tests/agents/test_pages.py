@@ -15,7 +15,8 @@ from interlock.model.secret import Where, sealed
 @pytest.mark.parametrize("listed", AGENTS, ids=lambda agent: agent.kind)
 def test_the_example_of_the_page_is_a_good_config(listed, tmp_path):
     page = sys.modules[listed.__module__].__doc__
-    found = [YAML(typ="safe").load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    found = [one for text in blocks for one in YAML(typ="safe").load_all(text)]
     examples = [one for one in found if one.get("type") == "JobAgent"]
     assert examples, "the page has no agent to copy"
     agent = build_agents(exec_root=tmp_path, exec_enabled=True)[listed.kind]
