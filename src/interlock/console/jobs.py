@@ -201,7 +201,9 @@ def links_of(links: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _metric(state: MetricState) -> Metric:
-    condition = str(state.spec.get("successCondition") or "")
+    compare = state.spec.get("compare")
+    judged = f"{compare.get('judge')}: canary against baseline" if isinstance(compare, Mapping) else ""
+    condition = str(state.spec.get("successCondition") or judged)
     readings = state.measurements[-MEASUREMENTS_MAX:]
     compared = next(
         (

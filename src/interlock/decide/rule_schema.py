@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from interlock.decide.rules import ALWAYS_ASKED, APPLIES_TO, ENVELOPE, RULES
+from interlock.model.compare import read_compare
 from interlock.model.verification import read_metric
 from interlock.model.wire import INT32_MAX, TEXT_MAX, Fields
 
@@ -140,7 +141,12 @@ def _described(rule: Any) -> Schema:
     if rule.kind == "verification":
         fields, wanted = noted_by(read_metric)
         fields["provider"] = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
-        properties["metrics"] |= {"items": _object(fields, wanted), "minItems": 1}
+        sides, always = noted_by(read_compare)
+        side = {"type": "object", "properties": {"provider": {"type": "object"}, "label": {"type": "string"}}}
+        fields["compare"] = _object({**sides, "canary": side, "baseline": side}, always)
+        one_of = [{"required": ["successCondition"]}, {"required": ["compare"]}]
+        metric = {**_object(fields, wanted - {"successCondition"}), "anyOf": one_of}
+        properties["metrics"] |= {"items": metric, "minItems": 1}
     heading = (rule.__doc__ or "").partition("\n")[0].partition(": ")[2]
     return {"description": heading[:1].upper() + heading[1:], **_object(properties, needed)}
 

@@ -15,8 +15,12 @@ least half an interval after the last one, so a slow answer does not move the gr
 of a burst. After the n-th error in a row the wait is interval · 2^(n−1), at most 60 s or one interval, put on the grid
 too.
 
+**A metric that compares** two sides is judged by all its looks together (`comparison.py`): rule 2 holds, then its judge
+decides, at the latest at `count`. Kayenta's classes fail nobody by themselves, but for a critical one: when all of them
+are over, the score of a verification's metrics is one verdict more.
+
 **A verification** is failed as soon as one metric is; it is over when all are. Dry-run metrics decide nothing, and are
-waited for only where there are no others.
+waited for only where there are no others. The error that its sequential judges may make together is split over them.
 
 Source: DESIGN.md section 7 (failed and errored differ); reference-behaviour.md 4.11. Different on purpose: a missing or
 zero `successThreshold` means "never early" (there it ended the metric with no measurement, and the job verified for
@@ -30,6 +34,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from interlock.judge.canary import Classified, Verdict
+from interlock.judge.comparison import Sample, judge_samples, score_all
+from interlock.judge.sequential import alpha_of_each
+from interlock.model.compare import Compare
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState
 
 BACKOFF_MAX_S = 60.0
@@ -40,7 +48,8 @@ class MetricProgress:
     """Where one metric stands.
 
     Takes: `next_at` is None once the state is final, and `decided_at` until then. `reason` is a sentence for people.
-           `passes_in_a_row` and `errors_in_a_row` count back from the last measurement.
+           `passes_in_a_row` and `errors_in_a_row` count back from the last measurement. `classified` is the class
+           of a metric that Kayenta's judge has judged.
     """
 
     state: VerificationState
@@ -53,6 +62,7 @@ class MetricProgress:
     next_at: datetime | None = None
     decided_at: datetime | None = None
     reason: str | None = None
+    classified: Classified | None = None
 
     @property
     def counted(self) -> int:
@@ -71,17 +81,25 @@ class VerificationProgress:
     reason: str | None = None
 
 
-def judge_metric(spec: MetricSpec, measurements: Sequence[Measurement], *, started_at: datetime) -> MetricProgress:
+def judge_metric(
+    spec: MetricSpec, measurements: Sequence[Measurement], *, started_at: datetime, gating: int = 1
+) -> MetricProgress:
     """Fold the measurements of one metric.
 
-    Takes: measurements in the order they were taken; `started_at` is when the verification began.
+    Takes: measurements in the order they were taken; `started_at` is when the verification began; `gating` is how many
+           metrics share the error that a sequential judge may make.
     Fails: never.
     """
     progress = MetricProgress(VerificationState.RUNNING)
-    for measurement in measurements:
-        progress = _decided(spec, _counted(progress, measurement), measurement)
+    if spec.compare is not None and spec.compare.judge != "threshold":
+        progress = _compared(spec, spec.compare, measurements, gating=gating)
         if progress.state.final:
             return progress
+    else:
+        for measurement in measurements:
+            progress = _decided(spec, _counted(progress, measurement), measurement)
+            if progress.state.final:
+                return progress
     last = measurements[-1] if measurements else None
     return replace(progress, next_at=_next_at(spec, progress, last, started_at=started_at))
 
@@ -94,10 +112,19 @@ def judge_verification(
     Gives: `next_at`, the earliest instant at which one of them is due. Without metrics: passed at its start.
     Fails: never.
     """
-    judged = tuple(judge_metric(spec, measured, started_at=started_at) for spec, measured in metrics)
+    gating = sum(_splits_alpha(spec) for spec, _ in metrics)
+    judged = tuple(judge_metric(spec, measured, started_at=started_at, gating=gating) for spec, measured in metrics)
     named = [(spec.name, progress) for (spec, _), progress in zip(metrics, judged, strict=True)]
     binding = [each for each, (spec, _) in zip(named, metrics, strict=True) if not spec.dry_run]
-    failed = [each for each in binding if each[1].state is VerificationState.FAILED]
+    scored = [
+        (spec.name, spec.compare, progress)
+        for (spec, _), progress in zip(metrics, judged, strict=True)
+        if spec.compare is not None and spec.compare.judge == "kayenta" and not spec.dry_run
+    ]
+    excused = {
+        name for name, _, progress in scored if progress.classified is not None and not progress.classified.critical
+    }
+    failed = [each for each in binding if each[1].state is VerificationState.FAILED and each[0] not in excused]
     if failed:
         return _over(
             VerificationState.FAILED, judged, min(failed, key=_decided_at), _decided_at(min(failed, key=_decided_at))
@@ -107,10 +134,16 @@ def judge_verification(
         due = [progress.next_at for progress in judged if progress.next_at is not None]
         return VerificationProgress(VerificationState.RUNNING, judged, next_at=min(due))
     ended_at = max((_decided_at(each) for each in awaited), default=started_at)
-    unclear = [each for each in binding if each[1].state is VerificationState.INCONCLUSIVE]
+    classes = [(name, compare, one.classified) for name, compare, one in scored if one.classified is not None]
+    score = score_all(classes) if classes else None
+    if score is not None and score.verdict is Verdict.FAIL:
+        return VerificationProgress(VerificationState.FAILED, judged, decided_at=ended_at, reason=score.reason)
+    unclear = [each for each in binding if each[1].state is VerificationState.INCONCLUSIVE and each[0] not in excused]
     if unclear:
         return _over(VerificationState.INCONCLUSIVE, judged, min(unclear, key=_decided_at), ended_at)
-    reason = f"{len(binding)} of {len(binding)} metrics passed"
+    if score is not None and score.verdict is Verdict.MARGINAL:
+        return VerificationProgress(VerificationState.INCONCLUSIVE, judged, decided_at=ended_at, reason=score.reason)
+    reason = f"{len(binding)} of {len(binding)} metrics passed" if score is None else score.reason
     return VerificationProgress(VerificationState.PASSED, judged, decided_at=ended_at, reason=reason)
 
 
@@ -136,10 +169,7 @@ def _decided(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> M
         state = VerificationState.FAILED
         reason = f"{progress.failed} of {progress.counted} measurements failed, {tolerated} tolerated{why}"
     elif progress.errors_in_a_row > spec.errors_max:
-        state = VerificationState.INCONCLUSIVE
-        reason = (
-            f"{progress.errors_in_a_row} measurements in a row could not be taken, {spec.errors_max} tolerated{why}"
-        )
+        return _given_up(spec, progress, last)
     elif spec.success_threshold and progress.passes_in_a_row >= spec.success_threshold:
         state = VerificationState.PASSED
         reason = f"{progress.passes_in_a_row} measurements in a row passed"
@@ -150,6 +180,49 @@ def _decided(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> M
     else:
         return progress
     return replace(progress, state=state, decided_at=last.measured_at, reason=reason)
+
+
+def _splits_alpha(spec: MetricSpec) -> bool:
+    """Whether a metric may wrongly stop a harmless canary with its part of α."""
+    return spec.compare is not None and spec.compare.judge in {"sequential", "means"} and not spec.dry_run
+
+
+def _compared(
+    spec: MetricSpec, compare: Compare, measurements: Sequence[Measurement], *, gating: int
+) -> MetricProgress:
+    """The looks at two sides, until the one that decides: the judge's, or the last that may be taken.
+
+    Why:   the judge folds all looks itself and tells which one decided, so they are folded once, not once a look.
+    """
+    steps: list[MetricProgress] = []
+    looks: list[int] = []
+    progress = MetricProgress(VerificationState.RUNNING)
+    for number, measurement in enumerate(measurements):
+        progress = _counted(progress, measurement)
+        if measurement.status is MeasurementStatus.ERRORED:
+            progress = _given_up(spec, progress, measurement)
+        else:
+            looks.append(number)
+        steps.append(progress)
+        if progress.state.final or progress.counted >= spec.count:
+            break
+    samples: list[Sample] = [measurements[number].result["sample"] for number in looks]  # type: ignore[misc]
+    last = progress.counted >= spec.count
+    found = judge_samples(compare, samples, alpha=alpha_of_each(compare.alpha, gating), last=last)
+    if not found.state.final:
+        return progress if progress.state.final else replace(progress, reason=found.reason)
+    decided = looks[found.looks - 1]
+    at = measurements[decided].measured_at
+    return replace(steps[decided], state=found.state, decided_at=at, reason=found.reason, classified=found.classified)
+
+
+def _given_up(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> MetricProgress:
+    """More errors in a row than are tolerated: inconclusive."""
+    if progress.errors_in_a_row <= spec.errors_max:
+        return progress
+    why = f": {last.message}" if last.message else ""
+    reason = f"{progress.errors_in_a_row} measurements in a row could not be taken, {spec.errors_max} tolerated{why}"
+    return replace(progress, state=VerificationState.INCONCLUSIVE, decided_at=last.measured_at, reason=reason)
 
 
 def _next_at(spec: MetricSpec, progress: MetricProgress, last: Measurement | None, *, started_at: datetime) -> datetime:

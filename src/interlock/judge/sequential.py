@@ -86,7 +86,8 @@ class Evidence:
     """What the looks say, with the numbers that led there.
 
     Takes: `harm` and `safety` are the two e-values, at most e^700; 1/α decides. `low` and `high` bound the ratio of the
-           rates at 1 − α each, at every look at once; `high` is infinite where nothing bounds it.
+           rates at 1 − α each, at every look at once; `high` is infinite where nothing bounds it. `looks`: so many were
+           taken until this was so.
     """
 
     finding: Finding
@@ -99,6 +100,7 @@ class Evidence:
     baseline_bad: int
     baseline_total: int
     reason: str
+    looks: int
 
 
 def alpha_of_each(alpha: float, metrics: int) -> float:
@@ -240,7 +242,7 @@ def _evidence(
             reason = f"{counts}: the largest sample is reached and the ratio may be {_range(low, high)}."
         case Finding.RUNNING:
             reason = f"{counts}: the ratio may be {_range(low, high)}."
-    return Evidence(finding, _bounded(harm), _bounded(safety), low, high, *canary, *baseline, reason)
+    return Evidence(finding, _bounded(harm), _bounded(safety), low, high, *canary, *baseline, reason, len(looks))
 
 
 def _bounded(log_e: float) -> float:

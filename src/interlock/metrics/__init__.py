@@ -15,11 +15,12 @@ To add one: copy `sleep.py`, keep its shape, let its module docstring be its use
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import ClassVar, Protocol
 
 from interlock.judge.conditions import ResultFields, check_conditions, judge_result
+from interlock.metrics.comparing import compare_sides, compared_checks
 from interlock.metrics.datadog import DatadogMetric
 from interlock.metrics.http import HttpMetric
 from interlock.metrics.reading import NotBefore, Reading, kept
@@ -89,10 +90,15 @@ def check_metric(spec: MetricSpec, metrics: Mapping[str, Metric], *, path: str) 
         metric.check_config(spec.provider, f"{path}.provider")
     except Invalid as refused:
         wrong += refused.fields
-    try:
-        check_conditions(spec, metric.result_fields, path=path)
-    except Invalid as refused:
-        wrong += refused.fields
+    if spec.compare is None:
+        checks: list[Callable[[], None]] = [lambda: check_conditions(spec, metric.result_fields, path=path)]
+    else:
+        checks = compared_checks(spec, spec.compare, metric.check_config, path=path)
+    for check in checks:
+        try:
+            check()
+        except Invalid as refused:
+            wrong += refused.fields
     if wrong:
         raise Invalid("; ".join(f"{error.path}: {error.message}" for error in wrong[:5]), fields=wrong)
 
@@ -114,8 +120,14 @@ async def take_measurement(
     metric = metrics.get(spec.provider_kind)
     if metric is None:
         return Measurement(MeasurementStatus.ERRORED, now, f"There is no metric provider `{spec.provider_kind}`.")
+
+    async def ask(provider: Mapping[str, object]) -> Reading | NotBefore:
+        return await metric.measure(provider, context, due_at=due_at, now=now, timeout_s=timeout_s)
+
     try:
-        reading = await metric.measure(spec.provider, context, due_at=due_at, now=now, timeout_s=timeout_s)
+        if spec.compare is not None:
+            return await compare_sides(spec, spec.compare, ask, context, now=now)
+        reading = await ask(spec.provider)
     except (Unavailable, Rejected) as silent:
         return Measurement(MeasurementStatus.ERRORED, now, silent.message)
     if isinstance(reading, NotBefore):

@@ -26,6 +26,7 @@ neither. *Errored*: we could not look. An error is never a failure.
 | `errorsMax` | 5 | ours: how many errors in a row are tolerated before the metric is inconclusive |
 | `warmUpSeconds` | 0 | ours: how long to wait before the first measurement |
 | `dryRun` | false | ours: measured and shown, but decides nothing |
+| `compare` | none | ours: canary against baseline (`compare.py`). Conditions and thresholds have no place beside it |
 
 Whether the provider's keys and the conditions are right is checked when a policy is written, by `metrics.check_metric`:
 this room knows neither providers nor CEL.
@@ -40,6 +41,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from interlock.model.compare import Compare, read_compare, render_compare
 from interlock.model.wire import Fields
 
 COUNT_MAX = 10_000
@@ -97,6 +99,7 @@ class MetricSpec:
     errors_max: int = ERRORS_MAX_DEFAULT
     warm_up_seconds: float = 0.0
     dry_run: bool = False
+    compare: Compare | None = None
 
     @property
     def provider_kind(self) -> str:
@@ -130,6 +133,10 @@ def parse_metric(body: object, *, path: str) -> MetricSpec:
 
 def read_metric(fields: Fields) -> MetricSpec:
     """Take one metric's fields. Faults are left in `fields`."""
+    compare = _parse_compare(fields)
+    if compare is not None:
+        for name in ("successCondition", "successThreshold", "failureCondition"):
+            fields.unwanted(name, "has no place beside compare, whose judge decides")
     failure_condition = fields.text("failureCondition", maximum=CONDITION_MAX)
     return MetricSpec(
         name=fields.text("name", required=True, maximum=200),
@@ -139,13 +146,14 @@ def read_metric(fields: Fields) -> MetricSpec:
         )
         or 1.0,
         count=fields.integer("count", required=True, minimum=1, maximum=COUNT_MAX),
-        success_condition=fields.text("successCondition", required=True, maximum=CONDITION_MAX),
+        success_condition=fields.text("successCondition", required=compare is None, maximum=CONDITION_MAX),
         success_threshold=fields.optional_integer("successThreshold", maximum=COUNT_MAX) or None,
         failure_condition=failure_condition if failure_condition.strip() else None,
         failure_threshold=fields.optional_integer("failureThreshold", maximum=COUNT_MAX),
         errors_max=fields.integer("errorsMax", default=ERRORS_MAX_DEFAULT, maximum=COUNT_MAX),
         warm_up_seconds=fields.number("warmUpSeconds", default=0.0, minimum=0.0, maximum=INTERVAL_MAX_S) or 0.0,
         dry_run=fields.boolean("dryRun", default=False),
+        compare=compare,
     )
 
 
@@ -155,7 +163,7 @@ def render_metric(spec: MetricSpec) -> dict[str, object]:
         "name": spec.name,
         "intervalSeconds": _number(spec.interval_seconds),
         "count": spec.count,
-        "successCondition": spec.success_condition,
+        **({} if spec.compare else {"successCondition": spec.success_condition}),
         "provider": dict(spec.provider),
     }
     optional: tuple[tuple[str, object, object], ...] = (
@@ -166,7 +174,8 @@ def render_metric(spec: MetricSpec) -> dict[str, object]:
         ("warmUpSeconds", _number(spec.warm_up_seconds), 0),
         ("dryRun", spec.dry_run, False),
     )
-    return body | {key: value for key, value, default in optional if value != default}
+    compared = {} if spec.compare is None else {"compare": render_compare(spec.compare)}
+    return body | {key: value for key, value, default in optional if value != default} | compared
 
 
 def _parse_provider(fields: Fields) -> Mapping[str, object]:
@@ -175,6 +184,18 @@ def _parse_provider(fields: Fields) -> Mapping[str, object]:
     if provider and not (isinstance(provider.get("type"), str) and provider["type"]):
         fields.wrong("provider.type", "is required: which provider to ask")
     return provider
+
+
+def _parse_compare(fields: Fields) -> Compare | None:
+    """The comparison; None where there is none. Its faults are left in `fields`."""
+    body = fields.anything("compare")
+    if body is None:
+        return None
+    inner = Fields(body, f"{fields.path}.compare")
+    compare = read_compare(inner)
+    inner.refuse_rest()
+    fields.errors.extend(inner.errors)
+    return compare
 
 
 def _number(value: float) -> int | float:

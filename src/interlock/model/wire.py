@@ -192,9 +192,13 @@ class Fields:
 
         Fails: `Invalid` with one `FieldError` a fault.
         """
-        self.errors.extend(FieldError(f"{self.path}.{name}", "is not known here") for name in self._left)
+        self.refuse_rest()
         if self.errors:
             raise refusal(self.errors)
+
+    def refuse_rest(self) -> None:
+        """Note what was not asked for, for a caller that raises the errors with its own."""
+        self.errors.extend(FieldError(f"{self.path}.{name}", "is not known here") for name in self._left)
 
 
 def refusal(errors: list[FieldError]) -> Invalid:

@@ -19,6 +19,9 @@ rules:
             url: http://{{ .resource.config.host }}/stats
 ```
 
+A metric with `compare` in place of the conditions judges a canary against a baseline: the guide
+`docs/guides/canaries.md`.
+
 A target whose verification runs counts as in flight. When it passes, its release becomes the target's `good` one, the
 one that a rollback returns to. When it fails, the move failed: it is never retried, it counts for the rollout's
 `maxFailures`, and the rollback rule may answer. `inconclusive` (we could not tell) closes the move without a rollback,

@@ -1,0 +1,185 @@
+"""What do the looks of a compared metric say so far? From stored samples to the judge that the metric names.
+
+Each look that could be taken left a *sample*: what its expressions gave, a side.
+
+    {"canary": {"bad": 3, "total": 1000}, "baseline": {"bad": 20, "total": 9000}}       sequential
+    {"canary": [12.1, 11.8], "baseline": [12.0]}                                        means, kayenta, threshold
+
+`sequential` and `means` judge after every look and end as soon as they know; at `count` looks without a verdict they
+are inconclusive. `kayenta` judges all points at `count`: judging it more often would be peeking. `threshold` judges
+each look by itself, and `machine.py` counts them as it counts any measurement.
+
+Kayenta's classes are no verdicts of their own: the scores of a verification's metrics together are (`score_all`).
+
+Source: definitions.md E2 and E3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from interlock.judge.bounds import Allowed, Compared, compare_values
+from interlock.judge.canary import (
+    Bounds,
+    Class,
+    Classified,
+    Comparison,
+    Direction,
+    Effect,
+    Judged,
+    Scored,
+    Verdict,
+    classify,
+    score,
+)
+from interlock.judge.means import Averaging, Moments, compare_means, moments_of
+from interlock.judge.sequential import Counting, Evidence, Finding, Look, weigh
+from interlock.judge.shift import Solver
+from interlock.model.compare import Compare
+from interlock.model.verification import VerificationState
+
+Sample = Mapping[str, Any]
+"""side -> what its expressions gave."""
+
+SIDES = ("canary", "baseline")
+
+STATE_BY_FINDING = {
+    Finding.RUNNING: VerificationState.RUNNING,
+    Finding.HARMFUL: VerificationState.FAILED,
+    Finding.SAFE: VerificationState.PASSED,
+    Finding.INCONCLUSIVE: VerificationState.INCONCLUSIVE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a judge says of the samples so far, in a sentence with its numbers.
+
+    Takes: `looks` is how many of the samples it took; `classified` is kayenta's class once it has judged.
+    """
+
+    state: VerificationState
+    reason: str
+    looks: int
+    classified: Classified | None = None
+
+
+def judge_samples(compare: Compare, samples: Sequence[Sample], *, alpha: float, last: bool) -> Found:
+    """Judge what was seen.
+
+    Takes: samples in their order, none that is malformed; `alpha` is this metric's part; `last`: no more will come.
+    Fails: never.
+    """
+    if compare.judge == "sequential":
+        evidence = _weighed(compare, samples, alpha=alpha)
+        return _ended(evidence.finding, evidence.reason, evidence.looks, last=last)
+    if compare.judge == "means":
+        return _averaged(compare, samples, alpha=alpha, last=last)
+    if not last:
+        return Found(VerificationState.RUNNING, f"{len(samples)} looks so far.", len(samples))
+    classified = classify(_points(samples, "canary"), _points(samples, "baseline"), comparison_of(compare))
+    if classified.kind is Class.NODATA and not classified.critical:
+        return Found(VerificationState.INCONCLUSIVE, classified.reason, len(samples), classified)
+    state = VerificationState.PASSED if classified.kind is Class.PASS else VerificationState.FAILED
+    return Found(state, f"{classified.kind}. {classified.reason}", len(samples), classified)
+
+
+def judge_look(compare: Compare, sample: Sample) -> Compared:
+    """One look of a metric whose judge is `threshold`: the newest number a side."""
+    canary, baseline = (sample[side][-1] if sample[side] else math.nan for side in SIDES)
+    allowed = Allowed(compare.increase, compare.decrease, compare.ratio_max, compare.ratio_min)
+    return compare_values(canary, baseline, allowed)
+
+
+def score_all(metrics: Sequence[tuple[str, Compare, Classified]]) -> Scored:
+    """Kayenta's score of a verification's metrics.
+
+    Takes: (name, comparison, class) of each; the strictest scores count, and of a group the first weight given.
+    """
+    weights: dict[str, float] = {}
+    for _, compare, _ in metrics:
+        if compare.weight is not None:
+            weights.setdefault(compare.group, compare.weight)
+    return score(
+        [Judged(name, classified, (compare.group,)) for name, compare, classified in metrics],
+        weights,
+        pass_score=max(compare.pass_score for _, compare, _ in metrics),
+        marginal_score=max(compare.marginal_score for _, compare, _ in metrics),
+    )
+
+
+STATE_BY_VERDICT = {
+    Verdict.PASS: VerificationState.PASSED,
+    Verdict.MARGINAL: VerificationState.INCONCLUSIVE,
+    Verdict.FAIL: VerificationState.FAILED,
+}
+
+
+def comparison_of(compare: Compare) -> Comparison:
+    """Kayenta's part of a comparison."""
+    return Comparison(
+        direction=cast("Direction", compare.direction),
+        nans=cast('Literal["remove", "replace"]', compare.nan_strategy),
+        outlier_factor=compare.outlier_factor,
+        critical=compare.critical,
+        must_have_data=compare.must_have_data,
+        measure=cast("Effect", compare.effect),
+        allowed=Bounds(compare.allowed_decrease, compare.allowed_increase),
+        critical_at=Bounds(compare.critical_decrease, compare.critical_increase),
+        solver=cast("Solver", compare.solver),
+    )
+
+
+def _weighed(compare: Compare, samples: Sequence[Sample], *, alpha: float) -> Evidence:
+    looks = [
+        Look(
+            canary_bad=sample["canary"]["bad"],
+            canary_total=sample["canary"]["total"],
+            baseline_bad=sample["baseline"]["bad"],
+            baseline_total=sample["baseline"]["total"],
+            share=compare.share,
+        )
+        for sample in samples
+    ]
+    how = Counting(
+        alpha=alpha,
+        safe_below=compare.safe_below,
+        requests_min=compare.samples_min,
+        requests_max=compare.samples_max,
+    )
+    return weigh(looks, how)
+
+
+def _averaged(compare: Compare, samples: Sequence[Sample], *, alpha: float, last: bool) -> Found:
+    how = Averaging(
+        alpha=alpha,
+        higher_is_worse=compare.higher_is_worse,
+        tolerated=compare.tolerated,
+        samples_min=compare.samples_min,
+        samples_max=compare.samples_max,
+    )
+    seen = {side: Moments() for side in SIDES}
+    difference = compare_means(seen["canary"], seen["baseline"], how)
+    taken = 0
+    for sample in samples:
+        taken += 1
+        for side in SIDES:
+            seen[side] = seen[side].plus(moments_of([one for one in sample[side] if math.isfinite(one)]))
+        difference = compare_means(seen["canary"], seen["baseline"], how)
+        if difference.finding is not Finding.RUNNING:
+            break
+    return _ended(difference.finding, difference.reason, taken, last=last)
+
+
+def _ended(finding: Finding, reason: str, looks: int, *, last: bool) -> Found:
+    """A judge that has no verdict when the last look is taken could not tell."""
+    if finding is Finding.RUNNING and last:
+        return Found(VerificationState.INCONCLUSIVE, f"{reason} No look is left.", looks)
+    return Found(STATE_BY_FINDING[finding], reason, looks)
+
+
+def _points(samples: Sequence[Sample], side: str) -> list[float]:
+    return [float(one) for sample in samples for one in sample[side]]

@@ -1,0 +1,90 @@
+"""How is a metric measured that compares a canary with a baseline? One look: both sides asked, their numbers kept.
+
+Where a side has its own part of the provider, each is asked, both at once; else one answer holds both, and the
+expressions tell them apart by `side`. A look in which one side gives no answer, or no number, is errored as a whole:
+half a comparison says nothing.
+
+Source: `model/compare.py`; `judge/comparison.py` says what the looks mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from interlock.judge.comparison import SIDES, judge_look
+from interlock.judge.values import NoNumber, check_expressions, count_of, numbers_of
+from interlock.metrics.reading import NotBefore, Reading, kept
+from interlock.model.compare import Compare, Side
+from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
+from interlock.outside.templates import check_text, render_text
+
+Ask = Callable[[Mapping[str, object]], Awaitable[Reading | NotBefore]]
+"""Asks a provider once, by its config."""
+
+
+def compared_checks(
+    spec: MetricSpec, compare: Compare, check_config: Callable[[Mapping[str, object], str], None], *, path: str
+) -> list[Callable[[], None]]:
+    """What is to be checked of a comparison when it is written; each raises `Invalid`."""
+    checks: list[Callable[[], None]] = [lambda: check_expressions(compare.expressions, path=f"{path}.compare")]
+    for name, side in (("canary", compare.canary), ("baseline", compare.baseline)):
+        at = f"{path}.compare.{name}"
+        if side.provider:
+            checks.append(lambda side=side, at=at: check_config(provider_of(spec, side), f"{at}.provider"))  # type: ignore[misc]
+        if side.label:
+            checks.append(lambda side=side, at=at: check_text(side.label, field=f"{at}.label"))  # type: ignore[misc]
+    return checks
+
+
+def provider_of(spec: MetricSpec, side: Side) -> dict[str, object]:
+    """The provider of one side: the metric's, with what the side has instead."""
+    return {**spec.provider, **side.provider}
+
+
+async def compare_sides(
+    spec: MetricSpec, compare: Compare, ask: Ask, context: Mapping[str, object], *, now: datetime
+) -> Measurement | NotBefore:
+    """Take one look.
+
+    Fails: as the provider does, when it gives no answer.
+    """
+    sides = (compare.canary, compare.baseline)
+    if compare.asks_twice:
+        readings = await asyncio.gather(*(ask(provider_of(spec, side)) for side in sides))
+    else:
+        readings = [await ask(spec.provider)] * len(sides)
+    sample: dict[str, Any] = {}
+    seen: dict[str, object] = {}
+    for name, side, reading in zip(SIDES, sides, readings, strict=True):
+        if isinstance(reading, NotBefore):
+            return reading
+        seen[name] = {key: kept(value) for key, value in reading.result.items()}
+        label = render_text(side.label, context, field=f"compare.{name}.label") if side.label else name
+        try:
+            sample[name] = _numbers(compare, reading.result, side=label)
+        except NoNumber as nothing:
+            return Measurement(MeasurementStatus.ERRORED, now, f"{name}: {nothing}", dict(seen))
+    result: dict[str, object] = {"sample": sample, **(seen if compare.asks_twice else {"answer": seen["canary"]})}
+    if compare.judge != "threshold":
+        return Measurement(MeasurementStatus.INCONCLUSIVE, now, None, result)
+    compared = judge_look(compare, sample)
+    if compared.within is None:
+        return Measurement(MeasurementStatus.ERRORED, now, compared.reason, result)
+    status = MeasurementStatus.PASSED if compared.within else MeasurementStatus.FAILED
+    return Measurement(status, now, compared.reason, result)
+
+
+def _numbers(compare: Compare, result: Mapping[str, object], *, side: str) -> Any:
+    """What a side's expressions give.
+
+    Fails: `NoNumber`, for more bad events than events too.
+    """
+    if compare.judge != "sequential":
+        return numbers_of(compare.value, result, side=side)
+    bad, total = (count_of(text, result, side=side) for text in (compare.bad, compare.total))
+    if bad > total:
+        raise NoNumber(f"{bad} bad events of {total} cannot be")
+    return {"bad": bad, "total": total}
