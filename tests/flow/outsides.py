@@ -18,6 +18,7 @@ from agents.argo_cd_server import ArgoCdServer
 from agents.argo_workflow_server import ArgoWorkflowServer
 from agents.github_server import GitHubServer, stamp
 from agents.gitlab_server import GitLabServer
+from agents.kubernetes_server import OUTCOME, KubernetesServer
 from interlock.agents.loopback import LoopbackServer, serving
 from interlock.model.job import AgentClass
 
@@ -34,6 +35,14 @@ WORKFLOW = """
 apiVersion: argoproj.io/v1alpha1
 kind: Workflow
 spec: {entrypoint: slow}
+"""
+
+WORK = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: "{{ .deployment.name }}", annotations: {interlock-test/outcome: slow}}
+spec:
+  template: {spec: {restartPolicy: Never, containers: [{name: main, image: "registry.example/work:1"}]}}
 """
 
 COMMAND = """\
@@ -124,6 +133,15 @@ class ArgoWorkflows(Outside):
                 self.server.end(place, name)
 
 
+class Kubernetes(Outside):
+    def runs(self) -> int:
+        return int(self.server.worked)
+
+    def finish(self) -> None:
+        for name in self.server.names("Job"):
+            self.server.get("Job", name)["metadata"]["annotations"][OUTCOME] = "quick"
+
+
 @asynccontextmanager
 async def an_outside(kind: str, folder: Path, **more: Any) -> AsyncIterator[Outside]:
     """One job's outside, up until the block ends; `more` goes into the agent's config."""
@@ -152,6 +170,10 @@ async def an_outside(kind: str, folder: Path, **more: Any) -> AsyncIterator[Outs
             async with serving(ArgoWorkflowServer()) as server:
                 told = {"serverUrl": server.url, "apiKey": server.token, "template": WORKFLOW, "namespace": "ci"}
                 yield ArgoWorkflows(kind, keyed, {**config, **told}, server, {"method": "POST"})
+        case "kubernetes":
+            async with serving(KubernetesServer()) as server:
+                told = {"kubeconfig": server.kubeconfig(), "insecureSkipTlsVerify": True, "template": WORK}
+                yield Kubernetes(kind, keyed, {**config, **told}, server, {"method": "PATCH", "after": 1})
         case _:
             raise LookupError(kind)
 

@@ -1,6 +1,6 @@
 """Whatever happens at a hand-over, the job ends right, and the outside works as often as the agent's class promises.
 
-    keyed       exec, argo-cd, argo-workflow, test-runner   exactly one run
+    keyed       exec, argo-cd, argo-workflow, kubernetes, test-runner   exactly one run
     findable    github-app, gitlab             at most one; with `repeatUncertain` one more may be, where the first is
                                                not found in time
     asked       http-pull                      whoever claimed it has it
@@ -57,9 +57,9 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.e2e]
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 90.0
 
-KEYED = ("exec", "argo-cd", "argo-workflow", "test-runner")
+KEYED = ("exec", "argo-cd", "argo-workflow", "kubernetes", "test-runner")
 FINDABLE = ("github-app", "gitlab")
-CALLED = ("argo-cd", "argo-workflow", *FINDABLE)
+CALLED = ("argo-cd", "argo-workflow", "kubernetes", *FINDABLE)
 """Whose start is a call that can be cut in two."""
 
 REPEAT = (("repeatUncertain", True),)

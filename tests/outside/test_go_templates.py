@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from interlock.model.errors import Invalid, Rejected
+from interlock.model.errors import Invalid, Rejected, Unavailable
 from interlock.outside.go_templates import RENDERED_CHARS_MAX, SOURCE_CHARS_MAX, GoTemplates, check_template
 
 CONTEXT = {
@@ -129,3 +129,23 @@ async def test_a_caller_who_gives_up_leaves_no_answer_behind(templates):
     slow.cancel()
     await asyncio.gather(slow, return_exceptions=True)
     assert await templates.render("next", {}, field="t") == "next"
+
+
+async def test_a_caller_who_gives_up_while_the_child_starts_leaves_no_answer_behind():
+    templates = GoTemplates()
+    first = asyncio.create_task(templates.render("first", {}, field="t"))
+    while templates._child is None:  # noqa: ASYNC110 - what is waited for is not an event
+        await asyncio.sleep(0.001)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert await templates.render("next", {}, field="t") == "next"
+    assert await templates.render("then", {}, field="t") == "then"
+    await templates.close()
+
+
+async def test_an_answer_to_another_question_is_nobodys(templates):
+    assert await templates.render("a", {}, field="t") == "a"
+    templates._asked += 1  # as if one answer were still to be read
+    with pytest.raises(Unavailable, match="lost count"):
+        await templates.render("b", {}, field="t")
+    assert await templates.render("c", {}, field="t") == "c"

@@ -268,6 +268,33 @@ def _planner(rehearsal: Rehearsal) -> Planner:
     return cast("Planner", rehearsal.agent)
 
 
+class Inspects:
+    """The capability `inspect`."""
+
+    async def test_it_tells_of_a_target_that_runs_nothing_yet(self, rehearsal: Rehearsal) -> None:
+        seen = await _inspector(rehearsal).inspect(job_of(rehearsal, rehearsal.quick))
+        assert seen.external_id is None
+        assert seen.at.tzinfo is not None
+
+    async def test_it_names_who_wrote_last_and_changes_nothing(self, rehearsal: Rehearsal) -> None:
+        inspector = _inspector(rehearsal)
+        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.quick))
+        await ended(rehearsal.agent, job)
+        before = rehearsal.ran()
+        seen, again = await inspector.inspect(job), await inspector.inspect(job)
+        assert seen.external_id == job.external_id
+        assert seen.drift == (), "nobody has touched it"
+        assert dataclasses.replace(seen, at=again.at) == again
+        assert rehearsal.ran() == before
+        assert await rehearsal.agent.observe(job) is not None
+
+
+def _inspector(rehearsal: Rehearsal) -> Inspector:
+    if "inspect" not in rehearsal.agent.capabilities:
+        pytest.skip("It inspects nothing.")
+    return cast("Inspector", rehearsal.agent)
+
+
 class Confirms:
     """The capability `confirm`."""
 
@@ -327,24 +354,6 @@ def _confirmer(rehearsal: Rehearsal) -> Confirmer:
     if "confirm" not in rehearsal.agent.capabilities:
         pytest.skip("Its runs wait for nobody.")
     return cast("Confirmer", rehearsal.agent)
-
-
-class Inspects:
-    """The capability `inspect`."""
-
-    async def test_what_a_run_brought_is_seen_and_nothing_is_changed(self, rehearsal: Rehearsal) -> None:
-        if "inspect" not in rehearsal.agent.capabilities:
-            pytest.skip("It inspects nothing.")
-        inspector = cast("Inspector", rehearsal.agent)
-        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.quick))
-        await ended(rehearsal.agent, job)
-        before = rehearsal.ran()
-        seen = await inspector.inspect(job)
-        assert seen.at.tzinfo is not None
-        assert not seen.drift, "nobody changed anything"
-        again = await inspector.inspect(job)
-        assert (again.applied, again.artifacts, again.drift) == (seen.applied, seen.artifacts, seen.drift)
-        assert rehearsal.ran() == before
 
 
 class Asks:
@@ -442,6 +451,14 @@ class Faults:
                 seen = await agent.confirm(job, AUTHORIZATION)
             assert seen is not None
             assert (await ended(rehearsal.agent, job)).status is JobStatus.SUCCESSFUL
+
+    async def test_an_inspection_is_told_or_is_not(self, rehearsal: Rehearsal, fault: Fault) -> None:
+        inspector = _inspector(rehearsal)
+        job, before = await self._under_way(rehearsal)
+        for turn in turns(rehearsal, fault):
+            await turn.meets(inspector.inspect(job))
+        assert rehearsal.ran() == before
+        await self._goes_on(rehearsal, job)
 
     async def _under_way(self, rehearsal: Rehearsal) -> tuple[AgentJob, int]:
         """A run that goes on, and how many there are with it."""
