@@ -71,6 +71,8 @@ class GoTemplates:
         self._one = asyncio.Lock()
         self._child: asyncio.subprocess.Process | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = 0
+        """How many questions this child has got."""
 
     async def render(self, source: str, context: Mapping[str, object], *, field: str) -> str:
         """The template filled with a context.
@@ -97,7 +99,7 @@ class GoTemplates:
             child = await self._ready()
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    return await _exchange(child, body)
+                    return await self._exchange(child, body)
             except TimeoutError:
                 await self._end()
                 return {"error": f"it took longer than {self._timeout_s:g} s to render, and was ended"}
@@ -114,13 +116,28 @@ class GoTemplates:
             await self._end()
         if self._child is None:
             self._child, self._loop = await _start(), loop
+            self._asked = 0
             try:
                 async with asyncio.timeout(self._start_s):
-                    await _exchange(self._child, orjson.dumps({"source": ""}))
+                    await self._exchange(self._child, orjson.dumps({"source": ""}))
             except (TimeoutError, asyncio.IncompleteReadError, ConnectionError) as silent:
                 await self._end()
                 raise Unavailable("The process that renders templates does not start.") from silent
+            except BaseException:
+                await self._end()  # its first answer would be the next template's
+                raise
         return self._child
+
+    async def _exchange(self, child: asyncio.subprocess.Process, body: bytes) -> dict[str, Any]:
+        """One question, one answer, which is to this question.
+
+        Why:   what one job's template renders to must never be applied for another: the child counts its answers.
+        """
+        self._asked += 1
+        answer = await _exchange(child, body)
+        if answer.pop("number", None) != self._asked:
+            raise Unavailable("The process that renders templates lost count, and was ended.")
+        return answer
 
     async def _end(self) -> None:
         child, self._child = self._child, None
@@ -216,9 +233,10 @@ def answer(asked):
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
 
-into, out = sys.stdin.buffer, sys.stdout.buffer
+into, out, number = sys.stdin.buffer, sys.stdout.buffer, 0
 while head := into.read(4):
-    said = json.dumps(answer(json.loads(into.read(int.from_bytes(head, "big"))))).encode()
+    number += 1
+    said = json.dumps({**answer(json.loads(into.read(int.from_bytes(head, "big")))), "number": number}).encode()
     out.write(len(said).to_bytes(4, "big") + said)
     out.flush()
 """
