@@ -40,7 +40,7 @@ LOOKS = re.compile(
 )
 ANYTHING = "…"
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 """How long a command may take, and how long a look is repeated. Far more than any needs: the machine may be busy."""
 LOOK_EVERY_S = 0.3
 END_S = 40.0

@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 FOLDER = Path(__file__).parents[2] / "examples" / "walkthrough"
-PATIENCE_S = 400
+PATIENCE_S = 580
 
 
 def load():

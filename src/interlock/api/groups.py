@@ -92,7 +92,7 @@ async def put_group(here: InWorkspace, groupName: str, body: GroupBody) -> Respo
         for name in dict.fromkeys(body.members):
             principal = await principals.find_principal_by_name(tx.conn, name)
             if principal is None:
-                raise Invalid(f"There is no user {name!r}.", field="members")
+                raise Invalid(f"There is no user {name!r}. Who is given a role, or a key, is one.", field="members")
             members[principal.id] = principal.name
         await _require_members_grantable(here, tx, groupName, joining=members, claim=body.claim)
         await bindings.lock_admins(tx, here.id)

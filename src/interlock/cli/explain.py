@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import click
 
-from interlock.cli.completion import places
+from interlock.cli.completion import names_of, places
 from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_one
 from interlock.cli.trees import rule_lines, standing_lines
@@ -28,9 +28,10 @@ from interlock.model.ids import TargetKey, parse_target_key
 @click.command()
 @click.argument("subject", metavar="DEPLOYMENT[/ENVIRONMENT[/RESOURCE]] | TARGET-KEY | job:ID", shell_complete=places)
 @click.option("--version", "version", metavar="TAG", help="About this version: a tag or an id.")
+@click.option("-e", "--environment", shell_complete=names_of("environment"), help="As DEPLOYMENT/ENVIRONMENT says it.")
 @output_option
 @connected
-def explain(client: Client, subject: str, *, version: str | None, output: str) -> None:
+def explain(client: Client, subject: str, *, version: str | None, environment: str | None, output: str) -> None:
     r"""Say why a target, a version or a job waits.
 
     What runs, what it waits for, which rule says so, since when, until when, who can act; and a set of facts whose
@@ -42,6 +43,10 @@ def explain(client: Client, subject: str, *, version: str | None, output: str) -
     interlock explain shop-api/production --version 1.4.0
     interlock explain job:8f14e45f-ceea-467f-a9b0-5e5c8d1d0b6a
     """
+    if environment is not None:
+        if "/" in subject or ":" in subject:
+            raise click.UsageError("The environment stands beside --environment or in the argument, not in both.")
+        subject = f"{subject}/{environment}"
     said, lines = _asked(client, subject, version)
     print_one(said, output=output, text=lines, named=lambda _: subject)
 
