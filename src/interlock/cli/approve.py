@@ -71,7 +71,8 @@ def _chosen(found: Sequence[Seen], text: str) -> Seen:
     """
     meant = [each for each in found if each["id"].startswith(text) or _about(each) == text]
     if not meant:
-        raise NotFound(f"No open request matches {text}.")
+        why = f" `interlock explain {text}` says what it waits for." if "/" in text else ""
+        raise NotFound(f"No open request matches {text}: nobody is asked about it now.{why}")
     if len(meant) > 1:
         raise Conflict(f"{len(meant)} open requests match {text}; give more of the id.")
     return meant[0]

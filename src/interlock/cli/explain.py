@@ -24,6 +24,9 @@ from interlock.client import Client, Seen
 from interlock.model.errors import InterlockError, Invalid, NotFound
 from interlock.model.ids import TargetKey, parse_target_key
 
+NAMED_MAX = 8
+"""Targets of which the same is said, named before "and so many more"."""
+
 
 @click.command()
 @click.argument("subject", metavar="DEPLOYMENT[/ENVIRONMENT[/RESOURCE]] | TARGET-KEY | job:ID", shell_complete=places)
@@ -100,12 +103,16 @@ def _target_key(client: Client, subject: str) -> str | None:
 
 
 def _deployment(said: Seen) -> Iterator[str]:
-    """The sentences, those of each target under its name."""
+    """The sentences, those of each target under its name; targets of which the same is said, under all their names."""
     yield from said.get("sentences") or ()
+    alike: dict[tuple[str, ...], list[str]] = {}
     for target in said.get("targets") or ():
-        yield f"{target.get('environment')}/{target.get('resource')}:"
-        for sentence in target.get("sentences") or ():
-            yield f"  {sentence}"
+        told = (str(target.get("environment")), *(target.get("sentences") or ()))
+        alike.setdefault(told, []).append(str(target.get("resource")))
+    for (environment, *sentences), resources in alike.items():
+        more = len(resources) - NAMED_MAX
+        yield f"{environment}/{', '.join(resources[:NAMED_MAX])}{f' and {more} more' if more > 0 else ''}:"
+        yield from (f"  {sentence}" for sentence in sentences)
 
 
 def _target(said: Seen) -> Iterator[str]:

@@ -102,5 +102,5 @@ def _asked(what: str, *, hidden: bool) -> str:
     Fails: `Invalid` where nobody is there to ask.
     """
     if not sys.stdin.isatty():
-        raise Invalid(f"There is nobody to ask for the {what.lower()}. Give --key-stdin and a key on stdin.")
+        raise Invalid(f"There is nobody to ask ({what}). Give --key-stdin and a key on stdin.")
     return str(click.prompt(what, hide_input=hidden, err=True)).strip()

@@ -15,6 +15,7 @@ from interlock.cli.tables import about
 from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, Invalid, NotFound
 from interlock.model.job import TERMINAL, age
+from interlock.model.version_facts import LINKS
 
 BEGINNING_MIN = 4
 """Letters of an id that name something; fewer are taken for a name alone."""
@@ -82,8 +83,8 @@ def tag_of(version: Any) -> str | None:
 
 
 def pairs(metadata: Seen | None) -> str:
-    """Metadata on one line."""
-    return " ".join(f"{key}={value}" for key, value in sorted((metadata or {}).items()))
+    """Metadata on one line. A version's links, which are JSON, are left to `describe`."""
+    return " ".join(f"{key}={value}" for key, value in sorted((metadata or {}).items()) if key != LINKS)
 
 
 def frozen(target: Seen) -> str | None:

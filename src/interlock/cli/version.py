@@ -24,9 +24,7 @@ from interlock.cli.connection import connected
 from interlock.cli.tables import output_option, print_data, print_one
 from interlock.client import Client, Wire
 from interlock.model.errors import NotFound
-
-LINKS_KEY = "ctrlplane/links"
-"""Where the wire keeps a version's links: a JSON object of name and address, as text (contract.md section b)."""
+from interlock.model.version_facts import LINKS
 
 
 @click.group()
@@ -75,7 +73,7 @@ def upsert(
     """Create a version in each deployment named; the one with this tag stays when there is one."""
     noted = dict(_pair(each, option="--metadata") for each in metadata)
     if links:
-        noted[LINKS_KEY] = json.dumps(dict(_pair(each, option="--link") for each in links))
+        noted[LINKS] = json.dumps(dict(_pair(each, option="--link") for each in links))
     names = {deployment_id(client, each): each for each in deployments}
     wanted = {deployment_id(client, of): text for of, text in (_pair(each, option="--needs") for each in needs)}
     made = [

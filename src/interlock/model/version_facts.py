@@ -35,6 +35,8 @@ COMMIT = "interlock/commit"
 PULL_REQUEST = "interlock/pull-request"
 ARTIFACTS = "interlock/artifacts"
 RISK = "interlock/risk"
+LINKS = "ctrlplane/links"
+"""Where the wire keeps a version's links: a JSON object of name and address, as text (contract.md section b)."""
 
 CHANGE_TYPES = ("code", "config", "infra", "migration", "fix", "rollback")
 RISKS = ("low", "medium", "high", "critical")

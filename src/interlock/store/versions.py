@@ -22,7 +22,7 @@ from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.model.secret import Where
 from interlock.model.version import Dependency, Version
-from interlock.model.version_facts import COMMIT, COMMITS, PULL_REQUEST
+from interlock.model.version_facts import COMMIT, COMMITS, LINKS, PULL_REQUEST
 from interlock.store.dependencies import set_dependencies
 from interlock.store.deployments import touch
 from interlock.store.elsewhere import wake_dependents
@@ -34,7 +34,7 @@ from interlock.store.work import WorkRequest
 
 Q = queries("version")
 
-REFS = ("ctrlplane/links", "interlock/ticket", COMMITS, COMMIT, PULL_REQUEST)
+REFS = (LINKS, "interlock/ticket", COMMITS, COMMIT, PULL_REQUEST)
 """Metadata that says where a change comes from; kept with the change."""
 
 
