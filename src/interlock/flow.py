@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -128,6 +128,7 @@ class Flow:
     public_url: str = "http://127.0.0.1:8080"
     round_at_s: dict[str, tuple[float, float]] = field(default_factory=dict)
     references: References | None = None
+    note_handover: Callable[[float], None] = lambda _: None
     opener: Opener = field(init=False)
 
     def __post_init__(self) -> None:
@@ -294,6 +295,7 @@ class Flow:
             at = self._next_look(replace(job, handed_over_at=job.handed_over_at or self.store.now()), agent)
             if not status.terminal and at is not None:
                 await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, at, OWN_FACTS)])
+        self.note_handover((self.store.now() - job.created_at).total_seconds())
         if status.terminal and not (seen.status is not None and seen.status.terminal):
             # The job ended while its start was under way (a cancel ran out of time): nobody will look at this run.
             with contextlib.suppress(AgentUnavailable):

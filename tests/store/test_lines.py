@@ -11,6 +11,8 @@ import pytest
 
 from interlock.model.errors import AgentUnavailable, NotStarted, Rejected, Unavailable
 from interlock.model.job import AgentClass, JobStatus
+from interlock.store.health import load_health
+from interlock.store.job_list import JobFilter, list_jobs
 from interlock.store.jobs import cancel_job
 from interlock.store.lines import load_lines
 from interlock.store.tx import Store
@@ -335,3 +337,38 @@ async def test_a_run_that_begins_after_its_job_is_over_is_cancelled(timed, clock
     job = await fleet.one_job()
     assert job["status"] == "cancelled"
     assert tool.cancelled == {job["id"]}
+
+
+# What people see ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_waiting_job_and_its_agent_say_why(timed, clock, tmp_path):
+    tool = Tool(clock, away=REFUSED)
+    stepper, fleet = await a_tool_fleet(timed, tmp_path, tool, hosts=2, breakerFailures=1, breakerPauseSeconds=600)
+    await fleet.version("1.0.0")
+    await pass_time(stepper, clock, 60)
+    async with timed.snapshot() as conn:
+        rows, _ = await list_jobs(conn, fleet.workspace_id, wanted=JobFilter(), limit=9, offset=0)
+        health = await load_health(conn)
+    said = {row.message for row in rows}
+    line = await line_of(fleet)
+    assert said == {
+        "The agent runner does not answer since 2026-03-09T12:00:00Z (connection refused); "
+        f"it is tried again at {line.next_try_at:%Y-%m-%dT%H:%M:%SZ}."
+    }
+    (agent,) = [one for one in health.agents if one.waiting]
+    assert (agent.up, agent.down, agent.waiting) == (False, True, 2)
+    tool.away = None
+    await pass_time(stepper, clock, 700, every_s=20)
+    async with timed.snapshot() as conn:
+        rows, _ = await list_jobs(conn, fleet.workspace_id, wanted=JobFilter(), limit=9, offset=0)
+    assert {row.message for row in rows} == {None}
+
+
+async def test_a_job_that_waits_for_its_turn_says_so(timed, clock, tmp_path):
+    stepper, fleet = await a_tool_fleet(timed, tmp_path, Tool(clock), hosts=3, ratePerMinute=6)
+    await fleet.version("1.0.0")
+    await stepper.run(patience_s=0)
+    async with timed.snapshot() as conn:
+        rows, _ = await list_jobs(conn, fleet.workspace_id, wanted=JobFilter(statuses=("pending",)), limit=9, offset=0)
+    assert {row.message for row in rows} == {"Waits for its turn: the agent runner takes 6 jobs a minute."}

@@ -23,6 +23,7 @@ from interlock.api.rendering import render_agent
 from interlock.model.conduct import check_conduct, without_conduct
 from interlock.model.secret import MASK, resolved
 from interlock.store import agents
+from interlock.store.lines import load_lines
 from interlock.web.answers import Json, accepted, present
 from interlock.web.bodies import AnyMap, Name, TextMap, WireBody
 from interlock.web.paging import Paging
@@ -68,7 +69,8 @@ async def list_agents(here: InWorkspace, page: Paging) -> Response:
     here.require(Permission.READ)
     async with here.read() as conn:
         items, total = await agents.list_agents(conn, here.id, limit=page.limit, offset=page.offset)
-    shown = await here.shown([render_agent(agent) for agent in items], Permission.DEPLOYMENT_WRITE)
+        lines = await load_lines(conn, [agent.id for agent in items])
+    shown = await here.shown([render_agent(agent, lines.get(agent.id)) for agent in items], Permission.DEPLOYMENT_WRITE)
     return page.answer(shown, total)
 
 
@@ -79,7 +81,8 @@ async def get_agent(here: InWorkspace, jobAgentId: str) -> Response:
     agent_id = id_of(jobAgentId, "job agent")
     async with here.read() as conn:
         agent = found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")
-    return Json(await here.shown(render_agent(agent), Permission.DEPLOYMENT_WRITE))
+        lines = await load_lines(conn, [agent.id])
+    return Json(await here.shown(render_agent(agent, lines.get(agent.id)), Permission.DEPLOYMENT_WRITE))
 
 
 @router.put(W + "/job-agents/{jobAgentId:segment}", status_code=202, response_model=shapes.WithWarnings)

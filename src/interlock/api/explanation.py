@@ -84,6 +84,8 @@ def explain_job(
     else:
         until = f"; it is allowed until {instant(place.valid_until)}" if place.valid_until else ""
         said.append(f"{HANDOVERS.get(place.handover, place.handover)}, its status is {job.status}{until}.")
+        if job.status == JobStatus.PENDING and job.message:
+            said.append(job.message)
     if place.cancel_asked_at is not None:
         why = f": {place.cancel_reason}" if place.cancel_reason else ""
         said.append(f"The outside was asked to stop it at {instant(place.cancel_asked_at)}{why}.")

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from interlock.model.inventory import NOTHING, Deployment, Environment, JobAgent, Provider, Resource, System
+from interlock.model.line import explain_wait
 from interlock.model.secret import masked
 from interlock.model.variable import DeploymentVariable, RelationshipRule, VariableSet, VariableValue, literal_wire
 from interlock.model.version import Dependency, Version
+from interlock.store.lines import LineRow
 from interlock.store.policies import StoredPolicy
 from interlock.store.workspaces import Workspace
 from interlock.web.answers import instant, present
@@ -74,9 +76,27 @@ def render_deployment(deployment: Deployment) -> Wire:
     )
 
 
-def render_agent(agent: JobAgent) -> Wire:
+def render_health(line: LineRow) -> Wire:
+    """How it stands with a job agent: whether it answers, and how many jobs nobody has yet."""
+    says = None
+    if line.down_since is not None:
+        says = explain_wait(
+            agent=line.name, down_since=line.down_since, next_try_at=line.next_try_at, reason=line.reason
+        )
+    return present(
+        state="up" if line.down_since is None else "down",
+        since=instant(line.down_since) if line.down_since else None,
+        nextTryAt=instant(line.next_try_at) if line.next_try_at else None,
+        reason=line.reason,
+        says=says,
+        waiting=line.waiting,
+    )
+
+
+def render_agent(agent: JobAgent, line: LineRow | None = None) -> Wire:
     """A job agent, with its configuration in full: clients read it back."""
     return {
+        **({} if line is None else {"health": render_health(line)}),
         "id": agent.id,
         "workspaceId": agent.workspace_id,
         "name": agent.name,

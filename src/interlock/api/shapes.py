@@ -159,6 +159,17 @@ class EnvironmentLink(TypedDict):
     environmentId: Id
 
 
+class AgentHealth(TypedDict):
+    """How it stands with a job agent. `waiting` counts its jobs that nobody has yet; `says` is a sentence."""
+
+    state: Literal["up", "down"]
+    since: NotRequired[Instant]
+    nextTryAt: NotRequired[Instant]
+    reason: NotRequired[str]
+    says: NotRequired[str]
+    waiting: int
+
+
 class JobAgent(TypedDict):
     """A job agent."""
 
@@ -168,6 +179,7 @@ class JobAgent(TypedDict):
     type: str
     config: AnyObject
     metadata: Texts
+    health: NotRequired[AgentHealth]
 
 
 JobAgentType = TypedDict(

@@ -306,6 +306,7 @@ async def get_target_explanation(
         ended = await target_states.load_ended_moves(conn, [target.id])
         resolved = (await target_states.load_target_variables(conn, [target.id]))[target.id]
         asked, _ = await orders.list_orders(conn, here.id, target_id=target.id, state="open")
+        job = (await jobs.load_latest_jobs(conn, here.id, target_ids=[target.id])).get(target.id)
     standing = await standings.explain_target_now(
         here.store, target.deployment_id, target_id=target.id, version=version, counterfactual=counterfactual
     )
@@ -315,6 +316,7 @@ async def get_target_explanation(
             **render_target(target, around),
             "sentences": [
                 *_sentences(target, around, ended=ended.get(target.id, ())),
+                *([job.message] if job is not None and job.status == "pending" and job.message else []),
                 *map(explain_order, asked),
                 *remarks(resolved.origin),
             ],

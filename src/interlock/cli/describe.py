@@ -120,6 +120,7 @@ PARTS: dict[str, Callable[[Client, Seen], Parts]] = {
     "resource": lambda client, each: {"targets": list(client.list_targets(resource_id=each["id"]))},
     "version": _of_version,
     "target": lambda client, each: {"why": client.explain_target(each["key"]).get("sentences", [])},
+    "agent": lambda _, each: {"why": [said] if (said := (each.get("health") or {}).get("says")) else []},
     "job": lambda client, each: {"why": client.explain_job(each["id"])["sentences"]},
 }
 

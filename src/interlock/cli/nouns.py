@@ -115,6 +115,12 @@ def _deployments(client: Client, wanted: Wanted) -> Iterator[Seen]:
         yield {**each["deployment"], "systems": each["systems"]}
 
 
+def _agent_health(health: Seen) -> tuple[str, str]:
+    """Whether an agent answers, and how many jobs wait for it."""
+    since = f"down since {health['since']}" if health.get("state") == "down" and health.get("since") else ""
+    return since or str(health.get("state") or ""), str(health.get("waiting") or "")
+
+
 def _agent_words(each: Seen) -> str:
     said = each.get("jobAgentSelector") or ""
     named = ", ".join(str(one.get("selector") or one.get("ref") or "") for one in each.get("jobAgents") or ())
@@ -273,8 +279,11 @@ NOUNS: tuple[Noun, ...] = (
         plural="agents",
         also=("job-agent", "job-agents"),
         line="List job agents.",
-        heads=("name", "type", "metadata", "id"),
-        row=lambda each: (each["name"], each["type"], pairs(each["metadata"]), each["id"]),
+        heads=("name", "type", "health", "waiting", "metadata", "id"),
+        row=lambda each: (
+            *(each["name"], each["type"], *_agent_health(each.get("health") or {})),
+            *(pairs(each["metadata"]), each["id"]),
+        ),
         read=lambda client, wanted: client.list_job_agents(items_max=wanted.items_max),
         delete=lambda client, each: client.delete_job_agent(each["id"]),
     ),

@@ -135,6 +135,17 @@ class DeploymentAndSystems(TypedDict):
     variables: NotRequired[list[VariableWithValues]]
 
 
+class AgentHealth(TypedDict):
+    """How it stands with a job agent. `waiting` counts its jobs that nobody has yet; `says` is a sentence."""
+
+    state: Literal["up", "down"]
+    since: NotRequired[str]
+    nextTryAt: NotRequired[str]
+    reason: NotRequired[str]
+    says: NotRequired[str]
+    waiting: int
+
+
 class JobAgent(TypedDict):
     """A job agent."""
 
@@ -144,6 +155,7 @@ class JobAgent(TypedDict):
     type: str
     config: Config
     metadata: Metadata
+    health: NotRequired[AgentHealth]
 
 
 JobAgentType = TypedDict(

@@ -20,7 +20,7 @@ Source: decision record 0033; ITU-T I.371 (generic cell rate algorithm); M. Nyga
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from interlock.model.conduct import Conduct
 
@@ -122,6 +122,21 @@ def after_turns(line: Line, conduct: Conduct, now: datetime, *, taken: int) -> L
         return line
     begin = _first_turn(line, conduct, now, every_s)
     return replace(line, next_turn_at=begin + timedelta(seconds=every_s) * taken)
+
+
+def explain_wait(
+    *, agent: str, down_since: datetime | None, next_try_at: datetime | None, reason: str | None, rate: object = None
+) -> str:
+    """Why an agent's jobs wait, as a sentence; instants as everywhere, so that a page can show them its way."""
+    if down_since is None:
+        return f"Waits for its turn: the agent {agent} takes {rate} jobs a minute."
+    because = f" ({' '.join(reason.split()).rstrip('.')})" if reason else ""
+    again = f"; it is tried again at {_instant(next_try_at)}" if next_try_at is not None else ""
+    return f"The agent {agent} does not answer since {_instant(down_since)}{because}{again}."
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _first_turn(line: Line, conduct: Conduct, now: datetime, every_s: float) -> datetime:

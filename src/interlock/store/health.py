@@ -41,12 +41,14 @@ class JobAge:
 
 @dataclass(frozen=True, slots=True)
 class AgentUp:
-    """Whether the last look through an agent went well."""
+    """Whether the last look through an agent went well, whether its breaker is open, and how many jobs nobody has."""
 
     name: str
     type: str
     workspace: str
     up: bool
+    down: bool
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,16 @@ async def load_health(conn: Conn) -> Health:
     )
 
 
+HANDOVERS = "handovers"
+"""Jobs that were handed over."""
+HANDOVER_SECONDS = "handover_seconds"
+"""The sum of how long they waited, from the decision on."""
+HANDOVER_BUCKET = "handover_bucket"
+"""Jobs that waited at most so many seconds; the label is the bound."""
+
+HANDOVER_BOUNDS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
+
+
 class Counts:
     """What this process did since it last told the database.
 
@@ -82,6 +94,7 @@ class Counts:
     def __init__(self) -> None:
         self._sums: Counter[tuple[str, str]] = Counter()
         self._seconds: float = 0.0
+        self._waited_s: float = 0.0
 
     def add(self, name: str, *, label: str = "", amount: int = 1) -> None:
         """Count something."""
@@ -99,17 +112,27 @@ class Counts:
             if took_s <= bound_s:
                 self.add(ROUND_BUCKET, label=f"{bound_s:g}")
 
+    def add_handover(self, waited_s: float) -> None:
+        """Count a hand-over, and how long its job waited for it."""
+        self.add(HANDOVERS)
+        self._waited_s += waited_s
+        for bound_s in HANDOVER_BOUNDS_S:
+            if waited_s <= bound_s:
+                self.add(HANDOVER_BUCKET, label=f"{bound_s:g}")
+
     async def flush(self, conn: Conn) -> None:
         """Add the sums to the table. What cannot be written is kept for the next time."""
-        sums, seconds = self._sums, self._seconds
+        sums, seconds, waited_s = self._sums, self._seconds, self._waited_s
         if not sums:
             return
-        self._sums, self._seconds = Counter(), 0.0
+        self._sums, self._seconds, self._waited_s = Counter(), 0.0, 0.0
         rows: Iterable[tuple[str, str, float]] = [(name, label, float(value)) for (name, label), value in sums.items()]
         rows = [*rows, (ROUND_SECONDS, "", seconds)] if seconds else list(rows)
+        rows = [*rows, (HANDOVER_SECONDS, "", waited_s)] if waited_s else rows
         try:
             await conn.execute(Q.add_counters, *map(list, zip(*rows, strict=True)))
         except BaseException:
             self._sums += sums
             self._seconds += seconds
+            self._waited_s += waited_s
             raise

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from interlock.store.jobs import JobRow, job_row
+from interlock.store.jobs import JobRow, with_reasons
 from interlock.store.queries import Conn, queries
 
 Q = queries("job_list")
@@ -65,7 +65,7 @@ async def list_jobs(
     if offset >= total:
         return (), total
     ids = [row["id"] for row in await conn.fetch(Q.list_job_ids, *args, limit, offset)]
-    return tuple(map(job_row, await conn.fetch(Q.list_jobs, ids))), total
+    return await with_reasons(conn, await conn.fetch(Q.list_jobs, ids)), total
 
 
 async def count_open(conn: Conn, workspace_id: str) -> Mapping[str, int]:

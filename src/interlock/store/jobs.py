@@ -40,6 +40,7 @@ from interlock.model.lease import lease_terms
 from interlock.model.line import Line
 from interlock.model.variable import encrypted_in
 from interlock.store.deployments import lock_deployment, touch
+from interlock.store.lines import explain_waits
 from interlock.store.queries import Conn, queries
 from interlock.store.tx import Change, Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
@@ -252,24 +253,40 @@ def job_row(row: asyncpg.Record) -> JobRow:
     return JobRow(**fields, context=context, encrypted=encrypted_in(context.get("variables") or {}))
 
 
+async def with_reasons(conn: Conn, rows: Sequence[asyncpg.Record]) -> tuple[JobRow, ...]:
+    """The rows; one that waits for an agent that is down, or for its turn, says so.
+
+    Why: it is so for all jobs of an agent at once, from one instant to the next, and so it is written on none of them.
+    """
+    found = tuple(map(job_row, rows))
+    waiting = {job.agent_id for job in found if job.status == JobStatus.PENDING}
+    reasons = await explain_waits(conn, sorted(waiting))
+    if not reasons:
+        return found
+    return tuple(
+        replace(job, message=reasons.get(job.agent_id, job.message)) if job.status == JobStatus.PENDING else job
+        for job in found
+    )
+
+
 async def list_target_jobs(
     conn: Conn, workspace_id: str, *, target_id: str, limit: int, offset: int
 ) -> tuple[tuple[JobRow, ...], int]:
     """A page of a target's jobs, newest first, and how many there are (0 past the last page)."""
     rows = await conn.fetch(Q.list_target_jobs, workspace_id, target_id, limit, offset)
-    return tuple(map(job_row, rows)), rows[0]["total"] if rows else 0
+    return await with_reasons(conn, rows), rows[0]["total"] if rows else 0
 
 
 async def load_latest_jobs(conn: Conn, workspace_id: str, *, target_ids: Sequence[str]) -> dict[str, JobRow]:
     """target id -> its newest job, for those that have one."""
     rows = await conn.fetch(Q.list_latest_jobs, workspace_id, list(target_ids))
-    return {row["target_id"]: job_row(row) for row in rows}
+    return {job.target_id: job for job in await with_reasons(conn, rows)}
 
 
 async def find_job(conn: Conn, workspace_id: str, *, job_id: str) -> JobRow | None:
     """One job, with its captured output."""
     row = await conn.fetchrow(Q.find_job, workspace_id, job_id)
-    return None if row is None else job_row(row)
+    return None if row is None else (await with_reasons(conn, [row]))[0]
 
 
 async def list_agent_jobs(
@@ -277,7 +294,7 @@ async def list_agent_jobs(
 ) -> tuple[tuple[JobRow, ...], int]:
     """A pull agent's jobs, oldest first, and how many there are."""
     rows = await conn.fetch(Q.list_agent_jobs, workspace_id, agent_id, status, limit, offset)
-    return tuple(map(job_row, rows)), rows[0]["total"] if rows else 0
+    return await with_reasons(conn, rows), rows[0]["total"] if rows else 0
 
 
 async def find_flow_job(conn: Conn, job_id: str) -> FlowJob | None:

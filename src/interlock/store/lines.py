@@ -29,6 +29,7 @@ from interlock.model.line import (
     after_answer,
     after_silence,
     after_turns,
+    explain_wait,
     take_turns,
 )
 from interlock.store.queries import Conn, queries
@@ -71,6 +72,23 @@ async def load_lines(conn: Conn, agent_ids: Sequence[str]) -> dict[str, LineRow]
     """agent id -> how it stands with it."""
     rows = await conn.fetch(Q.list_lines, list(agent_ids))
     return {row["agent_id"]: LineRow(**dict(row)) for row in rows}
+
+
+async def explain_waits(conn: Conn, agent_ids: Sequence[str]) -> dict[str, str]:
+    """agent id -> why its jobs wait, for those that are down or whose jobs go at a rate and stand in line."""
+    if not agent_ids:
+        return {}
+    rows = await conn.fetch(Q.list_waits, list(agent_ids))
+    return {
+        row["agent_id"]: explain_wait(
+            agent=row["name"],
+            down_since=row["down_since"],
+            next_try_at=row["next_try_at"],
+            reason=row["reason"],
+            rate=row["rate"],
+        )
+        for row in rows
+    }
 
 
 async def note_silence(tx: Tx, agent_id: str, *, reason: str, wait_s: float | None) -> None:

@@ -20,6 +20,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from interlock.store.health import (
+    HANDOVER_BOUNDS_S,
+    HANDOVER_BUCKET,
+    HANDOVER_SECONDS,
+    HANDOVERS,
     ROUND_BOUNDS_S,
     ROUND_BUCKET,
     ROUND_SECONDS,
@@ -96,8 +100,23 @@ def _families(health: Health) -> Iterator[Metric]:
     yield jobs
     yield ages
 
+    waits = HistogramMetricFamily(
+        "interlock_handover_wait_seconds", "How long a job waited for its hand-over, from the decision on."
+    )
+    handed = health.counts.get((HANDOVERS, ""), 0.0)
+    within = [(f"{bound:g}", health.counts.get((HANDOVER_BUCKET, f"{bound:g}"), 0.0)) for bound in HANDOVER_BOUNDS_S]
+    waits.add_metric([], [*within, ("+Inf", handed)], health.counts.get((HANDOVER_SECONDS, ""), 0.0))
+    yield waits
+
     labels = ["workspace", "agent", "type"]
     up = GaugeMetricFamily("interlock_agent_up", "1 unless the last look through the agent failed.", labels=labels)
     for agent in health.agents:
         up.add_metric([agent.workspace, agent.name, agent.type], float(agent.up))
     yield up
+    down = GaugeMetricFamily("interlock_agent_breaker_open", "1 while the agent is down and tried.", labels=labels)
+    waiting = GaugeMetricFamily("interlock_agent_waiting_jobs", "Jobs of the agent that nobody has.", labels=labels)
+    for agent in health.agents:
+        down.add_metric([agent.workspace, agent.name, agent.type], float(agent.down))
+        waiting.add_metric([agent.workspace, agent.name, agent.type], agent.waiting)
+    yield down
+    yield waiting

@@ -91,6 +91,7 @@ async def run_workers(
         round_gap_s=settings.round_gap_s,
         references=references,
         public_url=public_url(settings),
+        note_handover=counts.add_handover,
     )
 
     def note(ended: Ended) -> None:

@@ -8,10 +8,13 @@ GROUP BY status;
 -- An agent is up unless the last look through it failed. Relies on job_of_agent and the primary key of work.
 -- name: list_agents_up
 SELECT a.name, a.type, ws.slug AS workspace,
+       l.down_since IS NOT NULL AS down,
+       (SELECT count(*) FROM job j WHERE j.agent_id = a.id AND j.status = 'pending' AND j.handover = 'waiting') AS waiting,
+       l.down_since IS NULL AND
        NOT EXISTS (SELECT FROM job j JOIN work w ON w.kind IN ('dispatch', 'observe') AND w.key = j.id::text
                    WHERE j.agent_id = a.id AND j.status IN ('pending', 'queued', 'inProgress', 'actionRequired')
                      AND w.attempts > 0) AS up
-FROM job_agent a JOIN workspace ws ON ws.id = a.workspace_id
+FROM job_agent a JOIN workspace ws ON ws.id = a.workspace_id LEFT JOIN agent_line l ON l.agent_id = a.id
 WHERE a.deleted_at IS NULL AND ws.deleted_at IS NULL
 ORDER BY ws.slug, a.name
 LIMIT 1000;

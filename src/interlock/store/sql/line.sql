@@ -58,6 +58,12 @@ SELECT j.id AS job_id, l.agent_id, l.moves_at
 FROM job j JOIN agent_line l ON l.agent_id = j.agent_id AND l.stands
 WHERE j.id = ANY ($1::uuid[]);
 
+-- Why jobs of these agents wait, where they do. Relies on primary keys.
+-- name: list_waits
+SELECT l.agent_id, a.name, l.down_since, l.next_try_at, l.reason, a.config -> 'ratePerMinute' AS rate
+FROM agent_line l JOIN job_agent a ON a.id = l.agent_id
+WHERE l.agent_id = ANY ($1::uuid[]) AND (l.down_since IS NOT NULL OR (l.stands AND a.config ? 'ratePerMinute'));
+
 -- How it stands with these agents, and how many of their jobs wait. Relies on primary keys and job_in_line.
 -- name: list_lines
 SELECT a.id AS agent_id, a.name, coalesce(l.failures, 0) AS failures, l.failing_since, l.down_since, l.next_try_at, l.trying_until, l.reason,
