@@ -352,10 +352,8 @@ async def test_a_waiting_job_and_its_agent_say_why(timed, clock, tmp_path):
         health = await load_health(conn)
     said = {row.message for row in rows}
     line = await line_of(fleet)
-    assert said == {
-        "The agent runner does not answer since 2026-03-09T12:00:00Z (connection refused); "
-        f"it is tried again at {line.next_try_at:%Y-%m-%dT%H:%M:%SZ}."
-    }
+    since = "The agent runner does not answer since 2026-03-09T12:00:00Z (connection refused)"
+    assert said == {f"{since}; it is tried again at {line.next_try_at:%Y-%m-%dT%H:%M:%SZ}."}
     (agent,) = [one for one in health.agents if one.waiting]
     assert (agent.up, agent.down, agent.waiting) == (False, True, 2)
     tool.away = None
