@@ -122,6 +122,33 @@ async def test_terraform_cloud_speaks_for_its_runs(api: Any, pulled: World, send
     assert (await job(api, job_id))["externalId"] == "run-1"
 
 
+async def test_every_notification_of_a_payload_counts_in_its_order_for_the_jobs_own_run_alone(
+    api: Any, pulled: World, send: Any
+) -> None:
+    _, job_id = await claimed(api, pulled, kind="tfe", config={"organization": "o"})
+
+    def told(*events: tuple[str, str, str], run: str = "run-1", attempt: int = 1) -> dict[str, Any]:
+        message = f"Interlock job {job_id}, attempt {attempt}: shop 1.0.0 to eu"
+        notes = [
+            {"message": "m", "trigger": f"run:{trigger}", "run_status": status, "run_updated_at": f"2026-03-09T{at}Z"}
+            for trigger, status, at in events
+        ]
+        return {"run_url": "https://tfe.test/run", "run_id": run, "run_message": message, "notifications": notes}
+
+    async def hear(body: dict[str, Any]) -> str:
+        assert (await send("/tfe/webhook", body, TERRAFORM_CLOUD, "new-of-all")).status_code == 200
+        return str((await job(api, job_id))["status"])
+
+    late = told(("needs_attention", "policy_checked", "10:00:02"), ("planning", "planning", "10:00:01"))
+    assert await hear(late) == "actionRequired", "in the order of the run, not of the list"
+    assert (await job(api, job_id))["externalId"] == "run-1"
+    assert await hear(told(("errored", "errored", "10:00:03"), attempt=2)) == "actionRequired", "another attempt"
+    assert await hear(told(("errored", "errored", "10:00:03"), run="run-2")) == "actionRequired", "another run"
+    ended = told(("applying", "applying", "10:00:04"), ("errored", "discarded", "10:00:05"))
+    assert await hear(ended) == "cancelled", "who ends a run is no failure of it"
+    assert await hear(told(("completed", "applied", "10:00:06"))) == "cancelled", "terminal is final"
+
+
 async def test_argo_is_known_by_the_secret_of_its_agent(api: Any, pulled: World, client_of: Any) -> None:
     agent, job_id = await claimed(api, pulled, kind="argo-workflow", config=ARGO)
     nobody = client_of(None)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -26,16 +27,18 @@ from fastapi import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from interlock.agents.tfe_run import ENDS
 from interlock.api.paths import id_of, noun_router
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.event import Actor
-from interlock.model.job import JobStatus, Observation
+from interlock.model.job import Confirm, JobStatus, Observation
 from interlock.settings import Settings
 from interlock.store import agents, jobs
 from interlock.store.deliveries import Delivery, note_delivery
 from interlock.store.jobs import FlowJob
 from interlock.store.opening import Opener
 from interlock.store.tx import Store
+from interlock.store.work import OWN_FACTS, WorkRequest
 from interlock.web.answers import Json
 from interlock.web.sign_in import FromStore, store_of
 from interlock.web.signatures import ARGO_WORKFLOWS, GITHUB, TERRAFORM_CLOUD, Scheme, receive
@@ -45,6 +48,8 @@ router = noun_router("webhooks")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _ATTEMPT = re.compile(r"-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d{1,9})$")
 _SAID_MAX = 2_000
+
+_ATTEMPT = re.compile(r"attempt ([0-9]{1,9}):")
 
 _CONCLUSIONS: Mapping[str, JobStatus] = {
     "success": JobStatus.SUCCESSFUL,
@@ -83,7 +88,7 @@ async def hear_github(request: Request, store: FromStore) -> Response:
     said = _read(await request.body()).get("workflow_run")
     run = said if isinstance(said, Mapping) else {}
     job = await _job_in(store, str(run.get("name") or ""), kind="github-app")
-    seen = _github(run) if request.headers.get("x-github-event") == "workflow_run" else None
+    seen = (_github(run),) if request.headers.get("x-github-event") == "workflow_run" else ()
     return await _take(request, store, GITHUB, job=job, seen=seen)
 
 
@@ -92,7 +97,8 @@ async def hear_terraform_cloud(request: Request, store: FromStore) -> Response:
     """Take a run notification of Terraform Cloud. One without a run is its question whether we are there."""
     said = _read(await request.body())
     job = await _job_in(store, str(said.get("run_message") or ""), kind="tfe")
-    return await _take(request, store, TERRAFORM_CLOUD, job=job, seen=_terraform_cloud(said))
+    seen = _terraform_cloud(said, job) if job is not None else ()
+    return await _take(request, store, TERRAFORM_CLOUD, job=job, seen=seen, look=True)
 
 
 @router.post("/argo/{jobAgentId:segment}/webhook", response_model=Heard, responses={401: {}, 404: {}, 413: {}})
@@ -119,27 +125,39 @@ async def hear_argo(request: Request, store: FromStore, jobAgentId: str) -> Resp
 
 
 async def _take(
-    request: Request, store: Store, scheme: Scheme, *, job: FlowJob | None, seen: Observation | None
+    request: Request,
+    store: Store,
+    scheme: Scheme,
+    *,
+    job: FlowJob | None,
+    seen: Sequence[Observation],
+    look: bool = False,
 ) -> Response:
     """Check the signature, then make it news of the job, once.
 
+    Takes: `seen` in the order in which it happened. `look`: the agent is asked at once, because it knows more.
     Fails: `Unauthorized`; `TooLarge`.
     """
     secrets = _secrets_of_settings(request.app.state.settings, scheme)
     if job is not None:
         secrets += await _secrets_of(request, job.workspace_id, job.agent_id)
     delivery = await receive(request, scheme, secrets=secrets)
-    if job is not None and seen is not None:
-        await _hear(store, delivery, job, seen)
+    if job is not None and seen:
+        await _hear(store, delivery, job, *seen, look=look)
     return Json({"message": "OK"})
 
 
-async def _hear(store: Store, delivery: Delivery, job: FlowJob, seen: Observation) -> None:
+async def _hear(store: Store, delivery: Delivery, job: FlowJob, *seen: Observation, look: bool = False) -> None:
     """Make it news of the job, unless it was here before."""
     actor, cause = Actor("agent", job.agent_id, job.agent_name), f"webhook: {delivery.source}"
     async with store.tx(actor=actor, cause=cause, workspace_id=job.workspace_id, chain=job.chain) as tx:
-        if await note_delivery(tx, delivery):
-            await jobs.hear(tx, job, seen, source="webhook")
+        if not await note_delivery(tx, delivery):
+            return
+        status = job.status
+        for one in seen:
+            status = await jobs.hear(tx, replace(job, status=status), one, source="webhook")
+        if look and not status.terminal:
+            await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS)])
 
 
 async def _job_in(store: Store, text: str, *, kind: str) -> FlowJob | None:
@@ -214,15 +232,27 @@ def _argo_says(said: Mapping[str, Any]) -> str | None:
     return "; ".join(dict.fromkeys(told))[:_SAID_MAX] or str(said.get("message") or "")[:_SAID_MAX] or None
 
 
-def _terraform_cloud(said: Mapping[str, Any]) -> Observation | None:
-    told = said.get("notifications")
-    first = told[0] if isinstance(told, list) and told and isinstance(told[0], Mapping) else {}
-    trigger = str(first.get("trigger") or "")
-    if trigger not in _TRIGGERS:
-        return None
+def _terraform_cloud(said: Mapping[str, Any], job: FlowJob) -> tuple[Observation, ...]:
+    """All that a payload tells of the job's own run, in its order; nothing where it is another attempt's run."""
+    attempt = _ATTEMPT.search(str(said.get("run_message") or ""))
+    known = job.external_id if (job.external_id or "").startswith("run-") else None
+    if (attempt is not None and int(attempt[1]) != job.attempt) or known not in {None, said.get("run_id")}:
+        return ()
+    listed = said.get("notifications")
+    told = [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, Mapping)]
+    told = [one for one in told if str(one.get("trigger")) in _TRIGGERS]
+    in_order = sorted(told, key=lambda one: str(one.get("run_updated_at") or ""))
+    return tuple(_one_notification(said, one, job) for one in in_order)
+
+
+def _one_notification(said: Mapping[str, Any], told: Mapping[str, Any], job: FlowJob) -> Observation:
+    """One event of a run. One that waits to be confirmed waits no more once it was: that news is late."""
+    status = ENDS.get(str(told.get("run_status")), _TRIGGERS[str(told["trigger"])])
+    if status is JobStatus.ACTION_REQUIRED and job.confirm in {Confirm.GIVING, Confirm.GIVEN}:
+        status = None
     return _news(
-        _TRIGGERS[trigger],
-        message=str(first.get("message") or "") or None,
+        status,
+        message=str(told.get("message") or "") or None,
         external_id=str(said["run_id"]) if said.get("run_id") else None,
         links=[("Run", str(said.get("run_url") or ""))],
     )
