@@ -78,9 +78,17 @@ BEGIN
 END $$;
 CREATE TRIGGER guard_hand_over AFTER UPDATE OF handover ON job
     FOR EACH ROW WHEN (OLD.handover = 'waiting' AND NEW.handover <> 'waiting') EXECUTE FUNCTION guard_hand_over();
+CREATE TRIGGER guard_confirm AFTER UPDATE OF confirm ON job
+    FOR EACH ROW WHEN (OLD.confirm = 'granted' AND NEW.confirm = 'giving') EXECUTE FUNCTION guard_hand_over();
 """
 
-AT_REST = "SELECT kind, key, ready_at FROM work WHERE buried_at IS NULL ORDER BY ready_at LIMIT 1"
+AT_REST = """
+SELECT kind, key, ready_at FROM work
+WHERE buried_at IS NULL AND NOT (kind = 'observe' AND EXISTS (
+    SELECT FROM job WHERE id::text = work.key AND confirm = 'asked' AND completed_at IS NULL AND cancel_asked_at IS NULL))
+ORDER BY ready_at LIMIT 1
+"""
+"""A planned run that a rule holds is looked at for as long as it takes: that is rest."""
 
 MUST_NOT_BE = """
 SELECT 'two open moves on one target' AS what, target_id::text AS which
@@ -171,6 +179,8 @@ class Run:
     ends_at: datetime
     status: JobStatus
     cancelled: bool = False
+    waits: bool = False
+    confirms: int = 0
 
 
 @dataclass
@@ -181,7 +191,7 @@ class Outside:
     klass: AgentClass
     kind: str = "outside"
     observe_every_s: float = 2.0
-    capabilities: frozenset[str] = frozenset()
+    capabilities: frozenset[str] = frozenset({"confirm"})
     runs: dict[tuple[str, int], Run] = field(default_factory=dict)
 
     async def start(self, job: Any, authorization: Any) -> Observation:
@@ -197,7 +207,9 @@ class Outside:
             bad = "bad" in job.context["version"]["tag"] and yard.chance.random() < 0.5
             run_s = yard.chance.choice((0, 1, 20))
             status = JobStatus.FAILURE if bad else JobStatus.SUCCESSFUL
-            self.runs[key] = Run(job.id, job.attempt, yard.clock.at, yard.clock.at + timedelta(seconds=run_s), status)
+            waits = int(job.id[-1], 16) < 5  # about one run in three plans first
+            ends_at = yard.clock.at + timedelta(seconds=run_s)
+            self.runs[key] = Run(job.id, job.attempt, yard.clock.at, ends_at, status, waits=waits)
         if yard.shaky and yard.chance.random() < 0.1:
             raise AgentUnavailable("the answer got lost")
         await yard.meanwhile()
@@ -215,6 +227,8 @@ class Outside:
         now = self.yard.clock.at
         if run.cancelled:
             return Observation(JobStatus.CANCELLED, finished_at=now)
+        if run.waits:
+            return Observation(JobStatus.ACTION_REQUIRED, external_id=run.job_id, confirmable=True)
         return Observation(run.status if now >= run.ends_at else JobStatus.IN_PROGRESS, external_id=run.job_id)
 
     async def find(self, job: Any) -> Observation | None:
@@ -227,9 +241,24 @@ class Outside:
         await self.yard.meanwhile()
         return self.seen(job, lag_s=0.0)
 
+    async def confirm(self, job: Any, authorization: Any) -> Observation | None:
+        """A planned run goes on, once; the call may get lost, and so may the answer."""
+        yard, run = self.yard, self.runs[(job.id, job.attempt)]
+        await yard.meanwhile()
+        if yard.shaky and yard.chance.random() < 0.1:
+            raise AgentUnavailable("the confirm got lost")
+        if run.waits and not run.cancelled:
+            run.waits, run.confirms = False, run.confirms + 1
+            run.ends_at = yard.clock.at + timedelta(seconds=yard.chance.choice((0, 1, 20)))
+        if yard.shaky and yard.chance.random() < 0.1:
+            raise AgentUnavailable("the answer got lost")
+        return self.how(run)
+
     async def cancel(self, job: Any) -> Observation | None:
         """It ends, unless it ended before."""
         run = self.runs.get((job.id, job.attempt))
+        if run is not None and run.waits:
+            run.cancelled = True
         if run is not None and self.yard.clock.at < run.ends_at:
             run.cancelled = True
         return self.seen(job, lag_s=0.0)

@@ -49,7 +49,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _ATTEMPT = re.compile(r"-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d{1,9})$")
 _SAID_MAX = 2_000
 
-_ATTEMPT = re.compile(r"attempt ([0-9]{1,9}):")
+_RUN_ATTEMPT = re.compile(r"attempt ([0-9]{1,9}):")
 
 _CONCLUSIONS: Mapping[str, JobStatus] = {
     "success": JobStatus.SUCCESSFUL,
@@ -234,7 +234,7 @@ def _argo_says(said: Mapping[str, Any]) -> str | None:
 
 def _terraform_cloud(said: Mapping[str, Any], job: FlowJob) -> tuple[Observation, ...]:
     """All that a payload tells of the job's own run, in its order; nothing where it is another attempt's run."""
-    attempt = _ATTEMPT.search(str(said.get("run_message") or ""))
+    attempt = _RUN_ATTEMPT.search(str(said.get("run_message") or ""))
     known = job.external_id if (job.external_id or "").startswith("run-") else None
     if (attempt is not None and int(attempt[1]) != job.attempt) or known not in {None, said.get("run_id")}:
         return ()
