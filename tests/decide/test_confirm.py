@@ -272,6 +272,18 @@ def test_a_confirm_that_never_arrived_is_judged_and_given_again():
     assert world.round().confirms
 
 
+def test_a_refused_confirm_says_who_must_act():
+    world = planned()
+    world.round()
+    world.begin_confirm(job_of(world).id)
+    world.settle_confirm(job_of(world).id, Confirm.REFUSED)
+    plan = world.round()
+    assert not plan.confirms
+    (row,) = plan.target_decisions
+    assert row.outcome == "moving"
+    assert [sentence(one).startswith("Its run is planned, and its tool did not take") for one in row.verdicts] == [True]
+
+
 def test_a_person_who_must_act_outside_is_nobody_that_we_confirm():
     world = a_fleet({"production": ["one"]})
     world.create_version("v1")

@@ -85,7 +85,8 @@ CREATE TRIGGER guard_confirm AFTER UPDATE OF confirm ON job
 AT_REST = """
 SELECT kind, key, ready_at FROM work
 WHERE buried_at IS NULL AND NOT (kind = 'observe' AND EXISTS (
-    SELECT FROM job WHERE id::text = work.key AND confirm = 'asked' AND completed_at IS NULL AND cancel_asked_at IS NULL))
+    SELECT FROM job
+    WHERE id::text = work.key AND confirm = 'asked' AND completed_at IS NULL AND cancel_asked_at IS NULL))
 ORDER BY ready_at LIMIT 1
 """
 """A planned run that a rule holds is looked at for as long as it takes: that is rest."""

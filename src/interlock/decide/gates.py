@@ -26,7 +26,7 @@ from interlock.decide.record import Recorder
 from interlock.decide.rules import RULE_BY_KIND, RULES, freeze, version_dependency
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
 from interlock.decide.verdict import STAGES, Judged, Stage, WaitsFor, earliest, guarded, holds, passes, skipped, unknown
-from interlock.model.job import JobStatus
+from interlock.model.job import Confirm, JobStatus
 from interlock.model.policy import Policy, Rule
 
 GATES = tuple(rule.kind for rule in RULES if rule.shape == "gate")
@@ -68,6 +68,7 @@ REASONS = {
     "pin_in_force": "Pinned to {version} ({scope}) by {by} since {since}: {why}. The pin {until}.",
     "version_not_ready": "The version's status is {status}; only ready versions start.",
     "run_waits": "Its run is planned, and is confirmed when nothing holds it.",
+    "confirm_refused": "Its run is planned, and its tool did not take the confirmation.",
     "retry_backoff": "Attempt {attempt} failed; it is tried again at {due_at}.",
 }
 
@@ -218,6 +219,7 @@ class Gates:
                 asked.by_target[target.id] = self._retry(target, move, asked)
             else:
                 words = waiting_words(self.index, target, move) if order is not None or move.reason is not None else ()
+                words = (*words, *_refused(move))
                 self.recorder.wake(one.verdict.changes_at for one in words)
                 asked.occupied.append((target, move, words))
         return asked
@@ -648,6 +650,15 @@ REJECTED = ("anyApproval", "rejected")
 
 WANTED_STILL = frozenset({"forward", "config", "pin"})
 """Kinds of move that a rejection takes back before their run is confirmed."""
+
+
+def _refused(move: Move) -> tuple[Judged, ...]:
+    """That the outside did not take our yes: nobody but a person goes on there."""
+    job = move.jobs[-1] if move.jobs else None
+    if job is None or job.confirm is not Confirm.REFUSED or job.status is not JobStatus.ACTION_REQUIRED:
+        return ()
+    who = "whoever may apply or discard the run in its tool; or cancel the job"
+    return (Judged("confirm", holds(WaitsFor.PERSON, "confirm_refused", who=who), Stage.READINESS),)
 
 
 def _not_ready(version: Version) -> Judged:
