@@ -193,7 +193,7 @@ async def test_a_planned_change_waits_and_says_what_it_costs_and_what_policies_s
     job, _ = await started(agent, job_of(rehearsal, config(server)))
     seen = await until(agent, job, JobStatus.ACTION_REQUIRED)
     assert seen.message == (
-        "Planned; it waits to be confirmed. 2 to add, 1 to change, 0 to destroy. "
+        "Planned; it waits to be confirmed. Plan: 2 to add, 1 to change, 0 to destroy. "
         "Costs +25.488 USD a month, 35.488 in all. Policies: 3 passed."
     )
     assert seen.metadata["tfe/status"] == "policy_checked"
@@ -316,6 +316,7 @@ async def test_a_plan_is_a_speculative_run_that_changes_nothing(server, agent, r
     job = replace(job, context={**job.context, "version": {"tag": "2.0.0"}})
     told = await planned(agent, job, {**job.context, "version": {"tag": "1.0.0"}})
     assert told.has_changes
+    assert told.message.startswith("Planned. Plan: 2 to add")
     assert "value: 2.0.0" in told.proposed
     assert "value: 1.0.0" in told.current
     assert "s3cr3t" not in told.proposed

@@ -108,7 +108,7 @@ async def story(database_url, tmp_path):
 async def test_a_version_is_planned_held_by_a_freeze_confirmed_after_the_thaw_and_applied_once(story):
     job = await story.planned()
     assert job["confirm"] == "asked"
-    assert "Planned; it waits to be confirmed. 2 to add" in job["message"]
+    assert "Planned; it waits to be confirmed. Plan: 2 to add" in job["message"]
     freeze = await story.fleet.freeze()
     for _ in range(4):
         await story.stepper.run()

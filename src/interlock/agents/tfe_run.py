@@ -39,7 +39,7 @@ WITH_POLICIES = frozenset({"policy_override", "policy_soft_failed", "policy_chec
 """Run states in which policy checks have something to say."""
 
 _WORDS: Mapping[str, str] = {
-    "planned_and_finished": "Planned: there is nothing to change.",
+    "applied": "Applied.",
     "policy_override": "A policy failed softly: somebody overrides it in Terraform Cloud, or discards the run.",
     "post_plan_awaiting_decision": "A policy failed softly: somebody overrides it in Terraform Cloud, or discards it.",
     "policy_soft_failed": "A policy failed.",
@@ -104,18 +104,24 @@ def run_seen(
     parts = {one.get("type"): one.get("attributes") or {} for one in run.included}
     told = [*_plan_words(parts.get("plans")), *_cost_words(parts.get("cost-estimates")), *_policy_words(run.checks)]
     said = _WORDS.get(state) or f"The run is {state.replace('_', ' ')}."
+    if state == "planned_and_finished":
+        said = "Planned." if run.has_changes else "Planned: there is nothing to change."
     if run.waits:
         said = "Planned. Terraform Cloud applies it by itself." if by_itself else "Planned; it waits to be confirmed."
     ended_at = (run.attributes.get("status-timestamps") or {}).get(f"{state.replace('_', '-')}-at")
     return Observation(
         status,
-        " ".join([said, *(f"{one[:1].upper()}{one[1:]}." for _, one in told)]),
+        " ".join([said, *(_sentence(name, one) for name, one in told)]),
         external_id=str(run.run["id"]),
         links=links or {},
         metadata={"tfe/run": str(run.run["id"]), "tfe/status": state, **dict(told), **(noted or {})},
         finished_at=instant_of(ended_at) if status.terminal else None,
         confirmable=run.waits and not by_itself,
     )
+
+
+def _sentence(name: str, words: str) -> str:
+    return f"Plan: {words}." if name == "tfe/plan" else f"{words[:1].upper()}{words[1:]}."
 
 
 def _plan_words(plan: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ from interlock.agents.tfe_run import ENDS
 from interlock.api.paths import id_of, noun_router
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.event import Actor
-from interlock.model.job import Confirm, JobStatus, Observation
+from interlock.model.job import Confirm, Handover, JobStatus, Observation
 from interlock.settings import Settings
 from interlock.store import agents, jobs
 from interlock.store.deliveries import Delivery, note_delivery
@@ -153,10 +153,10 @@ async def _hear(store: Store, delivery: Delivery, job: FlowJob, *seen: Observati
     async with store.tx(actor=actor, cause=cause, workspace_id=job.workspace_id, chain=job.chain) as tx:
         if not await note_delivery(tx, delivery):
             return
-        status = job.status
         for one in seen:
-            status = await jobs.hear(tx, replace(job, status=status), one, source="webhook")
-        if look and not status.terminal:
+            status = await jobs.hear(tx, job, one, source="webhook")
+            job = replace(job, status=status, handover=Handover.STARTED if job.is_being_handed_over else job.handover)
+        if look and not job.status.terminal:
             await tx.record(wakes=[WorkRequest("observe", job.id, job.workspace_id, None, OWN_FACTS)])
 
 
