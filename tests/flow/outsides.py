@@ -19,6 +19,7 @@ from agents.argo_workflow_server import ArgoWorkflowServer
 from agents.github_server import GitHubServer, stamp
 from agents.gitlab_server import GitLabServer
 from agents.kubernetes_server import OUTCOME, KubernetesServer
+from agents.tfe_server import TfeServer
 from interlock.agents.loopback import LoopbackServer, serving
 from interlock.model.job import AgentClass
 
@@ -142,9 +143,18 @@ class Kubernetes(Outside):
             self.server.get("Job", name)["metadata"]["annotations"][OUTCOME] = "quick"
 
 
+class Terraform(Outside):
+    """Its runs go on by being looked at."""
+
+    def runs(self) -> int:
+        return sum(not one["attributes"]["plan-only"] for one in self.server.runs.values())
+
+
 @asynccontextmanager
-async def an_outside(kind: str, folder: Path, **more: Any) -> AsyncIterator[Outside]:
-    """One job's outside, up until the block ends; `more` goes into the agent's config."""
+async def an_outside(kind: str, folder: Path, *, endless: bool = False, **more: Any) -> AsyncIterator[Outside]:
+    """One job's outside, up until the block ends; `more` goes into the agent's config. An `endless` run does not end
+    by itself, whatever its kind.
+    """
     folder.mkdir(parents=True)
     config: dict[str, Any] = {**SOON, **more}
     keyed, findable = AgentClass.KEYED, AgentClass.FINDABLE
@@ -174,6 +184,12 @@ async def an_outside(kind: str, folder: Path, **more: Any) -> AsyncIterator[Outs
             async with serving(KubernetesServer()) as server:
                 told = {"kubeconfig": server.kubeconfig(), "insecureSkipTlsVerify": True, "template": WORK}
                 yield Kubernetes(kind, keyed, {**config, **told}, server, {"method": "PATCH", "after": 1})
+        case "tfe":
+            async with serving(TfeServer()) as server:
+                template = f"name: {'slow' if endless else 'same'}"
+                told = {"address": server.url, "token": server.token, "organization": server.organization}
+                config |= {**told, "template": template}
+                yield Terraform(kind, findable, config, server, {"method": "POST", "after": 1})
         case _:
             raise LookupError(kind)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -149,3 +150,13 @@ async def test_an_answer_to_another_question_is_nobodys(templates):
     with pytest.raises(Unavailable, match="lost count"):
         await templates.render("b", {}, field="t")
     assert await templates.render("c", {}, field="t") == "c"
+
+
+async def test_who_is_hasty_is_served_once_the_child_is_there():
+    renderer = GoTemplates()
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(TimeoutError):
+                assert await asyncio.wait_for(renderer.render("{{ .a }}", {"a": "b"}, field="f"), 0.1) == "b"
+                break
+    await renderer.close()

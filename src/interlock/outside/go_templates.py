@@ -95,6 +95,10 @@ class GoTemplates:
 
     async def _ask(self, question: Mapping[str, object], *, field: str) -> dict[str, Any]:
         body = orjson.dumps(question, option=orjson.OPT_NON_STR_KEYS)
+        if self._child is None:  # it comes up whoever gives up meanwhile, or nobody hasty would ever be served
+            starting = asyncio.ensure_future(self._start_child())
+            starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.shield(starting)
         async with self._one:
             child = await self._ready()
             try:
@@ -109,6 +113,10 @@ class GoTemplates:
             except BaseException:
                 await self._end()  # a half-read answer would be the next template's
                 raise
+
+    async def _start_child(self) -> None:
+        async with self._one:
+            await self._ready()
 
     async def _ready(self) -> asyncio.subprocess.Process:
         loop = asyncio.get_running_loop()
