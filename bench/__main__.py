@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 
-from bench import canaries, decide, forecast, handover, latency, match, selectors, sync, what_if, work
+from bench import canaries, decide, forecast, handover, latency, match, pull, selectors, sync, what_if, work
 from bench import requests as api_requests
 from bench import round as rounds
 from bench.ground import Finding
@@ -29,6 +29,7 @@ BENCHMARKS = {
     "handover": handover,
     "selectors": selectors,
     "requests": api_requests,
+    "pull": pull,
     "sync": sync,
     "work": work,
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from api.story import until
+from api.story import World, until
 
 
 async def test_a_claim_with_a_lease_is_kept_by_heartbeats_and_reported_with_its_fence(pulled: Any, api: Any) -> None:
@@ -73,3 +74,24 @@ async def test_what_is_no_lease_and_no_attempt_is_refused(pulled: Any, api: Any)
         assert refused.status_code == 400 and f"config.{key}" in refused.text, refused.text
     claimed = await api.post(f"{queue}/{job_id}/claim")
     assert claimed.status_code == 200 and "leasedUntil" not in claimed.json() and claimed.json()["heldBy"] == "ada"
+
+
+async def test_a_list_may_wait_for_a_job_and_each_who_waits_gets_one_of_its_own(api: Any, workers: None) -> None:
+    world = await World(api).build(agent_type="http-pull", config={"pool": "a"}, rules=[])
+    queue = f"/job-agents/{world.ids['agent']}/jobs"
+    ask = {"status": "queued", "waitSeconds": 30}
+    nothing = await api.get(queue, params={**ask, "waitSeconds": 0.1})
+    assert nothing.status_code == 200 and nothing.json()["items"] == []
+    assert (await api.get(queue, params={**ask, "waitSeconds": 3600})).status_code == 400
+    waiting = [asyncio.create_task(api.get(queue, params=ask)) for _ in range(3)]
+    await world.version("1")
+    pages = [(await one).json()["items"] for one in waiting]
+    assert all(pages), "somebody was told of nothing"
+
+    async def all_queued() -> bool:
+        return bool((await api.get(queue, params={"status": "queued"})).json()["total"] == 3)
+
+    await until(all_queued, "nothing was offered")
+    again = await asyncio.gather(*(api.get(queue, params=ask) for _ in range(3)))
+    firsts = {page.json()["items"][0]["id"] for page in again}
+    assert len(firsts) > 1, "they would all claim the same one"

@@ -8,7 +8,7 @@ Source: contract.md sections b (`ctrlc ui`), a (get-job-inputs) and e ("Job", "P
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -24,6 +24,7 @@ from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire, render_variables
 from interlock.api.rollouts import ReasonBody
+from interlock.clock import monotonic_s
 from interlock.model.errors import Conflict, NotFound, Rejected, Unavailable
 from interlock.model.job import JobStatus, Observation, statuses_of
 from interlock.model.lease import LEASE_MAX_S, LEASE_MIN_S
@@ -37,13 +38,16 @@ from interlock.web.answers import Json, accepted, instant, present
 from interlock.web.bodies import ClosedBody, Int, Text, TextMap, WireBody
 from interlock.web.paging import Paging
 from interlock.web.shapes import Accepted, page_of
-from interlock.web.sign_in import Here, InWorkspace
+from interlock.web.sign_in import Here, InWorkspace, store_of
 
 router = noun_router("jobs")
 
 Attempt = Annotated[Int, Field(ge=1, le=2**31 - 1)]
 LeaseSeconds = Annotated[float, Field(ge=LEASE_MIN_S, le=LEASE_MAX_S)]
 Brought = Annotated[tuple[Annotated[str, StringConstraints(max_length=500)], ...], Field(max_length=jobs.BROUGHT_MAX)]
+WAIT_MAX_S = 60.0
+LOOK_AGAIN_S = 5.0
+"""Who waits for a queue looks by itself so often: an announcement may be lost."""
 ME = "me"
 """In the path of a queue: the agent whose token is sent."""
 StatusGroup = Literal["open", "running", "waiting", "failed", "over"]
@@ -236,26 +240,71 @@ async def cancel_job(here: InWorkspace, jobId: str, body: ReasonBody) -> Respons
 @router.get(W + "/job-agents/{jobAgentId:segment}/jobs", response_model=page_of(shapes.JobWithContext))
 async def list_agent_jobs(
     here: InWorkspace,
+    request: Request,
     jobAgentId: str,
     page: Paging,
     status: Annotated[shapes.JobStatusWord | None, Query()] = None,
     includeDispatchContext: Annotated[bool, Query()] = False,
+    waitSeconds: Annotated[float, Query(ge=0, le=WAIT_MAX_S)] = 0,
 ) -> Response:
-    """List a pull agent's jobs, oldest first."""
+    """List a pull agent's jobs, oldest first.
+
+    With `waitSeconds` an empty answer waits so long for a job: who waits with others gets one of its own to claim.
+    """
     agent_id = _queue_of(here, jobAgentId)
     here.require(Permission.READ, place=Place(agent_id=agent_id))
+
+    async def read(offset: int) -> tuple[tuple[JobRow, ...], int]:
+        async with here.read() as conn:
+            return await jobs.list_agent_jobs(
+                conn, here.id, agent_id=agent_id, status=status, limit=page.limit, offset=offset
+            )
+
     async with here.read() as conn:
         found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")
-        items, total = await jobs.list_agent_jobs(
-            conn, here.id, agent_id=agent_id, status=status, limit=page.limit, offset=page.offset
-        )
-        if not items and page.offset:
+    if waitSeconds and not page.offset:
+        items, total = await _waited(request, agent_id, read, timeout_s=waitSeconds)
+    else:
+        items, total = await read(page.offset)
+    if not items and page.offset:
+        async with here.read() as conn:
             _, total = await jobs.list_agent_jobs(conn, here.id, agent_id=agent_id, status=status, limit=1)
     rendered = [
         {**render_job(job), "dispatchContext": _full_context(job, here)} if includeDispatchContext else render_job(job)
         for job in items
     ]
     return page.answer(rendered, total)
+
+
+async def _waited(
+    request: Request,
+    agent_id: str,
+    read: Callable[[int], Awaitable[tuple[tuple[JobRow, ...], int]]],
+    *,
+    timeout_s: float,
+) -> tuple[tuple[JobRow, ...], int]:
+    """A page of a queue that was empty, once there is something in it or the time is over.
+
+    Why:    no connection is held meanwhile. Of those who wait for one queue as many are let go as jobs are there, each
+            with a page that begins at a job of its own.
+    """
+    wakes, streams = store_of(request).wakes, request.app.state.streams
+    over_s = monotonic_s() + timeout_s
+    with wakes.in_line(jobs.queue_topic(agent_id)) as line:
+        items, total = await read(0)
+        if total > 1 and line.members > 1 and (mine := line.deal(total)):
+            items = (await read(mine))[0] or items
+        while not items and not streams.ended and (left_s := over_s - monotonic_s()) > 0:
+            number = await line.turn(min(left_s, LOOK_AGAIN_S))
+            if await request.is_disconnected():
+                line.wake()  # whoever is next looks instead
+                break
+            items, total = await read(number or 0)
+            if number and not items:
+                items, total = await read(0)
+            if number == 0:
+                line.release(total - 1)
+    return items, total
 
 
 @router.post(W + "/job-agents/{jobAgentId:segment}/jobs/{jobId:segment}/claim", response_model=shapes.JobWithContext)
@@ -275,7 +324,7 @@ async def claim_job(
     holder = holder or here.caller.name
     async with here.tx(Permission.JOB_REPORT, cause="api: claim job", place=place) as tx:
         job = await jobs.claim_job(
-            tx, workspace_id=here.id, agent_id=agent_id, job_id=row.id, holder=holder, lease_s=lease_s
+            tx, workspace_id=here.id, agent_id=agent_id, job_id=row.id, holder=holder, lease_s=lease_s, row=row
         )
     job = replace(job, context=context)
     return Json({**render_job(job), "dispatchContext": _full_context(job, here)})

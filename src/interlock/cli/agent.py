@@ -41,6 +41,8 @@ from interlock.model.errors import Bug, Conflict, Invalid, NotFound, Refused, Un
 from interlock.outside import exec_runner
 
 POLL_S = 2.0
+WAIT_S = 2.0
+"""How long the server keeps an empty answer back: a SIGTERM is heard after so long at most."""
 SEEN_MAX = 20
 """Jobs of the queue that are looked at at once."""
 
@@ -62,7 +64,7 @@ def agent() -> None:
     "--timeout", "timeout_s", type=click.FloatRange(0.1), metavar="SECONDS", help="Stop a command after so long."
 )
 @click.option("--poll", "poll_s", type=click.FloatRange(0.05, 3600), default=POLL_S, show_default=True,
-              metavar="SECONDS", help="How often to ask for work.")  # fmt: skip
+              metavar="SECONDS", help="How long to wait after others were faster.")  # fmt: skip
 @click.option("--state", "state", type=click.Path(path_type=Path), metavar="DIR",
               help="Where runs are kept.  [default: ~/.local/state/interlock/agent]")  # fmt: skip
 @click.option(
@@ -197,7 +199,7 @@ class Puller:
         if free <= 0:
             return min(self.poll_s, 0.2)
         try:
-            waiting = list(self.client.list_agent_jobs(self.agent, status="queued", items_max=SEEN_MAX))
+            waiting = self.client.wait_for_jobs(self.agent, wait_s=WAIT_S, items_max=SEEN_MAX)
             taken = 0
             for job in waiting:
                 if taken == free or self.draining.is_set():
@@ -210,7 +212,7 @@ class Puller:
         except Refused as refused:
             self.tell(f"may not: {refused}", failed=True)
             return AGAIN_MAX_S
-        return 0.0 if taken and len(waiting) > taken else self.poll_s
+        return self.poll_s if waiting and not taken else 0.0
 
     def _claim(self, intent: Mapping[str, Any], *, asked_at_s: float | None = None) -> bool:
         """Take a job and begin with it. Says whether it was to be had.

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from interlock.client.shapes import Heartbeat, Job, JobWithRelease, Release, Target
 
 
+WAIT_SPARE_S = 10.0
+"""How much longer than it was asked to wait an answer may take."""
+
+
 class Targets(Reach):
     """Release targets and jobs."""
 
@@ -120,6 +124,13 @@ class Targets(Reach):
     ) -> Iterator[JobWithRelease]:
         """The jobs of a pull agent, oldest first. `me` is the agent whose token this client has."""
         return self._list("job-agents", agent_id, "jobs", query={"status": status}, items_max=items_max)
+
+    def wait_for_jobs(self, agent_id: str, *, wait_s: float, items_max: int) -> list[Job]:
+        """What waits to be claimed, as soon as something does: the first is the one to claim. Empty: nothing, so long."""
+        query = {"status": "queued", "limit": items_max, "waitSeconds": wait_s}
+        target = self._in("job-agents", agent_id, "jobs")
+        page = self.calls.request("GET", target, query=query, timeout_s=wait_s + WAIT_SPARE_S)
+        return cast("list[Job]", page["items"])
 
     def claim_job(
         self,

@@ -52,7 +52,7 @@ LEASES = queries("lease")
 ATTEMPT_LEASE_S = 60.0
 """How long one hand-over may take before others assume that its worker died."""
 
-OURS = frozenset({"dispatch", "cancel", "overdue"})
+OURS = frozenset({"dispatch", "cancel", "lease", "overdue"})
 """Sources of news that are our own conclusions: nobody outside was heard."""
 LINE_READ = ("failures", "down_since", "next_try_at", "trying_until", "stands", "moves_at")
 """What of its agent's line is read with a job."""
@@ -378,19 +378,36 @@ async def offer_job(tx: Tx, job: FlowJob) -> bool:
         return False
     event = job.event("job.status_changed", **{"from": "pending", "to": "queued", "source": "dispatch"})
     await tx.record(_touched(job, takes_away=False), events=[event])
+    tx.announce(queue_topic(job.agent_id))
     return True
 
 
+def queue_topic(agent_id: str) -> str:
+    """What is announced when this agent is offered a job."""
+    return f"queue:{agent_id}"
+
+
 async def claim_job(
-    tx: Tx, *, workspace_id: str, agent_id: str, job_id: str, holder: str | None = None, lease_s: float | None = None
+    tx: Tx,
+    *,
+    workspace_id: str,
+    agent_id: str,
+    job_id: str,
+    holder: str | None = None,
+    lease_s: float | None = None,
+    row: JobRow | None = None,
 ) -> JobRow:
     """A pull agent takes a job: at most one does. It has it for a lease (`store/leases.py`), or until it ends.
 
-    Takes: `lease_s` is the lease that is asked for; `holder` who takes it, in its own words.
+    Why:   of hundreds who claim at once all but one hear so at once, and keep no connection waiting for the locks.
+    Takes: `lease_s` is the lease that is asked for; `holder` who takes it, in its own words; `row` the job as it was
+           read before, where it was.
     Fails: `NotFound` for a job that is not this agent's, `Conflict` when it is not queued or may not be handed over
            now.
     """
-    row = await find_job(tx.conn, workspace_id, job_id=job_id)
+    if not await tx.conn.fetchval(LEASES.try_claim, job_id):
+        raise Conflict("The job is not to be had now: somebody else claims it.")
+    row = row or await find_job(tx.conn, workspace_id, job_id=job_id)
     job = await find_flow_job(tx.conn, job_id)
     if row is None or job is None or row.agent_id != agent_id:
         raise NotFound("This agent has no such job.")
@@ -400,28 +417,26 @@ async def claim_job(
         decision = await may_start(tx, workspace_id, resource_id=job.resource_id, now=await tx.conn.fetchval(Q.now))
         if decision.barring is not None:
             raise Conflict(f"The job is not to be had now. {sentence(decision.verdicts[0])}")
-    if await tx.conn.fetchrow(Q.claim_job if job.run_id is None else Q.claim_run_job, job_id, agent_id) is None:
+    granted_s = lease_terms(job.snapshot.get("jobAgentConfig") or {}).granted_s(lease_s)
+    claim = Q.claim_job if job.run_id is None else Q.claim_run_job
+    claimed = await tx.conn.fetchrow(claim, job_id, agent_id, holder, granted_s)
+    if claimed is None:
         raise Conflict("The job is not to be had now: it is not queued, or what let it pass is being decided again.")
     if job.run_id is None:
         await _note_start(tx, job)
     events = [
         job.event("job.claimed", agent=job.agent_name),
-        job.event("job.handed_over", agent=job.agent_name, attempt=job.attempt + 1),
+        job.event("job.handed_over", agent=job.agent_name, attempt=claimed["attempt"]),
         job.event("job.status_changed", **{"from": "queued", "to": "inProgress", "source": "claim"}),
     ]
     wakes = _looks(job)
     if job.conduct.timeout_s is not None:
-        over_at = await tx.conn.fetchval(Q.now) + timedelta(seconds=job.conduct.timeout_s)
+        over_at = claimed["started_at"] + timedelta(seconds=job.conduct.timeout_s)
         wakes.append(WorkRequest("observe", job.id, job.workspace_id, over_at, OWN_FACTS))
-    granted_s = lease_terms(job.snapshot.get("jobAgentConfig") or {}).granted_s(lease_s)
-    until = await tx.conn.fetchval(LEASES.set_lease, job_id, holder, granted_s)
-    if until is not None:
-        wakes.append(WorkRequest("observe", job.id, job.workspace_id, until, OWN_FACTS))
+    if claimed["leased_until"] is not None:
+        wakes.append(WorkRequest("observe", job.id, job.workspace_id, claimed["leased_until"], OWN_FACTS))
     await tx.record(_touched(job, takes_away=False), events=events, wakes=wakes)
-    claimed = await find_job(tx.conn, workspace_id, job_id=job_id)
-    if claimed is None:
-        raise NotFound("This agent has no such job.")
-    return claimed
+    return replace(row, **dict(claimed))
 
 
 async def take_job(tx: Tx, job: FlowJob) -> None:

@@ -104,7 +104,7 @@ async def report(tx: Tx, job: FlowJob, seen: Observation, *, attempt: int | None
         await _note(tx, job.id, row, attempt=attempt, heard=seen.status.value if seen.status else "news")
         return _news(row, refused=refused)
     status = await hear(tx, job, seen, source=source)
-    held = row["handover"] == Handover.STARTED and not JobStatus(row["status"]).terminal
+    held = row["handover"] == Handover.STARTED and not status.terminal
     renewed = await tx.conn.fetchrow(Q.renew_lease, job.id, None) if held else None
     return _news(row, status=status, renewed=renewed)
 

@@ -1,6 +1,7 @@
 """How does a commit wake the loops that wait for it? In memory at once, and other processes by NOTIFY.
 
-A topic is a work kind, or `ledger` (rows want their place) or `feed` (places were given). Whoever commits announces
+A topic is a work kind, or `ledger` (rows want their place), `feed` (places were given), or `queue:<id>` (a pull agent
+was offered a job). Whoever commits announces
 its topics: listeners of the same process are woken directly; the others hear one NOTIFY per 10 ms at most, sent on
 this room's own connection after the commit. Inside a data transaction NOTIFY would serialise all commits (measured:
 4.8k a second instead of 13.4k).
@@ -16,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from typing import Any
 
 import asyncpg
@@ -25,6 +27,8 @@ Connect = Callable[[], Coroutine[Any, Any, "asyncpg.Connection[asyncpg.Record]"]
 
 CHANNEL = "interlock"
 NOTIFY_GAP_S = 0.01
+PAYLOAD_MAX = 7_000
+"""Characters of topics in one NOTIFY; PostgreSQL takes 8,000 bytes."""
 RECONNECT_MAX_S = 5.0
 ALIVE_EVERY_S = 30.0
 
@@ -54,6 +58,59 @@ class Listener:
         return self._event.is_set()
 
 
+class Line(Listener):
+    """Several who wait for the same topic, in the order they came. An announcement lets the first go and look.
+
+    Why:    of 500 programs that wait for one queue, 499 would find the job taken by the one who was faster. Who looks
+            and finds several says so (`release`), and as many more go, each with a number of its own.
+    """
+
+    __slots__ = ("_dealt", "_missed", "_waiting", "members")
+
+    def __init__(self, topics: Collection[str]) -> None:
+        super().__init__(topics)
+        self._waiting: deque[asyncio.Future[int]] = deque()
+        self._missed = False
+        self._dealt = 0
+        self.members = 0
+
+    def wake(self) -> None:
+        """Let the first go; while all of them look just now, the next one who would wait."""
+        self._missed = not len(self)
+        self.release(1, first=0)
+
+    def release(self, number: int, *, first: int = 1) -> None:
+        """Let some more go, numbered from `first`."""
+        while number > 0 and self._waiting:
+            one = self._waiting.popleft()
+            if not one.done():
+                one.set_result(first)
+                first, number = first + 1, number - 1
+
+    def deal(self, total: int) -> int:
+        """Which of so many things is one's own, for who need not wait because they are there already."""
+        self._dealt = (self._dealt + 1) % max(total, 1)
+        return self._dealt
+
+    async def turn(self, timeout_s: float) -> int | None:
+        """Wait for one's turn. Gives one's number: 0 was woken by an announcement; None: the time is over."""
+        if self._missed:
+            self._missed = False
+            return 0
+        mine: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await mine
+        except TimeoutError:
+            return None
+        finally:
+            mine.cancel()
+
+    def __len__(self) -> int:
+        return sum(not one.done() for one in self._waiting)
+
+
 class Wakes:
     """The listeners of one process and its one connection for LISTEN and NOTIFY, made when first needed."""
 
@@ -61,6 +118,7 @@ class Wakes:
         self._connect = connect
         self._me = secrets.token_hex(6)
         self._listeners: set[Listener] = set()
+        self._lines: dict[str, Line] = {}
         self._unsent: set[str] = set()
         self._something_to_send = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -72,6 +130,28 @@ class Wakes:
         self._listeners.add(listener)
         self._ensure_connection()
         return listener
+
+    @contextlib.contextmanager
+    def in_line(self, topic: str) -> Iterator[Line]:
+        """Wait with others for a topic; the line is there as long as anybody waits."""
+        line = self._lines.get(topic)
+        if line is None:
+            line = self._lines[topic] = Line([topic])
+            self._listeners.add(line)
+            self._ensure_connection()
+        line.members += 1
+        try:
+            yield line
+        finally:
+            line.members -= 1
+            if not line.members:
+                del self._lines[topic]
+                self._listeners.discard(line)
+
+    def let_all_go(self) -> None:
+        """Let everybody who stands in a line look once more: this process is about to end."""
+        for line in self._lines.values():
+            line.release(len(line), first=0)
 
     def drop(self, listener: Listener) -> None:
         """Stop listening."""
@@ -95,7 +175,7 @@ class Wakes:
                 await task
 
     def _wake_here(self, topics: frozenset[str] | None = None) -> None:
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             if topics is None or not topics.isdisjoint(listener.topics):
                 listener.wake()
 
@@ -140,9 +220,9 @@ class Wakes:
                 continue
             self._something_to_send.clear()
             topics, self._unsent = self._unsent, set()
+            for payload in payloads(topics):
+                await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, f"{self._me} {payload}", timeout=5)
             if topics:
-                payload = f"{self._me} {','.join(sorted(topics))}"
-                await conn.execute("SELECT pg_notify($1, $2)", CHANNEL, payload, timeout=5)
                 await asyncio.sleep(NOTIFY_GAP_S)
         raise ConnectionError("The connection that listens is gone.")
 
@@ -150,3 +230,15 @@ class Wakes:
         sender, _, topics = str(payload).partition(" ")
         if sender != self._me:
             self._wake_here(frozenset(topics.split(",")))
+
+
+def payloads(topics: Iterable[str]) -> Iterator[str]:
+    """The topics in as few texts as NOTIFY takes."""
+    part: list[str] = []
+    for topic in sorted(topics):
+        if part and sum(map(len, part)) + len(part) + len(topic) > PAYLOAD_MAX:
+            yield ",".join(part)
+            part = []
+        part.append(topic)
+    if part:
+        yield ",".join(part)

@@ -94,6 +94,7 @@ class Tx:
         "_claim",
         "_requests",
         "_rows",
+        "_topics",
         "actor",
         "cause",
         "chain",
@@ -125,6 +126,11 @@ class Tx:
         self._claim = claim
         self._rows: list[LedgerRow] = []
         self._requests: list[WorkRequest] = []
+        self._topics: set[str] = set()
+
+    def announce(self, topic: str) -> None:
+        """Wake who waits for a topic that is no kind of work, after the commit."""
+        self._topics.add(topic)
 
     async def record(
         self, changes: Sequence[Change] = (), *, events: Sequence[Event] = (), wakes: Sequence[WorkRequest] = ()
@@ -182,7 +188,7 @@ class Tx:
     def topics(self, now: datetime) -> set[str]:
         """Whom the commit wakes: who has something to do before looking by itself within a second."""
         soon = now + timedelta(seconds=1)
-        topics = {each.kind for each in self._requests if each.ready_at is None or each.ready_at <= soon}
+        topics = {each.kind for each in self._requests if each.ready_at is None or each.ready_at <= soon} | self._topics
         if self._rows:
             topics.add(LEDGER_TOPIC)
         return topics

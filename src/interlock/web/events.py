@@ -166,6 +166,7 @@ class Streams:
         """Let every stream end, after what it is sending."""
         self.ended = True
         wakes.announce({FEED_TOPIC})
+        wakes.let_all_go()
 
 
 class _Held(StreamingResponse):

@@ -32,9 +32,10 @@ RETURNING id;
 -- name: claim_run_job
 UPDATE job
 SET handover = 'started', attempt = attempt + 1, status = 'inProgress', handed_over_at = interlock_now(), started_at = interlock_now(),
-    updated_at = interlock_now()
+    held_by = $3, lease_s = $4, leased_until = interlock_now() + make_interval(secs => $4), heard_at = interlock_now(),
+    observed_at = interlock_now(), updated_at = interlock_now()
 WHERE id = $1 AND agent_id = $2 AND run_id IS NOT NULL AND status = 'queued' AND cancel_asked_at IS NULL
-RETURNING id;
+RETURNING status, attempt, decision_id, started_at, updated_at, observed_at, held_by, heard_at, leased_until;
 
 -- A job of a run that a freeze keeps from starting: nobody has it. Relies on job's primary key.
 -- name: withdraw_run_job
@@ -58,10 +59,11 @@ WITH allowed AS MATERIALIZED (
 )
 UPDATE job
 SET handover = 'started', attempt = attempt + 1, status = 'inProgress', handed_over_at = interlock_now(), started_at = interlock_now(),
-    updated_at = interlock_now()
+    held_by = $3, lease_s = $4, leased_until = interlock_now() + make_interval(secs => $4), heard_at = interlock_now(),
+    observed_at = interlock_now(), updated_at = interlock_now()
 WHERE id = $1 AND agent_id = $2 AND status = 'queued' AND cancel_asked_at IS NULL
   AND (valid_until IS NULL OR interlock_now() < valid_until) AND EXISTS (SELECT FROM allowed)
-RETURNING id;
+RETURNING status, attempt, decision_id, started_at, updated_at, observed_at, held_by, heard_at, leased_until;
 
 -- A person takes a job: the same conditions. Relies on primary keys.
 -- name: take_job

@@ -9,20 +9,17 @@ WHERE j.workspace_id = $1 AND j.id = $2;
 
 -- Relies on job's primary key.
 -- name: lock_held
-SELECT id, status, handover, attempt, lease_s, leased_until, leases_ended, heard_at, held_by, cancel_asked_at, cancel_reason, interlock_now() AS now
+SELECT id, status, handover, overran, attempt, lease_s, leased_until, leases_ended, heard_at, held_by, cancel_asked_at, cancel_reason, interlock_now() AS now
 FROM job WHERE id = $1 FOR UPDATE;
 
--- The terms of a claim, with the claim. Relies on job's primary key.
--- name: set_lease
-UPDATE job
-SET held_by = $2, lease_s = $3, leased_until = interlock_now() + make_interval(secs => $3), heard_at = interlock_now()
-WHERE id = $1
-RETURNING leased_until;
+-- One of those who claim a job at the same time goes on; the others need not wait for the locks that the claim takes.
+-- name: try_claim
+SELECT pg_try_advisory_xact_lock(hashtextextended($1, 5150));
 
 -- Whoever has the job lives. Relies on job's primary key.
 -- name: renew_lease
 UPDATE job
-SET heard_at = interlock_now(), lease_s = coalesce($2, lease_s), leased_until = interlock_now() + make_interval(secs => coalesce($2, lease_s))
+SET heard_at = interlock_now(), observed_at = interlock_now(), lease_s = coalesce($2, lease_s), leased_until = interlock_now() + make_interval(secs => coalesce($2, lease_s))
 WHERE id = $1
 RETURNING leased_until, lease_s;
 
