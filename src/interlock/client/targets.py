@@ -126,7 +126,7 @@ class Targets(Reach):
         return self._list("job-agents", agent_id, "jobs", query={"status": status}, items_max=items_max)
 
     def wait_for_jobs(self, agent_id: str, *, wait_s: float, items_max: int) -> list[Job]:
-        """What waits to be claimed, as soon as something does: the first is the one to claim. Empty: nothing, so long."""
+        """What waits to be claimed, as soon as something does: claim the first. Empty: nothing came in that time."""
         query = {"status": "queued", "limit": items_max, "waitSeconds": wait_s}
         target = self._in("job-agents", agent_id, "jobs")
         page = self.calls.request("GET", target, query=query, timeout_s=wait_s + WAIT_SPARE_S)
