@@ -61,8 +61,8 @@ WantedBy=multi-user.target
 may stand there too:
 
 ```sh
-# 1. What waits, oldest first.
-curl -sH "X-API-Key: $T" "$I/api/v1/workspaces/$W/job-agents/me/jobs?status=queued&limit=10"
+# 1. What waits, oldest first; an empty answer is kept back for 20 s, until a job comes. Claim the first.
+curl -sH "X-API-Key: $T" "$I/api/v1/workspaces/$W/job-agents/me/jobs?status=queued&limit=10&waitSeconds=20"
 # 2. Mine: the job with everything that it needs, secrets in full, and the attempt's number. 409: another was first.
 curl -sH "X-API-Key: $T" -d '{"holder": "west-1", "leaseSeconds": 60}' \
      "$I/api/v1/workspaces/$W/job-agents/me/jobs/$J/claim"
@@ -83,6 +83,10 @@ what the config says). Heartbeats and reports begin it anew. When it ends, the j
 round judges it first, as any job that waits, and the next claim is the next attempt. Whoever takes a lease promises to
 stop working when it cannot renew it in time; only so is there never more than one at work. Leave `onLeaseEnd` at `fail`
 for work that must not be done twice.
+
+**Many programs of one agent** should wait (`waitSeconds`, 60 at most) and not poll: a job that comes wakes one of them,
+and the answer begins with a job that no other was given. After a 409 wait a moment before you list again. Without
+`waitSeconds` all of them see the same oldest jobs: claim any of the page, not always the first.
 
 **The fence.** What an attempt says after its lease ended is refused (409, code `FENCED`), stands in the ledger and
 changes nothing. A program that sends no `attempt` is believed until a lease of that job has ended; one that knows of
