@@ -102,6 +102,10 @@ class ArgoCdServer(StubServer):
             },
         }
         status["sync"] = {"status": sync, "revision": revision}
+        status["resources"] = [
+            {"kind": "Deployment", "namespace": "shop", "name": "web", "status": sync, "health": {"status": health}}
+        ]
+        status["reconciledAt"] = now()
         status["health"] = {"status": health, **({"message": health_message} if health_message else {})}
         status["summary"] = {"images": ["registry.example/web@sha256:" + "0" * 64, "registry.example/side:1"]}
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from interlock.agents.argo_cd import NOTE, ArgoCdAgent, fit_label, fit_name, server_url
+from interlock.agents.argo_cd import GOES_FOR, NOTE, ArgoCdAgent, fit_label, fit_name, server_url
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
-from interlock.model.job import JobStatus
+from interlock.model.job import Drift, JobStatus
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
@@ -96,7 +96,7 @@ async def test_the_application_is_what_the_template_says_and_fit_for_kubernetes(
     app = server.apps["shop-prod-eu-1"]
     assert app["spec"]["source"]["targetRevision"] == "1.0.0"
     assert app["metadata"]["labels"] == {"version": "1.0.0-x"}
-    assert app["metadata"]["annotations"] == {NOTE: f"{job.id}/1"}
+    assert app["metadata"]["annotations"] == {NOTE: f"{job.id}/1", GOES_FOR: "1.0.0"}
     operation = app["status"]["operationState"]["operation"]
     assert operation == {"info": [{"name": NOTE, "value": f"{job.id}/1"}], "sync": {"prune": True}}
     assert seen.status is JobStatus.SUCCESSFUL
@@ -146,6 +146,70 @@ async def test_another_revision_than_the_one_synced_is_no_success(server, agent,
     job, _ = await started(agent, job_of(rehearsal, config(server)))
     server.apps["shop-prod-eu-1"]["status"]["sync"]["revision"] = "0.9.0"
     assert (await agent.observe(job)).status is JobStatus.IN_PROGRESS
+
+
+async def test_what_was_compared_before_the_sync_ended_says_nothing_of_it(server, agent, rehearsal):
+    """Another image under the same commit: Synced and Healthy may still be those of the image before."""
+    job, _ = await started(agent, job_of(rehearsal, config(server)))
+    status = server.apps["shop-prod-eu-1"]["status"]
+    status["reconciledAt"] = "2026-01-01T00:00:00Z"
+    seen = await agent.observe(job)
+    assert (seen.status, seen.message) == (
+        JobStatus.IN_PROGRESS,
+        "The sync is done; Argo CD has not compared and checked since.",
+    )
+
+
+async def test_a_revision_that_somebody_put_there_instead_is_no_success(server, agent, rehearsal):
+    job, _ = await started(agent, job_of(rehearsal, config(server, "slow")))
+    app = server.apps["shop-prod-eu-1"]
+    app["spec"]["source"]["targetRevision"] = "0.9.0"
+    server.end("shop-prod-eu-1")
+    seen = await agent.observe(job)
+    assert seen.status is JobStatus.FAILURE
+    assert seen.message.startswith("Somebody changed the Application: it goes for 0.9.0, and the job asked for 1.0.0.")
+
+
+async def test_all_sources_must_be_at_what_was_synced(server, agent, rehearsal):
+    job, _ = await started(agent, job_of(rehearsal, config(server)))
+    status = server.apps["shop-prod-eu-1"]["status"]
+    status["operationState"]["syncResult"]["revisions"] = ["a", "b"]
+    status["sync"]["revisions"] = ["a", "c"]
+    assert (await agent.observe(job)).status is JobStatus.IN_PROGRESS
+    status["sync"]["revisions"] = ["a", "b"]
+    seen = await agent.observe(job)
+    assert (seen.status, seen.metadata["argocd/revision"]) == (JobStatus.SUCCESSFUL, "a, b")
+
+
+async def test_what_is_wrong_with_the_application_itself_is_told(server, agent, rehearsal):
+    server.outcomes["odd"] = {"sync": "Unknown"}
+    job, _ = await started(agent, job_of(rehearsal, config(server, "odd")))
+    told = {"type": "ComparisonError", "message": "helm template failed:\n no chart"}
+    server.apps["shop-prod-eu-1"]["status"]["conditions"] = [told, {"type": "SharedResourceWarning"}]
+    seen = await agent.observe(job)
+    assert seen.message.endswith("health Healthy. ComparisonError: helm template failed: no chart")
+
+
+async def test_what_drifted_is_seen_when_it_is_inspected(server, agent, rehearsal):
+    job, _ = await started(agent, job_of(rehearsal, config(server)))
+    seen = await agent.inspect(job)
+    assert (seen.applied, seen.drift) == (("Deployment/shop/web",), ())
+    assert seen.artifacts == ("registry.example/web@sha256:" + "0" * 64,)
+    assert seen.external_id == f"shop-prod-eu-1/{job.id}/1"
+    app = server.apps["shop-prod-eu-1"]
+    app["spec"]["source"]["targetRevision"] = "main"
+    app["status"]["resources"] = [
+        {"kind": "Deployment", "namespace": "shop", "name": "web", "status": "OutOfSync"},
+        {"kind": "Service", "name": "web", "status": "OutOfSync", "health": {"status": "Missing"}},
+        {"kind": "Secret", "name": "db", "status": "Synced"},
+    ]
+    assert (await agent.inspect(job)).drift == (
+        Drift("Application//shop-prod-eu-1", ("spec.source.targetRevision",)),
+        Drift("Deployment/shop/web"),
+        Drift("Service//web", missing=True),
+    )
+    server.apps.clear()
+    assert (await agent.inspect(job)).drift == (Drift("Application//shop-prod-eu-1", missing=True),)
 
 
 async def test_a_foreign_operation_is_waited_for_and_never_taken_for_ours(server, agent, rehearsal):

@@ -39,9 +39,16 @@ delete` is not needed. In Argo CD's RBAC:
     p, role:interlock, applications, update, default/*, allow
     p, role:interlock, applications, sync,   default/*, allow
 
-**Statuses**: inProgress while it syncs and becomes healthy; successful when the operation succeeded, the Application is
-Synced to the revision that was synced, and Healthy; actionRequired while it is Suspended (a person resumes it in Argo
-CD); failure with the operation's message, or when it stays Degraded; cancelled when its operation was terminated.
+**Statuses**: inProgress while it syncs and becomes healthy; successful when the operation succeeded, Argo CD has
+compared and checked since, and the Application is Synced to the revision that was synced, and Healthy; actionRequired
+while it is Suspended (a person resumes it in Argo CD); failure with the operation's message, when it stays Degraded, or
+when somebody changed the revision that it goes for; cancelled when its operation was terminated.
+
+**What is seen** stands in the job: `argocd/sync`, `argocd/health` and `argocd/revision` in its metadata, the objects
+that the sync wrote, and the images that run by digest.
+
+**Inspect**: the objects of the Application, its images, and what drifted: objects that are OutOfSync or missing, and a
+revision that somebody changed.
 
 **Plan**: the Application that would be written against the one of the version that runs; and, where Argo CD has it
 already, the manifests of both revisions.
@@ -55,7 +62,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
@@ -65,16 +72,27 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from interlock.agents.keys import Address, Flag, Key, Number, Secret, Template, check_keys
-from interlock.agents.rest import TIMEOUT_S, Clash, Tool, part
+from interlock.agents.rest import SAID_MAX, TIMEOUT_S, Clash, Tool, part
 from interlock.clock import utc_now
 from interlock.model.errors import AgentUnavailable, Rejected
-from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation, Planned
+from interlock.model.job import (
+    AgentClass,
+    AgentJob,
+    Authorization,
+    Drift,
+    Inspected,
+    JobStatus,
+    Observation,
+    Planned,
+)
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
 NAME_MAX = 63
 NOTE = "interlock/job"
 """The annotation of an Application, and the name of an operation's info, that say whose work it is."""
+GOES_FOR = "interlock/target-revision"
+"""The annotation that says which revision the job asked for, branch, tag or commit; of several sources all."""
 
 _DEGRADED_S, _DEGRADED_MAX_S = 60.0, 86_400.0
 KEYS = (
@@ -101,7 +119,7 @@ class ArgoCdAgent:
 
     kind: ClassVar[str] = "argo-cd"
     klass: ClassVar[AgentClass] = AgentClass.KEYED
-    capabilities: ClassVar[frozenset[str]] = frozenset({"plan"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"plan", "inspect"})
     observe_every_s: ClassVar[float | None] = 5.0
     keys: ClassVar[tuple[Key, ...]] = KEYS
     open_ended: ClassVar[bool] = False
@@ -137,7 +155,7 @@ class ArgoCdAgent:
             return seen
         if _busy(there):
             raise AgentUnavailable(f"Argo CD runs another operation of {name}.", retry_after_s=_BUSY_S)
-        wanted["metadata"].setdefault("annotations", {})[NOTE] = _key(job)
+        wanted["metadata"].setdefault("annotations", {}).update({NOTE: _key(job), GOES_FOR: _targets(wanted)})
         await tool.call("POST", "/api/v1/applications", query={"upsert": True, "validate": True}, body=wanted)
         request = {
             "name": name,
@@ -190,6 +208,22 @@ class ArgoCdAgent:
         proposed = await self._manifests(tool, there, wanted)
         running = "" if before is None else await self._manifests(tool, there, before)
         return Planned(running, proposed, running != proposed)
+
+    async def inspect(self, job: AgentJob) -> Inspected:
+        """What Argo CD says of the Application now: its objects, its images, and what is not as it was applied."""
+        there = await self._there(job)
+        name = (job.external_id or "").partition("/")[0]
+        if there is None:
+            return Inspected(self._now(), drift=(Drift(f"Application//{name}", missing=True),))
+        status = there.get("status") or {}
+        whose = _note(there)
+        return Inspected(
+            _instant(status.get("reconciledAt")) or self._now(),
+            f"{there['metadata']['name']}/{whose}" if whose else None,
+            tuple(_object(one) for one in (status.get("resources") or [])[:_APPLIED_MAX]),
+            _artifacts(status),
+            tuple(_drift(there))[:_APPLIED_MAX],
+        )
 
     def links(self, job: AgentJob, observation: Observation) -> Mapping[str, str]:
         """The Application in Argo CD."""
@@ -290,14 +324,23 @@ class ArgoCdAgent:
     def _by_health(self, job: AgentJob, there: dict[str, Any]) -> Observation:
         """After an operation that succeeded: is the Application in sync with it, and healthy?"""
         status, state = there.get("status") or {}, _state(there)
-        synced = (state.get("syncResult") or {}).get("revision")
         sync, health = status.get("sync") or {}, status.get("health") or {}
         said = f"Sync {sync.get('status', 'Unknown')}, health {health.get('status', 'Unknown')}"
         if health.get("message"):
             said += f": {health['message']}"
-        ended_at = _instant(state.get("finishedAt")) or self._now()
-        in_sync = sync.get("status") == "Synced" and (not synced or sync.get("revision", synced) == synced)
+        said += "".join(f". {one}" for one in _errors(status))
+        finished_at, reconciled_at = _instant(state.get("finishedAt")), _instant(status.get("reconciledAt"))
+        ended_at = finished_at or self._now()
+        if finished_at and reconciled_at and reconciled_at < finished_at:
+            stale = "The sync is done; Argo CD has not compared and checked since."
+            return self._found(job, there, JobStatus.IN_PROGRESS, stale)
+        synced, compared = _revisions(state.get("syncResult") or {}), _revisions(sync)
+        in_sync = sync.get("status") == "Synced" and (not synced or not compared or synced == compared)
+        asked, goes_for = _noted(there, GOES_FOR), _targets(there)
         match health.get("status"):
+            case "Healthy" if in_sync and asked is not None and asked != goes_for:
+                changed = f"Somebody changed the Application: it goes for {goes_for}, and the job asked for {asked}"
+                return self._found(job, there, JobStatus.FAILURE, f"{changed}. {said}", at=ended_at)
             case "Healthy" if in_sync:
                 return self._found(job, there, JobStatus.SUCCESSFUL, said, at=ended_at)
             case "Suspended":
@@ -315,15 +358,14 @@ class ArgoCdAgent:
         told = {
             "argocd/sync": (now.get("sync") or {}).get("status"),
             "argocd/health": (now.get("health") or {}).get("status"),
-            "argocd/revision": result.get("revision") or (now.get("sync") or {}).get("revision"),
+            "argocd/revision": ", ".join(_revisions(result) or _revisions(now.get("sync") or {})),
         }
-        images = (now.get("summary") or {}).get("images") or []
         return Observation(
             status,
             said,
             external_id=f"{there['metadata']['name']}/{_key(job)}",
             metadata={key: str(value) for key, value in told.items() if value},
-            artifacts=tuple(str(image) for image in images if "@sha256:" in str(image)),
+            artifacts=_artifacts(now),
             applied=tuple(_object(one) for one in (result.get("resources") or [])[:_APPLIED_MAX]),
             finished_at=at if status.terminal else None,
         )
@@ -360,8 +402,46 @@ def _whose(operation: Mapping[str, Any]) -> str | None:
 
 
 def _note(there: Mapping[str, Any]) -> str | None:
-    note = ((there.get("metadata") or {}).get("annotations") or {}).get(NOTE)
+    return _noted(there, NOTE)
+
+
+def _noted(there: Mapping[str, Any], name: str) -> str | None:
+    note = ((there.get("metadata") or {}).get("annotations") or {}).get(name)
     return None if note is None else str(note)
+
+
+def _targets(application: Mapping[str, Any]) -> str:
+    """Which revisions an Application goes for, as it says them: one a source."""
+    spec = application.get("spec") or {}
+    sources = spec.get("sources") or [spec.get("source") or {}]
+    return ", ".join(str(one.get("targetRevision") or "HEAD") for one in sources)
+
+
+def _revisions(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """The commits of a comparison or a sync: one a source; () where it does not say."""
+    several = found.get("revisions") or ([found["revision"]] if found.get("revision") else [])
+    return tuple(str(one) for one in several)
+
+
+def _errors(status: Mapping[str, Any]) -> list[str]:
+    """What Argo CD says is wrong with the Application itself: a manifest that cannot be made, a missing project."""
+    found = [one for one in status.get("conditions") or [] if str(one.get("type", "")).endswith("Error")]
+    return [f"{one['type']}: {' '.join(str(one.get('message') or '').split())[:SAID_MAX]}" for one in found[:3]]
+
+
+def _artifacts(status: Mapping[str, Any]) -> tuple[str, ...]:
+    images = (status.get("summary") or {}).get("images") or []
+    return tuple(str(image) for image in images if "@sha256:" in str(image))
+
+
+def _drift(there: Mapping[str, Any]) -> Iterator[Drift]:
+    """What is not as Git has it, or as the job asked."""
+    asked = _noted(there, GOES_FOR)
+    if asked is not None and asked != _targets(there):
+        yield Drift(f"Application//{there['metadata']['name']}", ("spec.source.targetRevision",))
+    for one in (there.get("status") or {}).get("resources") or []:
+        if one.get("status") == "OutOfSync":
+            yield Drift(_object(one), missing=(one.get("health") or {}).get("status") == "Missing")
 
 
 def _running(there: Mapping[str, Any]) -> bool:
