@@ -50,6 +50,7 @@ class GitHubServer(StubServer):
             ("GET", home + "/workflows/([^/]+)/runs", self.list),
             ("GET", home + "/runs/([^/]+)", self.get),
             ("POST", home + "/runs/([^/]+)/cancel", self.cancel),
+            ("GET", home + "/runs/([^/]+)/jobs", self.jobs),
         ):
             self.on(method, path, lambda call, answer=answer: self.signed_in(call) or answer(call))
 
@@ -105,6 +106,17 @@ class GitHubServer(StubServer):
     def get(self, call: Call) -> Answer:
         run = self._run(call)
         return (404, {"message": "Not Found"}) if run is None else (200, run)
+
+    def jobs(self, call: Call) -> Answer:
+        run = self._run(call)
+        if run is None:
+            return 404, {"message": "Not Found"}
+        steps = [{"name": "Set up job", "conclusion": "success"}, {"name": "apply", "conclusion": run["conclusion"]}]
+        jobs = [
+            {"name": "lint", "conclusion": "success", "steps": steps[:1]},
+            {"name": "deploy", "conclusion": run["conclusion"], "steps": steps},
+        ]
+        return 200, {"total_count": len(jobs), "jobs": jobs}
 
     def cancel(self, call: Call) -> Answer:
         run = self._run(call)

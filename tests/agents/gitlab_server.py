@@ -34,6 +34,7 @@ class GitLabServer(StubServer):
             ("GET", home + "/pipelines/([^/]+)", self.get),
             ("GET", home + "/pipelines/([^/]+)/variables", self.get_variables),
             ("POST", home + "/pipelines/([^/]+)/cancel", self.cancel),
+            ("GET", home + "/pipelines/([^/]+)/jobs", self.jobs),
         ):
             self.on(method, path, lambda call, answer=answer: self.signed_in(call) or answer(call))
 
@@ -72,6 +73,11 @@ class GitLabServer(StubServer):
 
     def get_variables(self, call: Call) -> Answer:
         return 200, self.variables.get(int(call.groups[0]), [])
+
+    def jobs(self, call: Call) -> Answer:
+        if call.query.get("scope[]") != "failed":
+            return 400, {"message": "scope does not have a valid value"}
+        return 200, [{"name": "apply", "status": "failed", "failure_reason": "script_failure"}]
 
     def cancel(self, call: Call) -> Answer:
         found = self._one(call)

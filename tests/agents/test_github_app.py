@@ -144,6 +144,15 @@ async def test_status_and_conclusion_say_how_the_job_goes(server, agent, rehears
     assert (seen.finished_at is not None) == status.terminal
 
 
+async def test_a_run_that_failed_says_which_jobs_and_steps_did_where_github_tells(server, agent, rehearsal):
+    server.outcomes["odd.yml"] = {"status": "completed", "conclusion": "failure"}
+    job, _ = await started(agent, job_of(rehearsal, config(server, "odd.yml")))
+    assert (await agent.observe(job)).message == "The run ended: failure. Failed: deploy (apply)."
+    server.next_is(status=500, after=1)
+    seen = await agent.observe(job)
+    assert (seen.status, seen.message) == (JobStatus.FAILURE, "The run ended: failure.")
+
+
 async def test_a_run_that_is_gone_is_not_found(server, agent, rehearsal):
     job, _ = await started(agent, job_of(rehearsal, rehearsal.slow))
     server.runs.clear()

@@ -96,6 +96,14 @@ async def test_a_pipelines_status_says_how_the_job_goes(server, agent, rehearsal
     assert (seen.finished_at is not None) == status.terminal
 
 
+async def test_a_pipeline_that_failed_says_which_jobs_did_where_gitlab_tells(server, agent, rehearsal):
+    server.outcomes["odd"] = "failed"
+    job, _ = await started(agent, job_of(rehearsal, config(server, "odd")))
+    assert (await agent.observe(job)).message == "The pipeline is failed. Failed: apply (script_failure)."
+    server.next_is(status=403, after=1)
+    assert (await agent.observe(job)).message == "The pipeline is failed."
+
+
 async def test_a_start_whose_answer_was_lost_is_found_once_the_list_has_it(server, agent, rehearsal):
     job = job_of(rehearsal, rehearsal.slow)
     server.next_is(method="POST", cut_after=True)

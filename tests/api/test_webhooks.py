@@ -79,6 +79,14 @@ async def test_github_says_how_a_run_goes(api: Any, pulled: World, send: Any) ->
     assert late.status_code == 200 and (await job(api, job_id))["status"] == "successful", "terminal is final"
 
 
+async def test_a_run_is_known_by_its_title_and_may_wait_for_a_reviewer(api: Any, pulled: World, send: Any) -> None:
+    _, job_id = await claimed(api, pulled, kind="github-app", config={"webhookSecret": SECRET})
+    event = {"x-github-event": "workflow_run"}
+    body = run_of(job_id, name="Deploy", display_title=f"Deploy {job_id}", status="waiting")
+    assert (await send("/github/webhook", body, GITHUB, SECRET, **event)).status_code == 200
+    assert (await job(api, job_id))["status"] == "actionRequired"
+
+
 async def test_a_webhook_that_comes_twice_is_heard_once(api: Any, pulled: World, send: Any) -> None:
     _, job_id = await claimed(api, pulled, kind="github-app", config={"webhookSecret": SECRET})
     event = {"x-github-event": "workflow_run"}

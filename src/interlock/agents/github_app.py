@@ -37,7 +37,8 @@ each agent its own.
 to *Workflow run*, its address is `https://INTERLOCK/api/github/webhook`. Without a webhook the run is asked for.
 
 **Statuses**: inProgress while it is queued or runs; actionRequired while it waits for a reviewer; then by its
-conclusion: success is successful; cancelled is cancelled; neutral and skipped are skipped; all others are failure.
+conclusion: success is successful; cancelled is cancelled; neutral and skipped are skipped; all others are failure,
+with the jobs and steps that failed.
 
 **Class**: findable. A dispatch that was not answered is looked for by the run's name for a minute; a workflow without
 the job's id in its run's name cannot be found, so it may have run where the job says `externalRunNotFound`.
@@ -47,8 +48,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -104,6 +105,7 @@ KEYS = (
     Key("organizationId", NumberOrName(), "an older client's word; not read"),
 )
 _PAGES_MAX = 5
+_FAILED, _FAILED_MAX = frozenset({"failure", "timed_out", "startup_failure"}), 5
 _PAGE = 100
 _TOKEN_SPARE = timedelta(minutes=5)
 _LOOK_BACK = timedelta(days=1)
@@ -193,14 +195,27 @@ class GitHubAgent:
         if job.external_id:
             tool = await self._tool(job)
             run = await tool.call("GET", f"{_repository(job)}/actions/runs/{part(job.external_id)}", may_miss=True)
-            return _seen(run) if run else None
+            return await self._with_reason(tool, job, _seen(run)) if run else None
         found = await self.find(job)
-        if found is not None or job.started_at is None:
-            return found
+        if found is not None:
+            return await self._with_reason(await self._tool(job), job, found)
+        if job.started_at is None:
+            return None
         if self._now() < job.started_at + timedelta(seconds=self._appear_s):
             return Observation(None, "The run has not shown up yet.")
         hint = "No run's name holds the job's id. Set run-name to include ${{ inputs.job_id }}."
         return Observation(JobStatus.EXTERNAL_RUN_NOT_FOUND, hint, finished_at=self._now())
+
+    async def _with_reason(self, tool: Tool, job: AgentJob, seen: Observation) -> Observation:
+        """A run that failed, with the names of the jobs and steps that did, where GitHub tells them."""
+        if seen.status is not JobStatus.FAILURE:
+            return seen
+        path = f"{_repository(job)}/actions/runs/{part(seen.external_id)}/jobs"
+        with contextlib.suppress(AgentUnavailable, Rejected):  # that it failed is known without
+            found = await tool.call("GET", path, query={"filter": "latest", "per_page": _PAGE}, may_miss=True)
+            failed = _failed_jobs((found or {}).get("jobs") or [])
+            return replace(seen, message=f"{seen.message} Failed: {failed}.") if failed else seen
+        return seen
 
     async def cancel(self, job: AgentJob) -> Observation | None:
         """Ask GitHub to cancel the run; one that is over stays as it ended."""
@@ -280,6 +295,18 @@ def _inputs(job: AgentJob) -> dict[str, str]:
     return {
         str(name): render_text(str(text), job.context, field=f"config.inputs.{name}") for name, text in given.items()
     }
+
+
+def _failed_jobs(jobs: Sequence[Mapping[str, Any]]) -> str:
+    """The jobs of a run that failed, each with its first step that did; the first five."""
+    told = []
+    for one in jobs:
+        if one.get("conclusion") not in _FAILED:
+            continue
+        steps = (str(step.get("name")) for step in one.get("steps") or [] if step.get("conclusion") in _FAILED)
+        step = next(steps, "")
+        told.append(f"{one.get('name')} ({step})" if step else str(one.get("name")))
+    return ", ".join(told[:_FAILED_MAX])
 
 
 def _seen(run: Mapping[str, Any]) -> Observation:

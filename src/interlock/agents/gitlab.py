@@ -23,7 +23,7 @@ config:
 ref is protected). The project must let that role set pipeline variables.
 
 **Statuses**: inProgress until it ends; actionRequired while it waits for a manual job; success is successful, canceled
-is cancelled, skipped is skipped, failed is failure.
+is cancelled, skipped is skipped, failed is failure, with the names of the jobs that failed.
 
 **Class**: findable. A start that was not answered is looked for among the project's newest pipelines for a minute.
 """
@@ -31,13 +31,15 @@ is cancelled, skipped is skipped, failed is failure.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from interlock.agents.keys import Address, Flag, Key, NumberOrName, Secret, Text, TextMap, check_keys, lacking
 from interlock.agents.rest import TIMEOUT_S, Tool, part
 from interlock.clock import utc_now
-from interlock.model.errors import Rejected
+from interlock.model.errors import AgentUnavailable, Rejected
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation
 from interlock.outside.http import Http
 from interlock.outside.templates import render_text
@@ -54,6 +56,7 @@ KEYS = (
     Key("repeatUncertain", Flag(), "start again when a start was not answered and no pipeline is found", default=False),
 )
 _LOOKED_AT_MAX = 100
+_FAILED_MAX = 5
 _LOOK_BACK = timedelta(hours=1)
 _ENDS: Mapping[str, JobStatus] = {
     "success": JobStatus.SUCCESSFUL,
@@ -109,9 +112,18 @@ class GitLabAgent:
         """How the pipeline goes."""
         if not job.external_id:
             return await self.find(job)
-        path = f"{_project(job)}/pipelines/{part(job.external_id)}"
-        pipeline = await self._tool(job).call("GET", path, may_miss=True)
-        return _seen(pipeline) if pipeline else None
+        path, tool = f"{_project(job)}/pipelines/{part(job.external_id)}", self._tool(job)
+        pipeline = await tool.call("GET", path, may_miss=True)
+        if not pipeline:
+            return None
+        seen = _seen(pipeline)
+        if seen.status is JobStatus.FAILURE:
+            with suppress(AgentUnavailable, Rejected):  # that it failed is known without
+                jobs = await tool.call("GET", f"{path}/jobs", query={"scope[]": "failed"}, may_miss=True)
+                failed = [f"{one.get('name')} ({one.get('failure_reason') or 'failed'})" for one in jobs or []]
+                told = f" Failed: {', '.join(failed[:_FAILED_MAX])}." if failed else ""
+                return replace(seen, message=f"{seen.message}{told}")
+        return seen
 
     async def cancel(self, job: AgentJob) -> Observation | None:
         """Cancel the pipeline's jobs; one that is over stays as it ended."""

@@ -87,7 +87,8 @@ async def hear_github(request: Request, store: FromStore) -> Response:
     """Take an event of GitHub. Only `workflow_run` says something about a job."""
     said = _read(await request.body()).get("workflow_run")
     run = said if isinstance(said, Mapping) else {}
-    job = await _job_in(store, str(run.get("name") or ""), kind="github-app")
+    named = f"{run.get('name') or ''} {run.get('display_title') or ''}"  # a run-name stands in one or the other
+    job = await _job_in(store, named, kind="github-app")
     seen = (_github(run),) if request.headers.get("x-github-event") == "workflow_run" else ()
     return await _take(request, store, GITHUB, job=job, seen=seen)
 
@@ -200,6 +201,8 @@ def _github(run: Mapping[str, Any]) -> Observation:
     conclusion, url = run.get("conclusion"), str(run.get("html_url") or "")
     if conclusion:
         status = _CONCLUSIONS.get(str(conclusion), JobStatus.FAILURE)
+    elif run.get("status") in {"waiting", "action_required"}:
+        status = JobStatus.ACTION_REQUIRED
     else:
         status = JobStatus.SUCCESSFUL if run.get("status") == "completed" else JobStatus.IN_PROGRESS
     return _news(
