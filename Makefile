@@ -1,7 +1,7 @@
 # The verbs of this project. `make` alone lists them; each one creates what it needs.
 #
 # What is installed comes from requirements/dev.txt, pinned with hashes, into .venv. Nothing is compiled and nothing outside
-# this folder changes, but for Chromium, which `make test` installs with apt-get when it runs as root.
+# this folder changes, but for Chromium and Prometheus, which `make test` installs with apt-get when it runs as root.
 
 SHELL := bash
 PYTHON ?= python3
@@ -77,7 +77,7 @@ house: $(STAMP)
 
 # Three processes, because many tests wait; a file stays in one of them, its tests may share a server. (JOBS=0: this process.)
 test: $(STAMP)
-	@.ci/chromium
+	@.ci/programs
 	@INTERLOCK_TEST_PG="$(PG)" $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 simulate: $(STAMP)

@@ -23,6 +23,7 @@ from interlock.judge.conditions import ResultFields, check_conditions, judge_res
 from interlock.metrics.comparing import compare_sides, compared_checks
 from interlock.metrics.datadog import DatadogMetric
 from interlock.metrics.http import HttpMetric
+from interlock.metrics.prometheus import PrometheusMetric
 from interlock.metrics.reading import NotBefore, Reading, kept
 from interlock.metrics.sleep import SleepMetric
 from interlock.model.errors import FieldError, Invalid, Rejected, Unavailable
@@ -65,12 +66,12 @@ class Metric(Protocol):
         ...
 
 
-METRICS: tuple[type[Metric], ...] = (HttpMetric, DatadogMetric, SleepMetric)
+METRICS: tuple[type[Metric], ...] = (HttpMetric, PrometheusMetric, DatadogMetric, SleepMetric)
 
 
 def build_metrics(http: Http) -> dict[str, Metric]:
     """One provider of each kind, by kind, as the composition root wants them."""
-    built: tuple[Metric, ...] = (HttpMetric(http), DatadogMetric(http), SleepMetric())
+    built: tuple[Metric, ...] = (HttpMetric(http), PrometheusMetric(http), DatadogMetric(http), SleepMetric())
     return {metric.kind: metric for metric in built}
 
 
