@@ -58,6 +58,8 @@ def explain_target(
         said.append(f"So since {instant(target.since)}.")
     if target.wake_at is not None:
         said.append(f"It is looked at again at {instant(target.wake_at)}, or when a fact arrives.")
+    if target.agent is not None:
+        said.append(f"Its agent is {target.agent} ({target.agent_type}).")
     return said
 
 
@@ -78,6 +80,7 @@ def explain_job(
     """
     came = f" from {place.from_tag}" if place.from_tag and place.from_tag != place.tag else ""
     said = [f"Takes {place.resource} in {place.environment}{came} to {place.tag} by a {job.move_kind} move."]
+    said.append(f"Its agent is {place.agent} ({place.agent_type}).")
     if JobStatus(job.status) in TERMINAL:
         message = f": {' '.join(job.message.split()).rstrip('.')}" if job.message else ""
         said.append(f"It ended {job.status}{_at(job.completed_at).replace(' since ', ' at ')}{message}.")

@@ -52,7 +52,7 @@ LEASES = queries("lease")
 ATTEMPT_LEASE_S = 60.0
 """How long one hand-over may take before others assume that its worker died."""
 
-OURS = frozenset({"dispatch", "cancel", "lease", "overdue"})
+OURS = frozenset({"dispatch", "claim", "cancel", "lease", "overdue"})
 """Sources of news that are our own conclusions: nobody outside was heard."""
 LINE_READ = ("failures", "down_since", "next_try_at", "trying_until", "stands", "moves_at")
 """What of its agent's line is read with a job."""

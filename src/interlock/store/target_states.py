@@ -52,6 +52,8 @@ class TargetState:
     decision_ids: Sequence[str]
     since: datetime | None
     wake_at: datetime | None
+    agent: str | None = None
+    agent_type: str | None = None
 
     @property
     def key(self) -> str:

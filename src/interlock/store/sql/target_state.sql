@@ -32,9 +32,10 @@ SELECT t.id, t.state, t.attached_at, t.detached_at, t.agent_state,
        t.desired_version_id, t.current_release_id, t.good_release_id,
        m.id AS move_id, m.kind AS move_kind, m.state AS move_state, m.version_id AS move_version_id, m.to_release_id AS move_release_id,
        q.outcome, q.kind AS decided_kind, q.version_id AS decided_version_id, COALESCE(q.verdicts, '[]'::jsonb) AS verdicts,
-       COALESCE(q.decision_ids, '{}') AS decision_ids, q.since, q.wake_at
+       COALESCE(q.decision_ids, '{}') AS decision_ids, q.since, q.wake_at, a.name AS agent, a.type AS agent_type
 FROM page p
 JOIN target t ON t.id = p.id
+LEFT JOIN job_agent a ON a.id = t.agent_id
 LEFT JOIN move m ON m.target_id = t.id AND m.closed_at IS NULL
 LEFT JOIN target_decision q ON q.target_id = t.id
 ORDER BY p.before, p.resource COLLATE "C", p.identifier COLLATE "C", t.id;
