@@ -313,6 +313,34 @@ async def test_a_request_reaches_the_group_that_it_asks_and_its_answer_is_told(
         assert [each["purpose"] for each in shown["items"]] == ["reminder"]
 
 
+async def test_a_task_reaches_the_group_and_the_person_that_it_asks_and_the_groups_channel(
+    api: Any, store: Any, mail_settings: Settings, letters: Any, key_of: Any
+) -> None:
+    for name in ("lea", "otto", "eve"):
+        await key_of(name, "approver")
+    await api.put("/groups/duty", {"members": ["lea"]})
+    members = {one["name"]: one["id"] for one in (await api.get("/members")).json()["items"]}
+    for name in ("lea", "otto", "eve"):
+        await api.put(f"/members/{members[name]}/address", {"email": f"{name}@example.org"})
+    async with receiving() as chat, receiving() as other, working(store, mail_settings):
+        about = {"channel": "slack", "kinds": ["job.*"]}
+        await make(api, {**about, "name": "duty-chat", "url": chat.url, "group": "duty", "kinds": ["job.asked"]})
+        await make(api, {**about, "name": "other-chat", "url": other.url, "group": "others", "kinds": ["job.asked"]})
+        config = {"instructions": "Turn it.", "group": "duty", "assignee": "otto"}
+        world = await World(api).build(agent_type="manual", config=config, rules=[])
+        await world.version("1.0.0")
+
+        async def come() -> Any:
+            return len(letters.letters) == 3 and len(chat.calls) == 3
+
+        await until(come, "nobody was told")
+    assert {tuple(sorted(each)) for each in letters.envelopes} == {("lea@example.org", "otto@example.org")}
+    subjects = {letter["Subject"] for letter in letters.letters}
+    assert "shop-api 1.0.0 on p-1 in production waits for a person of duty" in subjects
+    assert "/jobs/" in letters.letters[0].get_body(("plain",)).get_content(), "it leads to where one answers"
+    assert other.calls == []
+
+
 async def test_a_request_answered_before_its_letter_went_is_not_sent_and_a_reminder_neither(
     api: Any, store: Any, mail_settings: Settings, letters: Any, key_of: Any, client_of: Any
 ) -> None:

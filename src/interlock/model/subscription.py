@@ -27,6 +27,8 @@ CHANNELS = ("webhook", "slack", "email")
 
 DEFAULT_KINDS = (
     "approval.requested",
+    "job.asked",
+    "job.overdue",
     "rollout.halted",
     "rollback.started",
     "rollback.escalated",

@@ -24,6 +24,7 @@ from interlock.model.event import Event, Ref
 from interlock.model.ids import new_id
 from interlock.model.secret import mark
 from interlock.model.subscription import APPROVERS, GROUP_PREFIX, Subscription, checked_kinds, is_kind
+from interlock.model.task import Task
 from interlock.outside.mail import is_address
 from interlock.outside.standard_webhooks import is_secret, new_secret
 from interlock.outside.user_templates import check_template
@@ -40,7 +41,10 @@ SUBSCRIPTIONS_MAX = 200
 PENDING_MAX = 1_000
 
 FIRST_NAME = "approvers"
-FIRST_KINDS = ("approval.requested", "approval.given", "approval.rejected", "approval.withdrawn")
+FIRST_KINDS = (
+    *("approval.requested", "approval.given", "approval.rejected", "approval.withdrawn"),
+    *("job.asked", "job.overdue"),
+)
 REMIND_AFTER_S = 24 * 3600.0
 
 
@@ -149,6 +153,23 @@ async def load_addresses(
     if groups:
         found += [row["email"] for row in await conn.fetch(Q.list_group_addresses, one.workspace_id, groups)]
     return tuple(dict.fromkeys(found))
+
+
+async def load_task_addresses(conn: Conn, one: Subscription, task: Task) -> tuple[str, ...]:
+    """Whom a letter about a task goes to now: `approvers` are whom it asks; where it asks nobody by name, those who may
+    approve there.
+    """
+    if APPROVERS not in one.to or not (task.assignee or task.group):
+        at = await conn.fetchrow(Q.find_place_of_job, task.job_id)
+        where = (at["deployment_id"], at["environment_id"]) if at is not None else (None, None)
+        return await load_addresses(conn, one, group=None, deployment_id=where[0], environment_id=where[1])
+    others = [each for each in one.to if each != APPROVERS]
+    groups = [each.removeprefix(GROUP_PREFIX) for each in others if each.startswith(GROUP_PREFIX)]
+    found = [each for each in others if "@" in each]
+    groups += [task.group] if task.group else []
+    found += [row["email"] for row in await conn.fetch(Q.list_group_addresses, one.workspace_id, groups)]
+    person = await conn.fetchval(Q.find_address, one.workspace_id, task.assignee_id) if task.assignee_id else None
+    return tuple(dict.fromkeys([*found, *([person] if person else [])]))
 
 
 # --- what may be written ---------------------------------------------------------------------------------------------

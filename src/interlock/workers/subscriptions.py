@@ -40,6 +40,7 @@ from interlock.model.subscription import (
     covers_kind,
     kinds_covered,
 )
+from interlock.model.task import Task
 from interlock.outside.http import Http
 from interlock.outside.mail import Mail
 from interlock.outside.messages import Message, compose, letter, slack_body, webhook_body, words_of
@@ -49,6 +50,7 @@ from interlock.store import subscription_deliveries as deliveries
 from interlock.store.ledger import FeedEntry, find_last_seq, read_feed
 from interlock.store.queries import Conn
 from interlock.store.subscriptions import Asked, Behind, Opened, Told, shown_url
+from interlock.store.tasks import find_task
 from interlock.store.tx import FEED_TOPIC, Store
 from interlock.store.work import Claim, assert_claim, request_work
 from interlock.store.workspaces import find_workspace
@@ -169,6 +171,12 @@ class Telling:
             return Attempt("skipped", error="What was to be told is no longer in the ledger.")
         if asked is not None and delivery.kind == "approval.requested" and asked.status != "open":
             return Attempt("skipped", error=f"The request was {asked.status} before this was sent.")
+        task = None
+        if delivery.kind in ASKING and delivery.purpose != "test":
+            job_id = str(entry["subject"]["id"])
+            task = await find_task(conn, one.workspace_id, job_id=job_id, principal_id=None)
+            if task is None or not task.open:
+                return Attempt("skipped", error="The task was over before this was sent.")
         workspace = await find_workspace(conn, one.workspace_id)
         place = f"{self.public_url}/w/{workspace.slug if workspace else one.workspace_id}"
         request = None if asked is None else await _rendered_request(conn, asked)
@@ -180,6 +188,9 @@ class Telling:
             return Attempt("refused", error=broken.message)
         if one.channel != "email":
             return Prepared(message, await subscriptions.open_subscription(self.store, conn, one, now=now))
+        if task is not None:
+            to = await subscriptions.load_task_addresses(conn, one, task)
+            return Prepared(message, Opened(None, ()), to) if to else Attempt("skipped", error=_nobody_of(task))
         to = await subscriptions.load_addresses(
             conn,
             one,
@@ -219,6 +230,10 @@ class Telling:
             return Attempt("failed", error=silent.message)
         retry_after = dict(answer.headers).get("retry-after", "")
         return attempt_of(answer.status, took_ms=answer.duration_ms, retry_after=retry_after)
+
+
+ASKING = frozenset({"job.asked", "job.overdue"})
+"""Kinds by which a task asks its people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +290,8 @@ def _wants(one: Behind, entry: FeedEntry, *, held: Mapping[str, frozenset[str]],
     if one.asked_group is not None:
         request = _request_of(entry, asked)
         if request is not None and request.group != one.asked_group:
+            return False
+        if entry.kind in ASKING and entry.body.get("group") != one.asked_group:
             return False
     if one.scope_kind == "workspace" or one.scope_id is None:
         return True
@@ -363,6 +380,10 @@ async def _rendered_request(conn: Conn, asked: ApprovalRequest) -> Wire:
         "expiresAfterHours": None if asked.lasts_s is None else asked.lasts_s / 3600,
         "digest": asked.shown_digest,
     }
+
+
+def _nobody_of(task: Task) -> str:
+    return f"Nobody to write to: it asks {task.who}, and nobody of them has an e-mail address."
 
 
 def _nobody(one: Subscription, asked: ApprovalRequest | None) -> str:

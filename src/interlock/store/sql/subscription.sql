@@ -106,6 +106,15 @@ JOIN principal p ON p.id = i.principal_id
 WHERE g.workspace_id = $1 AND g.name = ANY ($2::text[]) AND coalesce(m.email, p.email) IS NOT NULL AND p.disabled_at IS NULL
 ORDER BY email;
 
+-- The address of one member, that of this workspace first. By the primary keys.
+-- name: find_address
+SELECT coalesce(m.email, p.email) AS email FROM member m JOIN principal p ON p.id = m.principal_id
+WHERE m.workspace_id = $1 AND m.principal_id = $2 AND p.disabled_at IS NULL;
+
+-- Where a job is; a run's job is nowhere. By the primary keys.
+-- name: find_place_of_job
+SELECT j.deployment_id, m.environment_id FROM job j JOIN move m ON m.id = j.move_id WHERE j.id = $1;
+
 -- Addresses of those who have the role approver, or one of the workspace's own that may approve, where a version is to go ($2 deployment, $3 environment). By role_binding_of_principal,
 -- role_binding_of_group and the primary keys.
 -- name: list_approver_addresses
