@@ -80,7 +80,6 @@ def explain_job(
     """
     came = f" from {place.from_tag}" if place.from_tag and place.from_tag != place.tag else ""
     said = [f"Takes {place.resource} in {place.environment}{came} to {place.tag} by a {job.move_kind} move."]
-    said.append(f"Its agent is {place.agent} ({place.agent_type}).")
     if JobStatus(job.status) in TERMINAL:
         message = f": {' '.join(job.message.split()).rstrip('.')}" if job.message else ""
         said.append(f"It ended {job.status}{_at(job.completed_at).replace(' since ', ' at ')}{message}.")
@@ -89,6 +88,7 @@ def explain_job(
         said.append(f"{HANDOVERS.get(place.handover, place.handover)}, its status is {job.status}{until}.")
         if job.status == JobStatus.PENDING and job.message:
             said.append(job.message)
+    said.append(f"Its agent is {place.agent} ({place.agent_type}).")
     if place.cancel_asked_at is not None:
         why = f": {place.cancel_reason}" if place.cancel_reason else ""
         said.append(f"The outside was asked to stop it at {instant(place.cancel_asked_at)}{why}.")
