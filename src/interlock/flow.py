@@ -594,18 +594,25 @@ class Flow:
             raise AgentUnavailable(said) from late
         except AgentUnavailable as away:
             said = opened.hide(away.message) or ""
-            await self._silent(job, said, wait_s=away.retry_after_s)
+            if isinstance(away, NotStarted) or away.retry_after_s is None:
+                await self._silent(job, said, wait_s=away.retry_after_s)
+            else:
+                await self._says_nothing(job)  # it answered: this job must wait, for something of its own
             raise type(away)(said, retry_after_s=away.retry_after_s) from None
         except (Rejected, Invalid) as no:
-            if job.line.down:  # perhaps nobody was called: it says nothing of the agent
-                async with self.store.tx(actor=WORKER, cause="try", workspace_id=job.workspace_id) as tx:
-                    await give_try_back(tx, job.agent_id, workspace_id=job.workspace_id)
+            await self._says_nothing(job)  # perhaps nobody was called
             if may_refuse or isinstance(no, Invalid):
                 raise
             raise AgentUnavailable(opened.hide(no.message) or "") from None
         if job.line.troubled:
             async with self.store.tx(actor=WORKER, cause="answer", workspace_id=job.workspace_id) as tx:
                 await note_answer(tx, job.agent_id)
+
+    async def _says_nothing(self, job: FlowJob) -> None:
+        """A call that says nothing of the agent: where it was the try of one that is down, the next may try."""
+        if job.line.down:
+            async with self.store.tx(actor=WORKER, cause="try", workspace_id=job.workspace_id) as tx:
+                await give_try_back(tx, job.agent_id, workspace_id=job.workspace_id)
 
     async def _silent(self, job: FlowJob, said: str, *, wait_s: float | None) -> None:
         async with self.store.tx(actor=WORKER, cause="silence", workspace_id=job.workspace_id) as tx:

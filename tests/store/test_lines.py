@@ -370,3 +370,20 @@ async def test_a_job_that_waits_for_its_turn_says_so(timed, clock, tmp_path):
     async with timed.snapshot() as conn:
         rows, _ = await list_jobs(conn, fleet.workspace_id, wanted=JobFilter(statuses=("pending",)), limit=9, offset=0)
     assert {row.message for row in rows} == {"Waits for its turn: the agent runner takes 6 jobs a minute."}
+
+
+async def test_a_job_that_must_wait_for_something_of_its_own_says_nothing_of_its_agent(timed, clock, tmp_path):
+    @dataclass
+    class Busy(Tool):
+        async def start(self, job, authorization):
+            if job.context["resource"]["name"] == "host-0000":
+                raise AgentUnavailable("Another operation runs.", retry_after_s=5.0)
+            return await super().start(job, authorization)
+
+    stepper, fleet = await a_tool_fleet(timed, tmp_path, Busy(clock), hosts=1, breakerFailures=1)
+    await fleet.version("1.0.0")
+    await stepper.run(kinds=["match", "wake", "round"], patience_s=0)
+    with pytest.raises(AgentUnavailable, match="Another operation"):
+        await stepper.flow.dispatch_job(await stepper.claim("dispatch"))
+    line = await line_of(fleet)
+    assert (line.down_since, line.failures) == (None, 0)

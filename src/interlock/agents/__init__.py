@@ -9,7 +9,8 @@ the store, and decides nothing about the job. Interlock records the observation.
     cancel   ask for its end; what is returned is what is so now, the end is seen by `observe`
 
 The class (`AgentClass`) says what an unanswered start allows and what we promise: keyed, findable, told, asked (core.md
-section 5). An agent raises `AgentUnavailable` when it cannot tell, `Rejected` when the outside said no for good.
+section 5). An agent raises `AgentUnavailable` when it cannot tell, `NotStarted` when a `start` surely started nothing,
+`Rejected` when the outside said no for good.
 
 To add one: copy `test_runner.py`, keep its shape, let its module docstring be its user page, add it to AGENTS, and add
 it to the list in `tests/agents/test_conformance.py`. One may also come with another package (`plugins.py`).

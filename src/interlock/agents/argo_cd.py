@@ -72,7 +72,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from interlock.agents.keys import Address, Flag, Key, Number, Secret, Template, check_keys
-from interlock.agents.rest import SAID_MAX, TIMEOUT_S, Clash, Tool, part
+from interlock.agents.rest import SAID_MAX, TIMEOUT_S, Clash, Tool, follow_up, part
 from interlock.clock import utc_now
 from interlock.model.errors import AgentUnavailable, Rejected
 from interlock.model.job import (
@@ -162,12 +162,13 @@ class ArgoCdAgent:
             "prune": job.config.get("prune") is True,
             "infos": [{"name": NOTE, "value": _key(job)}],
         }
-        try:
-            there = await tool.call("POST", f"/api/v1/applications/{part(name)}/sync", body=request)
-        except Rejected as no:
-            if not isinstance(no, Clash) and "operation is already in progress" not in no.message:
-                raise
-            there = await self._read(tool, name)
+        with follow_up():  # the Application is written
+            try:
+                there = await tool.call("POST", f"/api/v1/applications/{part(name)}/sync", body=request)
+            except Rejected as no:
+                if not isinstance(no, Clash) and "operation is already in progress" not in no.message:
+                    raise
+                there = await self._read(tool, name)
         seen = self._seen(job, there)
         if seen is not None:
             return seen
