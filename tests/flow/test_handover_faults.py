@@ -213,8 +213,10 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def a_stage(url: str, folder: Path, rows: list[Row]) -> AsyncIterator[Stage]:
-    """The rows' fleet on a database, their versions not yet there."""
+async def a_stage(
+    url: str, folder: Path, rows: list[Row], *, prepare: Callable[[Row, Outside], None] | None = None
+) -> AsyncIterator[Stage]:
+    """The rows' fleet on a database, their versions not yet there. Each outside is prepared first."""
     store = await Store.open(url, keyring=Keyring([KEY]))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
@@ -225,6 +227,8 @@ async def a_stage(url: str, folder: Path, rows: list[Row]) -> AsyncIterator[Stag
                     row.agent, folder / "outside" / str(number), endless="cancel" in row.fault, **dict(row.config)
                 )
             )
+            if prepare is not None:
+                prepare(row, outside)
             await stage.add(row, outside)
         looking = asyncio.create_task(stage.look())
         try:

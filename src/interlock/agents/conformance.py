@@ -17,6 +17,7 @@ One section is one class:
 
     CoreVerbs   start, find, observe, cancel, as a worker calls them after crashes and repeats; config and links
     Confirms    capability `confirm`: a run plans first, waits, and is applied once or discarded
+    Templates   where a key is a Go template: what is wrong with it is said with its line, when it is written or filled
     Plans       capability `plan`: tells what a job would change, and does nothing
     Inspects    capability `inspect`: tells what is on the target, and changes nothing
     Asks        capability `ask`: says what people are to do, the same each time
@@ -40,6 +41,7 @@ from typing import Any, cast
 import pytest
 
 from interlock.agents import Agent, Asker, Confirmer, Inspector, Planner
+from interlock.agents.keys import Template
 from interlock.agents.loopback import FAULTS, Fault, LoopbackServer
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.ids import new_id
@@ -234,6 +236,41 @@ class CoreVerbs:
         assert not [each for each in secrets_in(job.config) if each in repr(job)]
 
 
+class Templates:
+    """Keys whose shape is `Template`."""
+
+    async def test_a_template_that_cannot_be_read_is_refused_when_it_is_written(self, rehearsal: Rehearsal) -> None:
+        for key in _templates(rehearsal):
+            with pytest.raises(Invalid) as refused:
+                rehearsal.agent.check_config({**rehearsal.quick, key: "a: b\n\nc: {{ if }}\n"})
+            (wrong,) = refused.value.fields
+            assert wrong.path == f"config.{key}"
+            assert "line 3" in wrong.message
+
+    async def test_a_template_that_cannot_be_filled_is_a_no_with_field_line_and_reason(
+        self, rehearsal: Rehearsal
+    ) -> None:
+        for key in _templates(rehearsal):
+            before = rehearsal.ran()
+            job = job_of(rehearsal, {**rehearsal.quick, key: 'a: b\n\nc: {{ fail "there is no zone" }}\n'})
+            asks = "ask" in rehearsal.agent.capabilities
+            filling = cast("Asker", rehearsal.agent).ask(job) if asks else rehearsal.agent.start(job, AUTHORIZATION)
+            with pytest.raises(Rejected) as refused:
+                await filling
+            said = refused.value.message
+            assert f"config.{key}" in said
+            assert "line 3" in said
+            assert "there is no zone" in said
+            assert rehearsal.ran() == before
+
+
+def _templates(rehearsal: Rehearsal) -> list[str]:
+    names = [key.name for key in rehearsal.agent.keys if isinstance(key.shape, Template)]
+    if not names:
+        pytest.skip("It has no template.")
+    return names
+
+
 class Plans:
     """The capability `plan`."""
 
@@ -368,7 +405,7 @@ class Asks:
         assert await asker.ask(job) == asked
 
 
-class AgentConformance(CoreVerbs, Plans, Confirms, Inspects, Asks):
+class AgentConformance(CoreVerbs, Templates, Plans, Confirms, Inspects, Asks):
     """All sections but `Faults`. Subclass it with a fixture `rehearsal`."""
 
 

@@ -206,7 +206,10 @@ def _because(answer: Answer) -> str:
             said = (
                 found if isinstance(found, str) else _listed(found) or (orjson.dumps(found).decode() if found else "")
             )
-    said = " ".join(said.split())[:SAID_MAX].rstrip(".")
+    said = " ".join(said.split())
+    if len(said) > SAID_MAX:  # between two words: half of a secret would not be found and hidden
+        said = said[:SAID_MAX].rpartition(" ")[0]
+    said = said.rstrip(".")
     return f": {said}" if said else ""
 
 
