@@ -10,7 +10,7 @@ from typing import Any
 
 from interlock.agents import build_agents
 from interlock.metrics import build_metrics
-from interlock.outside.http import Http
+from interlock.outside.http import guarded_http
 from interlock.workers import run_workers
 
 WAIT_S = 20.0
@@ -20,8 +20,8 @@ WAIT_S = 20.0
 async def working(store: Any, settings: Any) -> AsyncIterator[None]:
     """Real workers, which end with the block."""
     stop = asyncio.Event()
-    async with Http() as http:
-        agents = build_agents(exec_root=settings.data / "exec", exec_enabled=False)
+    async with guarded_http(settings) as http:
+        agents = build_agents(exec_root=settings.data / "exec", exec_enabled=False, http=http)
         running = asyncio.create_task(run_workers(store, agents, build_metrics(http), settings, stop))
         yield
         stop.set()

@@ -154,6 +154,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "GET /W/release-targets/{releaseTargetKey}/variables": READ,
     "GET /W/release-targets/{releaseTargetKey}/jobs": READ,
     "GET /W/release-targets/{releaseTargetKey}/explain": READ,
+    "POST /W/release-targets/{releaseTargetKey}/inspection": READ,
     "GET /W/deployments/{deploymentId}/explain": READ,
     "GET /W/releases/{releaseId}": READ,
     "GET /W/resources/identifier/{identifier}/release-targets/deployment/{deploymentId}": READ,

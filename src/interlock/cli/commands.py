@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "jobs": ("interlock.cli.jobs:jobs", "List jobs, newest first, or show one."),
     "watch": ("interlock.cli.watch:watch", "Follow a version until it runs everywhere, or fails."),
     "explain": ("interlock.cli.explain:explain", "Say why a target, a version or a job waits."),
+    "inspect": ("interlock.cli.inspect:inspect", "Say what is on a target now, and where it drifted."),
     "can-deploy": ("interlock.cli.can_deploy:can_deploy", "Ask whether a version may go somewhere now."),
     "policies": ("interlock.cli.policies:policies", "Say which policies apply, and why each matched."),
     "trace": ("interlock.cli.trace:trace", "Show what a version went through."),

@@ -63,6 +63,12 @@ class Targets(Reach):
         """What a target's variables are resolved to now, and where each comes from."""
         return cast("Wire", self._get("release-targets", target_key, "variables"))
 
+    def inspect_target(self, target_key: str) -> Wire:
+        """What is on a target now, asked of its agent, and where that differs from what was applied:
+        `{at, jobId, externalId?, objects, artifacts, drift}`.
+        """
+        return cast("Wire", self._write("POST", "release-targets", target_key, "inspection"))
+
     def list_target_jobs(self, target_key: str, *, items_max: int | None = None) -> Iterator[JobWithRelease]:
         """A target's jobs, newest first."""
         return self._list("release-targets", target_key, "jobs", items_max=items_max)
