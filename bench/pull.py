@@ -17,6 +17,7 @@ no other process on the machine adds. The programs share the machine and one pro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 import time
@@ -44,6 +45,7 @@ class Seen:
 
     requests: int = 0
     lost: int = 0
+    failed: int = 0
     done: int = 0
     claims_ms: list[float] = field(default_factory=list)
     lists_ms: list[float] = field(default_factory=list)
@@ -100,6 +102,16 @@ async def puller(where: Served, agent_id: str, seen: Seen, stop: asyncio.Event, 
     listing = f"{queue}?status=queued" + (f"&limit=5&waitSeconds={WAIT_S}" if wait else "&limit=50")
     if not wait:
         await asyncio.sleep(POLL_S * number / PULLERS)  # they did not all start at once
+    while not stop.is_set():
+        try:
+            await asks(where, queue, listing, seen, stop, wait=wait)
+        except (RuntimeError, ConnectionError, asyncio.IncompleteReadError):
+            seen.failed += 1  # busy (503) or cut off: a program tries again later
+            await asyncio.sleep(random.uniform(1, 3))
+
+
+async def asks(where: Served, queue: str, listing: str, seen: Seen, stop: asyncio.Event, *, wait: bool) -> None:
+    """The same, on one connection."""
     async with where.connection() as api:
         while not stop.is_set():
             began = time.perf_counter()
@@ -155,7 +167,8 @@ async def measured(*, own: bool, wait: bool) -> list[Finding]:
         async with where.connection() as api:
             while time.perf_counter() - began < FOR_S:
                 body = {"tag": f"1.{made}", "name": f"1.{made}", "status": "ready"}
-                await api.get("POST", f"/deployments/{deployments[made % DEPLOYMENTS]}/versions", body)
+                with contextlib.suppress(RuntimeError):
+                    await api.get("POST", f"/deployments/{deployments[made % DEPLOYMENTS]}/versions", body)
                 made += 1
                 await asyncio.sleep(max(0.0, began + made * VERSION_EVERY_S - time.perf_counter()))
             took_s = time.perf_counter() - began
@@ -177,7 +190,8 @@ async def measured(*, own: bool, wait: bool) -> list[Finding]:
         f"({cores['api'] * took_s * 1000 / requests:.1f} ms a request), worker {cores['worker']:.2f}"
     )
     print(
-        f"    {'':<22} {done} of {made * PULLERS // DEPLOYMENTS} jobs done in time, {seen.lost} claims came second; "
+        f"    {'':<22} {done} of {made * PULLERS // DEPLOYMENTS} jobs done in time, {seen.lost} claims came second, "
+        f"{seen.failed} calls failed; "
         f"list p50 {percentile(seen.lists_ms, 0.5):.0f} ms; claim p50 {p50:.0f}, p99 {p99:.0f} ms; "
         f"queued until claimed p50 {lay50:.0f}, p99 {lay99:.0f} ms"
     )

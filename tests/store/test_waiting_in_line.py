@@ -20,6 +20,12 @@ async def test_an_announcement_lets_the_first_go_who_lets_as_many_go_as_there_is
     assert await waiting[4] == 0, "one who left is no hindrance"
 
 
+async def test_who_comes_while_several_are_there_is_dealt_one_of_its_own():
+    line = Line(["queue:a"])
+    assert [line.deal(3) for _ in range(4)] == [1, 2, 0, 1]
+    assert line.deal(0) == 0, "nothing is left"
+
+
 async def test_what_is_announced_while_all_look_is_not_missed():
     line = Line(["queue:a"])
     line.wake()

@@ -57,6 +57,8 @@ RestartSec=2
 WantedBy=multi-user.target
 ```
 
+In a container run it under an init (`docker run --init`) and keep the state directory on a volume.
+
 **The calls**, with the token in `X-API-Key`. `$W` is the workspace's id or slug; `me` is the token's agent, whose id
 may stand there too:
 

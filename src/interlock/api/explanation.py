@@ -88,6 +88,7 @@ def explain_job(
         said.append(f"{HANDOVERS.get(place.handover, place.handover)}, its status is {job.status}{until}.")
         if job.status == JobStatus.PENDING and job.message:
             said.append(job.message)
+        said.extend(_holder(job))
     said.append(f"Its agent is {place.agent} ({place.agent_type}).")
     if place.cancel_asked_at is not None:
         why = f": {place.cancel_reason}" if place.cancel_reason else ""
@@ -110,7 +111,19 @@ def explain_run_job(job: JobRow) -> list[str]:
         said.append(f"It ended {job.status}{_at(job.completed_at).replace(' since ', ' at ')}{message}.")
     else:
         said.append(f"Its status is {job.status}{message}.")
+        said.extend(_holder(job))
     return said
+
+
+def _holder(job: JobRow) -> list[str]:
+    """Who claimed a pull agent's job, and until when it has it. Nothing where nobody has."""
+    if not job.held_by:
+        return []
+    if job.leased_until is None:
+        return [f"{job.held_by} claimed it (attempt {job.attempt}) and has it until it says how it ended."]
+    heard = f"; it was last heard at {instant(job.heard_at)}" if job.heard_at else ""
+    until = f"has it until {instant(job.leased_until)}, or longer if it says by then that it lives"
+    return [f"{job.held_by} claimed it (attempt {job.attempt}) and {until}{heard}."]
 
 
 class _Unsaid(dict[str, object]):

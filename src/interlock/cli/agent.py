@@ -253,6 +253,10 @@ class Puller:
             except (Unavailable, Bug) as silent:
                 self.tell(f"is not answered: {silent}", failed=True)
                 self.draining.wait(2.0)
+            except Refused as refused:
+                self.tell(f"may not go on with a claim, whose lease is left to end: {refused}", failed=True)
+                (self.state / "claims" / f"{intent['job']}.json").unlink(missing_ok=True)
+                return
             else:
                 return
 
