@@ -23,7 +23,11 @@ ROLLOUT_S = 0.3
 
 
 class ArgoCd(ArgoCdServer):
-    """Argo CD with clusters behind it."""
+    """Argo CD with clusters behind it. Where its pages would be stands what it knows, as JSON."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.on("GET", "/applications/([^/]+)", self.get)
 
     def end(self, name: str, **how: str) -> None:
         """The operation is asked for: it ends when the cluster has it."""

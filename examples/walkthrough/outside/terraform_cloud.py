@@ -20,7 +20,11 @@ TOLD = {"planned", "applied", "errored", "discarded", "canceled"}
 
 
 class TerraformCloud(TfeServer):
-    """Terraform Cloud that tells."""
+    """Terraform Cloud that tells. Where its pages would be stands what it knows, as JSON."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.on("GET", "/app/example/workspaces/[^/]+/runs/([^/]+)", lambda call: self.show_run(call))
 
     def enter(self, run: dict[str, Any], state: str) -> None:
         """A run reaches its next state."""
