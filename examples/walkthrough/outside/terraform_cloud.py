@@ -24,7 +24,7 @@ class TerraformCloud(TfeServer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.on("GET", "/app/example/workspaces/[^/]+/runs/([^/]+)", lambda call: self.show_run(call))
+        self.on("GET", "/app/example/workspaces/[^/]+/runs/([^/]+)", self.show_run)
 
     def enter(self, run: dict[str, Any], state: str) -> None:
         """A run reaches its next state."""
