@@ -17,13 +17,16 @@ from interlock.agents.tfe import TfeAgent
 from interlock.decide import work_out
 from interlock.decide.standing import State, standing_of
 from interlock.model.errors import Stale
+from interlock.model.ids import new_id
 from interlock.model.job import Confirm
+from interlock.model.workflow import Workflow
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 from interlock.outside.secrets import Keyring
 from interlock.store.confirms import begin_confirm
 from interlock.store.jobs import find_flow_job
 from interlock.store.tx import Change, Store
+from interlock.store.workflows import save_workflow, start_run
 from tests.agents.stub_server import serving
 from tests.agents.tfe_server import TfeServer
 from tests.store.fleet import APPROVAL, Stepper, a_fleet, a_member, commit, load
@@ -334,3 +337,22 @@ async def test_waiting_for_a_thaw_is_no_overrun(story):
     assert await story.has(status="actionRequired", cancel_asked_at=None)
     await story.fleet.thaw(freeze)
     await story.until(status="successful")
+
+
+# Jobs of workflows ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_a_workflows_planned_run_is_confirmed_unless_a_freeze_covers_it_by_then(story, frozen):
+    fleet = await story.begin("chore")
+    entry = {"name": "a", "ref": fleet.agent_id, "config": {}, "selector": ""}
+    async with fleet.tx() as tx:
+        workflow = await save_workflow(tx, fleet.workspace_id, Workflow(new_id(), "Chore", "chore", [], [entry]))
+        await start_run(tx, fleet.workspace_id, workflow, inputs={}, now=story.clock(), asked_by=fleet.admin_id)
+    await story.stepper.run(kinds=["dispatch"])
+    if frozen:
+        await fleet.freeze()
+    job = await story.until(status="cancelled" if frozen else "successful")
+    assert story.applied() == (0 if frozen else 1)
+    assert story.states() == ["discarded" if frozen else "applied"]
+    assert ("incident" in (job["cancel_reason"] or "")) is frozen

@@ -32,6 +32,13 @@ config:
 
 {keys}
 
+The template may hold `name` (needed), `description`, `project` (its id), `execution_mode`, `agent_pool_id`,
+`terraform_version`, `working_directory`, `auto_apply` and the other settings of a workspace by the API's names with
+`_`; `vcs_repo` with `identifier`, `branch`, `oauth_token_id` or `github_app_installation_id`, `ingress_submodules` and
+`tags_regex`; and `variables`, each with `key`, `value`, `category` (`terraform` or `env`), `hcl`, `sensitive` and
+`description`. A value that is a list or a map becomes an expression. Another key is refused, so that no misspelt
+setting is silently not set. In the name, what Terraform Cloud would refuse becomes `-`.
+
 **The workspace** is created, or changed where it differs from the template; what the template does not name stays as it
 is. Where the template has `variables`, they become those of the workspace: missing ones are made, changed ones changed,
 others removed. Terraform Cloud never tells a *sensitive* value again. So a sensitive variable that the template gives a
@@ -41,8 +48,8 @@ could bring it back.
 **Confirming.** A run plans first. When its plan changes something, the job is actionRequired and Interlock judges it
 again, as the move that it completes: freezes, windows, approvals and every other gate, as they are *then*. Only when
 all pass does Interlock apply the run, once; until then the target says what holds it, and the plan, its cost and its
-policy checks are there to be looked at. A newer version that is admitted, a rejection, a pin elsewhere or a rollback
-discard the run. With `autoApply`, Terraform Cloud applies a run by itself as soon as it is planned, and Interlock
+policy checks are there to be looked at. A plan that changes nothing needs no yes. A newer version that is admitted, a
+rejection, a pin elsewhere or a rollback discard the run. With `autoApply`, Terraform Cloud applies a run by itself as soon as it is planned, and Interlock
 confirms nothing: what was judged before the hand-over is all that is judged.
 
 **Statuses**: inProgress while it waits in its queue, plans and applies; actionRequired while it waits to be confirmed,
@@ -58,14 +65,21 @@ with `webhookSecret` (or with the installation's `INTERLOCK_TFE_WEBHOOK_SECRET`)
 asks every 10 s anyway. A configuration that Terraform Cloud refuses to make, because it cannot reach the address, fails
 no job: its metadata says so. A secret that changed is written once that configuration is deleted.
 
-**Plan**: the workspace as it would be against the one that stands, and a speculative run with the template's Terraform
-variables; environment variables and sensitive values are those of the workspace. Nothing is changed.
+**Plan**: the workspace as it would be against that of the version that runs, and a speculative run with the template's
+Terraform variables; environment variables and sensitive values are those of the workspace. Nothing is changed.
 
-**Permissions** of the token: a *team* token or a *user* token; Terraform Cloud lets no organization token create runs.
-Team access to the workspaces' project: *Maintain*, or custom with
-runs: *apply*; variables: *read and write*; workspace settings: *create* and *update* (notification configurations need
-workspace admin, *Manage workspaces* over the project). With `autoApply` the team must be allowed to apply as well. To
-see what a plan changes, resource by resource, it must be workspace admin; else a plan tells numbers alone.
+**Permissions**: a *team* token, or a user's; an organization's token may create no runs. Give the team on the
+workspaces' project
+
+| what the job does | the least that Terraform Cloud asks for |
+|---|---|
+| create, follow, apply, discard and cancel runs; write variables | *Write* on the workspaces |
+| create workspaces and change their settings | *Maintain* on the project |
+| make the notification configuration (`webhookUrl`) | *Admin* on the workspaces, a part of *Maintain* |
+| tell in a plan what changes, resource by resource | the same; without it a plan tells numbers |
+
+So *Maintain* on the project is enough for all of it, and *Write* where workspaces stand as the template has them and no
+`webhookUrl` is given.
 
 **Class**: findable. The run's message begins with the job's id and attempt; after a start that was not answered it is
 looked for among the workspace's newest runs for a minute.

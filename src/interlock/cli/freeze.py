@@ -51,7 +51,8 @@ def freeze(
 ) -> None:
     r"""Stop every hand-over, from now on.
 
-    What an agent already has runs to its end; rollbacks stay possible. `interlock thaw` lists and ends freezes.
+    What an agent already has runs to its end, but a run that is only planned waits; rollbacks stay possible.
+    `interlock thaw` lists and ends freezes.
 
     \b
     interlock freeze --reason "checkout is down"

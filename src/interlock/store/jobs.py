@@ -159,7 +159,7 @@ class FlowJob:
         """
         if self.handed_over_at is None or self.conduct.timeout_s is None or self.awaits_confirm:
             return None
-        began_at = (self.confirm_at if self.confirm is Confirm.GIVEN else None) or self.handed_over_at
+        began_at = self.confirm_at or self.handed_over_at
         return began_at + timedelta(seconds=self.conduct.timeout_s)
 
     @property
