@@ -221,6 +221,7 @@ async def test_with_auto_apply_terraform_cloud_applies_by_itself(server, agent, 
         ("broken", JobStatus.FAILURE, "The run is errored"),
         ("soft", JobStatus.ACTION_REQUIRED, "A policy failed softly.*2 passed, 1 failed softly"),
         ("hard", JobStatus.FAILURE, "errored"),
+        ("opa", JobStatus.ACTION_REQUIRED, "A policy failed softly.*2 passed, 1 failed"),
     ],
 )
 async def test_how_a_run_ends(server, agent, rehearsal, name, status, said):
@@ -228,6 +229,16 @@ async def test_how_a_run_ends(server, agent, rehearsal, name, status, said):
     seen = await until(agent, job, status)
     assert re.search(said, seen.message)
     assert (seen.finished_at is not None) == status.terminal
+
+
+async def test_what_somebody_overrode_there_waits_for_us_then(server, agent, rehearsal):
+    job, _ = await started(agent, job_of(rehearsal, config(server, "opa")))
+    seen = await until(agent, job, JobStatus.ACTION_REQUIRED)
+    assert not seen.confirmable
+    server.override(job.external_id)
+    assert (await agent.observe(job)).confirmable
+    await agent.confirm(job, AUTHORIZATION)
+    assert (await until(agent, job, JobStatus.SUCCESSFUL)).metadata["tfe/status"] == "applied"
 
 
 async def test_a_run_waits_for_the_one_before_it_in_its_workspace(server, agent, rehearsal):

@@ -6,7 +6,7 @@ shape, which states a run passes, when it may be confirmed, discarded or cancell
 sensitive values that are never told again, names that are there once.
 
 How a run goes is in its workspace's name: `slow` plans for ever, `stuck` applies for ever, `same` has nothing to
-change, `broken` errors; `soft` fails a policy softly, `hard` for good; every other one plans a change.
+change, `broken` errors; `soft` fails a policy softly, `hard` for good, `opa` in a stage after the plan; every other one plans a change.
 
 A run goes one state further each time it is looked at; with `step_s`, one every so many seconds, as a server does. As a
 process: `python -m tests.agents.tfe_server [port] [step_s]` says its address and serves.
@@ -33,10 +33,11 @@ MEDIA_TYPE = "application/vnd.api+json"
 FINAL = frozenset(
     {"applied", "planned_and_finished", "errored", "discarded", "canceled", "force_canceled", "policy_soft_failed"}
 )
+OVERRIDABLE = ("policy_override", "post_plan_awaiting_decision")
 PLANNED = ("pending", "plan_queued", "planning", "planned", "cost_estimating", "cost_estimated")
 CHECKED = (*PLANNED, "policy_checking", "policy_checked")
 APPLIED = ("confirmed", "apply_queued", "applying", "applied")
-WAITING = frozenset({"planned", "cost_estimated", "policy_checked"})
+WAITING = frozenset({"planned", "cost_estimated", "policy_checked", "post_plan_completed"})
 WORKSPACE_KEYS = frozenset(
     {
         "name",
@@ -112,6 +113,8 @@ class TfeServer(StubServer):
             ("POST", "/runs", self.create_run),
             ("GET", f"/runs/{one}", self.show_run),
             ("GET", f"/runs/{one}/policy-checks", self.list_policy_checks),
+            ("GET", f"/runs/{one}/task-stages", self.list_stages),
+            ("GET", f"/task-stages/{one}/policy-evaluations", self.list_evaluations),
             ("POST", f"/runs/{one}/actions/apply", self.apply),
             ("POST", f"/runs/{one}/actions/discard", self.discard),
             ("POST", f"/runs/{one}/actions/cancel", self.cancel),
@@ -335,6 +338,8 @@ class TfeServer(StubServer):
             return ["planned", "policy_checked"]
         if "slow" in name:
             return ["plan_queued", "planning"]
+        if "opa" in name:
+            return [*PLANNED[1:], "post_plan_running", "post_plan_awaiting_decision"]
         if "broken" in name:
             return ["plan_queued", "planning", "errored"]
         if "same" in name or plan_only:
@@ -376,7 +381,7 @@ class TfeServer(StubServer):
         status = run["attributes"]["status"]
         actions = {
             "is-confirmable": self.waits(run),
-            "is-discardable": self.waits(run) or status in {"pending", "policy_override"},
+            "is-discardable": self.waits(run) or status in {"pending", *OVERRIDABLE},
             "is-cancelable": status in {"pending", "plan_queued", "planning", "apply_queued", "applying"},
             "is-force-cancelable": False,
         }
@@ -388,6 +393,7 @@ class TfeServer(StubServer):
             "relationships": {
                 "plan": plan,
                 "workspace": {"data": {"type": "workspaces", "id": run["workspace"]}},
+                "task-stages": {"data": [{"type": "task-stages", "id": one["id"]} for one in self.stages(run)]},
             },
             "links": {"self": f"/api/v2/runs/{run['id']}"},
         }
@@ -433,6 +439,23 @@ class TfeServer(StubServer):
         check = {"result": {**result, "result": not soft}, "scope": "organization", "status": status}
         return 200, {"data": [{"id": run["id"].replace("run", "polchk"), "type": "policy-checks", "attributes": check}]}
 
+    def stages(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        name = self.workspaces[run["workspace"]]["attributes"]["name"]
+        if "opa" not in name:
+            return []
+        status = "passed" if run["attributes"]["status"] == "post_plan_completed" else "awaiting_override"
+        stage = {"status": status, "stage": "post_plan"}
+        return [{"id": run["id"].replace("run", "ts"), "type": "task-stages", "attributes": stage}]
+
+    def list_stages(self, call: Call) -> Answer:
+        return 200, {"data": self.stages(self.one_run(call))}
+
+    def list_evaluations(self, call: Call) -> Answer:
+        counts = {"advisory-failed": 0, "errored": 0, "mandatory-failed": 1, "passed": 2}
+        evaluation = {"status": "failed", "policy-kind": "opa", "result-count": counts}
+        its_id = call.groups[0].replace("ts", "poleval")
+        return 200, {"data": [{"id": its_id, "type": "policy-evaluations", "attributes": evaluation}]}
+
     def apply(self, call: Call) -> Answer:
         run = self.one_run(call)
         if not self.waits(run):
@@ -462,7 +485,8 @@ class TfeServer(StubServer):
 
     def override(self, run_id: str) -> None:
         """Somebody overrides the soft failure in Terraform Cloud."""
-        self.enter(self.runs[run_id], "policy_checked")
+        stage = self.runs[run_id]["attributes"]["status"] == "post_plan_awaiting_decision"
+        self.enter(self.runs[run_id], "post_plan_completed" if stage else "policy_checked")
 
     def show_changes(self, call: Call) -> Answer:
         if not self.shows_plans:

@@ -49,8 +49,8 @@ could bring it back.
 again, as the move that it completes: freezes, windows, approvals and every other gate, as they are *then*. Only when
 all pass does Interlock apply the run, once; until then the target says what holds it, and the plan, its cost and its
 policy checks are there to be looked at. A plan that changes nothing needs no yes. A newer version that is admitted, a
-rejection, a pin elsewhere or a rollback discard the run. With `autoApply`, Terraform Cloud applies a run by itself as soon as it is planned, and Interlock
-confirms nothing: what was judged before the hand-over is all that is judged.
+rejection, a pin elsewhere or a rollback discard the run. With `autoApply`, Terraform Cloud applies a run by itself as
+soon as it is planned, and Interlock confirms nothing: what was judged before the hand-over is all that is judged.
 
 **Statuses**: inProgress while it waits in its queue, plans and applies; actionRequired while it waits to be confirmed,
 or for a person in Terraform Cloud (a soft-failed policy to override); applied, and planned without a change, are
@@ -140,6 +140,7 @@ KEYS = (
 
 _LOOKED_AT_MAX = 100
 _CHANGES_MAX = 500
+_STAGES_MAX = 4
 
 
 class TfeAgent:
@@ -416,10 +417,19 @@ class TfeAgent:
         if not found:
             return None
         run = Run(found["data"], tuple(found.get("included") or ()))
-        if run.state not in WITH_POLICIES:
-            return run
-        listed = await tool.call("GET", f"/runs/{part(run_id)}/policy-checks", may_miss=True) or {}
-        return replace(run, checks=tuple(listed.get("data") or ()))
+        if run.state in WITH_POLICIES:
+            listed = await tool.call("GET", f"/runs/{part(run_id)}/policy-checks", may_miss=True) or {}
+            return replace(run, checks=tuple(listed.get("data") or ()))
+        return replace(run, checks=await self._evaluations(tool, run_id)) if run.has_stages else run
+
+    async def _evaluations(self, tool: Tool, run_id: str) -> tuple[dict[str, Any], ...]:
+        """What policies said that ran in a stage of their own, as newer ones do."""
+        found: list[dict[str, Any]] = []
+        stages = (await tool.call("GET", f"/runs/{part(run_id)}/task-stages", may_miss=True) or {}).get("data") or []
+        for stage in stages[:_STAGES_MAX]:
+            path = f"/task-stages/{part(stage['id'])}/policy-evaluations"
+            found += (await tool.call("GET", path, may_miss=True) or {}).get("data") or []
+        return tuple(found)
 
     def _written(self, job: AgentJob, there: Mapping[str, Any], noted: Mapping[str, str]) -> Observation:
         """A workspace that stands as it is wanted, of a job that runs nothing."""

@@ -9,7 +9,7 @@
 
 A state that is not listed is one on the way: HashiCorp adds some now and then.
 
-Source: HashiCorp's API reference: Runs, Plans, Cost Estimates, Policy Checks.
+Source: HashiCorp's API reference: Runs, Plans, Cost Estimates, Policy Checks, Policy Evaluations, Run Task Stages.
 """
 
 from __future__ import annotations
@@ -86,6 +86,12 @@ class Run:
         return self.attributes.get("has-changes") is True
 
     @property
+    def has_stages(self) -> bool:
+        """Whether policies that run in a stage of their own have something to say by now."""
+        stages = ((self.run.get("relationships") or {}).get("task-stages") or {}).get("data")
+        return bool(stages) and (self.waits or self.state.startswith("post_plan_"))
+
+    @property
     def step_to_end(self) -> str | None:
         """What ends it now: discard it or cancel it; None where nothing does."""
         actions = self.attributes.get("actions") or {}
@@ -135,6 +141,8 @@ def _plan_words(plan: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 _RESULTS = (
     ("passed", "passed"),
     ("hard-failed", "failed"),
+    ("mandatory-failed", "failed"),
+    ("errored", "could not be evaluated"),
     ("soft-failed", "failed softly"),
     ("advisory-failed", "advised against"),
 )
@@ -154,7 +162,8 @@ def _cost_words(estimate: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _policy_words(checks: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    results = [(one.get("attributes") or {}).get("result") or {} for one in checks]
+    told_of = [one.get("attributes") or {} for one in checks]
+    results = [one.get("result") or one.get("result-count") or {} for one in told_of]
     if not results:
         return []
     counts = [(sum(int(one.get(name) or 0) for one in results), word) for name, word in _RESULTS]
