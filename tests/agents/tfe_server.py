@@ -6,7 +6,8 @@ shape, which states a run passes, when it may be confirmed, discarded or cancell
 sensitive values that are never told again, names that are there once.
 
 How a run goes is in its workspace's name: `slow` plans for ever, `stuck` applies for ever, `same` has nothing to
-change, `broken` errors; `soft` fails a policy softly, `hard` for good, `opa` in a stage after the plan; every other one plans a change.
+change, `broken` errors; `soft` fails a policy softly, `hard` for good, `opa` in a stage after the plan;
+every other one plans a change.
 
 A run goes one state further each time it is looked at; with `step_s`, one every so many seconds, as a server does. As a
 process: `python -m tests.agents.tfe_server [port] [step_s]` says its address and serves.
