@@ -64,7 +64,18 @@ async def measured(
 
 
 def test_every_provider_is_listed_once_and_tells_its_fields(metrics: dict[str, Metric]) -> None:
-    assert {listed.kind for listed in METRICS} == set(metrics) == {"datadog", "http", "prometheus", "sleep"}
+    assert (
+        {listed.kind for listed in METRICS}
+        == set(metrics)
+        == {
+            "argocd",
+            "datadog",
+            "http",
+            "prometheus",
+            "sleep",
+            "terraformCloudRun",
+        }
+    )
     assert len(METRICS) == len(metrics)
     assert all(metric.result_fields for metric in metrics.values())
 

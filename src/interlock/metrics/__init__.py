@@ -20,12 +20,14 @@ from datetime import datetime
 from typing import ClassVar, Protocol
 
 from interlock.judge.conditions import ResultFields, check_conditions, judge_result
+from interlock.metrics.argo_cd import ArgoCdMetric
 from interlock.metrics.comparing import compare_sides, compared_checks
 from interlock.metrics.datadog import DatadogMetric
 from interlock.metrics.http import HttpMetric
 from interlock.metrics.prometheus import PrometheusMetric
 from interlock.metrics.reading import NotBefore, Reading, kept
 from interlock.metrics.sleep import SleepMetric
+from interlock.metrics.terraform_cloud_run import TerraformCloudRunMetric
 from interlock.model.errors import FieldError, Invalid, Rejected, Unavailable
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
 from interlock.outside.http import Http
@@ -66,12 +68,26 @@ class Metric(Protocol):
         ...
 
 
-METRICS: tuple[type[Metric], ...] = (HttpMetric, PrometheusMetric, DatadogMetric, SleepMetric)
+METRICS: tuple[type[Metric], ...] = (
+    HttpMetric,
+    PrometheusMetric,
+    DatadogMetric,
+    ArgoCdMetric,
+    TerraformCloudRunMetric,
+    SleepMetric,
+)
 
 
 def build_metrics(http: Http) -> dict[str, Metric]:
     """One provider of each kind, by kind, as the composition root wants them."""
-    built: tuple[Metric, ...] = (HttpMetric(http), PrometheusMetric(http), DatadogMetric(http), SleepMetric())
+    built: tuple[Metric, ...] = (
+        HttpMetric(http),
+        PrometheusMetric(http),
+        DatadogMetric(http),
+        ArgoCdMetric(http),
+        TerraformCloudRunMetric(http),
+        SleepMetric(),
+    )
     return {metric.kind: metric for metric in built}
 
 

@@ -87,7 +87,7 @@ SECRET_FIELDS: tuple[SecretField, ...] = (
     SecretField(Where.RULES, "headers", ("http", "prometheus")),
     SecretField(Where.RULES, "bearerToken", ("prometheus",)),
     SecretField(Where.RULES, "clientSecret", ("prometheus",)),
-    SecretField(Where.RULES, "token", ("terraformCloudRun",)),
+    SecretField(Where.RULES, "token", ("argocd", "terraformCloudRun")),
     SecretField(Where.RULES, "password", ("prometheus",)),
 )
 """Every secret field. A sensitive variable (`sensitive: true`) is secret as a whole, and needs no line here."""

@@ -28,7 +28,10 @@ Q = queries("verification")
 
 @dataclass(frozen=True, slots=True)
 class DueMetric:
-    """A metric that is due: what to ask, in which context (the release's snapshot), and what it belongs to."""
+    """A metric that is due: what to ask, in which context, and what it belongs to.
+
+    Takes: `context` is the release's snapshot, with the verified `job`: its `id`, and its run's `externalId`.
+    """
 
     id: str
     verification_id: str
@@ -91,7 +94,7 @@ async def find_due_metric(conn: Conn, metric_id: str) -> DueMetric | None:
         version_id=row["version_id"],
         change_id=row["change_id"],
         decision_id=row["decision_id"],
-        context=row["snapshot"],
+        context={**row["snapshot"], "job": {"id": row["subject_id"], "externalId": row["external_id"] or ""}},
     )
 
 

@@ -1,13 +1,14 @@
 -- Verifications, their metrics and measurements.
 
--- One metric to measure, with what it is about. Relies on primary keys.
+-- One metric to measure, with what it is about, and the run of the job that it verifies. Relies on primary keys.
 -- name: find_metric
 SELECT m.id, m.verification_id, m.name, m.spec, m.state, m.next_at, v.state AS verification_state, v.started_at, v.workspace_id, v.deployment_id,
-       v.subject_kind, v.subject_id, v.move_id, r.snapshot, o.target_id, o.environment_id, o.version_id, o.change_id, o.decision_id
+       v.subject_kind, v.subject_id, v.move_id, r.snapshot, o.target_id, o.environment_id, o.version_id, o.change_id, o.decision_id, j.external_id
 FROM verification_metric m
 JOIN verification v ON v.id = m.verification_id
 JOIN move o ON o.id = v.move_id
 JOIN release r ON r.id = o.to_release_id
+LEFT JOIN job j ON j.id = v.subject_id AND v.subject_kind = 'job'
 WHERE m.id = $1;
 
 -- Relies on verification's primary key.
