@@ -132,6 +132,9 @@ async def test_a_report_or_a_claim_of_a_program_does_not_end_a_task(asked: Any, 
     claim = await api.post(f"/job-agents/{world.ids['agent']}/jobs/{job_id}/claim")
     assert (claim.status_code, claim.json()["code"]) == (409, "TASK")
     assert (await bob.get(f"/jobs/{job_id}/task")).json()["status"] == "queued"
+    assert (await bob.post(f"/jobs/{job_id}/take")).is_success
+    lives = await api.post(f"/jobs/{job_id}/heartbeat", {"attempt": 1, "leaseSeconds": 10})
+    assert (lives.status_code, lives.json()["code"]) == (409, "TASK"), "no lease could end it behind its person's back"
 
 
 async def test_a_job_of_another_agent_has_no_task(pulled: Any, api: Any) -> None:

@@ -154,7 +154,6 @@ async def put_status(here: InWorkspace, request: Request, jobId: str, body: Stat
     With `attempt`, the number that the claim gave: refused (409) once another attempt has the job, or none.
     """
     row, place = await _reported(here, jobId)
-    _refuse_task(row)
     seen = Observation(
         status=JobStatus(body.status),
         message=body.message,
@@ -166,6 +165,7 @@ async def put_status(here: InWorkspace, request: Request, jobId: str, body: Stat
         artifacts=body.artifacts,
     )
     here.require(Permission.JOB_REPORT, place=place)
+    _refuse_task(row)
     with suppress(Rejected, Unavailable):  # what cannot be opened now was hardly given away
         seen = (await opener_of(request).open_snapshot(here.id, row.context)).observation(seen)
     async with here.tx(Permission.JOB_REPORT, cause="api: put job status", place=place) as tx:
@@ -190,6 +190,7 @@ async def heartbeat(here: InWorkspace, request: Request, jobId: str, body: Heart
         raise NotFound("There is no such job.")
     place = replace(await _place_of(here, held), agent_id=held.agent_id)
     here.require(Permission.JOB_REPORT, place=place)
+    _refuse_task(held)
     seen = await _said(here, request, body, held.id)
     async with here.tx(Permission.JOB_REPORT, cause="api: heartbeat", place=place) as tx:
         news = await leases.heartbeat(tx, held.id, attempt=body.attempt, asked_s=body.leaseSeconds, seen=seen)
@@ -380,7 +381,7 @@ async def _reported(here: Here, text: str) -> tuple[JobRow, Place]:
     return row, replace(await _place_of(here, row), agent_id=row.agent_id)
 
 
-def _refuse_task(row: JobRow) -> None:
+def _refuse_task(row: JobRow | HeldJob) -> None:
     """A task ends by the answer of whom it asks, not by a report.
 
     Fails: `Conflict`.

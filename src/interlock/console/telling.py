@@ -72,7 +72,20 @@ _MARKS: Mapping[str, str] = {
 """What happened -> mark; anything else is merely noted."""
 
 _PLACE = ("deployment", "environment", "target")
-_HIDDEN = {*_PLACE, "version", "from", "to", "message", "kind", "tag", "name", "source", "scopeId", "sender"}
+_HIDDEN = {
+    *_PLACE,
+    "version",
+    "from",
+    "to",
+    "message",
+    "kind",
+    "tag",
+    "name",
+    "source",
+    "scopeId",
+    "sender",
+    "evidenceDigest",
+}
 
 
 @dataclass(frozen=True, slots=True)

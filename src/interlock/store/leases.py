@@ -42,6 +42,7 @@ class HeldJob:
     deployment_id: str
     environment_id: str
     run_id: str | None
+    is_task: bool
 
 
 @dataclass(frozen=True, slots=True)

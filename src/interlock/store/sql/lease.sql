@@ -3,7 +3,7 @@
 -- A job as who reports of it needs it, without its release. Relies on job's primary key.
 -- name: find_held
 SELECT j.id, j.agent_id, j.status, j.attempt, coalesce(j.deployment_id::text, '') AS deployment_id,
-       coalesce(m.environment_id::text, '') AS environment_id, j.run_id
+       coalesce(m.environment_id::text, '') AS environment_id, j.run_id, EXISTS (SELECT FROM task k WHERE k.job_id = j.id) AS is_task
 FROM job j LEFT JOIN move m ON m.id = j.move_id
 WHERE j.workspace_id = $1 AND j.id = $2;
 
