@@ -11,6 +11,7 @@ import pytest
 from interlock.agents.webhook import WebhookAgent
 from interlock.model.errors import AgentUnavailable, Rejected
 from interlock.model.job import JobStatus, Observation
+from interlock.model.secret import Where, is_secret
 from interlock.outside.http import Http
 
 from .conformance import AUTHORIZATION, CALLBACK, AgentConformance, Faults, Rehearsal, job_of, started
@@ -223,3 +224,17 @@ async def test_what_is_missing_is_said_before_anything_is_called(server, agent, 
     with pytest.raises(Rejected, match=r"config.secret: Must be a signing secret"):
         await agent.start(job_of(rehearsal, config(server, secret="hush")), AUTHORIZATION)
     assert server.calls == []
+
+
+@pytest.mark.parametrize(
+    ("path", "secret"),
+    [
+        (("secret",), True),
+        (("headers", "Authorization"), True),
+        (("headers", "Accept-Language"), False),
+        (("url",), False),
+        (("inputs", "to"), False),
+    ],
+)
+async def test_what_signs_and_signs_in_is_sealed(path, secret):
+    assert is_secret(Where.AGENT_CONFIG, path) is secret

@@ -20,6 +20,7 @@ from agents.github_server import GitHubServer, stamp
 from agents.gitlab_server import GitLabServer
 from agents.kubernetes_server import OUTCOME, KubernetesServer
 from agents.tfe_server import TfeServer
+from agents.webhook_server import WebhookServer
 from interlock.agents.loopback import LoopbackServer, serving
 from interlock.model.job import AgentClass
 
@@ -150,6 +151,18 @@ class Terraform(Outside):
         return sum(not one["attributes"]["plan-only"] for one in self.server.runs.values())
 
 
+class Receiver(Outside):
+    """It knows its keys, as a receiver must, and is asked how a job goes."""
+
+    def runs(self) -> int:
+        return int(self.server.started)
+
+    def finish(self) -> None:
+        for key, one in self.server.jobs.items():
+            if not one["finishedAt"]:
+                self.server.end(key, "successful")
+
+
 @asynccontextmanager
 async def an_outside(kind: str, folder: Path, *, endless: bool = False, **more: Any) -> AsyncIterator[Outside]:
     """One job's outside, up until the block ends; `more` goes into the agent's config. An `endless` run does not end
@@ -190,6 +203,11 @@ async def an_outside(kind: str, folder: Path, *, endless: bool = False, **more: 
                 told = {"address": server.url, "token": server.token, "organization": server.organization}
                 config |= {**told, "template": template}
                 yield Terraform(kind, findable, config, server, {"method": "POST", "after": 1})
+        case "webhook":
+            async with serving(WebhookServer()) as server:
+                told = {"url": f"{server.url}/jobs", "statusUrl": f"{server.url}/jobs", "secret": server.secret}
+                config |= {**told, "inputs": {"way": "slow"}}
+                yield Receiver(kind, AgentClass.TOLD, config, server, {"method": "POST"})
         case _:
             raise LookupError(kind)
 

@@ -1,6 +1,7 @@
 """Whatever happens at a hand-over, the job ends right, and the outside works as often as the agent's class promises.
 
     keyed       exec, argo-cd, argo-workflow, kubernetes, test-runner: exactly one run
+    told        webhook: the same, where the receiver knows its keys
     findable    github-app, gitlab, tfe: at most one; with `repeatUncertain` one more where the first is not found in
                 time
 
@@ -56,10 +57,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.e2e]
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 90.0
 
-KEYED = ("exec", "argo-cd", "argo-workflow", "kubernetes", "test-runner")
+KEYED = ("exec", "argo-cd", "argo-workflow", "kubernetes", "test-runner", "webhook")
 FINDABLE = ("github-app", "gitlab", "tfe")
 LAGGING = ("github-app", "gitlab")
-CALLED = ("argo-cd", "argo-workflow", "kubernetes", *FINDABLE)
+CALLED = ("argo-cd", "argo-workflow", "kubernetes", "webhook", *FINDABLE)
 """Whose start is a call that can be cut in two."""
 
 REPEAT = (("repeatUncertain", True),)
