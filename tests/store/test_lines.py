@@ -11,6 +11,7 @@ import pytest
 
 from interlock.model.errors import AgentUnavailable, NotStarted, Rejected, Unavailable
 from interlock.model.job import AgentClass, JobStatus
+from interlock.store.agents import save_agent
 from interlock.store.health import load_health
 from interlock.store.job_list import JobFilter, list_jobs
 from interlock.store.jobs import cancel_job
@@ -387,3 +388,22 @@ async def test_a_job_that_must_wait_for_something_of_its_own_says_nothing_of_its
         await stepper.flow.dispatch_job(await stepper.claim("dispatch"))
     line = await line_of(fleet)
     assert (line.down_since, line.failures) == (None, 0)
+
+
+async def test_a_changed_config_is_tried_at_once(timed, clock, tmp_path):
+    tool = Tool(clock, away=REFUSED)
+    how = {"breakerFailures": 1, "breakerPauseSeconds": 3600}
+    stepper, fleet = await a_tool_fleet(timed, tmp_path, tool, hosts=2, **how)
+    await fleet.version("1.0.0")
+    for _ in range(12):
+        await stepper.run(patience_s=0)
+        clock.forward(120)
+    await stepper.run(patience_s=0)
+    assert (await line_of(fleet)).next_try_at > clock.at + timedelta(seconds=60)
+    tool.away = None
+    async with fleet.tx() as tx:
+        await save_agent(
+            tx, fleet.workspace_id, agent_id=fleet.agent_id, name="runner", kind="tool", config=how, metadata={}
+        )
+    await pass_time(stepper, clock, 5, every_s=1)
+    assert len(tool.started) == 2

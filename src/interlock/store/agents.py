@@ -15,6 +15,7 @@ from interlock.model.event import Event, Ref
 from interlock.model.inventory import JobAgent
 from interlock.model.secret import Where
 from interlock.store import targets
+from interlock.store.lines import hurry_line
 from interlock.store.matching import match_after
 from interlock.store.ownership import is_known
 from interlock.store.queries import Conn, queries
@@ -67,6 +68,8 @@ async def save_agent(
         ],
     )
     await match_after(tx, workspace_id, touched=targets.Touched(agents=(agent_id,)))
+    if known:
+        await hurry_line(tx, agent_id, workspace_id=workspace_id)
 
 
 async def delete_agent(tx: Tx, workspace_id: str, *, agent_id: str) -> None:

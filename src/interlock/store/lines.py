@@ -130,6 +130,12 @@ async def give_try_back(tx: Tx, agent_id: str, *, workspace_id: str) -> None:
         await tx.record(wakes=[line_request(agent_id, workspace_id, None)])
 
 
+async def hurry_line(tx: Tx, agent_id: str, *, workspace_id: str) -> None:
+    """The agent's config changed: perhaps it answers now, or its jobs may go faster."""
+    if await tx.conn.fetchrow(Q.hurry_line, agent_id) is not None:
+        await tx.record(wakes=[line_request(agent_id, workspace_id, None)])
+
+
 async def stand_in_line(tx: Tx, agent_id: str, *, workspace_id: str, line: Line) -> None:
     """A job waits for its turn.
 

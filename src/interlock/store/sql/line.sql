@@ -27,6 +27,11 @@ RETURNING agent_id;
 -- name: give_try_back
 UPDATE agent_line SET trying_until = NULL WHERE agent_id = $1 AND trying_until IS NOT NULL RETURNING agent_id;
 
+-- Whoever waits may be tried now. Relies on agent_line's primary key.
+-- name: hurry_line
+UPDATE agent_line SET next_try_at = least(next_try_at, interlock_now()), moves_at = interlock_now() WHERE agent_id = $1 AND (stands OR down_since IS NOT NULL)
+RETURNING agent_id;
+
 -- The first of the line whose hand-over may succeed now, those that never had a turn before those that had. Whoever is locked is passed over.
 -- Relies on job_in_line.
 -- name: list_line
