@@ -64,6 +64,7 @@ def rehearsal(server, agent) -> Rehearsal:
             ({"token": 5}, "config.token"),
             ({"address": "ftp://x"}, "config.address"),
             ({"webhookUrl": 7}, "config.webhookUrl"),
+            ({"webhookUrl": "interlock.example.com"}, "config.webhookUrl"),
             ({"template": "name: {{ .a"}, "config.template"),
             ({"template": ["a"]}, "config.template"),
             ({"autoApply": "yes"}, "config.autoApply"),
@@ -297,6 +298,11 @@ async def test_terraform_cloud_is_told_once_where_its_news_goes(server, agent, r
     await started(agent, job_of(rehearsal, config(server, **{**keys, "webhookUrl": "https://other.example.com/x"})))
     (changed,) = server.notifications.values()
     assert changed["attributes"]["url"] == "https://other.example.com/x"
+
+
+async def test_where_news_goes_may_be_a_private_address():
+    async with Http() as http:
+        TfeAgent(http, GoTemplates()).check_config({"webhookUrl": "http://10.0.0.5:8080/api/tfe/webhook"})
 
 
 async def test_news_that_terraform_cloud_cannot_send_fails_no_job(server, agent, rehearsal):

@@ -95,7 +95,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from interlock.agents.keys import Address, Flag, Key, Secret, Template, Text, check_keys, lacking
+from interlock.agents.keys import Address, Checked, Flag, Key, Secret, Template, Text, check_keys, lacking
 from interlock.agents.rest import TIMEOUT_S, Clash, Tool, follow_up, part
 from interlock.agents.tfe_run import WITH_POLICIES, Run, instant_of, run_seen
 from interlock.agents.tfe_workspace import (
@@ -109,7 +109,7 @@ from interlock.agents.tfe_workspace import (
     sync_of,
 )
 from interlock.clock import utc_now
-from interlock.model.errors import AgentUnavailable, NotStarted, Rejected, Unavailable
+from interlock.model.errors import AgentUnavailable, FieldError, NotStarted, Rejected, Unavailable
 from interlock.model.job import AgentClass, AgentJob, Authorization, JobStatus, Observation, Planned
 from interlock.model.secret import MASK
 from interlock.outside.go_templates import GoTemplates
@@ -127,12 +127,21 @@ TRIGGERS = (
     "run:errored",
 )
 
+
+def _wrong_news_url(value: object, field: str) -> list[FieldError]:
+    """What is wrong with an address that Terraform Cloud calls. Interlock does not, so it may be a private one."""
+    fine = isinstance(value, str) and value.startswith(("https://", "http://"))
+    return [] if fine else [FieldError(field, "Must be a URL, http or https.")]
+
+
+NEWS_URL = Checked("a URL, http or https", _wrong_news_url, {"type": "string", "format": "uri"})
+
 KEYS = (
     Key("organization", Text(empty=False), "the organization's name", needed="job"),
     Key("token", Secret(), "a team or user token; sealed", needed="job"),
     Key("template", Template(), "a workspace as YAML, as a Go template with Sprig's functions", needed="job"),
     Key("address", Address(bare=True), "the server's address; without a scheme, https", default=HOME),
-    Key("webhookUrl", Address(), "where Terraform Cloud tells its news: `https://<interlock>/api/tfe/webhook`"),
+    Key("webhookUrl", NEWS_URL, "where Terraform Cloud tells its news: `https://<interlock>/api/tfe/webhook`"),
     Key("webhookSecret", Secret(), "what it signs its news with; sealed", shown_default="the installation's"),
     Key("autoApply", Flag(), "Terraform Cloud applies a run by itself; Interlock confirms nothing", default=False),
     Key("triggerRunOnChange", Flag(), "run the workspace; else only write it and its variables", default=True),
