@@ -42,7 +42,7 @@ spec: {entrypoint: slow}
 WORK = """
 apiVersion: batch/v1
 kind: Job
-metadata: {name: "{{ .deployment.name }}", annotations: {interlock-test/outcome: slow}}
+metadata: {name: "{{ .deployment.name | lower }}", annotations: {interlock-test/outcome: slow}}
 spec:
   template: {spec: {restartPolicy: Never, containers: [{name: main, image: "registry.example/work:1"}]}}
 """
