@@ -2,7 +2,7 @@
 
 import asyncio
 
-from interlock.store.notify import PAYLOAD_MAX, Line, payloads
+from interlock.store.notify import GIVEN_S, PAYLOAD_MAX, Line, payloads
 
 
 async def test_an_announcement_lets_the_first_go_who_lets_as_many_go_as_there_is_for():
@@ -20,10 +20,12 @@ async def test_an_announcement_lets_the_first_go_who_lets_as_many_go_as_there_is
     assert await waiting[4] == 0, "one who left is no hindrance"
 
 
-async def test_who_comes_while_several_are_there_is_dealt_one_of_its_own():
+async def test_each_who_looks_is_given_a_thing_of_its_own_and_what_lies_is_given_again():
     line = Line(["queue:a"])
-    assert [line.deal(3) for _ in range(4)] == [1, 2, 0, 1]
-    assert line.deal(0) == 0, "nothing is left"
+    assert [line.pick(["x", "y"], 0.0) for _ in range(3)] == [0, 1, None]
+    assert line.pick(["x", "y", "z"], 1.0) == 2
+    assert line.pick(["x", "y", "z"], GIVEN_S) == 0, "whoever was given it did not take it"
+    assert line.pick([], 99.0) is None
 
 
 async def test_what_is_announced_while_all_look_is_not_missed():

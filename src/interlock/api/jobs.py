@@ -8,7 +8,7 @@ Source: contract.md sections b (`ctrlc ui`), a (get-job-inputs) and e ("Job", "P
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -46,7 +46,7 @@ Attempt = Annotated[Int, Field(ge=1, le=2**31 - 1)]
 LeaseSeconds = Annotated[float, Field(ge=LEASE_MIN_S, le=LEASE_MAX_S)]
 Brought = Annotated[tuple[Annotated[str, StringConstraints(max_length=500)], ...], Field(max_length=jobs.BROUGHT_MAX)]
 WAIT_MAX_S = 60.0
-LOOK_AGAIN_S = 5.0
+LOOK_AGAIN_S = 10.0
 """Who waits for a queue looks by itself so often: an announcement may be lost."""
 ME = "me"
 """In the path of a queue: the agent whose token is sent."""
@@ -263,8 +263,13 @@ async def list_agent_jobs(
 
     async with here.read() as conn:
         found(await agents.find_agent(conn, here.id, agent_id=agent_id), "job agent")
+
+    async def queued() -> Sequence[str]:
+        async with here.read() as conn:
+            return await jobs.list_queue(conn, agent_id, status=status)
+
     if waitSeconds and not page.offset:
-        items, total = await _waited(request, agent_id, read, timeout_s=waitSeconds)
+        items, total = await _waited(request, agent_id, read, queued=queued, timeout_s=waitSeconds)
     else:
         items, total = await read(page.offset)
     if not items and page.offset:
@@ -282,30 +287,29 @@ async def _waited(
     agent_id: str,
     read: Callable[[int], Awaitable[tuple[tuple[JobRow, ...], int]]],
     *,
+    queued: Callable[[], Awaitable[Sequence[str]]],
     timeout_s: float,
 ) -> tuple[tuple[JobRow, ...], int]:
     """A page of a queue that was empty, once there is something in it or the time is over.
 
     Why:    no connection is held meanwhile. Of those who wait for one queue as many are let go as jobs are there, each
-            with a page that begins at a job of its own.
+            with a page that begins at a job of its own: hundreds who claim the same one would be in each other's way.
     """
-    wakes, streams = store_of(request).wakes, request.app.state.streams
     over_s = monotonic_s() + timeout_s
-    with wakes.in_line(jobs.queue_topic(agent_id)) as line:
-        items, total = await read(0)
-        if total > 1 and line.members > 1 and (mine := line.deal(total)):
-            items = (await read(mine))[0] or items
-        while not items and not streams.ended and (left_s := over_s - monotonic_s()) > 0:
-            number = await line.turn(min(left_s, LOOK_AGAIN_S))
+    with store_of(request).wakes.in_line(jobs.queue_topic(agent_id)) as line:
+        while True:
+            ids = await queued()
+            place = line.pick(ids, monotonic_s())
+            if place is not None:
+                line.release(len(ids) - place - 1)
+                return await read(place)
+            left_s = over_s - monotonic_s()
+            if left_s <= 0 or request.app.state.streams.ended:
+                return (), 0
+            await line.turn(min(left_s, LOOK_AGAIN_S))
             if await request.is_disconnected():
                 line.wake()  # whoever is next looks instead
-                break
-            items, total = await read(number or 0)
-            if number and not items:
-                items, total = await read(0)
-            if number == 0:
-                line.release(total - 1)
-    return items, total
+                return (), 0
 
 
 @router.post(W + "/job-agents/{jobAgentId:segment}/jobs/{jobId:segment}/claim", response_model=shapes.JobWithContext)

@@ -63,6 +63,7 @@ NOT_STARTED_MAX_S = 10.0
 
 MESSAGE_MAX = 4_000
 OUTPUT_MAX = 64_000
+QUEUE_READ_MAX = 500
 BROUGHT_MAX = 1_000
 """Objects, and digests, that a job may say it brought."""
 
@@ -380,6 +381,11 @@ async def offer_job(tx: Tx, job: FlowJob) -> bool:
     await tx.record(_touched(job, takes_away=False), events=[event])
     tx.announce(queue_topic(job.agent_id))
     return True
+
+
+async def list_queue(conn: Conn, agent_id: str, *, status: str | None) -> tuple[str, ...]:
+    """The ids of a pull agent's oldest jobs, for who waits for one."""
+    return tuple(row["id"] for row in await conn.fetch(Q.list_queue, agent_id, status, QUEUE_READ_MAX))
 
 
 def queue_topic(agent_id: str) -> str:

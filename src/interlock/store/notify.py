@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -58,6 +58,10 @@ class Listener:
         return self._event.is_set()
 
 
+GIVEN_S = 4.0
+"""So long a thing that somebody in a line was given is not given to another one."""
+
+
 class Line(Listener):
     """Several who wait for the same topic, in the order they came. An announcement lets the first go and look.
 
@@ -65,13 +69,13 @@ class Line(Listener):
             and finds several says so (`release`), and as many more go, each with a number of its own.
     """
 
-    __slots__ = ("_dealt", "_missed", "_waiting", "members")
+    __slots__ = ("_given", "_missed", "_waiting", "members")
 
     def __init__(self, topics: Collection[str]) -> None:
         super().__init__(topics)
         self._waiting: deque[asyncio.Future[int]] = deque()
         self._missed = False
-        self._dealt = 0
+        self._given: dict[str, float] = {}
         self.members = 0
 
     def wake(self) -> None:
@@ -87,10 +91,14 @@ class Line(Listener):
                 one.set_result(first)
                 first, number = first + 1, number - 1
 
-    def deal(self, total: int) -> int:
-        """Which of so many things is one's own, for who need not wait because they are there already."""
-        self._dealt = (self._dealt + 1) % max(total, 1)
-        return self._dealt
+    def pick(self, ids: Sequence[str], now_s: float) -> int | None:
+        """Which of these things, by its place, is one's own: the first that nobody was given of late; None: none."""
+        self._given = {each: at_s for each, at_s in self._given.items() if now_s - at_s < GIVEN_S}
+        for place, each in enumerate(ids):
+            if each not in self._given:
+                self._given[each] = now_s
+                return place
+        return None
 
     async def turn(self, timeout_s: float) -> int | None:
         """Wait for one's turn. Gives one's number: 0 was woken by an announcement; None: the time is over."""

@@ -260,6 +260,10 @@ ORDER BY deployment_id NULLS LAST, id;
 -- name: list_waiting
 SELECT id FROM job WHERE workspace_id = $1 AND deployment_id = $2 AND handover = 'waiting' AND status = 'pending';
 
+-- The oldest of a pull agent's jobs. Relies on job_of_agent.
+-- name: list_queue
+SELECT id FROM job WHERE agent_id = $1 AND ($2::text IS NULL OR status = $2) ORDER BY created_at, id LIMIT $3;
+
 -- The instant of this transaction.
 -- name: now
 SELECT interlock_now();
