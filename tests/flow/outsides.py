@@ -24,7 +24,7 @@ from agents.webhook_server import WebhookServer
 from interlock.agents.loopback import LoopbackServer, serving
 from interlock.model.job import AgentClass
 
-SOON = {"pollIntervalSeconds": 0.2, "settleSeconds": 2, "startTimeoutSeconds": 200}
+SOON = {"pollIntervalSeconds": 0.2, "settleSeconds": 2, "startTimeoutSeconds": 200, "breakerPauseSeconds": 1}
 """How patient Interlock is here with every agent."""
 
 APPLICATION = """
