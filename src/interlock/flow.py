@@ -270,6 +270,10 @@ class Flow:
                 seen = await agent.start(given, job.authorization())
         except Rejected as no:
             seen = Observation(JobStatus.FAILURE, no.message)
+            if not fresh:  # a start before this one went unanswered and may run: this refusal says nothing of it
+                with contextlib.suppress(Rejected):
+                    async with self._calling(job, opened, may_refuse=True):
+                        seen = await agent.find(given) or seen
         except Invalid as no:
             seen = Observation(JobStatus.INVALID_JOB_AGENT, no.message)
         except AgentUnavailable as silent:

@@ -495,6 +495,13 @@ async def the_start_is_asked_to_wait(scene: Scene) -> None:
     await scene.ends()
 
 
+async def the_answer_is_lost_and_the_next_start_is_refused(scene: Scene) -> None:
+    scene.start_meets(cut_after=True)
+    scene.outside.server.next_is(method="GET", after=1, status=401, body=b'{"message": "for a moment"}')
+    await scene.deploy()
+    await scene.ends()
+
+
 async def the_start_is_refused(scene: Scene) -> None:
     scene.start_meets(status=422, body=b'{"message": "no such ref"}')
     await scene.deploy()
@@ -635,6 +642,7 @@ def misbehaviours() -> list[tuple[Row, Callable[[Scene], Awaitable[None]]]]:
             (agent, a_freeze_is_made_between_two_attempts, "skipped", 0, REPEAT),
             (agent, a_cancel_is_asked_for_while_it_is_uncertain, "cancelled", 1, (SETTLED,)),
         ]
+    plays.append(("argo-cd", the_answer_is_lost_and_the_next_start_is_refused, "successful", 1, ()))
     for play in (a_webhook_comes_twice, a_webhook_comes_late, a_webhook_comes_before_the_answer):
         plays.append(("github-app", play, "successful", 1, ()))
     plays.append(("github-app", a_webhook_comes_instead_of_the_answer, "successful", 1, ()))
