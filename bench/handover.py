@@ -38,7 +38,7 @@ from interlock.workers import run_workers
 
 AT_ONCE, DEPLOYMENTS = 1_000, 10
 RATED, PER_MINUTE = 1_000, 3_000
-IDLE, TURNS = 20, 4
+IDLE, TURNS = 20, 2
 SLOW_JOBS, SLOW_CALL_S = 200, 3.0
 BUDGET_RATIO = 1.2
 
