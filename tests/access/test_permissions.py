@@ -7,11 +7,11 @@ import pytest
 from interlock.access import PERMISSIONS, Binding, Caller, Permission, Place, Role, allowed, require
 from interlock.model.errors import Forbidden
 
-DEVELOPER = "read version:write resource:write deployment:write workflow:write workflow:run job:report"
+DEVELOPER = "read version:write resource:write deployment:write workflow:write workflow:run job:report task:answer"
 MAY: dict[Role, str] = {
     Role.VIEWER: "read",
     Role.DEVELOPER: DEVELOPER,
-    Role.APPROVER: "read approve",
+    Role.APPROVER: "read approve task:answer",
     Role.OPERATOR: f"{DEVELOPER} freeze steer subscription:write agent:token",
     Role.ADMIN: " ".join(Permission),
 }

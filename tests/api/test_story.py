@@ -160,8 +160,9 @@ async def test_a_pull_agent_lists_claims_and_reports(api: Any, workers: None) ->
 
 async def test_a_freeze_holds_what_is_not_handed_over_until_it_is_thawed(api: Any, workers: None) -> None:
     world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=[])
-    scope = {"kind": "environment", "id": world.ids["production"]}
-    made = await api.post("/freezes", {"reason": "audit", "scope": scope})
+    scope = {"kind": "environment", "id": world.ids["production"], "name": "production"}
+    asked = {"kind": "environment", "id": world.ids["production"]}
+    made = await api.post("/freezes", {"reason": "audit", "scope": asked})
     assert made.status_code == 201, made.text
     freeze = made.json()
     assert freeze["inForce"] and freeze["createdBy"] == "ada" and freeze["scope"] == scope

@@ -22,6 +22,7 @@ OTHERWISE = {
     "POST /api/github/webhook": "for GitHub",
     "POST /api/tfe/webhook": "for Terraform Cloud",
     "POST /api/argo/{}/webhook": "for Argo CD",
+    "POST /api/jobs/{}/callback": "for whoever was told of the job, with its token",
 }
 """Operations without a method, and why."""
 

@@ -225,6 +225,7 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
         "Removed",
         "SubscriptionScope",
         "TaskComment",
+        "AgentHealth",
     }
     parts |= {"Scope", "PointsAtIt", "PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
     every = {name for name, one in vars(shapes).items() if is_typeddict(one) and one.__module__ == shapes.__name__}

@@ -111,6 +111,7 @@ ASK_NOTHING = {
     "db restore",
     "work retry",
     "work bury",
+    "agent run",
     "completion",
 }
 """Commands that neither show nor make an object: they run, write files, or tend the database of this machine."""

@@ -32,7 +32,7 @@ async def test_a_target_is_pinned_from_its_deployments_page_and_unpinned_from_th
     listed = (await olga.get(answer.headers["location"])).text
     for words in ("Pinned to 1.0.0", "shop-api / production / prod-eu-1", "the canary &lt;stays&gt;", "by olga, since"):
         assert words in listed, words
-    assert "Set by hand" in (await olga.get(world.at("deployments", "shop-api"))).text
+    assert "Overrides here" in (await olga.get(world.at("deployments", "shop-api"))).text
     end = world.at("overrides", "pin", pin.id, "end")
     assert f'href="{end}"' in listed
     assert "go on to whatever is newer" in (await olga.get(end)).text

@@ -109,8 +109,8 @@ def is_secret(where: Where, path: Path) -> bool:
 
 
 def _is_secret_header(below: Path) -> bool:
-    """A header's value: `headers.<name>`, or `headers[].value` beside its `key`."""
-    return bool(below) and below[-1] not in {"key", "name"} and below[-1].lower() not in HARMLESS_HEADERS
+    """A header's value: `headers.<name>`, or `headers[].value` beside its `key`; a text in place of the map too."""
+    return not below or (below[-1] not in {"key", "name"} and below[-1].lower() not in HARMLESS_HEADERS)
 
 
 # Markers, marks, references -------------------------------------------------------------------------------------------

@@ -20,10 +20,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import orjson
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
@@ -47,6 +48,10 @@ AGE_MAX_S = 600
 
 GROUPS_MAX = 500
 """How many groups of a token are looked at; a provider that sends more should be asked for fewer."""
+
+_FAMILIES = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name) is not None]
+SILENT: tuple[type[Exception], ...] = (*(family.HTTPError for family in _FAMILIES), TimeoutError, ValueError)
+"""What Authlib's client raises without a fitting answer: it is an httpx2 client where that is installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ class IdentityProvider:
             raise Unauthorized(
                 f"The identity provider did not take the code ({refused.error}). Sign in again."
             ) from refused
-        except (httpx.HTTPError, TimeoutError, ValueError) as broken:
+        except SILENT as broken:
             raise _unavailable(self.issuer, broken) from broken
         text = token.get("id_token")
         if not isinstance(text, str):
