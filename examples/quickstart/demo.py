@@ -50,6 +50,8 @@ SCALED = ("minimumSoakTimeSeconds", "intervalSeconds", "durationSeconds", "backo
 """Keys of the YAML files that are times of the story."""
 
 POLL_S = 0.1
+LOST = ("cannot be reached", "PostgreSQL", "did not answer", "broke the connection off")
+"""What the command line says when the server went away in between."""
 
 
 class StoryFailed(Exception):
@@ -349,7 +351,7 @@ class Story:
             )
             if ran.returncode == 0:
                 return ran.stdout
-            away = any(sign in ran.stderr for sign in ("cannot be reached", "PostgreSQL", "did not answer"))
+            away = any(sign in ran.stderr for sign in LOST)
             if not away or time.monotonic() > deadline:
                 raise StoryFailed(f"`interlock {' '.join(arguments)}` failed: {ran.stderr.strip()}")
             time.sleep(POLL_S)

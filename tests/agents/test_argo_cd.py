@@ -16,7 +16,7 @@ from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
 from .argo_cd_server import ArgoCdServer
-from .conformance import AUTHORIZATION, CONTEXT, AgentConformance, Faults, Rehearsal, job_of, started
+from .conformance import AUTHORIZATION, CONTEXT, AgentConformance, InspectFaults, PlanFaults, Rehearsal, job_of, started
 from .stub_server import serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -87,7 +87,7 @@ class TestConformance(AgentConformance):
     """The suite that every agent passes."""
 
 
-class TestFaults(Faults):
+class TestFaults(PlanFaults, InspectFaults):
     """Every call meets every fault."""
 
 

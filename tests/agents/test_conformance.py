@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from interlock.agents.manual import ManualAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.outside.go_templates import GoTemplates
 
-from .conformance import AgentConformance, Rehearsal
+from .conformance import FAULTS_OF, AgentConformance, Faults, Rehearsal
 
 
 class TestExec(AgentConformance):
@@ -114,9 +115,14 @@ def test_no_listed_agent_is_left_out() -> None:
 
 
 def test_every_agent_that_calls_a_tool_meets_every_fault() -> None:
-    """Who brings a rehearsal with a server brings the section for it, too."""
-    folder = Path(__file__).parent
-    calling = {file.name for file in folder.glob("test_*.py") if "server=server" in file.read_text()}
-    meeting = {file.name for file in folder.glob("test_*.py") if "(Faults)" in file.read_text()}
-    assert calling
-    assert calling <= meeting
+    """Who brings a rehearsal with a server brings the section for it, and one for each capability that has one."""
+    for file in sorted(Path(__file__).parent.glob("test_*.py")):
+        if "server=server" not in file.read_text() or file.name == Path(__file__).name:
+            continue
+        module = import_module(f"{__package__}.{file.stem}")
+        sections = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Faults)]
+        taken = {base for section in sections for base in section.__mro__}
+        agent = next(one for one in AGENTS if vars(module).get(one.__name__) is one)
+        wanted = {Faults, *(FAULTS_OF[one] for one in agent.capabilities & set(FAULTS_OF))}
+        assert any(one.__name__ == "TestFaults" for one in sections), file.name
+        assert wanted <= {base for one in sections if one.__name__ == "TestFaults" for base in one.__mro__} <= taken

@@ -19,7 +19,17 @@ from interlock.model.job import Drift, JobStatus, Observation
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
-from .conformance import AUTHORIZATION, CONTEXT, AgentConformance, Faults, Rehearsal, ended, job_of, started
+from .conformance import (
+    AUTHORIZATION,
+    CONTEXT,
+    AgentConformance,
+    InspectFaults,
+    PlanFaults,
+    Rehearsal,
+    ended,
+    job_of,
+    started,
+)
 from .kubernetes_server import KubernetesServer, now
 from .stub_server import serving
 
@@ -134,7 +144,7 @@ class TestConformance(AgentConformance):
     """The suite that every agent passes."""
 
 
-class TestFaults(Faults):
+class TestFaults(PlanFaults, InspectFaults):
     """Every call meets every fault."""
 
 

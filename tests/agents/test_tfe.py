@@ -15,7 +15,7 @@ from interlock.model.job import JobStatus
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
 
-from .conformance import AUTHORIZATION, AgentConformance, Faults, Rehearsal, job_of, started
+from .conformance import AUTHORIZATION, AgentConformance, ConfirmFaults, PlanFaults, Rehearsal, job_of, started
 from .stub_server import serving
 from .tfe_server import TfeServer
 
@@ -81,7 +81,7 @@ class TestConformance(AgentConformance):
     """The suite that every agent passes."""
 
 
-class TestFaults(Faults):
+class TestFaults(PlanFaults, ConfirmFaults):
     """Every call meets every fault."""
 
 

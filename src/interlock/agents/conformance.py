@@ -22,6 +22,7 @@ One section is one class:
     Inspects    capability `inspect`: tells what is on the target, and changes nothing
     Asks        capability `ask`: says what people are to do, the same each time
     Faults      401, 403, 404, 409, 422, 429, 5xx, slow, cut, garbage: at each call of each verb, over a loopback server
+                (with `PlanFaults`, `ConfirmFaults`, `InspectFaults` for the capabilities that have them)
 
 The suite calls only what an agent offers. A rehearsal knows the rest: what makes a run work, and how to count runs.
 
@@ -471,11 +472,31 @@ class Faults:
             assert seen.status is JobStatus.CANCELLED
             assert rehearsal.ran() == before
 
+    async def _under_way(self, rehearsal: Rehearsal) -> tuple[AgentJob, int]:
+        """A run that goes on, and how many there are with it."""
+        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.slow))
+        return job, rehearsal.ran()
+
+    async def _goes_on(self, rehearsal: Rehearsal, job: AgentJob) -> None:
+        """The run is as it was; it is ended."""
+        seen = await rehearsal.agent.observe(job)
+        assert seen is not None
+        assert seen.status is None or not seen.status.terminal
+        await rehearsal.agent.cancel(job)
+
+
+class PlanFaults(Faults):
+    """The capability `plan` meets each fault too."""
+
     async def test_a_plan_is_told_or_is_not(self, rehearsal: Rehearsal, fault: Fault) -> None:
         planner, before = _planner(rehearsal), rehearsal.ran()
         for turn in turns(rehearsal, fault):
             await turn.meets(planner.plan(job_of(rehearsal, rehearsal.quick), None))
         assert rehearsal.ran() == before
+
+
+class ConfirmFaults(Faults):
+    """The capability `confirm` meets each fault too."""
 
     async def test_a_confirm_is_taken_once_or_is_known_to_be_refused(self, rehearsal: Rehearsal, fault: Fault) -> None:
         agent = _confirmer(rehearsal)
@@ -489,6 +510,10 @@ class Faults:
             assert seen is not None
             assert (await ended(rehearsal.agent, job)).status is JobStatus.SUCCESSFUL
 
+
+class InspectFaults(Faults):
+    """The capability `inspect` meets each fault too."""
+
     async def test_an_inspection_is_told_or_is_not(self, rehearsal: Rehearsal, fault: Fault) -> None:
         inspector = _inspector(rehearsal)
         job, before = await self._under_way(rehearsal)
@@ -497,17 +522,13 @@ class Faults:
         assert rehearsal.ran() == before
         await self._goes_on(rehearsal, job)
 
-    async def _under_way(self, rehearsal: Rehearsal) -> tuple[AgentJob, int]:
-        """A run that goes on, and how many there are with it."""
-        job, _ = await started(rehearsal.agent, job_of(rehearsal, rehearsal.slow))
-        return job, rehearsal.ran()
 
-    async def _goes_on(self, rehearsal: Rehearsal, job: AgentJob) -> None:
-        """The run is as it was; it is ended."""
-        seen = await rehearsal.agent.observe(job)
-        assert seen is not None
-        assert seen.status is None or not seen.status.terminal
-        await rehearsal.agent.cancel(job)
+FAULTS_OF: Mapping[str, type[Faults]] = {
+    "plan": PlanFaults,
+    "confirm": ConfirmFaults,
+    "inspect": InspectFaults,
+}
+"""Whoever calls a tool and has one of these takes its section, or several."""
 
 
 @dataclass(slots=True)
