@@ -21,7 +21,7 @@ from interlock.decide.standing import State, goes_for, standing_of
 from interlock.model.ids import derived_id
 from worlds import a_fleet, deploy, finish, hand_over_all, histories, seeded_history, version_id
 
-EXAMPLES = int(os.environ.get("INTERLOCK_LAW_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("INTERLOCK_LAW_EXAMPLES", "25"))
 
 LOOK = settings(
     max_examples=EXAMPLES,

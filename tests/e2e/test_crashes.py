@@ -3,7 +3,7 @@
 A kill takes the whole of `interlock up` at once, as a power cut would: API, worker and PostgreSQL. What was handed over
 goes on meanwhile, because a command outlives Interlock. Moments come from a seed.
 
-    INTERLOCK_CRASHES   how many kills (10); `make simulate CRASHES=n` sets it
+    INTERLOCK_CRASHES   how many kills (6); `make simulate CRASHES=n` sets it
     INTERLOCK_SEED      which moments
 """
 
@@ -25,7 +25,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-CRASHES = int(os.environ.get("INTERLOCK_CRASHES", "10"))
+CRASHES = int(os.environ.get("INTERLOCK_CRASHES", "6"))
 SEED = int(os.environ.get("INTERLOCK_SEED", "7"))
 SCALE = 0.2
 PATIENCE_S = 120 + 15 * CRASHES

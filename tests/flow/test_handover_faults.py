@@ -55,7 +55,8 @@ from tests.store.fleet import Fleet, a_deployment, a_fleet, a_freeze, until
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.e2e]
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
+"""Longer than a try that came to nothing (`startTimeoutSeconds` and 15 s) and an unused turn (60 s) together."""
 
 KEYED = ("exec", "argo-cd", "argo-workflow", "kubernetes", "test-runner", "webhook")
 FINDABLE = ("github-app", "gitlab", "tfe")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from laws.checks import OF_A_HISTORY, OF_A_WORLD
 from worlds import histories, seeded_history
 
-EXAMPLES = int(os.environ.get("INTERLOCK_LAW_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("INTERLOCK_LAW_EXAMPLES", "25"))
 
 SEEDS = (1, 16, 18, 68, 122, 296, 624, 1087)
 
