@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from interlock.model.ids import new_id
 
 ARGO = {"serverUrl": "https://argo.example", "apiKey": "key"}
@@ -58,11 +60,12 @@ async def test_a_deployment_is_told_what_its_jobs_would_lack(api: Any) -> None:
     assert "warnings" not in (await api.post("/deployments", whole)).json()
 
 
-async def test_a_selector_that_asks_for_the_resource_leaves_it_to_the_job(api: Any) -> None:
+@pytest.mark.parametrize("asked", ['resource.kind == "Cluster"', '(resource.kind == "Host" || true)'], ids=["is", "or"])
+async def test_a_selector_that_asks_for_the_resource_leaves_it_to_the_job(api: Any, asked: str) -> None:
     await agent(api)
     body = {
         "name": "shop",
-        "jobAgentSelector": 'jobAgent.type == "argo-cd" && resource.kind == "Cluster"',
+        "jobAgentSelector": f'jobAgent.type == "argo-cd" && {asked}',
         "jobAgentConfig": {"template": 5},
     }
     answer = await api.post("/deployments", body)

@@ -16,7 +16,7 @@ from metrics.test_providers import PATH, measured, serving
 
 CONTEXT = {"deployment": {"name": "shop"}, "job": {"externalId": "run-abc"}}
 
-APPLICATION = {
+APPLICATION: dict[str, Any] = {
     "metadata": {"name": "shop"},
     "status": {
         "health": {"status": "Degraded", "message": "2 of 3 pods are ready"},
@@ -85,6 +85,12 @@ async def test_an_application_tells_health_sync_and_images(metrics: dict[str, Me
     assert calls[0].startswith(b"GET /api/v1/applications/shop?appNamespace=apps HTTP/1.1")
     assert b"authorization: bearer t\r\n" in calls[0].lower()
     assert (taken.result["revision"], taken.result["message"]) == ("0a1b2c", "2 of 3 pods are ready")
+
+
+async def test_an_application_that_is_out_of_sync_says_so(metrics: dict[str, Metric]) -> None:
+    status = {**APPLICATION["status"], "sync": {"status": "OutOfSync", "revision": "0a1b2c"}}
+    taken, _ = await asked(metrics, argo, {**APPLICATION, "status": status}, success="result.synced")
+    assert (taken.status, taken.result["synced"]) == (MeasurementStatus.FAILED, False)
 
 
 async def test_a_run_tells_its_plan_cost_and_policies(metrics: dict[str, Metric]) -> None:
