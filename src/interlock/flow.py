@@ -25,7 +25,7 @@ from typing import cast
 from interlock.agents import Agent, Asker, Confirmer
 from interlock.clock import monotonic_s
 from interlock.decide import decide
-from interlock.metrics import Metric, NotBefore
+from interlock.metrics import Metric, NotBefore, provider_parts, with_parts
 from interlock.metrics import take_measurement as ask_provider
 from interlock.model.conduct import share_of
 from interlock.model.errors import AgentUnavailable, Invalid, NotStarted, Rejected, Unavailable
@@ -489,11 +489,11 @@ class Flow:
     async def _measure(self, metric: DueMetric, *, due_at: datetime, now: datetime) -> Measurement | NotBefore:
         """Ask the provider with the secrets of its config and of the job; what it says is kept without them."""
         try:
-            told = await self.opener.open(metric.workspace_id, metric.spec.provider)
+            told = await self.opener.open(metric.workspace_id, provider_parts(metric.spec))
             around = await self.opener.open_snapshot(metric.workspace_id, metric.context)
         except (Rejected, Unavailable) as missing:
             return Measurement(MeasurementStatus.ERRORED, now, missing.message)
-        spec = replace(metric.spec, provider=told.document)
+        spec = with_parts(metric.spec, told.document)
         measured = await ask_provider(
             spec, around.document, metrics=self.metrics, due_at=due_at, now=now, timeout_s=self.metric_timeout_s
         )

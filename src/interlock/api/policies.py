@@ -8,8 +8,6 @@ Source: contract.md section c, ctrlplane_policy; reference-behaviour.md appendix
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
@@ -23,7 +21,7 @@ from interlock.api.rendering import render_policy
 from interlock.api.selectors import Scope, checked_selector
 from interlock.clock import utc_now
 from interlock.decide.rules import parse_rules, verification
-from interlock.metrics import Metric, check_metric
+from interlock.metrics import Metrics, check_metric, provider_parts, with_parts
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id, new_id
 from interlock.model.policy_senders import sender_of
@@ -39,7 +37,6 @@ router = noun_router("policies")
 
 PRIORITY_MAX = 2**31 - 1
 EVERYTHING = "true"
-Metrics = Mapping[str, Metric]
 
 
 class PolicyBody(WireBody):
@@ -113,7 +110,7 @@ def checked_content(body: PolicyBody, metrics: Metrics) -> policies.PolicyConten
     for number, rule in enumerate(parse_rules(rules)):
         if isinstance(rule.params, verification.Params):
             for place, spec in enumerate(rule.params.metrics):
-                spec = replace(spec, provider=resolved(spec.provider, lambda _: MASK))
+                spec = with_parts(spec, resolved(provider_parts(spec), lambda _: MASK))
                 check_metric(spec, metrics, path=f"rules[{number}].verification.metrics[{place}]")
     selector = checked_selector(body.selector, scope=Scope.POLICY, field="selector") or EVERYTHING
     return policies.PolicyContent(

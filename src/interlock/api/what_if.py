@@ -20,8 +20,9 @@ from typing_extensions import TypedDict
 
 from interlock.access import Permission
 from interlock.api.paths import W, found, id_of, noun_router
-from interlock.api.policies import Metrics, PolicyBody, checked_content, metrics_of
+from interlock.api.policies import PolicyBody, checked_content, metrics_of
 from interlock.api.rendering import Wire
+from interlock.metrics import Metrics
 from interlock.model.errors import Invalid, NotFound
 from interlock.model.ids import is_id, new_id
 from interlock.store import policies, what_if

@@ -26,7 +26,7 @@ rules:
 | `namespace` | none | its namespace, where Applications are kept in several |
 | `insecure` | false | take any certificate of the server |
 
-`address`, `application` and `namespace` may hold placeholders.
+`address`, `application` and `namespace` may be templates.
 
 **`result`**
 
@@ -54,7 +54,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from interlock.judge.conditions import ResultFields
-from interlock.metrics.asking import ask_json, check_address, check_secret, check_texts, filled, map_in
+from interlock.metrics.asking import ask_json, check_address, check_secret, check_texts, map_in, texts_of
 from interlock.metrics.reading import NotBefore, Reading
 from interlock.model.wire import Fields
 from interlock.outside.http import Http
@@ -82,7 +82,7 @@ class ArgoCdMetric:
         self._http = http
 
     def check_config(self, config: Mapping[str, object], path: str) -> None:
-        """Refuse unknown keys, wrong values, malformed placeholders, an address that may not be called."""
+        """Refuse unknown keys, wrong values, an address that may not be called."""
         fields = Fields(config, path)
         fields.text("type")
         texts = check_texts(fields, _TEXTS, needed=("address", "application"))
@@ -104,8 +104,8 @@ class ArgoCdMetric:
 
         Fails: `ProviderUnavailable` without a whole answer; `Rejected` when the call cannot be made as configured.
         """
-        _ = due_at, now
-        address, name, namespace = (filled(config, text, context) for text in _TEXTS)
+        _ = context, due_at, now
+        address, name, namespace = texts_of(config, _TEXTS)
         query = f"?{urlencode({'appNamespace': namespace})}" if namespace else ""
         told, application = await ask_json(
             self._http,

@@ -10,11 +10,11 @@ from typing import Any
 
 import orjson
 
-from interlock.model.errors import Invalid, ProviderUnavailable, Unavailable
+from interlock.metrics.filling import holds_template
+from interlock.model.errors import ProviderUnavailable, Unavailable
 from interlock.model.secret import is_reference
 from interlock.model.wire import Fields
 from interlock.outside.http import Http
-from interlock.outside.templates import check_text, render_text
 
 
 async def ask_json(
@@ -40,14 +40,8 @@ async def ask_json(
 
 
 def check_texts(fields: Fields, names: tuple[str, ...], *, needed: tuple[str, ...] = ()) -> dict[str, str]:
-    """Take texts that may hold placeholders; `needed` are those without which nothing can be asked."""
-    texts = {name: fields.text(name, required=name in needed) for name in names}
-    for name, text in texts.items():
-        try:
-            check_text(text, field=f"{fields.path}.{name}")
-        except Invalid as refused:
-            fields.errors.extend(refused.fields)
-    return texts
+    """Take texts; `needed` are those without which nothing can be asked."""
+    return {name: fields.text(name, required=name in needed) for name in names}
 
 
 def check_secret(fields: Fields, name: str) -> None:
@@ -58,17 +52,14 @@ def check_secret(fields: Fields, name: str) -> None:
 
 
 def check_address(fields: Fields, http: Http, name: str, address: str) -> None:
-    """Refuse an address that Interlock does not call, where it holds no placeholder."""
-    if address and "{{" not in address and (wrong := http.check_url(address)):
+    """Refuse an address that Interlock does not call, where it is known before it is filled."""
+    if address and not holds_template(address) and (wrong := http.check_url(address)):
         fields.wrong(name, wrong)
 
 
-def filled(config: Mapping[str, object], name: str, context: Mapping[str, object]) -> str:
-    """A text of the config with its placeholders filled.
-
-    Fails: `Rejected` for a path that leads nowhere.
-    """
-    return render_text(str(config.get(name) or ""), context, field=f"provider.{name}")
+def texts_of(config: Mapping[str, object], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Texts of the config, "" for those that it has not."""
+    return tuple(str(config.get(name) or "") for name in names)
 
 
 def map_in(document: object, *path: str) -> Mapping[str, Any]:

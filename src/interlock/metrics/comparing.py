@@ -12,14 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from interlock.judge.comparison import SIDES, judge_look
 from interlock.judge.values import NoNumber, check_expressions, count_of, numbers_of
+from interlock.metrics.filling import check_filling, holds_template
 from interlock.metrics.reading import NotBefore, Reading, kept
 from interlock.model.compare import Compare, Side
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
-from interlock.outside.templates import check_text, render_text
 
 Ask = Callable[[Mapping[str, object]], Awaitable[Reading | NotBefore]]
 """Asks a provider once, by its config."""
@@ -29,13 +30,16 @@ def compared_checks(
     spec: MetricSpec, compare: Compare, check_config: Callable[[Mapping[str, object], str], None], *, path: str
 ) -> list[Callable[[], None]]:
     """What is to be checked of a comparison when it is written; each raises `Invalid`."""
-    checks: list[Callable[[], None]] = [lambda: check_expressions(compare.expressions, path=f"{path}.compare")]
+    known = {name: text for name, text in compare.expressions.items() if not holds_template(text)}
+    checks: list[Callable[[], None]] = [lambda: check_expressions(known, path=f"{path}.compare")]
+    for name, text in compare.expressions.items():
+        checks.append(partial(check_filling, text, field=f"{path}.compare.{name}"))
     for name, side in (("canary", compare.canary), ("baseline", compare.baseline)):
         at = f"{path}.compare.{name}"
         if side.provider:
-            checks.append(lambda side=side, at=at: check_config(provider_of(spec, side), f"{at}.provider"))  # type: ignore[misc]
+            checks.append(partial(check_config, provider_of(spec, side), f"{at}.provider"))
         if side.label:
-            checks.append(lambda side=side, at=at: check_text(side.label, field=f"{at}.label"))  # type: ignore[misc]
+            checks.append(partial(check_filling, side.label, field=f"{at}.label"))
     return checks
 
 
@@ -44,11 +48,10 @@ def provider_of(spec: MetricSpec, side: Side) -> dict[str, object]:
     return {**spec.provider, **side.provider}
 
 
-async def compare_sides(
-    spec: MetricSpec, compare: Compare, ask: Ask, context: Mapping[str, object], *, now: datetime
-) -> Measurement | NotBefore:
+async def compare_sides(spec: MetricSpec, compare: Compare, ask: Ask, *, now: datetime) -> Measurement | NotBefore:
     """Take one look.
 
+    Takes: `compare` with its texts filled; `ask` fills those of a provider.
     Fails: as the provider does, when it gives no answer.
     """
     sides = (compare.canary, compare.baseline)
@@ -62,9 +65,8 @@ async def compare_sides(
         if isinstance(reading, NotBefore):
             return reading
         seen[name] = {key: kept(value) for key, value in reading.result.items()}
-        label = render_text(side.label, context, field=f"compare.{name}.label") if side.label else name
         try:
-            sample[name] = _numbers(compare, reading.result, side=label)
+            sample[name] = _numbers(compare, reading.result, side=side.label or name)
         except NoNumber as nothing:
             return Measurement(MeasurementStatus.ERRORED, now, f"{name}: {nothing}", dict(seen))
     result: dict[str, object] = {"sample": sample, **(seen if compare.asks_twice else {"answer": seen["canary"]})}

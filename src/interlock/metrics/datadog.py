@@ -28,7 +28,7 @@ rules:
 | `aggregator` | `last` | makes each query one number: avg, min, max, sum, last, percentile, mean, l2norm or area |
 | `formula` | none | over the queries, by their names |
 
-The texts of `queries` may hold placeholders.
+All texts may be templates.
 
 **`result`**
 
@@ -55,11 +55,11 @@ from typing import Any, ClassVar
 import orjson
 
 from interlock.judge.conditions import ResultFields
+from interlock.metrics.filling import holds_template
 from interlock.metrics.reading import NotBefore, Reading
-from interlock.model.errors import Invalid, ProviderUnavailable, Unavailable
+from interlock.model.errors import ProviderUnavailable, Unavailable
 from interlock.model.wire import Fields
 from interlock.outside.http import Answer, Http
-from interlock.outside.templates import check_text, render_text
 
 AGGREGATORS = ("avg", "min", "max", "sum", "last", "percentile", "mean", "l2norm", "area")
 LOOKBACK_S = 300
@@ -90,14 +90,16 @@ class DatadogMetric:
         self._http = http
 
     def check_config(self, config: Mapping[str, object], path: str) -> None:
-        """Refuse unknown keys, wrong values and malformed placeholders."""
+        """Refuse unknown keys and wrong values."""
         fields = Fields(config, path)
         fields.text("type")
         for key in ("apiKey", "appKey"):
             if fields.anything(key) in (None, ""):
                 fields.wrong(key, "is required")
         site = fields.text("site", default="datadoghq.com")
-        if not _SITE.match(site) and not site.startswith(("https://", "http://")):
+        if holds_template(site):
+            pass
+        elif not _SITE.match(site) and not site.startswith(("https://", "http://")):
             fields.wrong("site", "must be a site of Datadog, like datadoghq.eu")
         elif "://" in site and (wrong := self._http.check_url(site)):
             fields.wrong("site", wrong)
@@ -108,12 +110,8 @@ class DatadogMetric:
         if not 0 < len(queries) <= QUERIES_MAX:
             fields.wrong("queries", f"must hold 1 to {QUERIES_MAX} queries by name")
         for name, query in queries.items():
-            try:
-                if not isinstance(query, str) or not query:
-                    raise Invalid("no text", field=f"{path}.queries.{name}")
-                check_text(query, field=f"{path}.queries.{name}")
-            except Invalid as refused:
-                fields.errors.extend(refused.fields)
+            if not isinstance(query, str) or not query:
+                fields.wrong(f"queries.{name}", "must be a text")
         fields.done()
 
     async def measure(
@@ -129,12 +127,9 @@ class DatadogMetric:
 
         Fails: `ProviderUnavailable` without a whole answer; `Rejected` when the call cannot be made as configured.
         """
-        _ = due_at
+        _ = context, due_at
         queries = config.get("queries")
-        named = {
-            str(name): render_text(str(query), context, field=f"provider.queries.{name}")
-            for name, query in (queries if isinstance(queries, Mapping) else {}).items()
-        }
+        named = {str(name): str(query) for name, query in (queries if isinstance(queries, Mapping) else {}).items()}
         site = str(config.get("site") or "datadoghq.com")
         address = site.rstrip("/") if "://" in site else f"https://api.{site}"
         formula = str(config.get("formula") or "")

@@ -22,7 +22,7 @@ rules:
 | `body` | none | text to send |
 | `timeout` | `30s` | for the whole call: `500ms`, `5s`, `1m`; at most 5 minutes |
 
-`url`, `body` and the values of `headers` may hold placeholders. Values of `headers` are secrets, but those of `Accept`,
+`url`, `body` and the values of `headers` may be templates. Values of `headers` are secrets, but those of `Accept`,
 `Accept-Language`, `Content-Type` and `User-Agent`; one may be a `secretRef`. The headers `Host`, `Content-Length`,
 `Transfer-Encoding`, `Connection` and `Upgrade` are Interlock's own.
 
@@ -51,11 +51,11 @@ from datetime import datetime
 from typing import ClassVar
 
 from interlock.judge.conditions import ResultFields
+from interlock.metrics.filling import holds_template
 from interlock.metrics.reading import NotBefore, Reading
-from interlock.model.errors import Invalid, ProviderUnavailable, Unavailable
+from interlock.model.errors import ProviderUnavailable, Unavailable
 from interlock.model.wire import Fields
 from interlock.outside.http import Answer, Http
-from interlock.outside.templates import check_text, render_text
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _TIMEOUT_MAX_S = 300.0
@@ -85,15 +85,13 @@ class HttpMetric:
         self._http = http
 
     def check_config(self, config: Mapping[str, object], path: str) -> None:
-        """Refuse unknown keys, wrong values, malformed placeholders, and a literal address that the guard would
-        refuse.
-        """
+        """Refuse unknown keys, wrong values, and a literal address that the guard would refuse."""
         fields = Fields(config, path)
         fields.text("type")
         url = fields.text("url", required=True)
         _check_method(fields)
         headers = fields.mapping("headers")
-        body = fields.text("body")
+        fields.text("body")
         timeout = fields.text("timeout", default="30s")
         if _parse_duration(timeout) is None:
             fields.wrong("timeout", "must be a duration above 0 and at most 5m, like 500ms, 5s or 1m")
@@ -104,13 +102,7 @@ class HttpMetric:
                 fields.wrong("headers", f"`{name}` is no name for a header")
             if not isinstance(value, str) or "\n" in value or "\r" in value:
                 fields.wrong(f"headers.{name}", "must be a text on one line")
-        texts = {"url": url, "body": body} | {f"headers.{n}": v for n, v in headers.items() if isinstance(v, str)}
-        for name, text in texts.items():
-            try:
-                check_text(text, field=f"{path}.{name}")
-            except Invalid as refused:
-                fields.errors.extend(refused.fields)
-        if url and "{{" not in url and (wrong := self._http.check_url(url)):
+        if url and not holds_template(url) and (wrong := self._http.check_url(url)):
             fields.wrong("url", wrong)
         fields.done()
 
@@ -128,20 +120,16 @@ class HttpMetric:
         Fails: `ProviderUnavailable` without a whole answer; `Rejected` when the call cannot be made as it is
                configured.
         """
-        _ = due_at, now
+        _ = context, due_at, now
         headers = config.get("headers")
         body = config.get("body")
         own_s = _parse_duration(str(config.get("timeout") or "30s")) or timeout_s
-        url = render_text(str(config.get("url", "")), context, field="provider.url")
         try:
             answer = await self._http.send(
                 str(config.get("method") or "GET"),
-                url,
-                headers={
-                    name: render_text(str(value), context, field=f"provider.headers.{name}")
-                    for name, value in (headers if isinstance(headers, Mapping) else {}).items()
-                },
-                body=render_text(str(body), context, field="provider.body").encode() if body else None,
+                str(config.get("url", "")),
+                headers={str(n): str(v) for n, v in (headers if isinstance(headers, Mapping) else {}).items()},
+                body=str(body).encode() if body else None,
                 timeout_s=min(own_s, timeout_s),
             )
         except Unavailable as silent:

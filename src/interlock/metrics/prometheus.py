@@ -20,14 +20,14 @@ rules:
 | key | default | meaning |
 |---|---|---|
 | `address` | required | the server's address; a path in front of `/api/v1` may stand in it |
-| `query` | required | PromQL, with placeholders |
+| `query` | required | PromQL |
 | `rangeQuery` | none | `step` (required), `start`, `end`: a query over a range in place of an instant |
 | `timeout` | 30 | seconds for the whole call, at most 300; Prometheus is told it too |
 | `insecure` | false | take any certificate of the server |
 | `headers` | none | a list of `{key, value}`; values are secrets, with the exceptions of the provider http |
 | `authentication` | none | `bearerToken`, or `basic` (`username`, `password`), or `oauth2` (see below) |
 
-`address`, `query`, header values and the range's instants may hold placeholders. `start` and `end` are RFC 3339, Unix
+All texts may be templates. `start` and `end` are RFC 3339, Unix
 seconds, `now`, or a duration before now (`5m`, `now-5m`); by default `end` is now and `start` ten steps before it. An
 OAuth token (`tokenUrl`, `clientId`, `clientSecret`, `scopes`) is asked for when it is needed and kept until it ends.
 
@@ -65,12 +65,12 @@ from urllib.parse import urlencode
 import orjson
 
 from interlock.judge.conditions import ResultFields
+from interlock.metrics.filling import holds_template
 from interlock.metrics.reading import NotBefore, Reading
-from interlock.model.errors import Invalid, ProviderUnavailable, Rejected, Unavailable
+from interlock.model.errors import ProviderUnavailable, Rejected, Unavailable
 from interlock.model.secret import is_reference
 from interlock.model.wire import Fields
 from interlock.outside.http import Answer, Http
-from interlock.outside.templates import check_text, render_text
 
 TIMEOUT_S = 30
 TIMEOUT_MAX_S = 300
@@ -111,27 +111,20 @@ class PrometheusMetric:
         self._tokens: dict[tuple[str, ...], tuple[str, datetime]] = {}
 
     def check_config(self, config: Mapping[str, object], path: str) -> None:
-        """Refuse unknown keys, wrong values, malformed placeholders, and a literal address that the guard would
-        refuse.
-        """
+        """Refuse unknown keys, wrong values, and a literal address that the guard would refuse."""
         fields = Fields(config, path)
         fields.text("type")
         texts = {name: fields.text(name, required=True) for name in ("address", "query")}
         self._check_url(fields, "address", texts["address"])
         fields.integer("timeout", default=TIMEOUT_S, minimum=1, maximum=TIMEOUT_MAX_S)
         fields.boolean("insecure", default=False)
-        texts |= _check_headers(fields)
-        texts |= _check_range(fields)
+        _check_headers(fields)
+        _check_range(fields)
         self._check_authentication(fields)
-        for name, text in texts.items():
-            try:
-                check_text(text, field=f"{path}.{name}")
-            except Invalid as refused:
-                fields.errors.extend(refused.fields)
         fields.done()
 
     def _check_url(self, fields: Fields, name: str, url: str) -> None:
-        if url and "{{" not in url and (wrong := self._http.check_url(url)):
+        if url and not holds_template(url) and (wrong := self._http.check_url(url)):
             fields.wrong(name, wrong)
 
     def _check_authentication(self, fields: Fields) -> None:
@@ -178,17 +171,15 @@ class PrometheusMetric:
         Fails: `ProviderUnavailable` without a whole answer, or where no token is to be had; `Rejected` when the call
                cannot be made as configured.
         """
-        _ = due_at
+        _ = context, due_at
         own_s = config.get("timeout")
         limit_s = min(float(own_s if isinstance(own_s, int | float) else TIMEOUT_S), timeout_s)
         verify = config.get("insecure") is not True
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        for name, value in _headers_of(config).items():
-            headers[name] = render_text(value, context, field=f"provider.headers.{name}")
+        headers |= _headers_of(config)
         headers |= await self._authorization(config, now=now, timeout_s=limit_s, verify_tls=verify)
-        address = render_text(str(config.get("address", "")), context, field="provider.address").rstrip("/")
-        query = render_text(str(config.get("query", "")), context, field="provider.query")
-        route, asked = _question(config, context, query=query, now=now)
+        address = str(config.get("address", "")).rstrip("/")
+        route, asked = _question(config, query=str(config.get("query", "")), now=now)
         asked["timeout"] = f"{limit_s:g}s"
         try:
             answer = await self._http.send(
@@ -258,19 +249,17 @@ class PrometheusMetric:
         return token
 
 
-def _question(
-    config: Mapping[str, object], context: Mapping[str, object], *, query: str, now: datetime
-) -> tuple[str, dict[str, str]]:
+def _question(config: Mapping[str, object], *, query: str, now: datetime) -> tuple[str, dict[str, str]]:
     """The route and its form.
 
-    Fails: `Rejected` for an instant or a step that is none once its placeholders were filled, or too many points.
+    Fails: `Rejected` for an instant or a step that is none once it was filled, or too many points.
     """
     told = config.get("rangeQuery")
     if not isinstance(told, Mapping) or not told:
         return "query", {"query": query, "time": f"{now.timestamp():.3f}"}
 
     def instant(name: str, default: datetime) -> datetime:
-        text = render_text(str(told.get(name) or ""), context, field=f"provider.rangeQuery.{name}").strip()
+        text = str(told.get(name) or "").strip()
         found = parse_instant(text, now=now) if text else default
         if found is None:
             raise Rejected(f"provider.rangeQuery.{name}: {text!r} is no instant.")
@@ -322,8 +311,7 @@ def _headers_of(config: Mapping[str, object]) -> dict[str, str]:
     return {str(one["key"]): str(one["value"]) for one in items if isinstance(one, Mapping) and "key" in one}
 
 
-def _check_headers(fields: Fields) -> dict[str, str]:
-    texts: dict[str, str] = {}
+def _check_headers(fields: Fields) -> None:
     for number, item in enumerate(fields.items("headers", maximum=_HEADERS_MAX)):
         at = f"headers[{number}]"
         if not isinstance(item, Mapping) or set(item) != {"key", "value"}:
@@ -334,28 +322,22 @@ def _check_headers(fields: Fields) -> dict[str, str]:
             continue
         elif not isinstance(item["value"], str) or "\n" in item["value"] or "\r" in item["value"]:
             fields.wrong(f"{at}.value", "must be a text on one line")
-        else:
-            texts[f"{at}.value"] = item["value"]
-    return texts
 
 
-def _check_range(fields: Fields) -> dict[str, str]:
+def _check_range(fields: Fields) -> None:
     told = fields.mapping("rangeQuery")
     if not told:
-        return {}
+        return
     inner = Fields(told, f"{fields.path}.rangeQuery")
     step = inner.text("step", required=True)
     if step and parse_duration(step) is None:
         inner.wrong("step", "must be a duration, like 30s or 5m")
-    texts = {}
     for name in ("start", "end"):
         text = inner.text(name)
-        if text and "{{" not in text and parse_instant(text, now=datetime(2026, 1, 1, tzinfo=UTC)) is None:
+        if text and not holds_template(text) and parse_instant(text, now=datetime(2026, 1, 1, tzinfo=UTC)) is None:
             inner.wrong(name, "must be RFC 3339, Unix seconds, now, or a duration before now")
-        texts[f"rangeQuery.{name}"] = text
     inner.refuse_rest()
     fields.errors.extend(inner.errors)
-    return texts
 
 
 def _is_secret(value: object) -> bool:

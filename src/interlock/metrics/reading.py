@@ -1,10 +1,13 @@
-"""What does a provider give back? The two answers that are no error, and what of an answer is worth keeping."""
+"""What is a provider, and what does it give back? The two answers that are no error, and what is worth keeping."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
+
+from interlock.judge.conditions import ResultFields
 
 TEXT_KEPT_MAX = 2_000
 ITEMS_KEPT_MAX = 50
@@ -23,6 +26,45 @@ class NotBefore:
     """Nothing to say yet: ask again at this instant. No measurement is recorded."""
 
     at: datetime
+
+
+class Provider(Protocol):
+    """What every provider offers."""
+
+    @property
+    def kind(self) -> str:
+        """The wire's `type`."""
+        ...
+
+    @property
+    def result_fields(self) -> ResultFields:
+        """The fields of its answers with their CEL types."""
+        ...
+
+    def check_config(self, config: Mapping[str, object], path: str) -> None:
+        """Refuse a provider's object when it is written.
+
+        Why:   a text of it may be a template (`filling.holds_template`), of which only the form is known then.
+        Fails: `Invalid` with the path of each wrong field under `path`.
+        """
+        ...
+
+    async def measure(
+        self,
+        config: Mapping[str, object],
+        context: Mapping[str, object],
+        *,
+        due_at: datetime,
+        now: datetime,
+        timeout_s: float,
+    ) -> Reading | NotBefore:
+        """Ask once.
+
+        Takes: `config` with its texts filled; `context` is the dispatch context of the verified job; `due_at` the
+               instant this measurement was due.
+        Fails: `ProviderUnavailable` or `Rejected`: there is no answer.
+        """
+        ...
 
 
 def kept(value: object, *, depth: int = 0) -> object:

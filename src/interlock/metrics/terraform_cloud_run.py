@@ -23,7 +23,7 @@ rules:
 | `token` | required | a token that may read the run's workspace; sealed |
 | `runId` | required | the run: `run-…` |
 
-`address` and `runId` may hold placeholders.
+`address` and `runId` may be templates.
 
 **`result`**
 
@@ -45,7 +45,7 @@ rules:
 `{{ job.externalId }}` is the run of the job that is verified, where its agent is [tfe](../agents/tfe.md).
 
 Source: HashiCorp's API reference, "Show a run" with included resources; reference-behaviour.md 4.12. Different on
-purpose: `runId` may hold a placeholder, and there is an `ok`.
+purpose: `runId` may be a template, and there is an `ok`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from interlock.judge.conditions import ResultFields
-from interlock.metrics.asking import ask_json, check_address, check_secret, check_texts, filled, map_in
+from interlock.metrics.asking import ask_json, check_address, check_secret, check_texts, map_in, texts_of
 from interlock.metrics.reading import NotBefore, Reading
 from interlock.model.wire import Fields
 from interlock.outside.http import Http
@@ -103,7 +103,7 @@ class TerraformCloudRunMetric:
         self._http = http
 
     def check_config(self, config: Mapping[str, object], path: str) -> None:
-        """Refuse unknown keys, wrong values, malformed placeholders, an address that may not be called."""
+        """Refuse unknown keys, wrong values, an address that may not be called."""
         fields = Fields(config, path)
         fields.text("type")
         texts = check_texts(fields, _TEXTS, needed=_TEXTS)
@@ -124,8 +124,8 @@ class TerraformCloudRunMetric:
 
         Fails: `ProviderUnavailable` without a whole answer; `Rejected` when the call cannot be made as configured.
         """
-        _ = due_at, now
-        address, run_id = (filled(config, text, context) for text in _TEXTS)
+        _ = context, due_at, now
+        address, run_id = texts_of(config, _TEXTS)
         run = f"{address.rstrip('/')}/api/v2/runs/{quote(run_id, safe='')}"
         headers = {"Authorization": f"Bearer {config.get('token', '')}", "Accept": "application/vnd.api+json"}
         told, found = await ask_json(self._http, f"{run}?include={_INCLUDED}", headers=headers, timeout_s=timeout_s)

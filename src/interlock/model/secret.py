@@ -299,6 +299,19 @@ def hidden(text: str, values_by_mark: Mapping[str, Any]) -> str:
     return text
 
 
+def hidden_all(value: Any, values_by_mark: Mapping[str, Any]) -> Any:
+    """The same for all texts of a JSON value, keys too."""
+    match value:
+        case str():
+            return hidden(value, values_by_mark)
+        case Mapping():
+            return {hidden(str(key), values_by_mark): hidden_all(inner, values_by_mark) for key, inner in value.items()}
+        case list() | tuple():
+            return [hidden_all(inner, values_by_mark) for inner in value]
+        case _:
+            return value
+
+
 def _forms(value: Any) -> Iterator[str]:
     """How a value may turn up in a text."""
     if isinstance(value, str):

@@ -25,6 +25,7 @@ from interlock.model.secret import (
     Path,
     filled,
     hidden,
+    hidden_all,
     ids_in,
     mark,
     masked,
@@ -67,15 +68,7 @@ class Opened:
 
     def hide_all(self, value: Any) -> Any:
         """The same for all texts of a JSON value, keys too."""
-        match value:
-            case str():
-                return self.hide(value)
-            case Mapping():
-                return {self.hide(str(key)): self.hide_all(inner) for key, inner in value.items()}
-            case list() | tuple():
-                return [self.hide_all(inner) for inner in value]
-            case _:
-                return value
+        return hidden_all(value, self.values_by_mark) if self.values_by_mark else value
 
     def observation(self, seen: Observation) -> Observation:
         """What an agent saw, without the values."""

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 
 from interlock.agents import Agent, close_agents
 from interlock.flow import Flow
-from interlock.metrics import Metric
+from interlock.metrics import Metric, close_metrics
 from interlock.outside.http import guarded_http
 from interlock.outside.mail import Mail, MailServer
 from interlock.outside.references import build_references
@@ -146,6 +146,7 @@ async def run_workers(
         await http.close()
         await references.close()
         await close_agents(agents)
+        await close_metrics(metrics)
         for result in (*ended, *kept):
             if isinstance(result, Exception):
                 raise result
