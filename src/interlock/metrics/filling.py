@@ -43,7 +43,7 @@ the metric is measured.
 
 | what stands between braces | what it is |
 |---|---|
-| `{{ resource.config.port }}`, `{{ .resource.config.port }}` | a path; where it leads nowhere, the measurement is errored |
+| `{{ resource.config.port }}`, `{{ .resource.config.port }}` | a path; one that leads nowhere is an error |
 | anything else, `{{ .version.tag \\| quote }}`, `{{ if … }}` | then the whole text is a Go template, with Sprig |
 
 They see what the job was given: `deployment`, `environment`, `resource`, `version`, `release`, `variables`, and `job`
@@ -200,7 +200,8 @@ class Metric:
             case str():
                 text = await self.fill(value, context, field=".".join(("provider", *path)))
                 if text != value and is_secret(Where.RULES, ("provider", *path)):
-                    for place, part in enumerate((text, *text.split())):  # `Basic eDp5`: each word of it
+                    words = text.split() if "\n" not in text else ()  # `Basic eDp5`: each word of it
+                    for place, part in enumerate((text, *words)):
                         secrets[f"{MASK} ({'.'.join(path)}{f' {place}' if place > 1 else ''})"] = part
                 return text
             case Mapping():
