@@ -403,4 +403,4 @@ async def test_what_is_said_of_a_change_is_checked_when_it_is_written(api: Any, 
     answer = await refused(
         "PATCH", f"/deployment-versions/{made['id']}", changed, field='metadata["interlock/change-type"]'
     )
-    assert "one of code, config, infra, migration, fix, rollback" in answer["message"]
+    assert "one of code, config, infra, migration, fix, security, rollback" in answer["message"]

@@ -66,6 +66,7 @@ HOLDING: Mapping[str, Mapping[str, object]] = {
     "deploymentDependency": {"dependsOn": 'deployment.name == "moon"'},
     "deploymentWindow": ALWAYS,
     "versionCooldown": {"intervalSeconds": 7 * 86_400},
+    "errorBudget": {"reactions": [{"then": "hold"}]},
     "anyApproval": {"minApprovals": 1},
     "gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 3600},
     "concurrency": {"maxInFlight": 1},

@@ -45,7 +45,7 @@ REFUSED = [
     ("interlock/author", "", "a name on one line"),
     ("interlock/author", "ann\nbob", "a name on one line"),
     ("interlock/author", "a" * 501, "at most 500 characters"),
-    ("interlock/change-type", "Migration", "one of code, config, infra, migration, fix, rollback"),
+    ("interlock/change-type", "Migration", "one of code, config, infra, migration, fix, security, rollback"),
     ("interlock/change-type", "", "one of code"),
     ("interlock/risk", "urgent", "one of low, medium, high, critical"),
     ("interlock/commits", "", "commits of 7 to 64"),

@@ -31,6 +31,7 @@ from interlock.decide.facts import (
     Decided,
     Elsewhere,
     Environment,
+    ErrorBudget,
     Facts,
     Freeze,
     Landed,
@@ -60,6 +61,7 @@ HEAD = (
     "fence",
     "rules_fence",
     "policies_matched",
+    "tier",
 )
 
 
@@ -87,6 +89,8 @@ def encode(facts: Facts) -> Iterator[tuple[str, bytes]]:
     yield "elsewhere", _free_form(_elsewhere(facts.elsewhere))
     yield "slots", _written(facts.slots)
     yield "orders", _free_form(facts.orders)
+    if facts.budgets:
+        yield "budgets", _free_form(facts.budgets)
     yield "decisions", _written(facts.decided_by_subject)
     yield from _target_shards(facts)
 
@@ -167,6 +171,7 @@ def decode(shards: Mapping[str, bytes]) -> Facts:
             elsewhere=_read_elsewhere(read.get("elsewhere", {})),
             slots={key: _read(Slot, one) for key, one in read.get("slots", {}).items()},
             orders=_read_all(Order, read.get("orders", ())),
+            budgets=_read_all(ErrorBudget, read.get("budgets", ())),
             decided_by_subject={key: _read(Decided, one) for key, one in read["decisions"].items()},
             decided_by_target={
                 target_id: _read(Decided, one) for part in parts for target_id, one in part.get("decided", ())
@@ -213,6 +218,7 @@ def in_order(facts: Facts) -> Facts:
         ),
         slots=dict(sorted(facts.slots.items())),
         orders=tuple(sorted(facts.orders, key=lambda one: one.id)),
+        budgets=tuple(sorted(facts.budgets, key=lambda one: (one.name, one.slo_id))),
         decided_by_subject=dict(sorted(facts.decided_by_subject.items())),
         decided_by_target=dict(sorted(facts.decided_by_target.items())),
         labels_by_target=dict(sorted(facts.labels_by_target.items())),

@@ -21,6 +21,7 @@ from datetime import datetime
 from interlock.inventory.slots import SlotKey
 from interlock.model.job import Confirm, Handover, JobStatus
 from interlock.model.policy import Policy
+from interlock.model.signal import Known, Unknown, signal_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +389,34 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """Where the error budget of one objective that covers the deployment stood when it was last read.
+
+    Takes: `budget` is its class (`judge/budget.py`), `since` when it has that class, `why` the sentence of the reading.
+           `observed_at` and `fresh_until` are None while nothing was read that could be known. `remaining` is the part
+           that is left, `burn` the rate by window ("1h"), `firing` the rows of the table that fire.
+    """
+
+    slo_id: str
+    name: str
+    budget: str
+    why: str
+    since: datetime
+    observed_at: datetime | None = None
+    fresh_until: datetime | None = None
+    remaining: float | None = None
+    burn: Mapping[str, float] = field(default_factory=dict)
+    firing: tuple[str, ...] = ()
+
+    def signal(self, now: datetime) -> Known[ErrorBudget] | Unknown:
+        """The reading as it counts at an instant: what is too old is not known."""
+        if self.budget == "unknown" or self.observed_at is None or self.fresh_until is None:
+            return Unknown(self.why, self.since)
+        source = f"the objective {self.name}"
+        return signal_at(Known(self, self.observed_at, self.fresh_until, source), now)
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """The latest decision of one subject: its id and content digest, so that only changes are written."""
 
@@ -413,6 +442,8 @@ class Facts:
            asks.
            `policies_matched` is False while targets do not know their policies yet, which holds.
            `slots`: slot key -> its group, for the groups of the attached targets.
+           `tier` is how critical the deployment is said to be, "1" most; None where it is not said. `budgets` are those
+           of the objectives that cover it, where a rule asks.
     """
 
     workspace_id: str
@@ -423,6 +454,7 @@ class Facts:
     fence: int = 0
     rules_fence: int = 0
     policies_matched: bool = True
+    tier: str | None = None
     environments: Mapping[str, Environment] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
     leaving: Mapping[str, Target] = field(default_factory=dict)
@@ -444,5 +476,6 @@ class Facts:
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     slots: Mapping[str, Slot] = field(default_factory=dict)
     orders: tuple[Order, ...] = ()
+    budgets: tuple[ErrorBudget, ...] = ()
     decided_by_subject: Mapping[str, Decided] = field(default_factory=dict)
     decided_by_target: Mapping[str, Decided] = field(default_factory=dict)

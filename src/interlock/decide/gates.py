@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from interlock.decide.candidates import DEPLOYABLE, Candidates
+from interlock.decide.effects import percent_of
 from interlock.decide.facts import Move, Order, Skip, Target, Version
 from interlock.decide.index import Index
 from interlock.decide.orders import brought_version, waiting_words
@@ -182,6 +183,12 @@ class Gates:
         self.candidates = candidates
         self.now = now
         self._shared: dict[tuple[str, str, str | None, str], Shared] = {}
+        self._caps: dict[tuple[str, str, str | None, str], int] = {}
+        self.may_cap = any(
+            getattr(RULE_BY_KIND[rule.kind], "caps", False)
+            for policy in index.facts.policies.values()
+            for rule in policy.rules
+        )
         self._simple: dict[tuple[str, str | None, str | None], Answer] = {}
         self._target_rules: dict[str | None, tuple[tuple[Rule, Policy], ...]] = {}
         self._target_freezes = any(one.target_ids is not None for one in index.facts.freezes)
@@ -280,12 +287,36 @@ class Gates:
                 if getattr(module, "joint", False):
                     joint.setdefault((rule.kind, policy.observe), []).append((rule, policy))
                     continue
-                verdict = guarded(module.evaluate, subject, rule.params, self.now)
-                one = Judged(rule.kind, verdict, module.stage, (rule.id,), policy.id, policy.name, policy.observe)
-                found.append(self._skipped(one, version, environment_id, None))
+                found.append(self._skipped(self._judge_one(subject, rule, policy), version, environment_id, None))
         for rules in joint.values():
             found.extend(self._judge_jointly(subject, rules, None))
         return tuple(sorted(found, key=_in_order))
+
+    def _judge_one(self, subject: EnvironmentVersion, rule: Rule, policy: Policy) -> Judged:
+        """What one rule says. Where nothing but people's approvals is missing it is a judgement, whatever the rule."""
+        module = RULE_BY_KIND[rule.kind]
+        verdict = guarded(module.evaluate, subject, rule.params, self.now)
+        stage = Stage.JUDGEMENT if verdict.asks else module.stage
+        return Judged(rule.kind, verdict, stage, (rule.id,), policy.id, policy.name, policy.observe)
+
+    def cap(self, environment_id: str, version: Version, policy_set: str | None, kind: str) -> int:
+        """How many percent of each wave may go at once, by the rules whose verdicts may say so (`effects`).
+
+        Why:    it is asked of every set of policies in a rollout, whoever wants to start just now: a cap that ended
+                when the last who wanted had started would let others start in the same instant.
+        """
+        key = (environment_id, version.id, policy_set, kind)
+        if key not in self._caps:
+            subject = EnvironmentVersion(self.index, self.index.facts.environments[environment_id], version, kind)
+            judged = [
+                self._skipped(self._judge_one(subject, rule, policy), version, environment_id, None)
+                for policy in self.index.policies_of(policy_set)
+                for rule in policy.rules
+                if not policy.observe and asks(kind, rule) and getattr(RULE_BY_KIND[rule.kind], "caps", False)
+            ]
+            self.recorder.wake(one.verdict.changes_at for one in judged)
+            self._caps[key] = min((percent_of(one.verdict) for one in judged), default=100)
+        return self._caps[key]
 
     def _judge_jointly(
         self, subject: EnvironmentVersion, rules: Sequence[tuple[Rule, Policy]], resource_id: str | None
@@ -524,8 +555,8 @@ class Gates:
         version = held.version
         if any(one.stage is not Stage.JUDGEMENT and one.kind not in ASKED_AHEAD for one in bars):
             return
-        missing = tuple(one for one in bars if one.verdict.reason == "approval_missing")
-        if not missing or any((one.kind, one.verdict.reason) == REJECTED for one in bars):
+        missing = tuple(one for one in bars if one.verdict.asks)
+        if not missing or any(one.verdict.reason == REJECTED for one in bars):
             return
         key = (target.environment_id, target.policy_set or "", "config" if held.kind == "config" else "version")
         known = asked.judgements.get(key)
@@ -646,7 +677,8 @@ class Gates:
         return None if selected and (target.id, version.id) not in self.index.quarantined else "not_wanted"
 
 
-REJECTED = ("anyApproval", "rejected")
+REJECTED = "rejected"
+"""The reason of every rule that asks people, when one of them says no."""
 
 WANTED_STILL = frozenset({"forward", "config", "pin"})
 """Kinds of move that a rejection takes back before their run is confirmed."""

@@ -13,20 +13,21 @@ Source: core.md section 4 ("A rollout opens", order, times, verified between, ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
+from typing import TypeVar
 
 from interlock.decide.facts import Move, Rollout, Target
 from interlock.decide.index import Index
 from interlock.decide.react import GATING, failures_allowed, failures_of
 from interlock.decide.rules import gradual_rollout, verification
-from interlock.decide.rules.gradual_rollout import Params, offset, order_keys, sped
+from interlock.decide.rules.gradual_rollout import ALL_AT_ONCE, Params, capped, offset, order_keys, sped
 from interlock.decide.slots import Slots
 from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant
-from interlock.decide.wave_places import AT_START, Front, Places, Standing, front, hold, places
+from interlock.decide.wave_places import AT_START, Front, Places, Standing, front, hold, narrowed, places
 from interlock.model.ids import TargetKey
 
 OPERATOR = "an operator may resume, promote or abort the rollout; a newer version ends it"
@@ -44,6 +45,33 @@ class Lane:
     params: Params
     targets: int = 0
     in_flight: int = 0
+
+
+Caps = Mapping[str | None, int]
+"""Policy set -> how many percent of each wave may go at once; a set that is not named is not capped."""
+
+NO_CAPS: Caps = {}
+
+_Lane = TypeVar("_Lane")
+
+
+def with_caps(
+    lanes_by_set: Mapping[str | None, tuple[_Lane, ...]], caps: Caps, unpaced: Callable[[], _Lane]
+) -> tuple[Mapping[str | None, tuple[_Lane, ...]], dict[int, int]]:
+    """The lanes of each policy set, and of each lane (by its `id`) the percent that caps it.
+
+    Why:    a lane that several sets share goes at the pace of the slowest. Targets that no rule paces go in one wave of
+            all of them (`unpaced`), of which a cap lets a part go.
+    """
+    if not caps:
+        return lanes_by_set, {}
+    alone = unpaced()
+    lanes = {**lanes_by_set, **{key: lanes_by_set.get(key) or (alone,) for key in caps}}
+    percents: dict[int, int] = {}
+    for policy_set, percent in caps.items():
+        for lane in lanes[policy_set]:
+            percents[id(lane)] = min(percent, percents.get(id(lane), 100))
+    return lanes, percents
 
 
 @dataclass(slots=True)
@@ -161,15 +189,17 @@ class Schedule:
         wanting: Mapping[str, Move | None],
         given_up: AbstractSet[str],
         barred: AbstractSet[str] = frozenset(),
+        caps: Caps = NO_CAPS,
     ) -> tuple[tuple[str, ...], dict[str, tuple[Judged, ...]]]:
         """The order of the targets that want to start, and target id -> why it must wait. Absent: it may start.
 
         Why:    the slot is asked here, last: a target that waits for one has not started, so it keeps nobody behind it.
 
         Takes: `wanting`: target id -> its move that still waits to be handed over, if it has one; `given_up` are the
-               targets whose move ends in this round; `barred` those that a gate keeps from this very change.
+               targets whose move ends in this round; `barred` those that a gate keeps from this very change. `caps`:
+               policy set -> the percent of each wave that may go at once.
         """
-        lanes_by_set = self._lanes.get(rollout.environment_id, {})
+        lanes_by_set, percents = with_caps(self._lanes.get(rollout.environment_id, {}), caps, _unpaced_lane)
         if not lanes_by_set and not self.slots.limiting:
             return tuple(wanting), {}
         kind = "config" if rollout.kind == "config" else "forward"
@@ -181,14 +211,18 @@ class Schedule:
         }
         members = self.members_of(rollout)
         lanes_here = {id(lane): lane for lanes in lanes_by_set.values() for lane in lanes}
-        walks = {number: Walk(sped(lane.params, rollout.speed), lane.targets) for number, lane in lanes_here.items()}
+        walks = {
+            number: Walk(capped(sped(lane.params, rollout.speed), percents.get(number, 100)), lane.targets)
+            for number, lane in lanes_here.items()
+        }
         if rollout.kind == "config":
             for number, walk in walks.items():
                 walk.targets = sum(lanes_here[number] in lanes_by_set.get(one.policy_set, ()) for one in members)
         for number, lane in lanes_here.items():
             if lane.params.in_waves:
                 mine = [target for target in members if lane in lanes_by_set.get(target.policy_set, ())]
-                self._set_out(walks[number], rollout, mine, Asks(frozenset(wanting) | barred, given_up, newest))
+                asks_all = Asks(frozenset(wanting) | barred, given_up, newest)
+                self._set_out(walks[number], rollout, mine, asks_all, percents.get(number, 100))
         order: list[str] = []
         held: dict[str, tuple[Judged, ...]] = {}
         shared: dict[tuple[str, str, str], Judged] = {}
@@ -301,11 +335,11 @@ class Schedule:
         lanes_by_set = self._lanes.get(environment_id, {})
         return any(lane.params.in_waves for lanes in lanes_by_set.values() for lane in lanes)
 
-    def _set_out(self, walk: Walk, rollout: Rollout, members: Sequence[Target], asks: Asks) -> None:
+    def _set_out(self, walk: Walk, rollout: Rollout, members: Sequence[Target], asks: Asks, percent: int = 100) -> None:
         """Where every target's wave is, and which wave may go."""
         by_id = {target.id: target for target in members}
         walk.waits_on = (f"moves:{self.index.facts.deployment_id}", f"rollout:{rollout.id}")
-        walk.places = self.places_of(walk.params, rollout, members)
+        walk.params, walk.places = narrowed(walk.params, self.places_of(walk.params, rollout, members), percent)
         walk.front = front(
             walk.params,
             walk.places.waves,
@@ -411,6 +445,10 @@ class Schedule:
         """Whether a target's move must pass a verification."""
         rules = self.index.enforced_rules(target.policy_set, verification.kind)
         return any(isinstance(rule.params, verification.Params) and rule.params.trigger in GATING for rule in rules)
+
+
+def _unpaced_lane() -> Lane:
+    return Lane("", "", "", ALL_AT_ONCE)
 
 
 def _salt(rollout: Rollout) -> str:

@@ -18,6 +18,7 @@ from interlock.decide.facts import (
     Approval,
     Beside,
     Environment,
+    ErrorBudget,
     Freeze,
     Landed,
     ReleaseRef,
@@ -81,6 +82,16 @@ class EnvironmentVersion:
     def lacking_configs(self) -> frozenset[str]:
         """The resolved configs that targets lack which run this version here. Reads `targets`, `quarantines`."""
         return self.index.lacking_by_environment_version.get((self.environment.id, self.version.id), frozenset())
+
+    @property
+    def budgets(self) -> tuple[ErrorBudget, ...]:
+        """Where the objectives that cover the deployment stand, by name. Reads `budgets`."""
+        return tuple(sorted(self.index.facts.budgets, key=lambda one: (one.name, one.slo_id)))
+
+    @property
+    def tier(self) -> str | None:
+        """How critical the deployment is said to be. Reads `tier`."""
+        return self.index.facts.tier
 
     @property
     def freezes(self) -> tuple[Freeze, ...]:

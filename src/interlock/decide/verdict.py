@@ -81,6 +81,11 @@ class Verdict:
         """Whether it lets the move start."""
         return self.outcome is Outcome.PASS
 
+    @property
+    def asks(self) -> bool:
+        """Whether it holds for nothing but people's approvals, which somebody is then asked for."""
+        return self.waits_for is WaitsFor.PERSON and any(one.kind == "approvals" for one in self.obligations)
+
 
 def passes(
     reason: str,

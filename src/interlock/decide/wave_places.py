@@ -14,8 +14,9 @@ Source: core.md section 4 (order, verified between); definitions.md E4 (waves, b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import repeat
 
 from interlock.decide.facts import Target
 from interlock.decide.rules.gradual_rollout import Params
@@ -91,6 +92,26 @@ def _waves(
     else:
         yield from cut_by_domain(members, labels, params.domains, sizes)
     yield from cut(behind, sizes)
+
+
+def narrowed(params: Params, where: Places, percent: int) -> tuple[Params, Places]:
+    """The same waves, each cut into parts of so many percent of it (one target at least), that go one after the other.
+
+    Why:    parts of a wave keep the order and every bound of its failure domains, and the waves are whole again when
+            nothing caps them any more.
+    Gives:  the params with the bake of each part, which is that of its wave.
+    """
+    if percent >= 100:
+        return params, where
+    parts = [
+        (number, part)
+        for number, wave in enumerate(where.waves)
+        for part in cut(wave, repeat(max(1, len(wave) * percent // 100)))
+    ]
+    bake_s = tuple(int(params.bake_after(number).total_seconds()) for number, _ in parts)
+    waves = tuple(part for _, part in parts)
+    by_target = {target_id: number for number, wave in enumerate(waves) for target_id in wave}
+    return replace(params, bake_s=bake_s), Places(waves, by_target, where.unplaced)
 
 
 def front(params: Params, waves: Sequence[Sequence[str]], standing: Callable[[str], Standing], now: datetime) -> Front:

@@ -150,6 +150,18 @@ _SEVERITY = {
 }
 
 
+def worsens(before: str | None, after: str) -> bool:
+    """Whether a change of class may take something away: what is not known may be anything, so only better is better.
+
+    Takes: `before` is None for an objective that was not there.
+    """
+    if after == BudgetClass.HEALTHY:
+        return False
+    if before is None or BudgetClass.UNKNOWN in {before, after}:
+        return True
+    return _SEVERITY[BudgetClass(after)] > _SEVERITY[BudgetClass(before)]
+
+
 def read_budget(objective: Objective, reading: Reading, *, now: datetime, before: Budget | None = None) -> Budget:
     """The class now.
 

@@ -5,7 +5,7 @@ is malformed is refused when it is written: a misspelt risk label would be a rul
 before its key meant anything is read as not said.
 
     interlock/author         ann@example.com
-    interlock/change-type    code, config, infra, migration, fix or rollback
+    interlock/change-type    code, config, infra, migration, fix, security or rollback
     interlock/commits        9f2c1d4e, 77ab01c3        one or several, newest first (interlock/commit is read too)
     interlock/pull-request   https://git.example.com/shop/api/pull/12, shop/api#12 or #12
     interlock/artifacts      shop-api@sha256:…         one or several digests, each perhaps with a name before it
@@ -38,7 +38,7 @@ RISK = "interlock/risk"
 LINKS = "ctrlplane/links"
 """Where the wire keeps a version's links: a JSON object of name and address, as text (contract.md section b)."""
 
-CHANGE_TYPES = ("code", "config", "infra", "migration", "fix", "rollback")
+CHANGE_TYPES = ("code", "config", "infra", "migration", "fix", "security", "rollback")
 RISKS = ("low", "medium", "high", "critical")
 
 TEXT_MAX = 500

@@ -26,6 +26,7 @@ from interlock.decide.facts import (
     Dependency,
     Elsewhere,
     Environment,
+    ErrorBudget,
     Facts,
     Freeze,
     Job,
@@ -46,8 +47,10 @@ from interlock.decide.facts import (
 from interlock.decide.pace import MOVES_MAX
 from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves, samples_of
 from interlock.decide.rules import concurrency, parse_rules
+from interlock.decide.rules.error_budget import budgets_read
 from interlock.decide.rules.gradual_rollout import keys_read, samples_read
 from interlock.inventory.slots import SlotRule, slot_keys_of
+from interlock.judge.budget import worsens
 from interlock.model.errors import NotFound, Stale
 from interlock.model.ids import derived_id
 from interlock.model.job import TRANSITIONS, Confirm, Handover, JobStatus, confirm_heard
@@ -106,6 +109,7 @@ class World:
             leaving=leaving,
             labels_by_target=self._labels(keys_read(policies), (*facts.targets.values(), *leaving.values())),
             samples_by_move=samples_of(self.samples, moves, facts.rollouts) if samples_read(policies) else {},
+            budgets=facts.budgets if budgets_read(policies) else (),
         )
 
     def _labels(self, keys: Iterable[str], targets: Iterable[Target]) -> dict[str, dict[str, str]]:
@@ -446,6 +450,47 @@ class World:
         """A freeze ends."""
         self._tick()
         self._rules(freezes=tuple(one for one in self.facts.freezes if one.id != freeze_id))
+
+    # Error budgets ----------------------------------------------------------------------------------------------------
+
+    def read_budget(
+        self,
+        objective: str,
+        budget: str,
+        *,
+        remaining: float | None = None,
+        fresh_for: timedelta = timedelta(minutes=5),
+        why: str = "",
+    ) -> None:
+        """An objective that covers the deployment was read: its error budget has this class now.
+
+        Only another class is a fact that asks for a round; takes something away where it is not better.
+        """
+        known = next((one for one in self.facts.budgets if one.name == objective), None)
+        changed = known is None or known.budget != budget
+        if changed:
+            self._tick()
+        unknown = budget == "unknown"
+        read = ErrorBudget(
+            slo_id=derived_id("slo", objective),
+            name=objective,
+            budget=budget,
+            why=why,
+            since=self.now if known is None or changed else known.since,
+            observed_at=None if unknown else self.now,
+            fresh_until=None if unknown else self.now + fresh_for,
+            remaining=None if unknown else remaining,
+        )
+        budgets = (*(one for one in self.facts.budgets if one.name != objective), read)
+        if changed:
+            self._own(takes_away=worsens(known.budget if known else None, budget), budgets=budgets)
+        else:
+            self.facts = replace(self.facts, budgets=budgets)
+
+    def uncover(self, objective: str) -> None:
+        """An objective covers the deployment no longer."""
+        self._tick()
+        self._own(takes_away=True, budgets=tuple(one for one in self.facts.budgets if one.name != objective))
 
     # Overrides --------------------------------------------------------------------------------------------------------
 

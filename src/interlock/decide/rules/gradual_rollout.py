@@ -304,6 +304,20 @@ def sped(params: Params, speed: Speed) -> Params:
     return replace(params, interval_s=interval_s, bake_s=bake_s, max_in_flight=at_once)
 
 
+ALL_AT_ONCE = Params(waves=(Reach(part=Fraction(1)),))
+"""How a rollout goes that no rule paces: one wave of all its targets."""
+
+
+def capped(params: Params, percent: int) -> Params:
+    """The params of a rollout of which so many percent may go at once (`effects`); of waves `wave_places.narrowed`."""
+    if percent >= 100:
+        return params
+    at_once = params.max_in_flight
+    if at_once is not None:
+        at_once = max(1, at_once * percent // 100)
+    return replace(params, interval_s=-(-params.interval_s * 100 // percent), max_in_flight=at_once)
+
+
 def offset(params: Params, position: int, *, targets_at_open: int) -> timedelta:
     """How long after the opening target `position` (from 0) is due. Whole seconds, truncated."""
     if params.normalized:
