@@ -37,12 +37,12 @@ from pydantic import ValidationError
 from interlock.access import Role
 from interlock.agents import Agent, build_agents
 from interlock.agents.github_app import App
-from interlock.agents.kubernetes_access import OwnPod
 from interlock.agents.plugins import add_plugins
 from interlock.metrics import build_metrics
 from interlock.model.errors import Conflict, FieldError, Invalid, NotFound, Refused, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event, Ref
 from interlock.outside.http import Http, guarded_http
+from interlock.outside.kubernetes_access import own_pod
 from interlock.outside.secrets import (
     KEY_FILE,
     Keyring,
@@ -202,7 +202,7 @@ def agents(settings: Settings, http: Http) -> Mapping[str, Agent]:
         http=http,
         github_app=_github_app(settings),
         tfe_webhook_secret=(settings.tfe_webhook_secret or "").split(",")[0].strip() or None,
-        own_pod=OwnPod() if settings.kubernetes_in_cluster else None,
+        own_pod=own_pod(settings),
     )
     return add_plugins(ours, http, required=settings.required_agents)
 
@@ -523,7 +523,14 @@ def run_worker(settings: Settings, *, parent: int | None = None) -> int:
             if parent is not None:
                 beside.append(asyncio.create_task(_stop_when_orphaned(parent, stop)))
             try:
-                await run_workers(store, agents(settings, http), build_metrics(http), settings, stop, counts=counts)
+                await run_workers(
+                    store,
+                    agents(settings, http),
+                    build_metrics(http, own_pod=own_pod(settings)),
+                    settings,
+                    stop,
+                    counts=counts,
+                )
             finally:
                 for task in beside:
                     task.cancel()

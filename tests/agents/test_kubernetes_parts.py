@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from interlock.agents.kubernetes_access import OwnPod, read_kubeconfig, trust_of
 from interlock.agents.kubernetes_compare import differences, shown
-from interlock.agents.kubernetes_health import State, health_of
 from interlock.agents.kubernetes_inventory import LEFT_MAX, Entry, Inventory, begun, read_inventory
 from interlock.agents.kubernetes_manifests import (
     OBJECTS_MAX,
@@ -25,6 +23,8 @@ from interlock.agents.kubernetes_manifests import (
 )
 from interlock.agents.kubernetes_pods import digests_in, digests_of, failed_container, selector_of
 from interlock.model.errors import AgentUnavailable, Rejected
+from interlock.outside.kubernetes_access import OwnPod, read_kubeconfig, trust_of
+from interlock.outside.kubernetes_health import State, health_of
 
 # How an object is -----------------------------------------------------------------------------------------------------
 

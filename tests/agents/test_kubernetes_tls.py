@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from interlock.agents.kubernetes import KubernetesAgent
-from interlock.agents.kubernetes_access import OwnPod
 from interlock.model.errors import AgentUnavailable, Invalid, Rejected
 from interlock.model.job import AgentJob, JobStatus
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
+from interlock.outside.kubernetes_access import OwnPod
 
 from .conformance import AUTHORIZATION, Rehearsal, job_of
 from .kubernetes_server import KubernetesServer

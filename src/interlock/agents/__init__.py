@@ -30,7 +30,6 @@ from interlock.agents.gitlab import GitLabAgent
 from interlock.agents.http_pull import HttpPullAgent
 from interlock.agents.keys import Key
 from interlock.agents.kubernetes import KubernetesAgent
-from interlock.agents.kubernetes_access import OwnPod
 from interlock.agents.manual import ManualAgent
 from interlock.agents.test_runner import TestRunnerAgent
 from interlock.agents.tfe import TfeAgent
@@ -39,6 +38,7 @@ from interlock.model.job import AgentClass, AgentJob, Authorization, Inspected, 
 from interlock.model.task import Asked
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
+from interlock.outside.kubernetes_access import OwnPod
 
 __all__ = ["AGENTS", "Agent", "Asker", "Confirmer", "Inspector", "Planner", "build_agents", "close_agents"]
 

@@ -119,7 +119,6 @@ from typing import ClassVar
 from weakref import WeakValueDictionary
 
 from interlock.agents.keys import Flag, Key, Number, Secret, Template, Text, lacking, wrong_keys
-from interlock.agents.kubernetes_access import Access, OwnPod, read_kubeconfig
 from interlock.agents.kubernetes_apply import (
     FIELD,
     Wanted,
@@ -146,6 +145,7 @@ from interlock.model.job import AgentClass, AgentJob, Authorization, Inspected, 
 from interlock.model.secret import is_masked
 from interlock.outside.go_templates import GoTemplates, check_template
 from interlock.outside.http import Http
+from interlock.outside.kubernetes_access import Access, OwnPod, read_kubeconfig
 from interlock.outside.templates import render_text
 
 _NOT_ALLOWED = (

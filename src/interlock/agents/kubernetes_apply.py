@@ -22,7 +22,6 @@ from typing import Any
 from interlock.agents.kubernetes_attempt import Attempt, at_once
 from interlock.agents.kubernetes_cluster import Gone, Kind
 from interlock.agents.kubernetes_compare import bare, differences
-from interlock.agents.kubernetes_health import State, health_of
 from interlock.agents.kubernetes_inventory import Entry, Inventory
 from interlock.agents.kubernetes_manifests import (
     PRUNE,
@@ -43,6 +42,7 @@ from interlock.agents.kubernetes_manifests import (
 )
 from interlock.model.errors import AgentUnavailable, Rejected
 from interlock.model.job import Drift
+from interlock.outside.kubernetes_health import State, health_of
 
 FIELD = "config.template"
 

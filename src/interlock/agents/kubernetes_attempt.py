@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from interlock.agents.kubernetes_access import Access
 from interlock.agents.kubernetes_cluster import Cluster
 from interlock.agents.kubernetes_inventory import Inventory, place_of, read_inventory
 from interlock.agents.kubernetes_manifests import Ref
 from interlock.agents.rest import Clash
 from interlock.model.errors import AgentUnavailable
 from interlock.model.job import AgentJob
+from interlock.outside.kubernetes_access import Access
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from interlock.agents.kubernetes_access import Access, trust_of
 from interlock.agents.kubernetes_manifests import Ref
 from interlock.agents.rest import Answered, Clash, Tool, part
 from interlock.model.errors import AgentUnavailable, Rejected, Unavailable
 from interlock.outside.http import Http
+from interlock.outside.kubernetes_access import Access, trust_of
 
 APPLY = "application/apply-patch+yaml"
 """The body is JSON, which is YAML."""

@@ -19,11 +19,11 @@ from typing import Any
 
 from interlock.agents.kubernetes_attempt import Attempt, at_once, counted, first_of
 from interlock.agents.kubernetes_cluster import Cluster
-from interlock.agents.kubernetes_health import Health, State, condition, health_of
 from interlock.agents.kubernetes_inventory import Entry, Inventory
 from interlock.agents.kubernetes_manifests import SHARED, deleting, is_job, uid_of, written_by
 from interlock.agents.kubernetes_pods import digests_in, digests_of, failed_container, selector_of
 from interlock.model.job import JobStatus, Observation
+from interlock.outside.kubernetes_health import Health, State, condition, health_of
 
 APPLIED_MAX = 200
 _LINKS_MAX = 5

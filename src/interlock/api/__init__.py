@@ -21,7 +21,6 @@ from starlette.routing import Match
 
 import interlock
 from interlock.agents import build_agents
-from interlock.agents.kubernetes_access import OwnPod
 from interlock.agents.plugins import add_plugins
 from interlock.api import (
     access,
@@ -77,6 +76,7 @@ from interlock.api import (
 from interlock.api.description import described, things_of
 from interlock.metrics import build_metrics
 from interlock.outside.http import guarded_http
+from interlock.outside.kubernetes_access import own_pod
 from interlock.outside.references import build_references
 from interlock.settings import Settings
 from interlock.store.opening import Opener
@@ -164,10 +164,10 @@ def build_api(store: Store, settings: Settings) -> FastAPI:
         exec_root=settings.data.absolute() / "exec",
         exec_enabled=settings.exec_agent,
         http=app.state.http,
-        own_pod=OwnPod() if settings.kubernetes_in_cluster else None,
+        own_pod=own_pod(settings),
     )
     app.state.agents = add_plugins(ours, app.state.http, required=settings.required_agents)
-    app.state.metrics = build_metrics(app.state.http)
+    app.state.metrics = build_metrics(app.state.http, own_pod=own_pod(settings))
     app.state.callbacks = Buckets(callbacks.RATE)
     app.state.opener = Opener(store, build_references(settings))
     for noun in NOUNS:

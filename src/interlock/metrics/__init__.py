@@ -29,6 +29,7 @@ from interlock.metrics.comparing import compare_sides, compared_checks
 from interlock.metrics.datadog import DatadogMetric
 from interlock.metrics.filling import TIMEOUT_S, Metric, check_filling, holds_template, provider_parts, with_parts
 from interlock.metrics.http import HttpMetric
+from interlock.metrics.kubernetes import KubernetesMetric
 from interlock.metrics.prometheus import PrometheusMetric
 from interlock.metrics.reading import NotBefore, Provider, Reading, kept
 from interlock.metrics.sleep import SleepMetric
@@ -38,6 +39,7 @@ from interlock.model.errors import FieldError, Invalid, Rejected, Unavailable
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
 from interlock.outside.go_templates import GoTemplates
 from interlock.outside.http import Http
+from interlock.outside.kubernetes_access import OwnPod
 
 __all__ = [
     "METRICS",
@@ -68,19 +70,24 @@ METRICS: tuple[type[Provider], ...] = (
     HttpMetric,
     PrometheusMetric,
     DatadogMetric,
+    KubernetesMetric,
     ArgoCdMetric,
     TerraformCloudRunMetric,
     SleepMetric,
 )
 
 
-def build_metrics(http: Http) -> dict[str, Metric]:
-    """One provider of each kind, by kind, as the composition root wants them. `close_metrics` ends them."""
+def build_metrics(http: Http, *, own_pod: OwnPod | None = None) -> dict[str, Metric]:
+    """One provider of each kind, by kind, as the composition root wants them. `close_metrics` ends them.
+
+    Takes: `own_pod` lets the provider `kubernetes` use the service account of Interlock's own pod.
+    """
     templates = GoTemplates(timeout_s=TIMEOUT_S)
     built: tuple[Provider, ...] = (
         HttpMetric(http),
         PrometheusMetric(http),
         DatadogMetric(http),
+        KubernetesMetric(http, own_pod=own_pod),
         ArgoCdMetric(http),
         TerraformCloudRunMetric(http),
         SleepMetric(),
@@ -174,6 +181,8 @@ async def take_measurement(
         for name in _CONDITIONS:
             written, text = getattr(spec, name), getattr(filled, name)
             message = message.replace(text, written) if text and text != written else message
+    if status is MeasurementStatus.ERRORED and reading.why:
+        message = f"{reading.why} {message}"
     return Measurement(status, now, message, {key: kept(value) for key, value in reading.result.items()})
 
 

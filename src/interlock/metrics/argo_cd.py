@@ -32,14 +32,17 @@ rules:
 
 | field | type | |
 |---|---|---|
-| `ok` | bool | the status is from 200 to 299 |
-| `health` | string | `Healthy`, `Progressing`, `Degraded`, `Suspended`, `Missing`, `Unknown`; or empty |
+| `ok` | bool | the Application is there |
+| `health` | string | `Healthy`, `Progressing`, `Degraded`, `Suspended`, `Missing`, `Unknown` |
 | `synced` | bool | what runs is what the revision says |
 | `revision` | string | the revision that it was compared with last |
 | `message` | string | of its health, or of its last operation |
 | `images` | list | the images that run |
 | `json` | any | the Application |
 | `statusCode`, `duration` | int | the answer's status, and milliseconds |
+
+An Application that is not there is an answer: `ok` is false, `health` is `Missing`. A server that refuses or fails is
+an error of the measurement.
 
 The job agent [argo-cd](../agents/argo_cd.md) has waited for health already; this metric watches whether it lasts.
 
@@ -56,6 +59,7 @@ from urllib.parse import quote, urlencode
 from interlock.judge.conditions import ResultFields
 from interlock.metrics.asking import ask_json, check_address, check_secret, check_texts, map_in, texts_of
 from interlock.metrics.reading import NotBefore, Reading
+from interlock.model.errors import ProviderUnavailable
 from interlock.model.wire import Fields
 from interlock.outside.http import Http
 
@@ -113,8 +117,14 @@ class ArgoCdMetric:
             headers={"Authorization": f"Bearer {config.get('token', '')}", "Accept": "application/json"},
             timeout_s=timeout_s,
             verify_tls=config.get("insecure") is not True,
+            answers=(404,),
         )
-        return Reading({**told, **_result_of(application)})
+        if told["ok"] and not map_in(application, "metadata"):
+            raise ProviderUnavailable("It answered with what is no Application.")
+        found = _result_of(application)
+        if not told["ok"]:
+            found |= {"health": "Missing", "message": f"There is no Application {name}."}
+        return Reading({**told, **found})
 
 
 def _result_of(application: Any) -> dict[str, object]:

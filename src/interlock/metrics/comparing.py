@@ -68,7 +68,8 @@ async def compare_sides(spec: MetricSpec, compare: Compare, ask: Ask, *, now: da
         try:
             sample[name] = _numbers(compare, reading.result, side=side.label or name)
         except NoNumber as nothing:
-            return Measurement(MeasurementStatus.ERRORED, now, f"{name}: {nothing}", dict(seen))
+            why = f"{reading.why} " if reading.why else ""
+            return Measurement(MeasurementStatus.ERRORED, now, f"{name}: {why}{nothing}", dict(seen))
     result: dict[str, object] = {"sample": sample, **(seen if compare.asks_twice else {"answer": seen["canary"]})}
     if compare.judge != "threshold":
         return Measurement(MeasurementStatus.INCONCLUSIVE, now, None, result)

@@ -34,7 +34,7 @@ All texts may be templates.
 
 | field | type | |
 |---|---|---|
-| `ok` | bool | the status is from 200 to 299 |
+| `ok` | bool | true: what is no answer is an error of the measurement |
 | `value` | any | the formula's number, else that of the first query; null where there are no points |
 | `queries` | map | each query's number by name, null where there are no points |
 | `statusCode` | int | |
@@ -55,6 +55,7 @@ from typing import Any, ClassVar
 import orjson
 
 from interlock.judge.conditions import ResultFields
+from interlock.metrics.asking import is_number, read_json
 from interlock.metrics.filling import holds_template
 from interlock.metrics.reading import NotBefore, Reading
 from interlock.model.errors import ProviderUnavailable, Unavailable
@@ -147,9 +148,8 @@ class DatadogMetric:
             )
         except Unavailable as silent:
             raise ProviderUnavailable(silent.message) from silent
-        if answer.truncated:
-            raise ProviderUnavailable(f"The answer is longer than {len(answer.body)} bytes.")
-        return Reading(_result_of(answer, list(named), formula=formula))
+        result = _result_of(answer, list(named), formula=formula)
+        return Reading(result, "" if result["value"] is not None else "There are no points.")
 
 
 def _question(config: Mapping[str, object], named: Mapping[str, str], *, formula: str, now: datetime) -> dict[str, Any]:
@@ -167,15 +167,12 @@ def _question(config: Mapping[str, object], named: Mapping[str, str], *, formula
 
 
 def _result_of(answer: Answer, names: Sequence[str], *, formula: str) -> Mapping[str, object]:
-    try:
-        parsed: Any = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        parsed = None
+    parsed = read_json(answer)
     numbers = _numbers(parsed)
     by_name = {name: numbers[place] if place < len(numbers) else None for place, name in enumerate(names)}
     value = numbers[len(names)] if formula and len(numbers) > len(names) else None
     return {
-        "ok": 200 <= answer.status < 300,
+        "ok": True,
         "value": value if formula else next(iter(by_name.values()), None),
         "queries": by_name,
         "statusCode": answer.status,
@@ -192,4 +189,4 @@ def _numbers(parsed: Any) -> list[float | None]:
         told = [column["values"] for column in columns if column.get("type") != "group"]
     except (TypeError, KeyError, AttributeError):
         return []
-    return [next((each for each in values if isinstance(each, int | float)), None) for values in told]
+    return [next((each for each in values if is_number(each)), None) for values in told]

@@ -175,7 +175,7 @@ class Metric:
             raise ProviderUnavailable(hidden(silent.message, secrets), retry_after_s=silent.retry_after_s) from None
         if isinstance(reading, NotBefore) or not secrets:
             return reading
-        return Reading(hidden_all(reading.result, secrets))
+        return Reading(hidden_all(reading.result, secrets), hidden(reading.why, secrets))
 
     async def fill(self, text: str, context: Mapping[str, object], *, field: str) -> str:
         """A text with its values.

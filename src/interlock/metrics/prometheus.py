@@ -35,10 +35,10 @@ OAuth token (`tokenUrl`, `clientId`, `clientSecret`, `scopes`) is asked for when
 
 | field | type | |
 |---|---|---|
-| `ok` | bool | the status is from 200 to 299, and Prometheus says success |
+| `ok` | bool | true: what is no answer is an error of the measurement |
 | `value` | any | the first series' number, of a range its last; null where there is no series or it is no number |
 | `results` | list | every series: `metric` (its labels), `value`, and `values` (the numbers) of a range; at most 200 |
-| `error`, `errorType` | any | what Prometheus says of its no; null where it said yes |
+| `error`, `errorType` | any | null: a query that Prometheus refuses is an error of the measurement, with its words |
 | `statusCode` | int | |
 | `body` | string | |
 | `json` | any | the body read as JSON |
@@ -65,6 +65,7 @@ from urllib.parse import urlencode
 import orjson
 
 from interlock.judge.conditions import ResultFields
+from interlock.metrics.asking import read_json, words_of
 from interlock.metrics.filling import holds_template
 from interlock.metrics.reading import NotBefore, Reading
 from interlock.model.errors import ProviderUnavailable, Rejected, Unavailable
@@ -85,6 +86,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
 _TOKEN_SPARE = timedelta(seconds=30)
 _TOKENS_MAX = 1_000
+_NO_SERIES = "No series matches the query."
 
 
 class PrometheusMetric:
@@ -192,11 +194,9 @@ class PrometheusMetric:
             )
         except Unavailable as silent:
             raise ProviderUnavailable(silent.message) from silent
-        if answer.truncated:
-            raise ProviderUnavailable(f"The answer is longer than {len(answer.body)} bytes.")
         if answer.status == 401:
             self._tokens.clear()  # the next look asks for a fresh one
-        return Reading(_result_of(answer))
+        return _reading_of(answer)
 
     async def _authorization(
         self, config: Mapping[str, object], *, now: datetime, timeout_s: float, verify_tls: bool
@@ -344,26 +344,26 @@ def _is_secret(value: object) -> bool:
     return (isinstance(value, str) and bool(value)) or is_reference(value)
 
 
-def _result_of(answer: Answer) -> Mapping[str, object]:
-    try:
-        parsed: Any = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        parsed = None
-    told: Mapping[str, Any] = parsed if isinstance(parsed, Mapping) else {}
-    ok = 200 <= answer.status < 300 and told.get("status") == "success"
-    data = told.get("data")
-    results = _series(data) if ok and isinstance(data, Mapping) else []
-    return {
-        "ok": ok,
-        "value": results[0]["value"] if results else None,
+def _reading_of(answer: Answer) -> Reading:
+    """Fails: `ProviderUnavailable` where Prometheus does not say success."""
+    told = read_json(answer)
+    if told.get("status") != "success" or not isinstance(told.get("data"), Mapping):
+        raise ProviderUnavailable(f"Prometheus did not say success: {words_of(told) or 'and not why'}.")
+    results = _series(told["data"])
+    value = results[0]["value"] if results else None
+    why = "" if value is not None else "The first series is no number (NaN or infinite)." if results else _NO_SERIES
+    result = {
+        "ok": True,
+        "value": value,
         "results": results,
-        "error": told.get("error"),
-        "errorType": told.get("errorType"),
+        "error": None,
+        "errorType": None,
         "statusCode": answer.status,
         "body": answer.text,
-        "json": parsed,
+        "json": told,
         "duration": answer.duration_ms,
     }
+    return Reading(result, why)
 
 
 def _series(data: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -16,9 +16,13 @@ DEPTH_KEPT_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer of the outside, as the conditions see it."""
+    """One answer of the outside, as the conditions see it.
+
+    Takes: `why` says why there is no number in it, a sentence for people: a condition cannot be evaluated then.
+    """
 
     result: Mapping[str, object]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ rules:
 
 | field | type | |
 |---|---|---|
-| `ok` | bool | the status is from 200 to 299 |
+| `ok` | bool | true: what is no answer is an error of the measurement |
 | `runId` | string | |
 | `status` | string | the run's state, as Terraform Cloud names it |
 | `hasChanges`, `isDestroy`, `planOnly` | bool | of the run |
@@ -58,6 +58,7 @@ from urllib.parse import quote
 from interlock.judge.conditions import ResultFields
 from interlock.metrics.asking import ask_json, check_address, check_secret, check_texts, map_in, texts_of
 from interlock.metrics.reading import NotBefore, Reading
+from interlock.model.errors import ProviderUnavailable
 from interlock.model.wire import Fields
 from interlock.outside.http import Http
 
@@ -129,6 +130,8 @@ class TerraformCloudRunMetric:
         run = f"{address.rstrip('/')}/api/v2/runs/{quote(run_id, safe='')}"
         headers = {"Authorization": f"Bearer {config.get('token', '')}", "Accept": "application/vnd.api+json"}
         told, found = await ask_json(self._http, f"{run}?include={_INCLUDED}", headers=headers, timeout_s=timeout_s)
+        if not map_in(found, "data", "attributes"):
+            raise ProviderUnavailable("It answered with what is no run.")
         checks: Any = None
         if map_in(found, "data", "relationships", "policy-checks").get("data"):
             _, checks = await ask_json(self._http, f"{run}/policy-checks", headers=headers, timeout_s=timeout_s)

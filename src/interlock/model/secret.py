@@ -85,6 +85,7 @@ SECRET_FIELDS: tuple[SecretField, ...] = (
     SecretField(Where.RULES, "apiKey", ("datadog",)),
     SecretField(Where.RULES, "appKey", ("datadog",)),
     SecretField(Where.RULES, "headers", ("http", "prometheus")),
+    SecretField(Where.RULES, "kubeconfig", ("kubernetes",)),
     SecretField(Where.RULES, "bearerToken", ("prometheus",)),
     SecretField(Where.RULES, "clientSecret", ("prometheus",)),
     SecretField(Where.RULES, "token", ("argocd", "terraformCloudRun")),

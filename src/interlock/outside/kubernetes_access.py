@@ -1,17 +1,17 @@
-"""Which cluster does a job mean, and with whose credentials? A kubeconfig, or Interlock's own service account.
+"""Which cluster does a config mean, and with whose credentials? A kubeconfig, or Interlock's own service account.
 
-A kubeconfig is written by whoever writes an agent's config, and read on Interlock's machine. So it may hold nothing
+A kubeconfig is written by whoever writes an agent or a policy, and read on Interlock's machine. So it may hold nothing
 that reaches into this machine or past its guard:
 
     exec, auth-provider          would run a program here: refused
     files (CA, certificate,      would be read here, whoever they belong to: refused; what they hold may stand in the
       key, token)                text (`kubectl config view --raw --flatten --minify`)
     proxy-url, tls-server-name   the guard would judge another machine than the one that answers: refused
-    insecure-skip-tls-verify,    only with `insecureSkipTlsVerify` in the agent's config, where readers see it
+    insecure-skip-tls-verify,    only with `insecureSkipTlsVerify` beside it, where readers see it
       http
     as, as-groups                refused: a role of its own says the same, and can be read
 
-The service account of Interlock's own pod is the operator's: who writes an agent's config may use it only where the
+The service account of Interlock's own pod is the operator's: who writes an agent or a policy may use it only where the
 operator has said so (`INTERLOCK_KUBERNETES_IN_CLUSTER=1`). Its token is read anew for each call, because the kubelet
 changes it.
 
@@ -31,8 +31,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from interlock.agents.kubernetes_manifests import read_yaml
 from interlock.model.errors import Rejected
+from interlock.outside.kubernetes_yaml import read_yaml
+from interlock.settings import Settings
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 NAMESPACE = "default"
@@ -103,10 +104,15 @@ class OwnPod:
         return Access(f"https://{name}:{port}", namespace, token=token, authority=authority, own=True)
 
 
+def own_pod(settings: Settings) -> OwnPod | None:
+    """Interlock's own pod, where its operator lets configs use its account."""
+    return OwnPod() if settings.kubernetes_in_cluster else None
+
+
 def read_kubeconfig(text: str, *, context: str | None, insecure: bool) -> Access:
     """A kubeconfig's context as it may be used here.
 
-    Takes: `context` names it; None: the current one. `insecure` says that the agent's config allows a server whose
+    Takes: `context` names it; None: the current one. `insecure` says that the config around it allows a server whose
            certificate is not checked.
     Fails: `Rejected` for what cannot be read, and for what the module says; no word of the text is repeated but names.
     """
@@ -129,7 +135,7 @@ def read_kubeconfig(text: str, *, context: str | None, insecure: bool) -> Access
     if (not verified or server.startswith("http://")) and not insecure:
         raise Rejected(
             "kubeconfig: the server's certificate would not be checked. "
-            "Set insecureSkipTlsVerify: true in the agent's config if that is meant."
+            "Set insecureSkipTlsVerify: true beside it if that is meant."
         )
     basic = ""
     if user.get("username") and user.get("password"):
