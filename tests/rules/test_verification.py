@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from interlock.decide.rules import parse_rules
-from interlock.decide.rules.verification import METRICS_MAX, TRIGGERS, Params
+from interlock.decide.rules.verification import METRICS_MAX, TRIGGERS, Params, metrics_of
 from interlock.model.errors import Invalid
 from interlock.model.verification import parse_metric
 from worlds import METRIC
@@ -29,6 +29,21 @@ def test_may_begin_at_another_moment(trigger):
 def test_keeps_its_metrics_in_their_order():
     names = [f"metric-{n}" for n in range(METRICS_MAX)]
     assert [one.name for one in params(metrics=[{**METRIC, "name": name} for name in names]).metrics] == names
+
+
+def test_compares_nothing_after_a_move_that_brings_nothing_new():
+    sides = {"judge": "means", "value": "result.json[side]"}
+    compared = {"name": "canary", "intervalSeconds": 1, "count": 1, "provider": METRIC["provider"], "compare": sides}
+    found = params(metrics=[METRIC, compared])
+    names = {
+        kind: [one.name for one in metrics_of(found, kind)] for kind in ("forward", "config", "rollback", "redeploy")
+    }
+    assert names == {
+        "forward": ["healthz", "canary"],
+        "config": ["healthz", "canary"],
+        "rollback": ["healthz"],
+        "redeploy": ["healthz"],
+    }
 
 
 @pytest.mark.parametrize(

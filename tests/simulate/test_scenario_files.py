@@ -117,3 +117,45 @@ def test_chance_hangs_on_the_seed_alone():
     assert failed(1, 12) == some
     assert failed(2, 12) != some
     assert some <= failed(1, 13), "one more target changes nothing for the others"
+
+
+SERVED = """\
+scenario: served
+runs: v0
+environments:
+  production: {targets: 2}
+policies:
+  - name: proven
+    rules:
+      - verification:
+          metrics:
+            - name: errors
+              intervalSeconds: 60
+              count: 3
+              successCondition: result.json.errorRate < 0.05
+              provider: {type: http, url: "https://metrics.example"}
+service: {bad: 0.01, versions: {v1: 0.2}}
+story:
+  - at: +1m
+    version: {tag: v1}
+  - at: +20m
+    expect: {rollouts: {v1: {production: halted}}}
+  - at: +21m
+    service: {versions: {v2: 0.01}}
+    version: {tag: v2}
+  - at: +40m
+    expect: {runs: {production: v2}}
+  - at: +41m
+    service: {silent: true}
+    version: {tag: v3}
+  - at: +60m
+    expect: {runs: {production: v3}}
+"""
+
+
+def test_service_is_measured_and_may_fare_otherwise_later():
+    played = play(read_script(SERVED))
+    told = "\n".join(text(played.timeline.lines))
+    assert not played.failures, f"{told}\n{played.failures}"
+    assert "`result.json.errorRate < 0.05` is false" in told
+    assert "could not be taken, 5 tolerated: nobody answers" in told

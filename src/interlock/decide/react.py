@@ -46,6 +46,7 @@ from interlock.decide.record import Recorder
 from interlock.decide.rules import gradual_rollout, retry, rollback, verification
 from interlock.model.ids import derived_id
 from interlock.model.job import Handover, JobStatus
+from interlock.model.verification import MetricSpec
 
 GATING = ("jobSuccess", "jobStarted", "jobCreated")
 """The triggers whose verification a move must pass. `jobFailure` only records what was seen."""
@@ -187,23 +188,26 @@ class Reactions:
 
     # Verification -----------------------------------------------------------------------------------------------------
 
-    def _rules(self, target: Target, triggers: Sequence[str]) -> list[tuple[str, verification.Params]]:
-        """(policy id, params) of the verification rules with these triggers, in a stable order."""
-        return [
-            (policy.id, rule.params)
+    def _rules(
+        self, target: Target, move: Move, triggers: Sequence[str]
+    ) -> list[tuple[str, str, tuple[MetricSpec, ...]]]:
+        """(policy id, trigger, metrics) of the verification rules with these triggers, in a stable order."""
+        found = [
+            (policy.id, rule.params.trigger, verification.metrics_of(rule.params, move.kind))
             for policy in self.index.policies_of(target.policy_set)
             if not policy.observe
             for rule in policy.rules
             if isinstance(rule.params, verification.Params) and rule.params.trigger in triggers
         ]
+        return [one for one in found if one[2]]
 
     def _begin(self, target: Target, move: Move, job: Job, trigger: str) -> None:
         """Begin the verification of one trigger, unless no rule asks for it or it was begun."""
-        rules = self._rules(target, (trigger,))
+        rules = self._rules(target, move, (trigger,))
         verification_id = derived_id("verification", job.id, trigger)
         if not rules or any(one.id == verification_id for one in move.verifications):
             return
-        metrics = tuple((policy_id, spec) for policy_id, params in rules for spec in params.metrics)
+        metrics = tuple((policy_id, spec) for policy_id, _, specs in rules for spec in specs)
         begun = Verification(verification_id, job.id, "running")
         self._verifications.append(NewVerification(begun, move.id, target.id, metrics))
 
@@ -226,7 +230,7 @@ class Reactions:
         """The job ended well: the target runs the release; whether it is good the verification says."""
         if move.state != "verifying":
             self._arrive(target, move, job)
-        asked = len({params.trigger for _, params in self._rules(target, GATING)})
+        asked = len({trigger for _, trigger, _ in self._rules(target, move, GATING)})
         begun = [one for one in move.verifications if one.job_id == job.id]
         failed = next((one for one in begun if one.state == "failed"), None)
         unsure = next((one for one in begun if one.state == "inconclusive"), None)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, cast
 
 from interlock.judge.bounds import Allowed, Compared, compare_values
@@ -38,8 +39,9 @@ from interlock.judge.canary import (
 from interlock.judge.means import Averaging, Moments, compare_means, moments_of
 from interlock.judge.sequential import Counting, Evidence, Finding, Look, weigh
 from interlock.judge.shift import Solver
+from interlock.judge.values import NoNumber, count_of, numbers_of
 from interlock.model.compare import Compare
-from interlock.model.verification import VerificationState
+from interlock.model.verification import Measurement, MeasurementStatus, VerificationState
 
 Sample = Mapping[str, Any]
 """side -> what its expressions gave."""
@@ -92,6 +94,35 @@ def judge_look(compare: Compare, sample: Sample) -> Compared:
     canary, baseline = (sample[side][-1] if sample[side] else math.nan for side in SIDES)
     allowed = Allowed(compare.increase, compare.decrease, compare.ratio_max, compare.ratio_min)
     return compare_values(canary, baseline, allowed)
+
+
+def read_side(compare: Compare, result: Mapping[str, object], *, side: str) -> Any:
+    """What a comparison's expressions give for one side.
+
+    Takes: `side` is what the expressions call it.
+    Fails: `NoNumber`, for more bad events than events too.
+    """
+    if compare.judge != "sequential":
+        return numbers_of(compare.value, result, side=side)
+    bad, total = (count_of(text, result, side=side) for text in (compare.bad, compare.total))
+    if bad > total:
+        raise NoNumber(f"{bad} bad events of {total} cannot be")
+    return {"bad": bad, "total": total}
+
+
+def measure_look(compare: Compare, sample: Sample, at: datetime, *, seen: Mapping[str, object]) -> Measurement:
+    """One look as it is stored. Only `threshold` says something of one look by itself.
+
+    Takes: `seen` is what else is kept of the answers.
+    """
+    result = {"sample": sample, **seen}
+    if compare.judge != "threshold":
+        return Measurement(MeasurementStatus.INCONCLUSIVE, at, None, result)
+    compared = judge_look(compare, sample)
+    if compared.within is None:
+        return Measurement(MeasurementStatus.ERRORED, at, compared.reason, result)
+    status = MeasurementStatus.PASSED if compared.within else MeasurementStatus.FAILED
+    return Measurement(status, at, compared.reason, result)
 
 
 def score_all(metrics: Sequence[tuple[str, Compare, Classified]]) -> Scored:

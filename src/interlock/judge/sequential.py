@@ -39,7 +39,11 @@ SPLIT_CHI2 = 15.136705
 """The χ² value of one degree of freedom whose p is 1e-4."""
 
 RATIO_MAX = 1000.0
-_HALVINGS = 40
+_LOG_RATIO_MAX = math.log(RATIO_MAX)
+_LOGS = tuple((worse, math.log(worse)) for worse in RATIOS)
+_STEPS_MAX = 60
+_NEAR = 1e-6
+"""So near to the threshold, in the root of ln E, an end of the confidence sequence is found."""
 
 
 class Finding(StrEnum):
@@ -126,9 +130,13 @@ def weigh(looks: Sequence[Look], how: Counting) -> Evidence:
             share = look.canary_total / (look.canary_total + look.baseline_total)
             one = (share, look.canary_bad, look.baseline_bad)
             telling.append(one)
-            for place, worse in enumerate(RATIOS):
-                harms[place] += _log_likelihood([one], how.worse_above * worse, how.worse_above)
-                safeties[place] += _log_likelihood([one], how.safe_below / worse, how.safe_below)
+            harms = [
+                before + more for before, more in zip(harms, _log_likelihoods(one, how.worse_above, 1.0), strict=True)
+            ]
+            safeties = [
+                before + more
+                for before, more in zip(safeties, _log_likelihoods(one, how.safe_below, -1.0), strict=True)
+            ]
         enough = canary >= how.requests_min and baseline >= how.requests_min
         if split.chi2 > SPLIT_CHI2:
             finding = Finding.INCONCLUSIVE
@@ -164,24 +172,43 @@ class Split:
         return self.surplus * self.surplus / self.spread if self.spread else 0.0
 
 
+def _log_likelihoods(look: tuple[float, int, int], null: float, way: float) -> list[float]:
+    """What one look adds: the log likelihood ratio of each `null · worse^way` against `null`."""
+    share, canary_bad, baseline_bad = look
+    bad = canary_bad + baseline_bad
+    of_null = bad * math.log(1.0 + share * (null - 1.0))
+    return [
+        way * canary_bad * log_worse + of_null - bad * math.log(1.0 + share * (null * worse**way - 1.0))
+        for worse, log_worse in _LOGS
+    ]
+
+
 def _log_harm(telling: Sequence[tuple[float, int, int]], ratio: float) -> float:
     """ln E against "the ratio is at most this"."""
-    return _log_mean([_log_likelihood(telling, ratio * worse, ratio) for worse in RATIOS])
+    return _log_e(telling, ratio, 1.0)
 
 
 def _log_safety(telling: Sequence[tuple[float, int, int]], ratio: float) -> float:
     """ln E against "the ratio is at least this"."""
-    return _log_mean([_log_likelihood(telling, ratio / worse, ratio) for worse in RATIOS])
+    return _log_e(telling, ratio, -1.0)
 
 
-def _log_likelihood(telling: Sequence[tuple[float, int, int]], ratio: float, null: float) -> float:
-    """The log likelihood ratio of one ratio of rates against another."""
-    found = 0.0
-    for share, canary_bad, baseline_bad in telling:
-        of_ratio, of_null = share * ratio + 1 - share, share * null + 1 - share
-        both = math.log(of_null) - math.log(of_ratio)
-        found += canary_bad * (math.log(ratio / null) + both) + baseline_bad * both
-    return found
+def _log_e(telling: Sequence[tuple[float, int, int]], null: float, way: float) -> float:
+    """The log of the mean of the likelihood ratios of `null · worse^way` against `null`.
+
+    Costs: one logarithm a look and ratio: of all that a look adds, only the mass of its events hangs on both.
+    """
+    bad = sum(canary_bad for _, canary_bad, _ in telling)
+    of_null = _log_mass(telling, null)
+    return _log_mean(
+        [way * bad * log_worse + of_null - _log_mass(telling, null * worse**way) for worse, log_worse in _LOGS]
+    )
+
+
+def _log_mass(telling: Sequence[tuple[float, int, int]], ratio: float) -> float:
+    """Σ events · ln(θ · ratio + 1 − θ)."""
+    log, more = math.log, ratio - 1.0
+    return sum([(canary_bad + bad) * log(1.0 + share * more) for share, canary_bad, bad in telling])
 
 
 def _log_mean(logs: Sequence[float]) -> float:
@@ -192,25 +219,44 @@ def _log_mean(logs: Sequence[float]) -> float:
 def _bound(passes_at: float, telling: Sequence[tuple[float, int, int]], *, lower: bool) -> float:
     """The end of the confidence sequence for the ratio: where the evidence against a null just passes.
 
-    Why:   the evidence against "at most r" falls with r, that against "at least r" rises, so halving finds the end.
+    Why:   over ln r the evidence is a bowl around the ratio that was seen, so its root is all but a straight line from
+           there on, and chords find its end in a few steps (the Illinois method).
     """
-    low, high = math.log(1 / RATIO_MAX), math.log(RATIO_MAX)
-
-    def refused(at: float) -> bool:
-        log_e = _log_harm(telling, math.exp(at)) if lower else _log_safety(telling, math.exp(at))
-        return log_e >= passes_at
-
-    if lower and not refused(low):
-        return 0.0
-    if not lower and not refused(high):
-        return math.inf
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if refused(middle) == lower:
-            low = middle
+    weigh_null = _log_harm if lower else _log_safety
+    outside = -_LOG_RATIO_MAX if lower else _LOG_RATIO_MAX
+    inside = _log_seen(telling)
+    least = weigh_null(telling, math.exp(inside))
+    if least >= passes_at:  # looks that contradict each other refuse even what they show together
+        inside = -outside
+        least = weigh_null(telling, math.exp(inside))
+        if least >= passes_at:
+            return math.exp(inside)
+    wanted = math.sqrt(passes_at - least)
+    at_outside = math.sqrt(max(0.0, weigh_null(telling, math.exp(outside)) - least)) - wanted
+    if at_outside < 0:
+        return 0.0 if lower else math.inf
+    at_inside, kept = -wanted, 0
+    for _ in range(_STEPS_MAX):
+        middle = (inside * at_outside - outside * at_inside) / (at_outside - at_inside)
+        found = math.sqrt(max(0.0, weigh_null(telling, math.exp(middle)) - least)) - wanted
+        if abs(found) < _NEAR:
+            return math.exp(middle)
+        if found < 0:
+            inside, at_inside, at_outside, kept = middle, found, at_outside / 2 if kept > 0 else at_outside, 1
         else:
-            high = middle
-    return math.exp(low if lower else high)
+            outside, at_outside, at_inside, kept = middle, found, at_inside / 2 if kept < 0 else at_inside, -1
+    return math.exp(outside)
+
+
+def _log_seen(telling: Sequence[tuple[float, int, int]]) -> float:
+    """ln of the ratio of rates that the looks together show, within what is looked at."""
+    canary, baseline = (sum(one[side] for one in telling) for side in (1, 2))
+    exposed = sum(share * (canary_bad + baseline_bad) for share, canary_bad, baseline_bad in telling)
+    if not canary or not baseline:
+        return 0.0 if canary == baseline else _LOG_RATIO_MAX if canary else -_LOG_RATIO_MAX
+    share = exposed / (canary + baseline)
+    seen = math.log(canary * (1 - share) / (baseline * share))
+    return min(max(seen, -_LOG_RATIO_MAX), _LOG_RATIO_MAX)
 
 
 def _evidence(

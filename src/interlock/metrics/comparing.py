@@ -15,8 +15,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from interlock.judge.comparison import SIDES, judge_look
-from interlock.judge.values import NoNumber, check_expressions, count_of, numbers_of
+from interlock.judge.comparison import SIDES, measure_look, read_side
+from interlock.judge.values import NoNumber, check_expressions
 from interlock.metrics.filling import check_filling, holds_template
 from interlock.metrics.reading import NotBefore, Reading, kept
 from interlock.model.compare import Compare, Side
@@ -59,35 +59,15 @@ async def compare_sides(spec: MetricSpec, compare: Compare, ask: Ask, *, now: da
         readings = await asyncio.gather(*(ask(provider_of(spec, side)) for side in sides))
     else:
         readings = [await ask(spec.provider)] * len(sides)
-    sample: dict[str, Any] = {}
     seen: dict[str, object] = {}
+    sample: dict[str, Any] = {}
     for name, side, reading in zip(SIDES, sides, readings, strict=True):
         if isinstance(reading, NotBefore):
             return reading
         seen[name] = {key: kept(value) for key, value in reading.result.items()}
         try:
-            sample[name] = _numbers(compare, reading.result, side=side.label or name)
+            sample[name] = read_side(compare, reading.result, side=side.label or name)
         except NoNumber as nothing:
             why = f"{reading.why} " if reading.why else ""
-            return Measurement(MeasurementStatus.ERRORED, now, f"{name}: {why}{nothing}", dict(seen))
-    result: dict[str, object] = {"sample": sample, **(seen if compare.asks_twice else {"answer": seen["canary"]})}
-    if compare.judge != "threshold":
-        return Measurement(MeasurementStatus.INCONCLUSIVE, now, None, result)
-    compared = judge_look(compare, sample)
-    if compared.within is None:
-        return Measurement(MeasurementStatus.ERRORED, now, compared.reason, result)
-    status = MeasurementStatus.PASSED if compared.within else MeasurementStatus.FAILED
-    return Measurement(status, now, compared.reason, result)
-
-
-def _numbers(compare: Compare, result: Mapping[str, object], *, side: str) -> Any:
-    """What a side's expressions give.
-
-    Fails: `NoNumber`, for more bad events than events too.
-    """
-    if compare.judge != "sequential":
-        return numbers_of(compare.value, result, side=side)
-    bad, total = (count_of(text, result, side=side) for text in (compare.bad, compare.total))
-    if bad > total:
-        raise NoNumber(f"{bad} bad events of {total} cannot be")
-    return {"bad": bad, "total": total}
+            return Measurement(MeasurementStatus.ERRORED, now, f"{name}: {why}{nothing}", seen)
+    return measure_look(compare, sample, now, seen=seen if compare.asks_twice else {"answer": seen["canary"]})

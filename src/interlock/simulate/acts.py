@@ -16,6 +16,7 @@ from interlock.model.ids import derived_id
 from interlock.model.job import JobStatus
 from interlock.model.wire import Fields
 from interlock.simulate.cast import placed, read_policy, texts
+from interlock.simulate.conduct import read_service
 from interlock.simulate.moments import Clock, duration
 from interlock.simulate.stage import Doing, Stage, Telling
 
@@ -308,6 +309,20 @@ def job(fields: Fields, _: Clock) -> Doing:
     return do
 
 
+def service(fields: Fields, _: Clock) -> Doing:
+    """The service fares otherwise from now on: {requests, bad, versions, silent}."""
+    fields.unwanted("seed", "is that of the whole story")
+    said = read_service(fields)
+
+    def do(stage: Stage) -> list[Telling]:
+        if stage.service is None:
+            raise NotFound("The file has no `service`.")
+        said.changes(stage.service)
+        return [Telling("the service", said.sentence())]
+
+    return do
+
+
 def attach(fields: Fields, _: Clock) -> Doing:
     """A resource joins an environment: {target, environment, kind, metadata, config}."""
     name, environment = fields.text("target", required=True), fields.text("environment", required=True)
@@ -412,6 +427,7 @@ ACTS: Mapping[str, Act] = {
     "clear": clear,
     "cancel": cancel,
     "job": job,
+    "service": service,
     "attach": attach,
     "detach": detach,
     "label": label,

@@ -2,7 +2,8 @@
 
 A stub answers the start of a job with a list of things that will happen to the world, each after some seconds. Without
 faults a job runs for `run_s` and succeeds, and a verification passes after `verify_s`. A `Behaviour` says otherwise for
-some versions, targets and attempts; `Faults` says how often the road between us is bad.
+some versions, targets and attempts; `Faults` says how often the road between us is bad. Where there is a `Service`,
+what the behaviour says nothing of is measured: each metric at its points of time, judged as in production.
 
 Source: core.md section 5 (what an unanswered start allows, late and repeated news).
 """
@@ -15,6 +16,8 @@ from random import Random
 
 from interlock.decide.facts import Job, Move, Verification
 from interlock.model.job import Handover, JobStatus
+from interlock.model.verification import MetricSpec
+from interlock.simulate.service import Service
 from interlock.simulate.world import World
 
 Action = Callable[[World], object]
@@ -22,7 +25,7 @@ Action = Callable[[World], object]
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something that happens to the world after some seconds."""
+    """Something that happens to the world after some seconds. An action may give what happens after it."""
 
     after_s: float
     action: Action
@@ -42,11 +45,12 @@ class Run:
 class Behaviour:
     """How jobs and verifications go, by version tag, target name and attempt (from 1).
 
-    Takes: `measure`, where it is given, says how long a verification takes and what it says.
+    Takes: `verify` gives None where nothing is said of a verification: it passes, or is measured where there is a
+           service. `measure`, where it is given, says how long a verification takes and what it says.
     """
 
     run: Callable[[str, str, int], Run] = lambda tag, target, attempt: Run()  # noqa: ARG005 - the default looks at nothing
-    verify: Callable[[str, str], str] = lambda tag, target: "passed"  # noqa: ARG005
+    verify: Callable[[str, str], str | None] = lambda tag, target: None  # noqa: ARG005
     verify_s: float = 10.0
     cancel_s: float = 1.0
     measure: Callable[[str, str], tuple[float, str | None]] | None = None
@@ -69,6 +73,7 @@ class StubAgent:
     behaviour: Behaviour = field(default_factory=Behaviour)
     faults: Faults = field(default_factory=Faults)
     seed: int = 0
+    service: Service | None = None
     _chance: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,9 +112,28 @@ class StubAgent:
         """Measure what a move did."""
         tag, target = world.version(move.version_id).tag, world.target(move.target_id).name
         state = self.behaviour.verify(tag, target)
+        if state is None and self.service is not None:
+            metrics = world.measuring[verification.id].metrics
+            return [
+                Happening(spec.warm_up_seconds, self._look(self.service, move, verification, position, spec))
+                for position, spec in enumerate(metrics)
+            ]
+        state = state or "passed"
         measure = self.behaviour.measure
         takes_s, said = measure(tag, target) if measure is not None else (self.behaviour.verify_s, None)
         if said is None and state != "passed":
             said = f"{tag} is {state} on {target}"
         end = Happening(takes_s, lambda w: w.measured(verification.id, state, said))
         return [end]
+
+    def _look(
+        self, service: Service, move: Move, verification: Verification, position: int, spec: MetricSpec
+    ) -> Action:
+        """One look at a metric, which gives the next one."""
+
+        def look(world: World) -> Happening | None:
+            number = len(world.measuring[verification.id].measurements[position])
+            next_at = world.measure(verification.id, position, service.look(world, move, spec, number))
+            return None if next_at is None else Happening(max(0.0, (next_at - world.now).total_seconds()), look)
+
+        return look

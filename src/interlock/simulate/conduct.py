@@ -12,6 +12,7 @@
       takes: 2m
       outcomes:
         - {version: 1.1.0, environment: production, ends: failed}
+    service: {requests: 10000, bad: 0.01, versions: {1.1.0: 0.02}, seed: 7}     # service.py
 
 Chance hangs on the seed, the version, the target and the attempt alone: a story goes the same way each time, and one
 more target changes nothing for the others.
@@ -28,11 +29,13 @@ from interlock.model.job import JobStatus
 from interlock.model.wire import Fields
 from interlock.simulate.agents import Behaviour, Faults, Run, StubAgent
 from interlock.simulate.moments import seconds
+from interlock.simulate.service import BAD, REQUESTS_PER_MIN, Service
 
 HANGS = "never"
 ENDS = tuple(status.value for status in JobStatus if status.terminal)
 MEASURED = ("passed", "failed", "inconclusive")
 OUTCOMES_MAX = 200
+REQUESTS_MAX = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,61 @@ class Conduct:
     faults: Faults = field(default_factory=Faults)
     verify_s: float = 10.0
     outcomes: tuple[Outcome, ...] = ()
+    service: ServiceConduct | None = None
 
 
-def read_conduct(agent: Mapping[str, object], verification: Mapping[str, object]) -> Conduct:
-    """Read both parts of the file.
+@dataclass(frozen=True, slots=True)
+class ServiceConduct:
+    """How the service fares, or what changes of it: None is what is not said."""
+
+    requests_per_min: float | None = None
+    bad: float | None = None
+    bad_by_tag: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    silent: bool | None = None
+
+    def changes(self, service: Service) -> None:
+        """Make it so."""
+        service.requests_per_min = service.requests_per_min if self.requests_per_min is None else self.requests_per_min
+        service.bad = service.bad if self.bad is None else self.bad
+        service.bad_by_tag.update(self.bad_by_tag)
+        service.silent = service.silent if self.silent is None else self.silent
+
+    def sentence(self) -> str:
+        """What is said, as a timeline tells it."""
+        parts = [] if self.requests_per_min is None else [f"gets {self.requests_per_min:g} requests a minute"]
+        parts += [] if self.bad is None else [f"has {self.bad:.3%} bad ones"]
+        parts += [f"has {part:.3%} bad ones where it runs {tag}" for tag, part in sorted(self.bad_by_tag.items())]
+        parts += [] if self.silent is None else ["says nothing" if self.silent else "answers again"]
+        return ", ".join(parts) or "goes on as it did"
+
+
+def read_service(fields: Fields) -> ServiceConduct:
+    """Take what is said of the service. Faults are left in `fields`."""
+    written = fields.mapping("versions")
+    versions = Fields(written, f"{fields.path}.versions")
+    bad_by_tag = {str(tag): _part(versions, str(tag)) or 0.0 for tag in written}
+    fields.errors.extend(versions.errors)
+    silent = fields.anything("silent")
+    if not isinstance(silent, bool | None):
+        fields.wrong("silent", "must be true or false")
+    return ServiceConduct(
+        requests_per_min=fields.number("requests", default=None, minimum=0.0, maximum=REQUESTS_MAX),
+        bad=_part(fields, "bad"),
+        bad_by_tag=bad_by_tag,
+        seed=fields.integer("seed"),
+        silent=silent if isinstance(silent, bool) else None,
+    )
+
+
+def _part(fields: Fields, name: str) -> float | None:
+    return fields.number(name, default=None, minimum=0.0, maximum=1.0)
+
+
+def read_conduct(
+    agent: Mapping[str, object], verification: Mapping[str, object], service: Mapping[str, object] | None = None
+) -> Conduct:
+    """Read these parts of the file.
 
     Fails: `Invalid`, naming every fault with its path.
     """
@@ -73,6 +127,7 @@ def read_conduct(agent: Mapping[str, object], verification: Mapping[str, object]
     road = Fields(fields.mapping("road"), ".agent.road")
     jobs = _outcomes(fields, "jobs", allowed=(*ENDS, HANGS), errors=errors)
     measured = Fields(verification, ".verification")
+    served = Fields(service or {}, ".service")
     conduct = Conduct(
         takes_s=_seconds(fields, "takes", default=5.0),
         cancel_s=_seconds(fields, "cancelTakes", default=1.0),
@@ -81,8 +136,9 @@ def read_conduct(agent: Mapping[str, object], verification: Mapping[str, object]
         faults=Faults(*(_share(road, name) for name in ("unanswered", "neverRan", "repeated", "disordered"))),
         verify_s=_seconds(measured, "takes", default=10.0),
         outcomes=_outcomes(measured, "outcomes", allowed=MEASURED, errors=errors),
+        service=None if service is None else read_service(served),
     )
-    for part in (fields, road, measured):
+    for part in (fields, road, measured, served):
         _collect(part, errors)
     if errors:
         raise Invalid("The scenario has faults.", fields=errors)
@@ -132,6 +188,10 @@ class Actor:
     def __init__(self, conduct: Conduct, environment_by_target: Mapping[str, str]) -> None:
         self.conduct = conduct
         self.environment_by_target = environment_by_target
+        self.service: Service | None = None
+        if conduct.service is not None:
+            self.service = Service(REQUESTS_PER_MIN, BAD, seed=conduct.service.seed)
+            conduct.service.changes(self.service)
         self._places: dict[tuple[str, str], dict[str, int]] = {}
 
     def agent(self) -> StubAgent:
@@ -140,7 +200,7 @@ class Actor:
         behaviour = Behaviour(
             run=self.run, verify=self.verify, verify_s=conduct.verify_s, cancel_s=conduct.cancel_s, measure=self.measure
         )
-        return StubAgent(behaviour, conduct.faults, conduct.seed)
+        return StubAgent(behaviour, conduct.faults, conduct.seed, self.service)
 
     def run(self, tag: str, target: str, attempt: int) -> Run:
         """How a job goes."""
@@ -154,10 +214,10 @@ class Actor:
             return Run(run_s=takes_s, hangs=True)
         return Run(JobStatus(found.ends), takes_s, found.says)
 
-    def verify(self, tag: str, target: str) -> str:
-        """How a verification ends."""
+    def verify(self, tag: str, target: str) -> str | None:
+        """How a verification ends; None where the file says nothing of it."""
         found = self._first(self.conduct.outcomes, tag, target, attempt=1)
-        return "passed" if found is None else found.ends
+        return None if found is None else found.ends
 
     def measure(self, tag: str, target: str) -> tuple[float, str | None]:
         """How long a verification takes, and what it says."""

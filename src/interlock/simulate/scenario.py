@@ -33,6 +33,7 @@ class Scenario:
     plans: list[Plan] = field(default_factory=list)
     steps_max: int = STEPS_MAX
     watch: Callable[[Plan], object] | None = None
+    _decided: int | None = None
     _due: list[tuple[datetime, int, Action]] = field(default_factory=list)
     _numbers: count[int] = field(default_factory=count)
 
@@ -46,7 +47,8 @@ class Scenario:
         Fails: `Conflict` when it does not become quiet within `steps_max`.
         """
         for _ in range(self.steps_max):
-            self._decide()
+            if self._asked():
+                self._decide()
             next_at = self._next_at()
             if next_at is None or (until is not None and next_at > until):
                 if until is not None:
@@ -55,10 +57,17 @@ class Scenario:
             self.world.now = max(self.world.now, next_at)
             while self._due and self._due[0][0] <= self.world.now:
                 _, _, action = heapq.heappop(self._due)
-                action(self.world)
+                follows = action(self.world)
+                if isinstance(follows, Happening):
+                    self._expect((follows,))
         raise Conflict(
             f"The story did not become quiet in {self.steps_max} steps; the clock stands at {self.world.now}."
         )
+
+    def _asked(self) -> bool:
+        """Whether a round is due: somebody else's fact arrived, or the instant came that the last one named."""
+        wake_at = self.world.wake_at
+        return self._decided != self.world.facts_told or (wake_at is not None and wake_at <= self.world.now)
 
     def cancel(self, job_id: str) -> None:
         """Ask for the end of a run."""
@@ -79,6 +88,7 @@ class Scenario:
                 self.watch(plan)
             started = [self._hand_over(move, job) for move, job in self.world.waiting_jobs()]
             if not plan.moving and not any(started):
+                self._decided = self.world.facts_told
                 return
         raise Conflict(f"Rounds did not end at {self.world.now}.")
 

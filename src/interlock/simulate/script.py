@@ -192,7 +192,7 @@ class _Reading:
         runs = fields.text("runs") or None
         places, targets = self._environments(fields.mapping("environments", required=True), runs)
         policies = self._policies(fields.items("policies"))
-        conduct = self._kept("", lambda _: read_conduct(fields.mapping("agent"), fields.mapping("verification")), "")
+        conduct = self._kept("", lambda _: self._conduct(), "")
         moments = self._story(fields.items("story", maximum=STORY_MAX), clock, tree)
         last_at = max((moment.at for moment in moments), default=starts_at)
         until = fields.text("until")
@@ -222,6 +222,14 @@ class _Reading:
             moments=moments,
             events_max=self.events_max,
         )
+
+    def _conduct(self) -> Conduct:
+        fields = self.fields
+        service = fields.anything("service")
+        if service is not None and not isinstance(service, Mapping):
+            fields.wrong("service", "must be an object")
+            service = None
+        return read_conduct(fields.mapping("agent"), fields.mapping("verification"), service)
 
     def _kept(self, path: str, read: Any, value: Any) -> Any:
         """What `read` makes of a value; None, and its faults noted, when it refuses."""

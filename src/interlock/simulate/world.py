@@ -51,10 +51,12 @@ from interlock.decide.rules.error_budget import budgets_read
 from interlock.decide.rules.gradual_rollout import keys_read, samples_read
 from interlock.inventory.slots import SlotRule, slot_keys_of
 from interlock.judge.budget import worsens
+from interlock.judge.machine import VerificationProgress, judge_verification
 from interlock.model.errors import NotFound, Stale
 from interlock.model.ids import derived_id
 from interlock.model.job import TRANSITIONS, Confirm, Handover, JobStatus, confirm_heard
 from interlock.model.policy import Policy
+from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
 
 TICK = timedelta(microseconds=1)
 
@@ -67,6 +69,23 @@ class Told:
     kind: str
     subject: str
     words: str = ""
+
+
+SAMPLES = frozenset({MeasurementStatus.PASSED, MeasurementStatus.FAILED})
+"""The measurements that a wave's `minimumSamples` counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """A verification that was begun: its metrics, and what was measured of each, by position."""
+
+    started_at: datetime
+    metrics: tuple[MetricSpec, ...]
+    measurements: tuple[list[Measurement], ...]
+
+    def progress(self) -> VerificationProgress:
+        """Where it stands."""
+        return judge_verification(list(zip(self.metrics, self.measurements, strict=True)), started_at=self.started_at)
 
 
 @dataclass(slots=True)
@@ -86,6 +105,10 @@ class World:
     good: dict[str, list[ReleaseRef]] = field(default_factory=dict)
     """Target id -> the releases that were good on it, oldest first."""
     samples: dict[str, int] = field(default_factory=dict)
+    measuring: dict[str, Measuring] = field(default_factory=dict)
+    """Verification id -> what was measured."""
+    facts_told: int = 0
+    """So many facts were written by others than rounds: what a round is asked for."""
 
     # Rounds -----------------------------------------------------------------------------------------------------------
 
@@ -152,6 +175,9 @@ class World:
             self.valid_until_by_job[confirm.job_id] = confirm.valid_until
         for renewal in plan.renewals:
             self.valid_until_by_job[renewal.job_id] = renewal.valid_until
+        for begun in plan.verifications:
+            specs = tuple(spec for _, spec in begun.metrics)
+            self.measuring[begun.verification.id] = Measuring(self.now, specs, tuple([] for _ in specs))
         self.ledger.extend(_told(plan, self.now))
 
     def settle(self, *, rounds_max: int = 20) -> int:
@@ -895,13 +921,40 @@ class World:
             self._own(takes_away=False)
             self._tell(f"job.confirm_{confirm.value}", job_id)
 
-    def measured(self, verification_id: str, state: str, message: str | None = None, *, samples: int = 1) -> bool:
+    def measure(self, verification_id: str, position: int, measurement: Measurement) -> datetime | None:
+        """One measurement of a running verification's metric. It asks for no round: an end does.
+
+        Gives: when this metric is due again; None when it is over.
+        """
+        move = next((one for one, running in self.running_verifications() if running.id == verification_id), None)
+        if move is None:
+            return None
+        of = self.measuring[verification_id]
+        of.measurements[position].append(measurement)
+        if measurement.status in SAMPLES:
+            self.samples[move.id] = self.samples.get(move.id, 0) + 1
+        progress = of.progress()
+        if progress.state.final:
+            ended_at = progress.decided_at
+            self.measured(verification_id, progress.state.value, progress.reason, samples=0, ended_at=ended_at)
+            return None
+        return progress.metrics[position].next_at
+
+    def measured(
+        self,
+        verification_id: str,
+        state: str,
+        message: str | None = None,
+        *,
+        samples: int = 1,
+        ended_at: datetime | None = None,
+    ) -> bool:
         """A verification ended after so many measurements that passed or failed. Says whether it still ran."""
         for move in self.facts.moves:
             for one in move.verifications:
                 if one.id == verification_id and one.state == "running":
                     self._tick()
-                    ended = replace(one, state=state, ended_at=self.now, message=message)
+                    ended = replace(one, state=state, ended_at=ended_at or self.now, message=message)
                     rest = tuple(ended if other.id == one.id else other for other in move.verifications)
                     self._set_move(replace(move, verifications=rest))
                     if samples:
@@ -915,6 +968,7 @@ class World:
 
     def _tick(self) -> None:
         self.now += TICK
+        self.facts_told += 1
 
     def _own(self, *, takes_away: bool, **changed: object) -> None:
         """An own fact: the generation goes up, and the fence when it can take something away."""

@@ -20,7 +20,7 @@ rules:
 ```
 
 A metric with `compare` in place of the conditions judges a canary against a baseline: the guide
-`docs/guides/canaries.md`.
+`docs/guides/canaries.md`. It is left out of a rollback and of a redeploy: they bring nothing new to compare.
 
 A target whose verification runs counts as in flight. When it passes, its release becomes the target's `good` one, the
 one that a rollback returns to. When it fails, the move failed: it is never retried, it counts for the rollout's
@@ -58,6 +58,15 @@ class Params:
 
     trigger: str
     metrics: tuple[MetricSpec, ...]
+
+
+NOTHING_NEW = frozenset({"rollback", "redeploy"})
+"""Moves to what is the baseline already: a comparison would hold it against itself, and could never tell."""
+
+
+def metrics_of(params: Params, move_kind: str) -> tuple[MetricSpec, ...]:
+    """The metrics that are measured after a move of this kind."""
+    return tuple(spec for spec in params.metrics if spec.compare is None or move_kind not in NOTHING_NEW)
 
 
 def parse(fields: Fields) -> Params:

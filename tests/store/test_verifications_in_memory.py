@@ -1,0 +1,110 @@
+"""Does the world in memory measure as the store does? The same measurements, and afterwards the same facts.
+
+Law 9 holds commits of rounds against each other; here it is what comes between rounds: measurements of all kinds, in
+any order, of metrics of both kinds, until their verifications have ended and a while longer.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from interlock.decide import decide
+from interlock.model.verification import Measurement, MeasurementStatus
+from interlock.simulate.world import World
+from interlock.store.verifications import find_due_metric, record_measurement
+from tests.store.fleet import Fleet, Stepper, a_fleet, commit, load
+
+SLEEP = {"type": "sleep", "durationSeconds": 1}
+PLAIN = {
+    "name": "plain",
+    "intervalSeconds": 10,
+    "count": 6,
+    "successCondition": "result.ok",
+    "successThreshold": 3,
+    "failureThreshold": 2,
+    "errorsMax": 2,
+    "warmUpSeconds": 5,
+    "provider": SLEEP,
+}
+COMPARED = {
+    "name": "compared",
+    "intervalSeconds": 20,
+    "count": 5,
+    "provider": SLEEP,
+    "compare": {"judge": "sequential", "bad": "result.json[side].bad", "total": "result.json[side].total"},
+}
+RULES = [
+    {"gradualRollout": {"rolloutType": "waves", "waves": ["100%"], "minimumSamples": 4}},
+    {"verification": {"metrics": [PLAIN, COMPARED]}},
+]
+HOSTS = 6
+
+
+TEMPERS = ("mixed", "good", "silent", "mixed")
+"""How hosts fare, so that every way to end is taken."""
+
+
+def a_measurement(dice: Random, temper: str, name: str, at: datetime) -> Measurement:
+    """What may be measured of a metric."""
+    chance = {"mixed": 0.25, "good": 0.1, "silent": 0.9}[temper]
+    if dice.random() < chance:
+        return Measurement(MeasurementStatus.ERRORED, at, "no answer")
+    good = temper == "good"
+    if name == "plain":
+        mixed = (MeasurementStatus.PASSED, MeasurementStatus.FAILED, MeasurementStatus.INCONCLUSIVE)
+        return Measurement(MeasurementStatus.PASSED if good else dice.choice(mixed), at, "so so")
+    worse = 0 if good else dice.choice((0, 0, 40))
+    sample = {"canary": {"bad": 50 + worse, "total": 5000}, "baseline": {"bad": 450, "total": 45000}}
+    return Measurement(MeasurementStatus.INCONCLUSIVE, at, None, {"sample": sample})
+
+
+async def verifying(fleet: Fleet, stepper: Stepper) -> World:
+    """Every host verifies a version, in the store and in the world that is given: both committed the same plan."""
+    await fleet.policy("prove", RULES)
+    await fleet.version("1.0.0")
+    await stepper.run(kinds=["round", "dispatch"])
+    await stepper.run(kinds=["observe"])
+    loaded = await load(fleet.store, fleet.deployment_id)
+    plan = decide(loaded.facts, loaded.now)
+    assert len(plan.verifications) == HOSTS
+    world = World(loaded.facts, loaded.now)
+    world.commit(loaded.facts, plan)
+    await commit(fleet.store, loaded, plan)
+    return world
+
+
+async def test_world_measures_as_the_store_does(store: Any, tmp_path: Any) -> None:
+    fleet = await a_fleet(store, {f"host-{n}": "prod" for n in range(HOSTS)}, agent_config={"delaySeconds": 0})
+    world = await verifying(fleet, Stepper(store, tmp_path))
+    dice, ends = Random(9), set[str]()
+    async with store.read() as conn:
+        rows = await conn.fetch("SELECT id, verification_id, position, name FROM verification_metric ORDER BY id")
+    metrics = [(str(row["id"]), str(row["verification_id"]), row["position"], row["name"]) for row in rows]
+    verified = sorted({verification_id for _, verification_id, _, _ in metrics})
+    temper_by = {one: TEMPERS[place % len(TEMPERS)] for place, one in enumerate(verified)}
+    for number in range(24 * HOSTS):
+        metric_id, verification_id, position, name = metrics[number % len(metrics)]
+        at = world.now + timedelta(seconds=number)
+        measured = a_measurement(dice, temper_by[verification_id], name, at)
+        async with store.read() as conn:
+            due = await find_due_metric(conn, metric_id)
+        assert due is not None
+        if not due.running:
+            continue
+        async with fleet.tx() as tx:
+            stored_at = await record_measurement(tx, due, measured)
+        next_at = world.measure(verification_id, position, measured)
+        if next_at is not None or stored_at is not None:
+            assert next_at == stored_at
+        if number % 16 == 0 or next_at is None:
+            loaded = await load(store, fleet.deployment_id)
+            pure = world.snapshot()
+            assert {move.id: move.verifications for move in pure.moves} == {
+                move.id: move.verifications for move in loaded.facts.moves
+            }
+            assert pure.samples_by_move == loaded.facts.samples_by_move
+            assert (pure.generation, pure.fence) == (loaded.facts.generation, loaded.facts.fence)
+            ends |= {one.state for move in pure.moves for one in move.verifications}
+    assert ends == {"running", "passed", "failed", "inconclusive"}, "a way to end that was not shown"
