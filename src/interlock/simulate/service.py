@@ -16,7 +16,7 @@ What a metric sees is the same whatever its provider: `result` is an HTTP answer
     result.json             the same once more, of the side that is asked about (the canary, where none is)
     result.ok, result.statusCode, result.value (the error rate)
 
-A side without requests has no `errorRate`. Sides are called canary and baseline; a metric's labels do not count here.
+A side without requests has no `errorRate`. Sides are called canary and baseline; labels and templates of a metric are not filled here.
 
 Source: definitions.md E3 (what is compared); W. Hörmann, The transformed rejection method for generating Poisson random
 variables, 1993 (PTRS).
