@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from interlock.simulate.conduct import ServiceConduct
+from interlock.simulate.conduct import TrafficConduct
 from interlock.simulate.play import Played, play
 from interlock.simulate.script import Script, read_script
 
@@ -25,8 +25,8 @@ RUNS = 200
 
 def a_rollout(seed: int, *, bad: float, script: Script = SCRIPT) -> Played:
     """One run, with the canary's part of bad requests; the baseline's is 1 %."""
-    service = ServiceConduct(bad_by_tag={"1.1.0": bad}, seed=seed)
-    return play(replace(script, conduct=replace(script.conduct, service=service)))
+    traffic = TrafficConduct(bad_by_tag={"1.1.0": bad}, seed=seed)
+    return play(replace(script, conduct=replace(script.conduct, traffic=traffic)))
 
 
 def ending(played: Played) -> str:

@@ -134,26 +134,26 @@ policies:
               count: 3
               successCondition: result.json.errorRate < 0.05
               provider: {type: http, url: "https://metrics.example"}
-service: {bad: 0.01, versions: {v1: 0.2}}
+traffic: {bad: 0.01, versions: {v1: 0.2}}
 story:
   - at: +1m
     version: {tag: v1}
   - at: +20m
     expect: {rollouts: {v1: {production: halted}}}
   - at: +21m
-    service: {versions: {v2: 0.01}}
+    traffic: {versions: {v2: 0.01}}
     version: {tag: v2}
   - at: +40m
     expect: {runs: {production: v2}}
   - at: +41m
-    service: {silent: true}
+    traffic: {silent: true}
     version: {tag: v3}
   - at: +60m
     expect: {runs: {production: v3}}
 """
 
 
-def test_service_is_measured_and_may_fare_otherwise_later():
+def test_traffic_is_measured_and_may_fare_otherwise_later():
     played = play(read_script(SERVED))
     told = "\n".join(text(played.timeline.lines))
     assert not played.failures, f"{told}\n{played.failures}"

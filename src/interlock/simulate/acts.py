@@ -16,7 +16,7 @@ from interlock.model.ids import derived_id
 from interlock.model.job import JobStatus
 from interlock.model.wire import Fields
 from interlock.simulate.cast import placed, read_policy, texts
-from interlock.simulate.conduct import read_service
+from interlock.simulate.conduct import read_traffic
 from interlock.simulate.moments import Clock, duration
 from interlock.simulate.stage import Doing, Stage, Telling
 
@@ -309,15 +309,15 @@ def job(fields: Fields, _: Clock) -> Doing:
     return do
 
 
-def service(fields: Fields, _: Clock) -> Doing:
-    """The service fares otherwise from now on: {requests, bad, versions, silent}."""
+def traffic(fields: Fields, _: Clock) -> Doing:
+    """The traffic fares otherwise from now on: {requests, bad, versions, silent}."""
     fields.unwanted("seed", "is that of the whole story")
-    said = read_service(fields)
+    said = read_traffic(fields)
 
     def do(stage: Stage) -> list[Telling]:
-        if stage.service is None:
-            raise NotFound("The file has no `service`.")
-        said.changes(stage.service)
+        if stage.traffic is None:
+            raise NotFound("The file has no `traffic`.")
+        said.changes(stage.traffic)
         return [Telling("the service", said.sentence())]
 
     return do
@@ -427,7 +427,7 @@ ACTS: Mapping[str, Act] = {
     "clear": clear,
     "cancel": cancel,
     "job": job,
-    "service": service,
+    "traffic": traffic,
     "attach": attach,
     "detach": detach,
     "label": label,

@@ -2,7 +2,7 @@
 
 A stub answers the start of a job with a list of things that will happen to the world, each after some seconds. Without
 faults a job runs for `run_s` and succeeds, and a verification passes after `verify_s`. A `Behaviour` says otherwise for
-some versions, targets and attempts; `Faults` says how often the road between us is bad. Where there is a `Service`,
+some versions, targets and attempts; `Faults` says how often the road between us is bad. Where there is `Traffic`,
 what the behaviour says nothing of is measured: each metric at its points of time, judged as in production.
 
 Source: core.md section 5 (what an unanswered start allows, late and repeated news).
@@ -17,7 +17,7 @@ from random import Random
 from interlock.decide.facts import Job, Move, Verification
 from interlock.model.job import Handover, JobStatus
 from interlock.model.verification import MetricSpec
-from interlock.simulate.service import Service
+from interlock.simulate.traffic import Traffic
 from interlock.simulate.world import World
 
 Action = Callable[[World], object]
@@ -45,8 +45,8 @@ class Run:
 class Behaviour:
     """How jobs and verifications go, by version tag, target name and attempt (from 1).
 
-    Takes: `verify` gives None where nothing is said of a verification: it passes, or is measured where there is a
-           service. `measure`, where it is given, says how long a verification takes and what it says.
+    Takes: `verify` gives None where nothing is said of a verification: it passes, or is measured where there is
+           traffic. `measure`, where it is given, says how long a verification takes and what it says.
     """
 
     run: Callable[[str, str, int], Run] = lambda tag, target, attempt: Run()  # noqa: ARG005 - the default looks at nothing
@@ -73,7 +73,7 @@ class StubAgent:
     behaviour: Behaviour = field(default_factory=Behaviour)
     faults: Faults = field(default_factory=Faults)
     seed: int = 0
-    service: Service | None = None
+    traffic: Traffic | None = None
     _chance: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,10 +112,10 @@ class StubAgent:
         """Measure what a move did."""
         tag, target = world.version(move.version_id).tag, world.target(move.target_id).name
         state = self.behaviour.verify(tag, target)
-        if state is None and self.service is not None:
+        if state is None and self.traffic is not None:
             metrics = world.measuring[verification.id].metrics
             return [
-                Happening(spec.warm_up_seconds, self._look(self.service, move, verification, position, spec))
+                Happening(spec.warm_up_seconds, self._look(self.traffic, move, verification, position, spec))
                 for position, spec in enumerate(metrics)
             ]
         state = state or "passed"
@@ -127,13 +127,13 @@ class StubAgent:
         return [end]
 
     def _look(
-        self, service: Service, move: Move, verification: Verification, position: int, spec: MetricSpec
+        self, traffic: Traffic, move: Move, verification: Verification, position: int, spec: MetricSpec
     ) -> Action:
         """One look at a metric, which gives the next one."""
 
         def look(world: World) -> Happening | None:
             number = len(world.measuring[verification.id].measurements[position])
-            next_at = world.measure(verification.id, position, service.look(world, move, spec, number))
+            next_at = world.measure(verification.id, position, traffic.look(world, move, spec, number))
             return None if next_at is None else Happening(max(0.0, (next_at - world.now).total_seconds()), look)
 
         return look

@@ -12,7 +12,7 @@
       takes: 2m
       outcomes:
         - {version: 1.1.0, environment: production, ends: failed}
-    service: {requests: 10000, bad: 0.01, versions: {1.1.0: 0.02}, seed: 7}     # service.py
+    traffic: {requests: 10000, bad: 0.01, versions: {1.1.0: 0.02}, seed: 7}     # traffic.py
 
 Chance hangs on the seed, the version, the target and the attempt alone: a story goes the same way each time, and one
 more target changes nothing for the others.
@@ -29,7 +29,7 @@ from interlock.model.job import JobStatus
 from interlock.model.wire import Fields
 from interlock.simulate.agents import Behaviour, Faults, Run, StubAgent
 from interlock.simulate.moments import seconds
-from interlock.simulate.service import BAD, REQUESTS_PER_MIN, Service
+from interlock.simulate.traffic import BAD, REQUESTS_PER_MIN, Traffic
 
 HANGS = "never"
 ENDS = tuple(status.value for status in JobStatus if status.terminal)
@@ -64,12 +64,12 @@ class Conduct:
     faults: Faults = field(default_factory=Faults)
     verify_s: float = 10.0
     outcomes: tuple[Outcome, ...] = ()
-    service: ServiceConduct | None = None
+    traffic: TrafficConduct | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceConduct:
-    """How the service fares, or what changes of it: None is what is not said."""
+class TrafficConduct:
+    """How the traffic fares, or what changes of it: None is what is not said."""
 
     requests_per_min: float | None = None
     bad: float | None = None
@@ -77,12 +77,12 @@ class ServiceConduct:
     seed: int = 0
     silent: bool | None = None
 
-    def changes(self, service: Service) -> None:
+    def changes(self, traffic: Traffic) -> None:
         """Make it so."""
-        service.requests_per_min = service.requests_per_min if self.requests_per_min is None else self.requests_per_min
-        service.bad = service.bad if self.bad is None else self.bad
-        service.bad_by_tag.update(self.bad_by_tag)
-        service.silent = service.silent if self.silent is None else self.silent
+        traffic.requests_per_min = traffic.requests_per_min if self.requests_per_min is None else self.requests_per_min
+        traffic.bad = traffic.bad if self.bad is None else self.bad
+        traffic.bad_by_tag.update(self.bad_by_tag)
+        traffic.silent = traffic.silent if self.silent is None else self.silent
 
     def sentence(self) -> str:
         """What is said, as a timeline tells it."""
@@ -93,8 +93,8 @@ class ServiceConduct:
         return ", ".join(parts) or "goes on as it did"
 
 
-def read_service(fields: Fields) -> ServiceConduct:
-    """Take what is said of the service. Faults are left in `fields`."""
+def read_traffic(fields: Fields) -> TrafficConduct:
+    """Take what is said of the traffic. Faults are left in `fields`."""
     written = fields.mapping("versions")
     versions = Fields(written, f"{fields.path}.versions")
     bad_by_tag = {str(tag): _part(versions, str(tag)) or 0.0 for tag in written}
@@ -102,7 +102,7 @@ def read_service(fields: Fields) -> ServiceConduct:
     silent = fields.anything("silent")
     if not isinstance(silent, bool | None):
         fields.wrong("silent", "must be true or false")
-    return ServiceConduct(
+    return TrafficConduct(
         requests_per_min=fields.number("requests", default=None, minimum=0.0, maximum=REQUESTS_MAX),
         bad=_part(fields, "bad"),
         bad_by_tag=bad_by_tag,
@@ -116,7 +116,7 @@ def _part(fields: Fields, name: str) -> float | None:
 
 
 def read_conduct(
-    agent: Mapping[str, object], verification: Mapping[str, object], service: Mapping[str, object] | None = None
+    agent: Mapping[str, object], verification: Mapping[str, object], traffic: Mapping[str, object] | None = None
 ) -> Conduct:
     """Read these parts of the file.
 
@@ -127,7 +127,7 @@ def read_conduct(
     road = Fields(fields.mapping("road"), ".agent.road")
     jobs = _outcomes(fields, "jobs", allowed=(*ENDS, HANGS), errors=errors)
     measured = Fields(verification, ".verification")
-    served = Fields(service or {}, ".service")
+    served = Fields(traffic or {}, ".traffic")
     conduct = Conduct(
         takes_s=_seconds(fields, "takes", default=5.0),
         cancel_s=_seconds(fields, "cancelTakes", default=1.0),
@@ -136,7 +136,7 @@ def read_conduct(
         faults=Faults(*(_share(road, name) for name in ("unanswered", "neverRan", "repeated", "disordered"))),
         verify_s=_seconds(measured, "takes", default=10.0),
         outcomes=_outcomes(measured, "outcomes", allowed=MEASURED, errors=errors),
-        service=None if service is None else read_service(served),
+        traffic=None if traffic is None else read_traffic(served),
     )
     for part in (fields, road, measured, served):
         _collect(part, errors)
@@ -188,10 +188,10 @@ class Actor:
     def __init__(self, conduct: Conduct, environment_by_target: Mapping[str, str]) -> None:
         self.conduct = conduct
         self.environment_by_target = environment_by_target
-        self.service: Service | None = None
-        if conduct.service is not None:
-            self.service = Service(REQUESTS_PER_MIN, BAD, seed=conduct.service.seed)
-            conduct.service.changes(self.service)
+        self.traffic: Traffic | None = None
+        if conduct.traffic is not None:
+            self.traffic = Traffic(REQUESTS_PER_MIN, BAD, seed=conduct.traffic.seed)
+            conduct.traffic.changes(self.traffic)
         self._places: dict[tuple[str, str], dict[str, int]] = {}
 
     def agent(self) -> StubAgent:
@@ -200,7 +200,7 @@ class Actor:
         behaviour = Behaviour(
             run=self.run, verify=self.verify, verify_s=conduct.verify_s, cancel_s=conduct.cancel_s, measure=self.measure
         )
-        return StubAgent(behaviour, conduct.faults, conduct.seed, self.service)
+        return StubAgent(behaviour, conduct.faults, conduct.seed, self.traffic)
 
     def run(self, tag: str, target: str, attempt: int) -> Run:
         """How a job goes."""

@@ -94,7 +94,7 @@ def play(script: Script) -> Played:
     timeline = Timeline(stage)
     played = Played(script, stage, timeline)
     actor = Actor(script.conduct, {one.name: one.environment for one in script.targets})
-    stage.service = actor.service
+    stage.traffic = actor.traffic
     story = Scenario(stage.world, actor.agent(), steps_max=script.events_max)
 
     def watch(plan: Plan) -> None:

@@ -225,11 +225,11 @@ class _Reading:
 
     def _conduct(self) -> Conduct:
         fields = self.fields
-        service = fields.anything("service")
-        if service is not None and not isinstance(service, Mapping):
-            fields.wrong("service", "must be an object")
-            service = None
-        return read_conduct(fields.mapping("agent"), fields.mapping("verification"), service)
+        traffic = fields.anything("traffic")
+        if traffic is not None and not isinstance(traffic, Mapping):
+            fields.wrong("traffic", "must be an object")
+            traffic = None
+        return read_conduct(fields.mapping("agent"), fields.mapping("verification"), traffic)
 
     def _kept(self, path: str, read: Any, value: Any) -> Any:
         """What `read` makes of a value; None, and its faults noted, when it refuses."""

@@ -18,7 +18,7 @@ from interlock.inventory.targets import policies_of
 from interlock.model.errors import NotFound
 from interlock.model.policy import Policy
 from interlock.simulate.cast import PlacedTarget, WrittenPolicy
-from interlock.simulate.service import Service
+from interlock.simulate.traffic import Traffic
 from interlock.simulate.world import World, policy
 
 EVERYWHERE = "all"
@@ -56,7 +56,7 @@ class Stage:
     stored_at: dict[str, datetime] = field(default_factory=dict)
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     cancel: Callable[[str], object] = lambda job_id: None  # noqa: ARG005 - set by the play
-    service: Service | None = None
+    traffic: Traffic | None = None
     moves: dict[str, Move] = field(default_factory=dict)
     move_by_job: dict[str, str] = field(default_factory=dict)
     move_by_verification: dict[str, str] = field(default_factory=dict)

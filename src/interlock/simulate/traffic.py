@@ -1,6 +1,6 @@
 """What does a service say of itself? Traffic that is split by what its targets run, and errors by version.
 
-    service:
+    traffic:
       requests: 10000              # a minute, in each environment, spread evenly over its targets
       bad: 0.01                    # this part of them goes wrong
       versions: {1.1.0: 0.02}      # where another version runs
@@ -16,7 +16,8 @@ What a metric sees is the same whatever its provider: `result` is an HTTP answer
     result.json             the same once more, of the side that is asked about (the canary, where none is)
     result.ok, result.statusCode, result.value (the error rate)
 
-A side without requests has no `errorRate`. Sides are called canary and baseline; labels and templates of a metric are not filled here.
+A side without requests has no `errorRate`. Sides are called canary and baseline; labels and templates of a metric are
+not filled here.
 
 Source: definitions.md E3 (what is compared); W. Hörmann, The transformed rejection method for generating Poisson random
 variables, 1993 (PTRS).
@@ -44,7 +45,7 @@ FEW = 10.0
 
 
 @dataclass(slots=True)
-class Service:
+class Traffic:
     """The traffic of every environment and what goes wrong of it. It changes while a story goes on.
 
     Takes: `bad` and `bad_by_tag` are parts of the requests, from 0 to 1. `silent`: nobody answers who asks.
