@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from interlock.decide.facts import Move
-from interlock.judge.comparison import SIDES, measure_look, read_sample
+from interlock.judge.comparison import SIDES, measure_look, read_side
 from interlock.judge.conditions import judge_result
 from interlock.judge.values import NoNumber
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
@@ -70,7 +70,7 @@ class Traffic:
             status, message = judge_result(spec, results["canary"])
             return Measurement(status, world.now, message, results["canary"])
         try:
-            sample = read_sample(spec.compare, results)
+            sample = {side: read_side(spec.compare, results[side], side=side) for side in SIDES}
         except NoNumber as nothing:
             return Measurement(MeasurementStatus.ERRORED, world.now, str(nothing), counts)
         return measure_look(spec.compare, sample, world.now, seen={})
