@@ -129,6 +129,7 @@ POST /W/rollouts/{rolloutId}/resume
 POST /W/rollouts/{rolloutId}/speed-up
 POST /W/rollouts/{rolloutId}/promote
 GET /W/rollouts/{rolloutId}/places
+GET /W/verifications/{verificationId}/series
 POST /W/rollouts/{rolloutId}/abort
 GET /W/pins
 POST /W/pins

@@ -52,6 +52,7 @@ class World:
     request_id: str = ""
     answered_id: str = ""
     job_id: str = ""
+    verification_id: str = ""
     maker_id: str = ""
     resources: dict[str, str] = field(default_factory=dict)
 
@@ -86,7 +87,7 @@ async def play(url: str, tmp_path: Any) -> World:
         await fleet.version("1.1.0", metadata=said)
         await stepper.run()
         request_id = await newest_request(store)
-        job_id = await measured_job(fleet)
+        job_id, verification_id = await measured_job(fleet)
         async with store.read() as conn:
             while await sequence_ledger(conn):
                 pass
@@ -102,6 +103,7 @@ async def play(url: str, tmp_path: Any) -> World:
         request_id,
         answered,
         job_id,
+        verification_id,
         fleet.admin_id,
         fleet.resources,
     )
@@ -130,7 +132,7 @@ async def approve(fleet: Fleet, request_id: str) -> None:
         )
 
 
-async def measured_job(fleet: Fleet) -> str:
+async def measured_job(fleet: Fleet) -> tuple[str, str]:
     """Give the last job of staging an output and a verification with numbers."""
     from interlock.model.event import Event, Ref
     from interlock.store.tx import Change
@@ -142,7 +144,13 @@ async def measured_job(fleet: Fleet) -> str:
             "ORDER BY j.created_at DESC LIMIT 1",
             fleet.environments["staging"],
         )
-        spec = {"name": "error-rate", "successCondition": "result.ok && result.json.errorRate < 0.05"}
+        spec = {
+            "name": "error-rate",
+            "intervalSeconds": 60,
+            "count": 6,
+            "successCondition": "result.ok && result.json.errorRate < 0.05",
+            "provider": {"type": "http", "url": "http://stats.example"},
+        }
         changes = [
             Change(
                 "UPDATE job SET output = $2, links = $3 WHERE id = $1",
@@ -161,7 +169,7 @@ async def measured_job(fleet: Fleet) -> str:
             *(
                 Change(
                     "INSERT INTO measurement (metric_id, number, status, result, measured_at) "
-                    "VALUES ($1, $2, $3, $4, now())",
+                    "VALUES ($1, $2, $3, $4, now() - make_interval(mins => 10 - $2))",
                     (metric_id, number, status, {"ok": True, "json": {"errorRate": rate}}),
                 )
                 for number, (status, rate) in enumerate([("passed", 0.01), ("passed", 0.0), ("failed", 0.25)])
@@ -169,7 +177,7 @@ async def measured_job(fleet: Fleet) -> str:
         ]
         event = Event("verification.failed", Ref("verification", verification_id), {}, (Ref("job", job["id"]),))
         await tx.record(changes, events=[event])
-    return job["id"]
+    return job["id"], verification_id
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ def every_page(world):
         world.at("approvals", world.request_id),
         world.at("approvals", world.answered_id),
         world.at("jobs", world.job_id),
+        world.at("verifications", world.verification_id),
         world.at("targets", world.target_key("prod-eu-1", "production")),
         world.at("versions", world.versions["1.1.0"]),
         world.at("ledger"),
@@ -129,10 +130,32 @@ async def test_the_job_shows_output_links_measurements_and_why_it_was_allowed(vi
     assert 'href="https://ci.example/1"' in page
     assert "javascript:" not in page
     assert '<svg class="spark"' in page
-    assert "result.json.errorRate over 3 measurements: lowest 0.0, highest 0.25" in page
-    assert "0.25" in page
+    assert "result.json.errorRate: value from 0 % to 25 %, last 25 %; passes below 5 %" in page
+    assert world.at("verifications", world.verification_id) in page
     assert "Why it was allowed" in page
     assert "No freeze is in force here." in page
+
+
+async def test_a_verification_tells_its_verdict_draws_its_numbers_and_lists_them(visitor, world):
+    vera = await visitor()
+    page = (await vera.get(world.at("verifications", world.verification_id))).text
+    assert "It failed" in page
+    assert "passes below 5 %" in page
+    assert "<metric-chart" in page
+    assert "3 measurements as a table" in page
+    assert page.index("25 %</td>") < page.index("1 %</td>")
+    assert "text/javascript" not in page
+    assert (await vera.get(world.at("verifications", world.job_id))).status_code == 404
+
+
+async def test_a_target_and_a_rollout_lead_to_their_verifications(visitor, world, store):
+    vera = await visitor()
+    async with store.read() as conn:
+        rollout_id = await conn.fetchval(
+            "SELECT rollout_id FROM move m JOIN job j ON j.move_id = m.id WHERE j.id = $1", world.job_id
+        )
+    for path in (world.at("targets", world.target_key("staging-1", "staging")), world.at("rollouts", str(rollout_id))):
+        assert world.at("verifications", world.verification_id) in (await vera.get(path)).text
 
 
 async def test_the_ledger_is_filtered_by_kind_and_subject_and_paged(visitor, world, store):

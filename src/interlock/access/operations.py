@@ -177,6 +177,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "GET /W/approval-requests": READ,
     "GET /W/approval-requests/{requestId}": READ,
     "POST /W/approval-requests/{requestId}/approvals": needs(P.APPROVE, within=True),
+    "GET /W/verifications/{verificationId}/series": READ,
     "GET /W/rollouts": READ,
     "GET /W/rollouts/{rolloutId}": READ,
     "GET /W/rollouts/{rolloutId}/places": READ,

@@ -10,6 +10,7 @@ act.
     rollouts  steer            how far a change is, wave by wave; pause it, speed it up, promote it, give it up
     approvals  approval        what a person is asked
     job_list  jobs  ledger     what was done, and what happened
+    verification               what was measured after it: a chart for each number, and the verdict
     task  task_answer          what a job asks of a person, and what they say
     freezes  freeze  extend  thaw                         stopping, and going on
     overrides  override  ending                           steering by hand, and ending that
@@ -55,6 +56,7 @@ from interlock.console import (
     task_answer,
     terminal,
     thaw,
+    verification,
     version,
     what_if,
     workspaces,
@@ -108,6 +110,7 @@ def build_console(store: Store, settings: Settings, *, provider: IdentityProvide
             Route(W + "/approvals/{request:segment}", in_workspace(approval.answer), methods=["POST"]),
             Route(W + "/jobs", in_workspace(job_list.show)),
             Route(W + "/jobs/{job:segment}", in_workspace(jobs.show)),
+            Route(W + "/verifications/{verification:segment}", in_workspace(verification.show)),
             Route(W + "/jobs/{job:segment}/task/{step:segment}", in_workspace(task_answer.save), methods=["POST"]),
             Route(W + "/jobs/{id:segment}/cancel", in_workspace(ending.show)),
             Route(W + "/jobs/{id:segment}/cancel", in_workspace(ending.save), methods=["POST"]),

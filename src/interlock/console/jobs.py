@@ -1,17 +1,14 @@
 """What became of one job? Its status, what the outside said, what was measured after it, and why it was allowed.
 
-A metric whose condition compares a number is drawn as a small line with its threshold; every measurement is listed
-with it, so that nothing depends on seeing the drawing.
+A metric that measures a number is drawn as a small line with its threshold; the verification's own page has the chart
+and every measurement.
 
 Source: core.md sections 5 and 6.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -20,60 +17,22 @@ from interlock.access import WORKSPACE, Permission
 from interlock.console.holds import mark_of, told
 from interlock.console.task import Panel, Refusal, load_panel
 from interlock.console.telling import Entry, entries_of
+from interlock.console.verification import MARKS as CHECK_MARKS
+from interlock.console.verification import check_of
 from interlock.console.visit import Visit, found, id_in_path
 from interlock.decide.explain import failures
 from interlock.model.ids import TargetKey
 from interlock.model.job import TERMINAL, JobStatus, age
-from interlock.store import jobs, pages, standings, target_states, verifications
+from interlock.store import jobs, pages, series, standings, target_states
 from interlock.store.bindings import load_place
 from interlock.store.jobs import JobRow
 from interlock.store.ledger import read_feed_back
 from interlock.store.queries import Conn
-from interlock.store.target_states import MetricState
 
 OUTPUT_LINES_MAX = 200
 TIMELINE_MAX = 60
 AGAIN_S = 15
-MEASUREMENTS_MAX = 60
-WIDTH, HEIGHT, PAD = 240, 48, 8
-
-_COMPARED = re.compile(r"(result(?:\.[A-Za-z_]\w*|\[\"[^\"]+\"\])*)\s*(<=|>=|<|>|==)\s*(-?\d+(?:\.\d+)?)")
-_STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\"([^\"]+)\"\]")
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One measurement. `value` is the number that the condition compares, where it does."""
-
-    status: str
-    message: str | None
-    value: float | None
-    measured_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Sparkline:
-    """A drawn metric: the line's points, each measurement's dot, and where the threshold lies."""
-
-    points: str
-    dots: Sequence[tuple[float, float, str]]
-    threshold_y: float
-    lowest: float
-    highest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A metric of a verification for people."""
-
-    name: str
-    state: str
-    condition: str
-    compared: str | None
-    operator: str | None
-    threshold: float | None
-    measured: Sequence[Measured]
-    sparkline: Sparkline | None
+CHECKS_MAX = 20
 
 
 async def show(visit: Visit, *, refused: Refusal | None = None) -> Response:
@@ -95,8 +54,7 @@ async def show(visit: Visit, *, refused: Refusal | None = None) -> Response:
     async with here.store.snapshot() as conn:
         job = found(await jobs.find_job(conn, here.id, job_id=job_id), "job")
         place = found(await pages.find_job_place(conn, here.id, job_id=job_id), "job")
-        checks = await verifications.list_verifications(conn, [job_id])
-        metrics = await target_states.list_metrics(conn, [check.id for check in checks])
+        checks = await series.list_of_job(conn, here.id, job_id=job_id, limit=CHECKS_MAX)
         decisions = await target_states.load_decisions(conn, [job.decision_id])
         decision = decisions.get(job.decision_id)
         ended = await target_states.load_ended_moves(conn, [job.target_id])
@@ -121,9 +79,8 @@ async def show(visit: Visit, *, refused: Refusal | None = None) -> Response:
             output="\n".join(lines[-OUTPUT_LINES_MAX:]),
             output_cut=max(0, len(lines) - OUTPUT_LINES_MAX),
             links=links_of(job.links),
-            checks=[
-                (check, [_metric(each) for each in metrics if each.verification_id == check.id]) for check in checks
-            ],
+            checks=[await check_of(conn, check) for check in reversed(checks)],
+            check_marks=CHECK_MARKS,
             failed=failures(ended.get(job.target_id, ())),
             standing=standing,
             key=str(TargetKey(job.resource_id, job.environment_id, job.deployment_id)),
@@ -198,68 +155,3 @@ async def _timeline(visit: Visit, conn: Conn, job_id: str) -> Sequence[Entry]:
 def links_of(links: Mapping[str, str]) -> list[tuple[str, str]]:
     """Label and address of those that a browser may be sent to."""
     return [(name, url) for name, url in links.items() if url.startswith(("https://", "http://"))]
-
-
-def _metric(state: MetricState) -> Metric:
-    compare = state.spec.get("compare")
-    judged = f"{compare.get('judge')}: canary against baseline" if isinstance(compare, Mapping) else ""
-    condition = str(state.spec.get("successCondition") or judged)
-    readings = state.measurements[-MEASUREMENTS_MAX:]
-    compared = next(
-        (
-            match
-            for match in _COMPARED.finditer(condition)
-            if any(_number(each, match[1]) is not None for each in readings)
-        ),
-        None,
-    )
-    measured = [
-        Measured(
-            each["status"],
-            each["message"],
-            _number(each, compared[1]) if compared else None,
-            datetime.fromisoformat(each["measuredAt"]),
-        )
-        for each in readings
-    ]
-    threshold = float(compared[3]) if compared else None
-    return Metric(
-        name=state.name,
-        state=state.state,
-        condition=condition,
-        compared=compared[1] if compared else None,
-        operator=compared[2] if compared else None,
-        threshold=threshold,
-        measured=measured,
-        sparkline=_sparkline(measured, threshold) if threshold is not None else None,
-    )
-
-
-def _number(measurement: Mapping[str, Any], path: str) -> float | None:
-    """The number at a path of the result (`result.json.errorRate`); None for anything else."""
-    value: Any = measurement.get("data")
-    for step in _STEP.finditer(path):
-        name = step[1] or step[2]
-        if not isinstance(value, Mapping) or name not in value:
-            return None
-        value = value[name]
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _sparkline(measured: Sequence[Measured], threshold: float) -> Sparkline | None:
-    values = [each.value for each in measured if each.value is not None]
-    if not values:
-        return None
-    lowest, highest = min(*values, threshold), max(*values, threshold)
-    span = (highest - lowest) or 1.0
-    step = (WIDTH - 2 * PAD) / max(len(measured) - 1, 1)
-
-    def y(value: float) -> float:
-        return round(HEIGHT - PAD - (value - lowest) / span * (HEIGHT - 2 * PAD), 1)
-
-    dots = [
-        (round(PAD + number * step, 1), y(each.value), each.status)
-        for number, each in enumerate(measured)
-        if each.value is not None
-    ]
-    return Sparkline(" ".join(f"{x},{height}" for x, height, _ in dots), dots, y(threshold), min(values), max(values))

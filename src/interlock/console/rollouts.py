@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from interlock.access import Permission, Place
+from interlock.console.verification import MARKS as CHECK_MARKS
 from interlock.console.visit import Visit, found, id_in_path
 from interlock.model.ids import TargetKey
-from interlock.store import rollouts
+from interlock.store import rollouts, series
 from interlock.store.bindings import load_place
 from interlock.store.places import load_picture
 from interlock.store.queries import Conn
@@ -23,6 +24,9 @@ from interlock.store.rollouts import LIVE, StoredRollout, StoredSteering
 
 SQUARES_MAX = 1_000
 """So many targets of one wave are drawn."""
+
+CHECKS_MAX = 50
+"""So many of its verifications are listed, the newest."""
 
 MARKS: Mapping[str, str] = {
     "done": "pass",
@@ -82,6 +86,9 @@ async def show(visit: Visit) -> Response:
             key_of=lambda square: str(TargetKey(square.resource_id, rollout.environment_id, rollout.deployment_id)),
             words=[(WORDS[word.step], faster_of(word), word) for word in await steering_of(conn, rollout)],
             speed=faster_of(rollout),
+            checks=await series.list_of_rollout(conn, visit.here.id, rollout_id=rollout.id, limit=CHECKS_MAX),
+            checks_max=CHECKS_MAX,
+            check_marks=CHECK_MARKS,
             steps=steps_of(rollout) if visit.may(Permission.STEER, place=place) else {},
             said=visit.request.query_params.get("said", ""),
         )

@@ -16,11 +16,12 @@ from starlette.responses import Response
 from interlock.console.holds import mark_of
 from interlock.console.override import WAYS
 from interlock.console.overrides import groups_of
+from interlock.console.verification import MARKS as CHECK_MARKS
 from interlock.console.visit import Visit, found
 from interlock.decide.explain import failures
 from interlock.model.errors import InterlockError, NotFound
 from interlock.model.ids import parse_target_key
-from interlock.store import jobs, pages, standings, target_states
+from interlock.store import jobs, pages, series, standings, target_states
 
 VERSIONS_MAX = 30
 JOBS_MAX = 8
@@ -71,6 +72,8 @@ async def show(visit: Visit) -> Response:
             proven=current is not None and target.good_release_id == current.id,
             versions=versions,
             jobs=[(job, tag_of(job)) for job in latest],
+            checks=await series.list_of_target(conn, here.id, target_id=target.id, limit=JOBS_MAX),
+            check_marks=CHECK_MARKS,
         )
 
 

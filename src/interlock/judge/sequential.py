@@ -151,6 +151,20 @@ def weigh(looks: Sequence[Look], how: Counting) -> Evidence:
     return _evidence(finding, looks[:seen], telling, how, chi2=split.chi2)
 
 
+def trace(looks: Sequence[Look], how: Counting) -> tuple[tuple[float, float], ...]:
+    """The two e-values (harm, safety) after each look, as `weigh` would find them; for drawing."""
+    harms, safeties = [0.0] * len(RATIOS), [0.0] * len(RATIOS)
+    found: list[tuple[float, float]] = []
+    for look in looks:
+        if look.canary_total > 0 and look.baseline_total > 0:
+            one = (look.canary_total / (look.canary_total + look.baseline_total), look.canary_bad, look.baseline_bad)
+            for place, worse in enumerate(RATIOS):
+                harms[place] += _log_likelihood([one], how.worse_above * worse, how.worse_above)
+                safeties[place] += _log_likelihood([one], how.safe_below / worse, how.safe_below)
+        found.append((_bounded(_log_mean(harms)), _bounded(_log_mean(safeties))))
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """How the requests split, against how the traffic was asked to. Looks whose share is not known say nothing."""

@@ -1,0 +1,107 @@
+"""What does a verification look like? Its place in names, and the series of each of its metrics.
+
+Source: `judge/series.py` draws; `verifications.py` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from interlock.judge.series import Series, series_of
+from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, parse_metric
+from interlock.store.queries import Conn, queries
+from interlock.store.rows import many
+
+Q = queries("series")
+
+POINTS_MAX = 500
+"""So many measurements of a metric are drawn, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A verification with the names of what it is about. One of a wave or a rollout has no target."""
+
+    id: str
+    subject_kind: str
+    subject_id: str
+    state: str
+    message: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    deployment_id: str
+    deployment: str
+    environment_id: str | None
+    environment: str | None
+    target_id: str | None
+    resource_id: str | None
+    resource: str | None
+    version_id: str | None
+    tag: str | None
+    rollout_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSeries:
+    """A metric of a verification with what it looks like over time."""
+
+    id: str
+    name: str
+    spec: MetricSpec
+    state: str
+    message: str | None
+    next_at: datetime | None
+    series: Series
+
+
+async def find_verification(conn: Conn, workspace_id: str, *, verification_id: str) -> Verified | None:
+    """One verification of this workspace."""
+    return next(iter(many(Verified, await conn.fetch(Q.list_heads, workspace_id, [verification_id]))), None)
+
+
+async def list_of_job(conn: Conn, workspace_id: str, *, job_id: str, limit: int) -> tuple[Verified, ...]:
+    """The verifications of a job, newest first."""
+    return await _heads(conn, workspace_id, Q.list_ids_of_subject, job_id, limit)
+
+
+async def list_of_target(conn: Conn, workspace_id: str, *, target_id: str, limit: int) -> tuple[Verified, ...]:
+    """The verifications of a target's moves, newest first."""
+    return await _heads(conn, workspace_id, Q.list_ids_of_target, target_id, limit)
+
+
+async def list_of_rollout(conn: Conn, workspace_id: str, *, rollout_id: str, limit: int) -> tuple[Verified, ...]:
+    """The verifications of a rollout and of its moves, newest first."""
+    return await _heads(conn, workspace_id, Q.list_ids_of_rollout, rollout_id, limit)
+
+
+async def load_series(conn: Conn, verification_id: str) -> tuple[MetricSeries, ...]:
+    """The metrics of a verification in their order, each with its series."""
+    rows = await conn.fetch(Q.list_metrics, verification_id)
+    taken: dict[str, list[Measurement]] = {row["id"]: [] for row in rows}
+    for row in await conn.fetch(Q.list_measurements, verification_id, POINTS_MAX):
+        one = Measurement(MeasurementStatus(row["status"]), row["measured_at"], row["message"], row["result"] or {})
+        taken[row["metric_id"]].append(one)
+    specs = [parse_metric(row["spec"], path="metric") for row in rows]
+    return tuple(_drawn(row, spec, taken[row["id"]], specs) for row, spec in zip(rows, specs, strict=True))
+
+
+def _drawn(
+    row: asyncpg.Record, spec: MetricSpec, taken: Sequence[Measurement], specs: Sequence[MetricSpec]
+) -> MetricSeries:
+    split = sum(_spends_alpha(one) for one in specs)
+    alpha = spec.compare.alpha / max(split, 1) if spec.compare else 1.0
+    series = series_of(spec, taken, alpha=alpha)
+    return MetricSeries(row["id"], row["name"], spec, row["state"], row["message"], row["next_at"], series)
+
+
+def _spends_alpha(spec: MetricSpec) -> bool:
+    return spec.compare is not None and spec.compare.judge in {"sequential", "means"} and not spec.dry_run
+
+
+async def _heads(conn: Conn, workspace_id: str, query: str, about_id: str, limit: int) -> tuple[Verified, ...]:
+    ids = [row["id"] for row in await conn.fetch(query, about_id, limit)]
+    return many(Verified, await conn.fetch(Q.list_heads, workspace_id, ids))

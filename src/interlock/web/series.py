@@ -1,0 +1,123 @@
+"""How is a verification with its series written down? The same for the API, the console's charts and the command line.
+
+Lines hold a number for each point, and null where there is none: a chart needs the gap in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from interlock.judge.series import Panel, Point, counts_of, says_metric, says_verification
+from interlock.store.series import MetricSeries, Verified
+from interlock.web.answers import instant, present
+
+Wire = dict[str, object]
+
+
+def render_verified(one: Verified) -> Wire:
+    """A verification and what it is about, without its metrics."""
+    return present(
+        id=one.id,
+        state=one.state,
+        subject={"kind": one.subject_kind, "id": one.subject_id},
+        deployment={"id": one.deployment_id, "name": one.deployment},
+        environment=_named(one.environment_id, one.environment),
+        resource=_named(one.resource_id, one.resource),
+        version=present(id=one.version_id, tag=one.tag) or None,
+        targetId=one.target_id,
+        rolloutId=one.rollout_id,
+        jobId=one.subject_id if one.subject_kind == "job" else None,
+        message=one.message,
+        startedAt=instant(one.started_at),
+        endedAt=instant(one.ended_at) if one.ended_at else None,
+    )
+
+
+def render_series(one: Verified, metrics: Sequence[MetricSeries]) -> Wire:
+    """A verification with each metric's panels, and its verdict in a sentence."""
+    due = [metric.next_at for metric in metrics if metric.next_at is not None and metric.state == "running"]
+    return {
+        **render_verified(one),
+        "says": says_of(one, metrics),
+        **present(nextAt=instant(min(due)) if due and one.state == "running" else None),
+        "metrics": [render_metric_series(metric, over=one.ended_at is not None) for metric in metrics],
+    }
+
+
+def says_of(one: Verified, metrics: Sequence[MetricSeries]) -> str:
+    """The verdict in a sentence with its numbers."""
+    return says_verification(
+        one.state,
+        message=one.message,
+        started_at=one.started_at,
+        ended_at=one.ended_at,
+        metrics=[(metric.name, metric.state, _counted(metric.series.points), metric.spec.count) for metric in metrics],
+    )
+
+
+def render_metric_series(metric: MetricSeries, *, over: bool) -> Wire:
+    """A metric with its points and panels.
+
+    Takes: `over`: its verification has ended, so that it is measured no more.
+    """
+    spec, counts = metric.spec, counts_of(metric.series.points)
+    return present(
+        id=metric.id,
+        name=metric.name,
+        state=metric.state,
+        says=says_metric(spec, metric.state, message=metric.message, counts=counts),
+        provider=spec.provider_kind,
+        judge=spec.compare.judge if spec.compare else None,
+        successCondition=spec.success_condition or None,
+        failureCondition=spec.failure_condition,
+        dryRun=spec.dry_run or None,
+        count=spec.count,
+        intervalSeconds=spec.interval_seconds,
+        counts=dict(counts),
+        nextAt=_due(metric, over=over),
+        points=[_point(point) for point in metric.series.points],
+        panels=[_panel(panel) for panel in metric.series.panels],
+    )
+
+
+def render_chart(metric: MetricSeries, panel: Panel) -> Wire:
+    """One panel with its points, as the console's chart reads it: seconds for instants."""
+    points = metric.series.points
+    return {
+        **_panel(panel),
+        "at": [_seconds(point.at) for point in points],
+        "status": [point.status.value for point in points],
+        "says": [point.says for point in points],
+    }
+
+
+def _panel(panel: Panel) -> Wire:
+    return {
+        "title": panel.title,
+        "unit": panel.unit,
+        "log": panel.log,
+        "lines": [{"role": line.role, "name": line.name, "values": line.values} for line in panel.lines],
+        "thresholds": [{"value": each.value, "says": each.says, "good": each.good} for each in panel.thresholds],
+    }
+
+
+def _counted(points: Sequence[Point]) -> int:
+    """Those that count: errors do not."""
+    return len(points) - counts_of(points)["errored"]
+
+
+def _point(point: Point) -> Wire:
+    return present(at=instant(point.at), status=point.status.value, says=point.says or None)
+
+
+def _due(metric: MetricSeries, *, over: bool) -> str | None:
+    return instant(metric.next_at) if metric.next_at and metric.state == "running" and not over else None
+
+
+def _named(identity: str | None, name: str | None) -> Wire | None:
+    return None if identity is None else present(id=identity, name=name)
+
+
+def _seconds(at: datetime) -> float:
+    return round(at.timestamp(), 3)
