@@ -5,8 +5,8 @@ between `&&` and `||` is taken apart, `!` turns a comparison round, and a number
 side may be any expression (`result.queries.errors / result.queries.requests`): `values.py` works it out.
 
 A limit that is written as a template (`result.value < {{ .variables.limit }}`) is not known here, and NaN: what it was
-filled with may be a secret. What is no comparison with a number has no limit to be drawn. A text is never an error here: the condition was checked
-when it was written.
+filled with may be a secret. What is no comparison with a number has no limit to be drawn. A text is never an error
+here: the condition was checked when it was written.
 
 Source: CEL language definition, "Syntax" (precedence).
 """
@@ -107,9 +107,12 @@ def _number(tokens: Sequence[str]) -> float | None:
     sign = 1.0
     if parts and parts[0] == "-":
         sign, parts = -1.0, parts[1:]
-    if len(parts) != 1 or not parts[0][0].isdigit() and not parts[0].startswith("."):
+    if len(parts) != 1 or parts[0][0] not in "0123456789.":
         return None
-    return sign * float(parts[0].rstrip("uU"))
+    try:
+        return sign * float(parts[0].rstrip("uU"))
+    except ValueError:  # a dot alone
+        return None
 
 
 def _split(tokens: Sequence[str], joint: str) -> list[Sequence[str]]:

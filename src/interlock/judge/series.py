@@ -64,8 +64,8 @@ class Point:
 class Line:
     """A line of a panel.
 
-    Takes: `role` is value, canary, baseline, allowed (what the bounds allow), low and high (an interval), estimate, harm
-           or safety.
+    Takes: `role` is value, canary, baseline, allowed (what the bounds allow), low and high (an interval), estimate,
+           harm or safety.
     """
 
     role: str
