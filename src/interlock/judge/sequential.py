@@ -130,13 +130,8 @@ def weigh(looks: Sequence[Look], how: Counting) -> Evidence:
             share = look.canary_total / (look.canary_total + look.baseline_total)
             one = (share, look.canary_bad, look.baseline_bad)
             telling.append(one)
-            harms = [
-                before + more for before, more in zip(harms, _log_likelihoods(one, how.worse_above, 1.0), strict=True)
-            ]
-            safeties = [
-                before + more
-                for before, more in zip(safeties, _log_likelihoods(one, how.safe_below, -1.0), strict=True)
-            ]
+            harms = _plus(harms, _log_likelihoods(one, how.worse_above, 1.0))
+            safeties = _plus(safeties, _log_likelihoods(one, how.safe_below, -1.0))
         enough = canary >= how.requests_min and baseline >= how.requests_min
         if split.chi2 > SPLIT_CHI2:
             finding = Finding.INCONCLUSIVE
@@ -158,9 +153,8 @@ def trace(looks: Sequence[Look], how: Counting) -> tuple[tuple[float, float], ..
     for look in looks:
         if look.canary_total > 0 and look.baseline_total > 0:
             one = (look.canary_total / (look.canary_total + look.baseline_total), look.canary_bad, look.baseline_bad)
-            for place, worse in enumerate(RATIOS):
-                harms[place] += _log_likelihood([one], how.worse_above * worse, how.worse_above)
-                safeties[place] += _log_likelihood([one], how.safe_below / worse, how.safe_below)
+            harms = _plus(harms, _log_likelihoods(one, how.worse_above, 1.0))
+            safeties = _plus(safeties, _log_likelihoods(one, how.safe_below, -1.0))
         found.append((_bounded(_log_mean(harms)), _bounded(_log_mean(safeties))))
     return tuple(found)
 
@@ -195,6 +189,10 @@ def _log_likelihoods(look: tuple[float, int, int], null: float, way: float) -> l
         way * canary_bad * log_worse + of_null - bad * math.log(1.0 + share * (null * worse**way - 1.0))
         for worse, log_worse in _LOGS
     ]
+
+
+def _plus(before: list[float], more: list[float]) -> list[float]:
+    return [one + other for one, other in zip(before, more, strict=True)]
 
 
 def _log_harm(telling: Sequence[tuple[float, int, int]], ratio: float) -> float:
