@@ -30,6 +30,9 @@ MONDAY = datetime(2026, 3, 9, 8, 0, tzinfo=UTC)
 SLEEP = {"type": "sleep", "durationSeconds": 1}
 METRIC = {"name": "healthz", "intervalSeconds": 1, "count": 1, "successCondition": "result.ok", "provider": SLEEP}
 
+BETWEEN = {**METRIC, "name": "between", "runs": "betweenWaves"}
+WHILE_OPEN = {**METRIC, "name": "open", "runs": "whileOpen"}
+
 
 def an_id(name: str) -> str:
     """An id for a name."""
@@ -181,6 +184,9 @@ def deploy(world: World, tag: str, *, verified: bool = False, rounds_max: int = 
                     world.hear(job.id, JobStatus.SUCCESSFUL)
         for _, one in world.running_verifications():
             world.measured(one.id, "passed")
+        for _, proof in world.running_proofs():
+            if proof.wave is not None:
+                world.measured(proof.id, "passed")
         if not plan.moving:
             break
     if verified:
@@ -295,7 +301,7 @@ RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
     },
     "verification": lambda p: {
         "triggerOn": p.one(("jobSuccess", "jobStarted", "jobCreated", "jobFailure")),
-        "metrics": [METRIC],
+        "metrics": p.one(([METRIC], [METRIC], [METRIC, BETWEEN], [WHILE_OPEN], [BETWEEN, WHILE_OPEN])),
     },
     "retry": lambda p: {
         "maxRetries": p.one((1, 2, 0)),
@@ -629,11 +635,18 @@ def _confirm(world: World, pick: Pick) -> None:
 def _measured(world: World, pick: Pick) -> None:
     for _, one in world.running_verifications():
         world.measured(one.id, pick.one(("passed", "passed", "passed", "failed", "inconclusive")))
+    for _, proof in world.running_proofs():
+        state = pick.one(("passed", "passed", "failed", "inconclusive"))
+        if proof.wave is not None or state != "passed":
+            world.measured(proof.id, state)
 
 
 def _pass(world: World, pick: Pick) -> None:
     for _, one in world.running_verifications():
         world.measured(one.id, "passed")
+    for _, proof in world.running_proofs():
+        if proof.wave is not None:
+            world.measured(proof.id, "passed")
 
 
 def _wait(world: World, pick: Pick) -> None:

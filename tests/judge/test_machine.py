@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlock.judge.machine import BACKOFF_MAX_S, MetricProgress, judge_metric, judge_verification
-from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState
+from interlock.model.compare import Compare
+from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, Runs, VerificationState
 
 BEGIN = datetime(2026, 3, 29, 0, 59, 50, tzinfo=UTC)  # ten seconds before clocks change in Europe: no difference
 STATUS = {
@@ -236,3 +238,37 @@ def test_measuring_when_due_moves_forward_on_the_grid_and_ends(
         taken.append(Measurement(STATUS[letter], progress.next_at + timedelta(seconds=late_s)))
     ends_after = (metric.count + 1) * (metric.errors_max + 1)
     assert len(taken) < ends_after or judge_metric(metric, taken, started_at=BEGIN).state.final
+
+
+@pytest.mark.parametrize(
+    ("letters", "change", "state"),
+    [
+        ("PPPPPPPPPPPP", {}, RUNNING),  # however often it passes, it goes on
+        ("PF", {"count": 1}, FAILED),
+        ("FPPPFPPPF", {"failure_threshold": 1, "count": 4}, RUNNING),  # never two within four
+        ("FPPFPPPPP", {"failure_threshold": 1, "count": 4}, FAILED),
+        ("FEEF", {"failure_threshold": 1, "count": 2}, FAILED),  # errors leave the window as it is
+        ("PIIIIIIII", {"count": 2}, RUNNING),
+        ("PEEE", {"errors_max": 2}, INCONCLUSIVE),
+        ("PEEPEE", {"errors_max": 2}, RUNNING),
+    ],
+)
+def test_a_metric_that_runs_while_its_rollout_is_open_looks_at_a_window_and_never_passes(letters, change, state):
+    found = judged(letters, **({"runs": Runs.WHILE_OPEN} | change))
+    assert found.state is state
+    assert (found.next_at is None) == state.final
+
+
+def test_a_sequential_judge_that_runs_while_the_rollout_is_open_ends_by_harm_alone_and_spends_its_part_of_alpha():
+    def look(bad: int) -> Measurement:
+        sides = {"canary": {"bad": bad, "total": 1_000}, "baseline": {"bad": 90, "total": 9_000}}
+        return Measurement(MeasurementStatus.INCONCLUSIVE, BEGIN, result={"sample": sides})
+
+    watched = spec(count=2, runs=Runs.WHILE_OPEN, compare=Compare(bad="result.bad", total="result.total"))
+    calm, harm = [look(10)] * 60, [look(16)] * 3
+    assert judge_metric(replace(watched, runs=Runs.WITH_JOB, count=60), calm, started_at=BEGIN).state is PASSED
+    assert judge_metric(watched, calm, started_at=BEGIN).state is RUNNING
+    hot = [look(22)] * 3
+    assert judge_metric(watched, hot, started_at=BEGIN).state is FAILED
+    assert judge_metric(watched, hot, started_at=BEGIN, alpha_share=1e-9).state is RUNNING
+    assert judge_metric(watched, harm, started_at=BEGIN).state is RUNNING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -19,7 +20,6 @@ from interlock.judge.sequential import (
     Counting,
     Finding,
     Look,
-    alpha_of_each,
     weigh,
 )
 
@@ -138,9 +138,12 @@ def test_changing_shares_are_weighed_each_with_its_own() -> None:
     assert weigh(ramp, HOW).harm != pytest.approx(weigh(pooled, HOW).harm)
 
 
-def test_alpha_is_split_over_the_metrics_that_gate() -> None:
-    assert alpha_of_each(0.01, 4) == 0.0025
-    assert alpha_of_each(0.01, 0) == 0.01
+def test_an_endless_comparison_is_not_ended_by_being_safe_or_by_being_long() -> None:
+    looks = [look(50, 500, canary=5_000, baseline=45_000)] * 40
+    assert weigh(looks, HOW).finding is Finding.SAFE
+    endless = replace(HOW, endless=True, requests_max=1_000)
+    assert weigh(looks, endless).finding is Finding.RUNNING
+    assert weigh([*looks, *[look(400, 500, canary=5_000, baseline=45_000)] * 3], endless).finding is Finding.HARMFUL
 
 
 @given(

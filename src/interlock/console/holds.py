@@ -22,6 +22,10 @@ _BESIDE = ("who", "changesAt", "observed")
 _STAGES = {"eligibility": 0, "readiness": 1, "judgement": 2}
 
 
+RED = frozenset({"rollout_halted", "rollout_taken_back", "rollout_disproved", "rejected", "rollback_escalated"})
+"""Reasons that tell of something that went wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A verdict for people. `mark` names its icon and colour."""
@@ -71,7 +75,7 @@ def mark_of(verdict: Verdict) -> str:
         return "unknown"
     if verdict.get("reason") == "frozen":
         return "frozen"
-    if verdict.get("reason") in {"rollout_halted", "rollout_taken_back", "rejected", "rollback_escalated"}:
+    if verdict.get("reason") in RED:
         return "halted"
     return {"person": "person", "deny": "deny", "incomplete": "unknown"}.get(str(verdict.get("waitsFor")), "wait")
 

@@ -197,7 +197,10 @@ def in_order(facts: Facts) -> Facts:
         ),
         policies=dict(sorted(facts.policies.items())),
         policy_sets={key: tuple(sorted(ids)) for key, ids in sorted(facts.policy_sets.items())},
-        rollouts=tuple(sorted(facts.rollouts, key=lambda one: one.id)),
+        rollouts=tuple(
+            replace(one, proofs=tuple(sorted(one.proofs, key=lambda proof: proof.id)))
+            for one in sorted(facts.rollouts, key=lambda one: one.id)
+        ),
         moves=tuple(sorted(facts.moves, key=lambda one: (one.admitted_at, one.id))),
         landed_by_target_version=dict(sorted(facts.landed_by_target_version.items())),
         ended_by_target_version={

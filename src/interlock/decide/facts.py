@@ -118,10 +118,30 @@ AS_WRITTEN = Speed()
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """A verification of a rollout as a whole: of one of its waves, or of all of it while it is open.
+
+    Takes: `wave` counts from 0 in the waves of the rule `lane`; None: it runs while the rollout is open. States:
+           running, passed, failed, inconclusive. `forgiven`: a person let the rollout go on after it had ended.
+           `metrics` are their names.
+    """
+
+    id: str
+    wave: int | None
+    lane: str
+    state: str
+    ended_at: datetime | None = None
+    message: str | None = None
+    forgiven: bool = False
+    metrics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """One change in one environment. States: open, paused, halted, complete, superseded, aborted.
 
-    Takes: `paused_until` is when a pause ends by itself; None: a person ends it.
+    Takes: `paused_until` is when a pause ends by itself; None: a person ends it. `proofs` are those of a live rollout.
+           `tests_planned` sequential tests share its α, `tests_begun` were begun so far.
     """
 
     id: str
@@ -135,6 +155,9 @@ class Rollout:
     failures_forgiven: int = 0
     speed: Speed = AS_WRITTEN
     paused_until: datetime | None = None
+    proofs: tuple[Proof, ...] = ()
+    tests_planned: int = 0
+    tests_begun: int = 0
 
     @property
     def live(self) -> bool:

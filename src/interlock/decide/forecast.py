@@ -31,7 +31,7 @@ from interlock.decide.facts import Environment, Facts, Landed, Move, Rollout, Ta
 from interlock.decide.forecast_lanes import ForecastLane, ForecastWaves
 from interlock.decide.gates import Gates
 from interlock.decide.index import Index
-from interlock.decide.react import GATING
+from interlock.decide.proofs import GATING, metrics_of, proof_of_wave
 from interlock.decide.record import Recorder
 from interlock.decide.rules import environment_progression, verification
 from interlock.decide.rules.gradual_rollout import Params, sped
@@ -40,6 +40,7 @@ from interlock.decide.slots import Slots
 from interlock.decide.verdict import Judged, WaitsFor, earliest, holds
 from interlock.inventory.to_python import matches
 from interlock.model.ids import derived_id
+from interlock.model.verification import Runs
 
 AHEAD_MAX = timedelta(days=400)
 """What would begin later than this is not known."""
@@ -132,7 +133,7 @@ def _written_s(index: Index, environment_id: str) -> float:
         for policy_set in sets
         for rule in index.enforced_rules(policy_set, verification.kind)
         if isinstance(rule.params, verification.Params)
-        for metric in rule.params.metrics
+        for metric in rule.params.of_job
     ]
     return float(max(takes, default=0.0))
 
@@ -355,7 +356,9 @@ class _Run:
     def _triggers(self, target: Target) -> set[str]:
         """What begins the verifications that a target's move must pass."""
         rules = self.index.enforced_rules(target.policy_set, verification.kind)
-        found = {rule.params.trigger for rule in rules if isinstance(rule.params, verification.Params)}
+        found = {
+            rule.params.trigger for rule in rules if isinstance(rule.params, verification.Params) and rule.params.of_job
+        }
         return found & set(GATING)
 
     def _blocked(self) -> Judged | None:
@@ -444,7 +447,12 @@ class _Run:
     def _set_out_waves(self, lane: ForecastLane, members: Sequence[Target], newest: Mapping[str, Move]) -> None:
         """Where each wave stands now: whom it waits for, and when the last of it ended."""
         places = Schedule(self.index, self.slots, self.now).places_of(lane.params, self._rollout_meant(), members)
-        lane.waves = ForecastWaves(lane.params, places, [set(one) for one in places.waves], [None] * len(places.waves))
+        proofs = tuple(
+            self._proof_of(lane, number, [one for one in members if one.id in set(wave)])
+            for number, wave in enumerate(places.waves)
+        )
+        waves = [set(one) for one in places.waves]
+        lane.waves = ForecastWaves(lane.params, places, waves, [None] * len(places.waves), proofs)
         for target in members:
             move = newest.get(target.id)
             moving = move is not None and move.open
@@ -452,6 +460,15 @@ class _Run:
                 moving = False
             if target.id not in self._left and not moving:
                 lane.waves.leave(target.id, move.closed_at if move is not None else None)
+
+    def _proof_of(self, lane: ForecastLane, wave: int, members: Sequence[Target]) -> timedelta:
+        """How long a wave is measured as a whole, as its rules are written; nothing once that is over."""
+        begun = proof_of_wave(self.rollout, lane=lane.rule_id or lane.policy_id, wave=wave) if self.rollout else None
+        if begun is not None and begun.state != "running":
+            return timedelta()
+        metrics = metrics_of(self.index, members, Runs.BETWEEN_WAVES)
+        takes = [spec.warm_up_seconds + (spec.count - 1) * spec.interval_seconds for _, spec in metrics]
+        return timedelta(seconds=max(takes, default=0.0))
 
     # Events -----------------------------------------------------------------------------------------------------------
 

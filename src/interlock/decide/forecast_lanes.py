@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from interlock.decide.rules import gradual_rollout
 from interlock.decide.rules.gradual_rollout import Params, offset
@@ -116,13 +116,15 @@ class ForecastWaves:
     """How far a rollout is that goes wave by wave.
 
     Takes: `open`: the targets that each wave still waits for. `ended_at`: when the last of a wave ended. `at` is the
-           first wave that is not over, `baked_at` when what went before it has baked.
+           first wave that is not over, `baked_at` when what went before it has baked; `proofs`: how long each is
+           measured as a whole.
     """
 
     params: Params
     places: Places
     open: list[set[str]]
     ended_at: list[datetime | None]
+    proofs: tuple[timedelta, ...] = ()
     at: int = 0
     baked_at: datetime | None = None
 
@@ -141,7 +143,8 @@ class ForecastWaves:
         while self.at < len(self.open) and not self.open[self.at]:
             ended_at = self.ended_at[self.at]
             if ended_at is not None:
-                until = ended_at + self.params.bake_after(self.at)
+                proof = self.proofs[self.at] if self.proofs else timedelta()
+                until = ended_at + max(self.params.bake_after(self.at), proof)
                 self.baked_at = until if self.baked_at is None else max(self.baked_at, until)
             self.at += 1
 

@@ -29,6 +29,7 @@ from interlock.decide.facts import (
     Move,
     Order,
     Pin,
+    Proof,
     Rollout,
     Skip,
     Target,
@@ -149,6 +150,12 @@ def withdraw_rejection(word: Approval, version: Version, environment: Environmen
     return lift("rejection_withdrawn", change, who=who, by=word.name, version=version.tag, environment=environment.name)
 
 
+def forgiven(proofs: Iterable[Proof]) -> tuple[Proof, ...]:
+    """A rollout's proofs once a person lets it go on: those that ended badly keep it no longer."""
+    ended = {"failed", "inconclusive"}
+    return tuple(replace(one, forgiven=True) if one.state in ended else one for one in proofs)
+
+
 def resume_rollout(rollout: Rollout, *, what: str, where: str) -> Lift:
     """A paused or halted rollout goes on, and the failures that it saw are forgiven."""
 
@@ -156,7 +163,9 @@ def resume_rollout(rollout: Rollout, *, what: str, where: str) -> Lift:
         del now
         failed = {one.target_id for one in facts.moves if one.rollout_id == rollout.id and one.state == "failed"}
         after = (
-            replace(one, state="open", failures_forgiven=len(failed)) if one.id == rollout.id else one
+            replace(one, state="open", failures_forgiven=len(failed), proofs=forgiven(one.proofs))
+            if one.id == rollout.id
+            else one
             for one in facts.rollouts
         )
         return replace(facts, rollouts=tuple(after))

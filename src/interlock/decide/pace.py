@@ -35,16 +35,18 @@ from interlock.decide.plan import (
     MoveEnd,
     NewChange,
     NewJob,
+    NewProof,
     NewRequest,
     Plan,
     RolloutState,
     SlotClaim,
     applied,
 )
+from interlock.decide.proofs import tests_planned
 from interlock.decide.react import last_outcome
 from interlock.decide.record import Recorder
 from interlock.decide.rows import Rows
-from interlock.decide.schedule import NO_CAPS, Caps, Schedule
+from interlock.decide.schedule import NO_CAPS, Asks, Caps, Schedule
 from interlock.decide.slots import Slots
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Judged, instant
@@ -118,7 +120,9 @@ class Pace:
         self.slots.release(given_up)
         self._start_unpaced(asked, given_up)
         self.schedule.count_in_flight(given_up, unpaced={start.target.id for start in self._starts})
-        for rollout, choices in self._by_rollout(asked):
+        by_rollout = self._by_rollout(asked)
+        proofs = self._begin_proofs(by_rollout, given_up, asked)
+        for rollout, choices in by_rollout:
             self._admit_rollout(rollout, choices, given_up, asked)
         ends, withdrawn_jobs, renewals, retries = self._settle_ours(asked)
         confirms, unconfirms, renewed, discards = self._confirm(asked)
@@ -137,6 +141,7 @@ class Pace:
             cancels=(*self._cancels(asked), *discards),
             confirms=tuple(confirms),
             unconfirms=tuple(unconfirms),
+            proofs=proofs,
         )
         plan = self._completed(plan)
         if self._left_over:
@@ -161,6 +166,7 @@ class Pace:
 
     def _open(self, change_id: str, environment_id: str, kind: str, version_id: str | None) -> Rollout:
         here = self.index.targets_by_environment.get(environment_id, ())
+        members = [one for one in here if kind != "config" or self.index.drifts(one)]
         opened = Rollout(
             id=derived_id("rollout", change_id, environment_id),
             change_id=change_id,
@@ -169,8 +175,10 @@ class Pace:
             version_id=version_id,
             state="open",
             opened_at=self.now,
-            targets_at_open=len([one for one in here if kind != "config" or self.index.drifts(one)]),
+            targets_at_open=len(members),
         )
+        waves = len(self.schedule.laid_out(opened))
+        opened = replace(opened, tests_planned=tests_planned(self.index, members, waves))
         self._opened[opened.id] = opened
         return opened
 
@@ -341,6 +349,20 @@ class Pace:
             if percent < 100:
                 found[target.policy_set] = min(percent, found.get(target.policy_set, 100))
         return found
+
+    def _begin_proofs(
+        self, by_rollout: list[tuple[Rollout, Wanting]], given_up: AbstractSet[str], asked: Asked
+    ) -> tuple[NewProof, ...]:
+        """What is measured of waves from now on; also where a gate holds everybody in the next one."""
+        wanting = {rollout.id: frozenset(choices) for rollout, choices in by_rollout}
+        begun: list[NewProof] = []
+        for rollout in sorted(self.index.facts.rollouts, key=lambda one: one.id):
+            if rollout.state not in {"open", "paused"} or not self.schedule.in_waves(rollout.environment_id):
+                continue
+            going = wanting.get(rollout.id, frozenset()) | self._barred(rollout, asked, capped=False)
+            begun += self.schedule.begin_proofs(rollout, Asks(going, given_up, self.schedule.newest_moves(rollout)))
+        ended = {state.rollout_id for state in self._states}
+        return tuple(one for one in begun if one.rollout_id not in ended)
 
     def _barred(self, rollout: Rollout, asked: Asked, *, capped: bool) -> AbstractSet[str]:
         """The targets that a gate keeps from a rollout's change: a wave waits for them."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from interlock.decide.facts import (
+    LIVE,
     Decided,
     Facts,
     Job,
@@ -23,6 +24,7 @@ from interlock.decide.facts import (
     Move,
     Order,
     Pin,
+    Proof,
     Quarantine,
     ReleaseRef,
     Rollout,
@@ -124,12 +126,39 @@ class NewQuarantine:
 
 @dataclass(frozen=True, slots=True)
 class NewVerification:
-    """A verification to begin: its metrics with the policy that asked for each."""
+    """A verification to begin: its metrics with the policy that asked for each.
+
+    Takes: `rollout_id` is that of its move. `alpha_shares`: of each metric that spends some, its part of the rollout's
+           α; None for the others, and where no rollout splits it.
+    """
 
     verification: Verification
     move_id: str
     target_id: str
     metrics: tuple[tuple[str, MetricSpec], ...]
+    rollout_id: str | None = None
+    alpha_shares: tuple[float | None, ...] = ()
+
+    @property
+    def tests(self) -> int:
+        """How many of the rollout's tests begin with it."""
+        return sum(share is not None for share in self.alpha_shares)
+
+
+@dataclass(frozen=True, slots=True)
+class NewProof:
+    """A verification of a rollout to begin. `move_id` is a move of it, whose release says what is measured."""
+
+    proof: Proof
+    rollout_id: str
+    move_id: str
+    metrics: tuple[tuple[str, MetricSpec], ...]
+    alpha_shares: tuple[float | None, ...] = ()
+
+    @property
+    def tests(self) -> int:
+        """How many of the rollout's tests begin with it."""
+        return sum(share is not None for share in self.alpha_shares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +291,7 @@ class Plan:
     renewals: tuple[JobRenewal, ...] = ()
     withdrawn_jobs: tuple[str, ...] = ()
     verifications: tuple[NewVerification, ...] = ()
+    proofs: tuple[NewProof, ...] = ()
     requests: tuple[NewRequest, ...] = ()
     cancels: tuple[JobCancel, ...] = ()
     confirms: tuple[JobConfirm, ...] = ()
@@ -295,6 +325,7 @@ MOVING = (
     "jobs",
     "withdrawn_jobs",
     "verifications",
+    "proofs",
     "requests",
     "cancels",
     "confirms",
@@ -391,15 +422,34 @@ def _applied_orders(facts: Facts, plan: Plan) -> tuple[Order, ...]:
 
 
 def _applied_rollouts(facts: Facts, plan: Plan) -> tuple[Rollout, ...]:
-    if not plan.rollouts and not plan.rollout_states:
+    if not (plan.rollouts or plan.rollout_states or plan.verifications or plan.proofs):
         return facts.rollouts
     states = {change.rollout_id: change.state for change in plan.rollout_states}
     known = {version.id for version in facts.versions}
-    after = (
-        replace(rollout, state=states[rollout.id]) if rollout.id in states else rollout
-        for rollout in facts.rollouts + plan.rollouts
-    )
+    proofs: dict[str, list[Proof]] = {}
+    for begun in plan.proofs:
+        proofs.setdefault(begun.rollout_id, []).append(begun.proof)
+    tests = tests_by_rollout(plan)
+
+    def changed(rollout: Rollout) -> Rollout:
+        state = states.get(rollout.id, rollout.state)
+        if state == rollout.state and rollout.id not in tests and rollout.id not in proofs:
+            return rollout
+        begun = (*rollout.proofs, *proofs.get(rollout.id, ())) if state in LIVE else ()
+        return replace(rollout, state=state, proofs=begun, tests_begun=rollout.tests_begun + tests.get(rollout.id, 0))
+
+    after = (changed(rollout) for rollout in facts.rollouts + plan.rollouts)
     return tuple(rollout for rollout in after if rollout.live or rollout.version_id in known)
+
+
+def tests_by_rollout(plan: Plan) -> Mapping[str, int]:
+    """Rollout id -> how many of its tests begin with this plan."""
+    found: dict[str, int] = {}
+    begins: tuple[NewVerification | NewProof, ...] = (*plan.verifications, *plan.proofs)
+    for begun in begins:
+        if begun.rollout_id is not None and begun.tests:
+            found[begun.rollout_id] = found.get(begun.rollout_id, 0) + begun.tests
+    return found
 
 
 def _applied_moves(facts: Facts, plan: Plan, now: datetime, rollouts: Sequence[Rollout]) -> tuple[Move, ...]:

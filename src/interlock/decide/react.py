@@ -7,6 +7,8 @@ are once outcomes were answered.
     job ended well     -> verification begins, or the move succeeds
     job ended badly    -> a retry is due (asked for by `gates`, made by `pace`), or the move fails
     verification ended -> the move succeeds and its release is `good`, or the move fails
+    a rollout's proof  -> begins with its first hand-over, for as long as it is open (`proofs.py`). One that failed halts
+                          the rollout at once; where the rules of what it moved say so, that goes back
     a move failed      -> the rule says roll back: an order to go to the `good` release, and a quarantine; or the hold
                           says who can act. Where the rule's scope is the environment, every target that the rollout had
                           moved there goes back, and the rollout halts
@@ -22,6 +24,7 @@ Source: core.md section 4 (reactions, halt, rollback).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 
@@ -34,6 +37,7 @@ from interlock.decide.plan import (
     Landing,
     MoveEnd,
     NewChange,
+    NewProof,
     NewQuarantine,
     NewVerification,
     Plan,
@@ -42,14 +46,12 @@ from interlock.decide.plan import (
     applied,
     joined,
 )
+from interlock.decide.proofs import GATING, alpha_shares, begin_while_open, disproved, named
 from interlock.decide.record import Recorder
 from interlock.decide.rules import gradual_rollout, retry, rollback, verification
 from interlock.model.ids import derived_id
 from interlock.model.job import Handover, JobStatus
 from interlock.model.verification import MetricSpec
-
-GATING = ("jobSuccess", "jobStarted", "jobCreated")
-"""The triggers whose verification a move must pass. `jobFailure` only records what was seen."""
 
 STOPPED = frozenset({JobStatus.CANCELLED, JobStatus.SKIPPED})
 """A job that somebody stopped did not fail: the move ends without an answer, unless a rollback rule names it."""
@@ -64,6 +66,7 @@ def answer(index: Index, recorder: Recorder, now: datetime) -> Plan:
     reactions.answer_all()
     recorder.wake(one.paused_until for one in index.facts.rollouts if one.state == "paused")
     answers = with_halts(index, reactions.plan(), now, rolled_back=reactions.rolled_back)
+    answers = with_proofs(index, answers, now)
     refused = Plan()
     if index.facts.orders:
         refused = refuse_orders(Index(applied(index.facts, answers, now)))
@@ -105,6 +108,8 @@ class Reactions:
         self._changes: list[NewChange] = []
         self._orders_by_target: dict[str, Order] = {}
         self._escalations: list[Escalation] = []
+        self._rollout_by_id = {rollout.id: rollout for rollout in index.facts.rollouts}
+        self._tests_begun = {rollout.id: rollout.tests_begun for rollout in index.facts.rollouts}
         self.rolled_back: dict[str, int] = {}
         """Rollout id -> how many of its targets go back together."""
 
@@ -125,6 +130,8 @@ class Reactions:
 
     def answer_all(self) -> None:
         """Answer every open move; those that failed first, because others may have to go back with them."""
+        for rollout in sorted(self.index.facts.rollouts, key=lambda one: one.id):
+            self._answer_proofs(rollout)
         moves = sorted(self.index.open_move_by_target.values(), key=lambda one: (not _has_failed(one), one.id))
         for move in moves:
             if move.target_id in self.index.facts.targets:
@@ -209,7 +216,11 @@ class Reactions:
             return
         metrics = tuple((policy_id, spec) for policy_id, _, specs in rules for spec in specs)
         begun = Verification(verification_id, job.id, "running")
-        self._verifications.append(NewVerification(begun, move.id, target.id, metrics))
+        rollout_id = move.rollout_id or ""
+        shares = alpha_shares(self._rollout_by_id.get(rollout_id), metrics, begun=self._tests_begun.get(rollout_id, 0))
+        new = NewVerification(begun, move.id, target.id, metrics, move.rollout_id, shares)
+        self._tests_begun[rollout_id] = self._tests_begun.get(rollout_id, 0) + new.tests
+        self._verifications.append(new)
 
     def _begin_early(self, target: Target, move: Move, job: Job) -> None:
         """Verifications that run beside the job (jobCreated, jobStarted) or only record a failure (jobFailure).
@@ -300,10 +311,26 @@ class Reactions:
             return
         scope = "environment" if any(params.scope == "environment" for params in rules) else "target"
         self._leave(target, move, bad)
-        self._go_back(target, move, target.good, scope=scope, cause=move)
+        self._go_back(target, move, target.good, scope=scope, cause_id=move.id)
         rollout = self._rollout_of(move)
         if scope == "environment" and rollout is not None:
-            self._take_environment_back(rollout, move)
+            self._take_back(rollout, cause_id=move.id, but=move.id)
+
+    def _answer_proofs(self, rollout: Rollout) -> None:
+        """A proof of a rollout failed: what the rollout moved goes back where rules say so. It halts in any case."""
+        proof = disproved(rollout) if rollout.state in {"open", "paused"} else None
+        if proof is None:
+            return
+        rules_by_target = {
+            move.target_id: [one for one in self._rollback_rules(target) if one.on_verification_failure]
+            for move in self.index.moves_by_rollout.get(rollout.id, ())
+            if (target := self.index.facts.targets.get(move.target_id)) is not None
+        }
+        answering = {target_id for target_id, rules in rules_by_target.items() if rules}
+        if any(one.scope == "environment" for rules in rules_by_target.values() for one in rules):
+            self._take_back(rollout, cause_id=proof.id)
+        elif answering:
+            self._take_back(rollout, cause_id=proof.id, only=answering, scope="target")
 
     # Going back -------------------------------------------------------------------------------------------------------
 
@@ -327,11 +354,11 @@ class Reactions:
         if landed is not None and bad.version_id is not None:
             self._landed[(target.id, move.version_id)] = replace(landed, left_at=self.now)
 
-    def _go_back(self, target: Target, move: Move, good: ReleaseRef | None, *, scope: str, cause: Move) -> None:
+    def _go_back(self, target: Target, move: Move, good: ReleaseRef | None, *, scope: str, cause_id: str) -> None:
         """Order a target back to a release, with everything that it froze; once, however many ask for it."""
         if good is None or good.id == move.to_release.id or self._goes_back(target) is not None:
             return
-        change = NewChange(derived_id("change", "rollback", cause.id), "rollback", version_id=good.version_id)
+        change = NewChange(derived_id("change", "rollback", cause_id), "rollback", version_id=good.version_id)
         if all(one.id != change.id for one in self._changes):
             self._changes.append(change)
         self._orders_by_target[target.id] = Order(
@@ -346,19 +373,32 @@ class Reactions:
             undoes_move_id=move.id,
         )
 
-    def _take_environment_back(self, rollout: Rollout, failed: Move) -> None:
-        """Every target that a rollout had moved goes back too, each to its own good release; the rollout halts."""
+    def _take_back(
+        self,
+        rollout: Rollout,
+        *,
+        cause_id: str,
+        but: str = "",
+        only: AbstractSet[str] | None = None,
+        scope: str = "environment",
+    ) -> None:
+        """The targets that a rollout had moved go back, each to its own good release; the rollout halts.
+
+        Takes: `but` is a move that was answered already; `only` those targets, where not all.
+        """
         newest = {move.target_id: move for move in self.index.moves_by_rollout.get(rollout.id, ())}
         for target_id, move in sorted(newest.items()):
             target = self.index.facts.targets.get(target_id)
-            if target is None or move.id == failed.id or move.state == "withdrawn":
+            if target is None or move.id == but or move.state == "withdrawn":
+                continue
+            if only is not None and target_id not in only:
                 continue
             tried = move.open and not move.untouched
             if not tried and not _runs_what(target.current, move, rollout):
                 continue
             self._leave(target, move, _quarantine(target, move))
             good = move.returns_to if _runs_what(target.good, move, rollout) else target.good
-            self._go_back(target, move, good, scope="environment", cause=failed)
+            self._go_back(target, move, good, scope=scope, cause_id=cause_id)
         back = sum(1 for order in self._orders_by_target.values() if order.target_id in newest)
         self.rolled_back[rollout.id] = back
 
@@ -462,6 +502,18 @@ def failures_allowed(index: Index, environment_id: str) -> int:
     return min(limits, default=0)
 
 
+def _proven_bad(rollout: Rollout) -> dict[str, object]:
+    """Which proof stopped a rollout, for the ledger; nothing where none did."""
+    proof = disproved(rollout)
+    return {} if proof is None else {"measured": named(proof), "message": proof.message or "", "verification": proof.id}
+
+
+def with_proofs(index: Index, answers: Plan, now: datetime) -> Plan:
+    """The answers, and what is measured of rollouts from now on, as long as they are open."""
+    begun: tuple[NewProof, ...] = begin_while_open(Index(applied(index.facts, answers, now)))
+    return replace(answers, proofs=begun) if begun else answers
+
+
 def with_halts(index: Index, answers: Plan, now: datetime, *, rolled_back: Mapping[str, int]) -> Plan:
     """The answers, and the rollouts that they halt: too much failed, or all that they moved goes back.
 
@@ -478,7 +530,9 @@ def with_halts(index: Index, answers: Plan, now: datetime, *, rolled_back: Mappi
             states.append(RolloutState(rollout.id, "open", "pause_over", {"reason": "pause_over"}))
         if rollout.id in rolled_back:
             told = {"targets": rolled_back[rollout.id], "failures": failures}
-            states.append(RolloutState(rollout.id, "halted", "rolled_back", told))
+            states.append(RolloutState(rollout.id, "halted", "rolled_back", {**told, **_proven_bad(rollout)}))
+        elif disproved(rollout) is not None:
+            states.append(RolloutState(rollout.id, "halted", "verification_failed", _proven_bad(rollout)))
         elif failures > allowed:
             values: dict[str, object] = {"failures": failures, "max_failures": allowed}
             states.append(RolloutState(rollout.id, "halted", "failures", values))

@@ -20,15 +20,18 @@ from datetime import datetime
 from itertools import chain
 from typing import TypeVar
 
-from interlock.decide.facts import Move, Rollout, Target
+from interlock.decide.facts import Move, Proof, Rollout, Target
 from interlock.decide.index import Index
-from interlock.decide.react import GATING, failures_allowed, failures_of
+from interlock.decide.plan import NewProof
+from interlock.decide.proofs import GATING, begin_of_wave, disproved, metrics_of, named, proof_of_wave, stops, unclear
+from interlock.decide.react import failures_allowed, failures_of
 from interlock.decide.rules import gradual_rollout, verification
 from interlock.decide.rules.gradual_rollout import ALL_AT_ONCE, Params, capped, offset, order_keys, sped
 from interlock.decide.slots import Slots
 from interlock.decide.verdict import Judged, Outcome, Stage, Verdict, WaitsFor, holds, instant
 from interlock.decide.wave_places import AT_START, Front, Places, Standing, front, hold, narrowed, places
 from interlock.model.ids import TargetKey
+from interlock.model.verification import Runs
 
 OPERATOR = "an operator may resume, promote or abort the rollout; a newer version ends it"
 CORRECTED = ", and so does another config where it failed"
@@ -45,6 +48,11 @@ class Lane:
     params: Params
     targets: int = 0
     in_flight: int = 0
+
+    @property
+    def key(self) -> str:
+        """What tells this rule's waves from another's."""
+        return self.rule_id or self.policy_id
 
 
 Caps = Mapping[str | None, int]
@@ -80,16 +88,18 @@ class Walk:
 
     `params` are those of this rollout: the rule's, or faster. `targets`: so many have a place. `previous` is the last
     target that started: when, its position, and whether it is proven. `waiting` says that one before waits for its time
-    already. `places`, `front` and `waits_on` are of rules that go wave by wave.
+    already. `places`, `front` and `waits_on` are of rules that go wave by wave, and so is `proof`: what the first wave
+    that is not over waits for, where the one before it is not proven as a whole.
     """
 
     params: Params
-    targets: int
+    targets: int = 0
     position: int = -1
     previous: tuple[datetime, int, bool] | None = None
     waiting: bool = False
     places: Places | None = None
     front: Front = AT_START
+    proof: Verdict | None = None
     waits_on: tuple[str, ...] = ()
 
 
@@ -170,6 +180,8 @@ class Schedule:
             verdict = holds(waits_for, "rollout_paused", waits_on=waits_on, who=OPERATOR, changes_at=until)
         elif rollout.state == "aborted":
             verdict = holds(WaitsFor.DENY, "rollout_aborted", waits_on=waits_on, who="a newer version, or a pin")
+        elif rollout.state == "halted" and (proof := disproved(rollout)) is not None:
+            verdict = _of_proof("rollout_disproved", proof, waits_on=waits_on)
         elif rollout.state == "halted" and failures <= allowed and self._taken_back(rollout):
             verdict = holds(WaitsFor.PERSON, "rollout_taken_back", waits_on=waits_on, who=OPERATOR)
         elif rollout.state == "halted" or failures > allowed:
@@ -181,6 +193,8 @@ class Schedule:
                 failures=failures,
                 max_failures=allowed,
             )
+        elif (proof := unclear(rollout)) is not None:
+            verdict = _of_proof("rollout_proof_unclear", proof, waits_on=waits_on)
         return Judged(gradual_rollout.kind, verdict, Stage.READINESS) if verdict else None
 
     def walk(
@@ -204,11 +218,7 @@ class Schedule:
             return tuple(wanting), {}
         kind = "config" if rollout.kind == "config" else "forward"
         promoted = rollout.speed.promoted_at is not None
-        newest = {
-            move.target_id: move
-            for move in self.index.moves_by_rollout.get(rollout.id, ())
-            if move.state not in {"withdrawn", "cancelled"}
-        }
+        newest = self.newest_moves(rollout)
         members = self.members_of(rollout)
         lanes_here = {id(lane): lane for lanes in lanes_by_set.values() for lane in lanes}
         walks = {
@@ -223,6 +233,7 @@ class Schedule:
                 mine = [target for target in members if lane in lanes_by_set.get(target.policy_set, ())]
                 asks_all = Asks(frozenset(wanting) | barred, given_up, newest)
                 self._set_out(walks[number], rollout, mine, asks_all, percents.get(number, 100))
+                walks[number].proof = self._unproven(lane, rollout, mine, asks_all)
         order: list[str] = []
         held: dict[str, tuple[Judged, ...]] = {}
         shared: dict[tuple[str, str, str], Judged] = {}
@@ -347,6 +358,72 @@ class Schedule:
             self.now,
         )
 
+    def _unproven(self, lane: Lane, rollout: Rollout, members: Sequence[Target], asks: Asks) -> Verdict | None:
+        """What the next wave waits for while the one before it is measured as a whole."""
+        measured = metrics_of(self.index, members, Runs.BETWEEN_WAVES)
+        if not measured and not rollout.proofs:
+            return None
+        walk, over = self._last_over(lane, rollout, members, asks)
+        before = walk.front.before
+        if before is None:
+            return None
+        proof = proof_of_wave(rollout, lane=lane.key, wave=before)
+        if proof is None:
+            names = tuple(spec.name for _, spec in metrics_of(self.index, over, Runs.BETWEEN_WAVES))
+        elif proof.state == "inconclusive" and stops(proof):
+            return _of_proof("rollout_proof_unclear", proof, waits_on=walk.waits_on)
+        else:
+            names = proof.metrics if proof.state == "running" else ()
+        if not names:
+            return None
+        return holds(
+            WaitsFor.WAIT,
+            "rollout_measured",
+            waits_on=walk.waits_on,
+            wave=walk.front.wave + 1,
+            before=before + 1,
+            metrics=", ".join(names),
+        )
+
+    def _last_over(
+        self, lane: Lane, rollout: Rollout, members: Sequence[Target], asks: Asks
+    ) -> tuple[Walk, list[Target]]:
+        """How far a rollout is, in its waves as they are written, and the targets of the last wave that is over.
+
+        Why:    a cap cuts waves into more while it lasts; what is measured of a wave must not hang on that.
+        """
+        walk = Walk(sped(lane.params, rollout.speed))
+        self._set_out(walk, rollout, members, asks, 100)
+        if walk.places is None or walk.front.before is None:
+            return walk, []
+        wave = set(walk.places.waves[walk.front.before])
+        return walk, [target for target in members if target.id in wave]
+
+    def begin_proofs(self, rollout: Rollout, asks: Asks) -> tuple[NewProof, ...]:
+        """The waves of a rollout that are over now, and are measured as a whole before the next one goes."""
+        lanes_by_set = self._lanes.get(rollout.environment_id, {})
+        members = self.members_of(rollout)
+        begun = []
+        for lane in {id(one): one for lanes in lanes_by_set.values() for one in lanes}.values():
+            mine = [target for target in members if lane in lanes_by_set.get(target.policy_set, ())]
+            if not lane.params.in_waves or not metrics_of(self.index, mine, Runs.BETWEEN_WAVES):
+                continue
+            walk, over = self._last_over(lane, rollout, mine, asks)
+            if walk.places is None or walk.front.before is None or walk.front.wave >= len(walk.places.waves):
+                continue
+            new = begin_of_wave(self.index, rollout, over, lane=lane.key, wave=walk.front.before)
+            if new is not None:
+                begun.append(new)
+        return tuple(begun)
+
+    def newest_moves(self, rollout: Rollout) -> dict[str, Move]:
+        """Target id -> its newest move in a rollout that was not taken back."""
+        return {
+            move.target_id: move
+            for move in self.index.moves_by_rollout.get(rollout.id, ())
+            if move.state not in {"withdrawn", "cancelled"}
+        }
+
     def _standing(self, target: Target, rollout: Rollout, asks: Asks, *, overlap: bool) -> Standing:
         """Whether a wave waits for this target, and when its move ended."""
         move = asks.newest.get(target.id)
@@ -376,7 +453,7 @@ class Schedule:
         said = where.unplaced.get(target.id) or str(where.wave_by_target[target.id])
         key = (lane.policy_id, lane.rule_id, f"wave {said}")
         if key not in shared:
-            verdict = hold(walk.params, where, walk.front, target.id, waits_on=walk.waits_on)
+            verdict = hold(walk.params, where, walk.front, target.id, waits_on=walk.waits_on) or walk.proof
             if verdict is None:
                 return None
             shared[key] = _of_lane(lane, verdict)
@@ -444,7 +521,10 @@ class Schedule:
     def _proves(self, target: Target) -> bool:
         """Whether a target's move must pass a verification."""
         rules = self.index.enforced_rules(target.policy_set, verification.kind)
-        return any(isinstance(rule.params, verification.Params) and rule.params.trigger in GATING for rule in rules)
+        return any(
+            isinstance(rule.params, verification.Params) and rule.params.trigger in GATING and rule.params.of_job
+            for rule in rules
+        )
 
 
 def _unpaced_lane() -> Lane:
@@ -454,6 +534,19 @@ def _unpaced_lane() -> Lane:
 def _salt(rollout: Rollout) -> str:
     """What makes each change's order its own."""
     return rollout.version_id or rollout.change_id
+
+
+def _of_proof(reason: str, proof: Proof, *, waits_on: tuple[str, ...]) -> Verdict:
+    """What a proof that did not pass keeps from starting."""
+    return holds(
+        WaitsFor.PERSON,
+        reason,
+        waits_on=waits_on,
+        who=OPERATOR,
+        measured=named(proof),
+        message=proof.message or "",
+        verification=proof.id,
+    )
 
 
 def _of_lane(lane: Lane, verdict: Verdict) -> Judged:

@@ -40,7 +40,16 @@ REASONS = {
     "too_many_newer": "More than {candidates_max} newer versions are candidates here.",
 }
 
-STOPPED = frozenset({"rollout_paused", "rollout_halted", "rollout_taken_back", "rollout_aborted"})
+STOPPED = frozenset(
+    {
+        "rollout_paused",
+        "rollout_halted",
+        "rollout_taken_back",
+        "rollout_disproved",
+        "rollout_proof_unclear",
+        "rollout_aborted",
+    }
+)
 """Reasons of a rollout that starts nothing at all. A pin goes past it."""
 
 OPERATOR = "an operator may pin it"

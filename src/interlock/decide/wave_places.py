@@ -50,11 +50,15 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """The first wave that is not over, and what it waits for before it may go: the clock, samples, or nothing."""
+    """The first wave that is not over, and what it waits for before it may go: the clock, samples, or nothing.
+
+    `before` is the last wave before it that moved something; None where nothing was moved yet.
+    """
 
     wave: int
     baked_at: datetime | None = None
     samples: int | None = None
+    before: int | None = None
 
 
 AT_START = Front(0)
@@ -122,6 +126,7 @@ def front(params: Params, waves: Sequence[Sequence[str]], standing: Callable[[st
     """
     baked_at: datetime | None = None
     short: int | None = None
+    before: int | None = None
     for number, wave in enumerate(waves):
         members = [standing(target_id) for target_id in wave]
         if any(one.open for one in members):
@@ -129,6 +134,7 @@ def front(params: Params, waves: Sequence[Sequence[str]], standing: Callable[[st
         ends = [one.ended_at for one in members if one.ended_at is not None]
         if not ends:
             continue
+        before = number
         until = max(ends) + params.bake_after(number)
         baked_at = until if baked_at is None else max(baked_at, until)
         samples = sum(one.samples for one in members)
@@ -136,7 +142,7 @@ def front(params: Params, waves: Sequence[Sequence[str]], standing: Callable[[st
             short = samples
     else:
         number = len(waves)
-    return Front(number, baked_at if baked_at is not None and now < baked_at else None, short)
+    return Front(number, baked_at if baked_at is not None and now < baked_at else None, short, before)
 
 
 def hold(params: Params, where: Places, at: Front, target_id: str, *, waits_on: tuple[str, ...]) -> Verdict | None:

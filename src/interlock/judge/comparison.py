@@ -69,17 +69,20 @@ class Found:
     classified: Classified | None = None
 
 
-def judge_samples(compare: Compare, samples: Sequence[Sample], *, alpha: float, last: bool) -> Found:
+def judge_samples(
+    compare: Compare, samples: Sequence[Sample], *, alpha: float, last: bool, endless: bool = False
+) -> Found:
     """Judge what was seen.
 
-    Takes: samples in their order, none that is malformed; `alpha` is this metric's part; `last`: no more will come.
+    Takes: samples in their order, none that is malformed; `alpha` is this metric's part; `last`: no more will come;
+           `endless`: only harm ends it.
     Fails: never.
     """
     if compare.judge == "sequential":
-        evidence = _weighed(compare, samples, alpha=alpha)
+        evidence = _weighed(compare, samples, alpha=alpha, endless=endless)
         return _ended(evidence.finding, evidence.reason, evidence.looks, last=last)
     if compare.judge == "means":
-        return _averaged(compare, samples, alpha=alpha, last=last)
+        return _averaged(compare, samples, alpha=alpha, last=last, endless=endless)
     if not last:
         return Found(VerificationState.RUNNING, f"{len(samples)} looks so far.", len(samples))
     classified = classify(_points(samples, "canary"), _points(samples, "baseline"), comparison_of(compare))
@@ -164,7 +167,7 @@ def comparison_of(compare: Compare) -> Comparison:
     )
 
 
-def _weighed(compare: Compare, samples: Sequence[Sample], *, alpha: float) -> Evidence:
+def _weighed(compare: Compare, samples: Sequence[Sample], *, alpha: float, endless: bool) -> Evidence:
     looks = [
         Look(
             canary_bad=sample["canary"]["bad"],
@@ -180,11 +183,12 @@ def _weighed(compare: Compare, samples: Sequence[Sample], *, alpha: float) -> Ev
         safe_below=compare.safe_below,
         requests_min=compare.samples_min,
         requests_max=compare.samples_max,
+        endless=endless,
     )
     return weigh(looks, how)
 
 
-def _averaged(compare: Compare, samples: Sequence[Sample], *, alpha: float, last: bool) -> Found:
+def _averaged(compare: Compare, samples: Sequence[Sample], *, alpha: float, last: bool, endless: bool) -> Found:
     how = Averaging(
         alpha=alpha,
         higher_is_worse=compare.higher_is_worse,
@@ -200,8 +204,10 @@ def _averaged(compare: Compare, samples: Sequence[Sample], *, alpha: float, last
         for side in SIDES:
             seen[side] = seen[side].plus(moments_of([one for one in sample[side] if math.isfinite(one)]))
         difference = compare_means(seen["canary"], seen["baseline"], how)
-        if difference.finding is not Finding.RUNNING:
+        if difference.finding is Finding.HARMFUL or (difference.finding is not Finding.RUNNING and not endless):
             break
+    if endless and difference.finding is not Finding.HARMFUL:
+        return Found(VerificationState.RUNNING, difference.reason, taken)
     return _ended(difference.finding, difference.reason, taken, last=last)
 
 

@@ -19,8 +19,13 @@ too.
 decides, at the latest at `count`. Kayenta's classes fail nobody by themselves, but for a critical one: when all of them
 are over, the score of a verification's metrics is one verdict more.
 
+**A metric that runs while its rollout is open** has no end of its own. Rule 1 looks at the last `count` measurements
+alone, rule 2 holds, and there are no rules 3 and 4: it is running until it has failed or could not tell. A sequential
+judge finds harm as ever, at every look of however many; that it is safe ends nothing.
+
 **A verification** is failed as soon as one metric is; it is over when all are. Dry-run metrics decide nothing, and are
-waited for only where there are no others. The error that its sequential judges may make together is split over them.
+waited for only where there are no others. Each of its sequential judges has its own part of its rollout's α
+(`spending.py`), which was fixed when the verification began.
 
 Source: DESIGN.md section 7 (failed and errored differ); reference-behaviour.md 4.11. Different on purpose: a missing or
 zero `successThreshold` means "never early" (there it ended the metric with no measurement, and the job verified for
@@ -30,15 +35,16 @@ ever); `count` passes nothing that nobody saw passing; errors have an end.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from interlock.judge.canary import Classified, Verdict
 from interlock.judge.comparison import Sample, judge_samples, score_all
-from interlock.judge.sequential import alpha_of_each
+from interlock.judge.spending import evenly
 from interlock.model.compare import Compare
-from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState
+from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, Runs, VerificationState
 
 BACKOFF_MAX_S = 60.0
 
@@ -82,17 +88,21 @@ class VerificationProgress:
 
 
 def judge_metric(
-    spec: MetricSpec, measurements: Sequence[Measurement], *, started_at: datetime, gating: int = 1
+    spec: MetricSpec, measurements: Sequence[Measurement], *, started_at: datetime, alpha_share: float = 1.0
 ) -> MetricProgress:
     """Fold the measurements of one metric.
 
-    Takes: measurements in the order they were taken; `started_at` is when the verification began; `gating` is how many
-           metrics share the error that a sequential judge may make.
+    Takes: measurements in the order they were taken; `started_at` is when the verification began; `alpha_share` is the
+           part of its α that a sequential judge may spend.
     Fails: never.
     """
     progress = MetricProgress(VerificationState.RUNNING)
     if spec.compare is not None and spec.compare.judge != "threshold":
-        progress = _compared(spec, spec.compare, measurements, gating=gating)
+        progress = _compared(spec, spec.compare, measurements, alpha_share=alpha_share)
+        if progress.state.final:
+            return progress
+    elif spec.runs is Runs.WHILE_OPEN:
+        progress = _watched(spec, measurements)
         if progress.state.final:
             return progress
     else:
@@ -105,15 +115,23 @@ def judge_metric(
 
 
 def judge_verification(
-    metrics: Sequence[tuple[MetricSpec, Sequence[Measurement]]], *, started_at: datetime
+    metrics: Sequence[tuple[MetricSpec, Sequence[Measurement]]],
+    *,
+    started_at: datetime,
+    alpha_shares: Sequence[float | None] = (),
 ) -> VerificationProgress:
     """Fold the metrics of one verification.
 
+    Takes: `alpha_shares`: each metric's part of its rollout's α; without them it is split over this verification's.
     Gives: `next_at`, the earliest instant at which one of them is due. Without metrics: passed at its start.
     Fails: never.
     """
-    gating = sum(_splits_alpha(spec) for spec, _ in metrics)
-    judged = tuple(judge_metric(spec, measured, started_at=started_at, gating=gating) for spec, measured in metrics)
+    even = evenly(sum(spec.spends_alpha for spec, _ in metrics))
+    shares = [even if share is None else share for share in alpha_shares] or [even] * len(metrics)
+    judged = tuple(
+        judge_metric(spec, measured, started_at=started_at, alpha_share=share)
+        for (spec, measured), share in zip(metrics, shares, strict=True)
+    )
     named = [(spec.name, progress) for (spec, _), progress in zip(metrics, judged, strict=True)]
     binding = [each for each, (spec, _) in zip(named, metrics, strict=True) if not spec.dry_run]
     scored = [
@@ -182,18 +200,34 @@ def _decided(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> M
     return replace(progress, state=state, decided_at=last.measured_at, reason=reason)
 
 
-def _splits_alpha(spec: MetricSpec) -> bool:
-    """Whether a metric may wrongly stop a harmless canary with its part of α."""
-    return spec.compare is not None and spec.compare.judge in {"sequential", "means"} and not spec.dry_run
+def _watched(spec: MetricSpec, measurements: Sequence[Measurement]) -> MetricProgress:
+    """The measurements of a metric without an end, until the one that decides."""
+    progress = MetricProgress(VerificationState.RUNNING)
+    tolerated = spec.failure_threshold or 0
+    window: deque[bool] = deque(maxlen=spec.count)
+    for measurement in measurements:
+        progress = _counted(progress, measurement)
+        if measurement.status is MeasurementStatus.ERRORED:
+            progress = _given_up(spec, progress, measurement)
+        else:
+            window.append(measurement.status is MeasurementStatus.FAILED)
+        if progress.state.final:
+            return progress
+        if sum(window) > tolerated:
+            why = f": {measurement.message}" if measurement.message else ""
+            reason = f"{sum(window)} of the last {len(window)} measurements failed, {tolerated} tolerated{why}"
+            return replace(progress, state=VerificationState.FAILED, decided_at=measurement.measured_at, reason=reason)
+    return progress
 
 
 def _compared(
-    spec: MetricSpec, compare: Compare, measurements: Sequence[Measurement], *, gating: int
+    spec: MetricSpec, compare: Compare, measurements: Sequence[Measurement], *, alpha_share: float
 ) -> MetricProgress:
     """The looks at two sides, until the one that decides: the judge's, or the last that may be taken.
 
     Why:   the judge folds all looks itself and tells which one decided, so they are folded once, not once a look.
     """
+    endless = spec.runs is Runs.WHILE_OPEN
     steps: list[MetricProgress] = []
     looks: list[int] = []
     progress = MetricProgress(VerificationState.RUNNING)
@@ -204,11 +238,11 @@ def _compared(
         else:
             looks.append(number)
         steps.append(progress)
-        if progress.state.final or progress.counted >= spec.count:
+        if progress.state.final or (not endless and progress.counted >= spec.count):
             break
     samples: list[Sample] = [measurements[number].result["sample"] for number in looks]  # type: ignore[misc]
-    last = progress.counted >= spec.count
-    found = judge_samples(compare, samples, alpha=alpha_of_each(compare.alpha, gating), last=last)
+    last = not endless and progress.counted >= spec.count
+    found = judge_samples(compare, samples, alpha=compare.alpha * alpha_share, last=last, endless=endless)
     if not found.state.final:
         return progress if progress.state.final else replace(progress, reason=found.reason)
     decided = looks[found.looks - 1]

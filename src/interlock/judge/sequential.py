@@ -74,8 +74,9 @@ class Look:
 class Counting:
     """How counts are judged.
 
-    Takes: `alpha` of this metric (a rollout's, split over its gating metrics by `alpha_of_each`). `requests_min` a side
+    Takes: `alpha` of this metric (a rollout's, split over its gating metrics by `spending.py`). `requests_min` a side
            before anything is said; `requests_max` of both sides together, after which nothing more is waited for.
+           `endless`: that it is safe, or that there were so many, ends nothing: harm is looked for ever on.
     """
 
     alpha: float = ALPHA
@@ -83,6 +84,7 @@ class Counting:
     safe_below: float = SAFE_BELOW
     requests_min: int = REQUESTS_MIN
     requests_max: int | None = None
+    endless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,6 @@ class Evidence:
     baseline_total: int
     reason: str
     looks: int
-
-
-def alpha_of_each(alpha: float, metrics: int) -> float:
-    """A rollout's α, split over its gating metrics (Bonferroni)."""
-    return alpha / max(metrics, 1)
 
 
 def weigh(looks: Sequence[Look], how: Counting) -> Evidence:
@@ -137,6 +134,8 @@ def weigh(looks: Sequence[Look], how: Counting) -> Evidence:
             finding = Finding.INCONCLUSIVE
         elif enough and _log_mean(harms) >= threshold:
             finding = Finding.HARMFUL
+        elif how.endless:
+            continue
         elif enough and _log_mean(safeties) >= threshold:
             finding = Finding.SAFE
         elif how.requests_max is not None and canary + baseline >= how.requests_max:

@@ -14,7 +14,7 @@
 | `bad`, `total` | for sequential | CEL over `result` and `side`: bad events and all events since the last look |
 | `value` | for the others | CEL over `result` and `side`: a number, or a list of numbers |
 | `share` | unknown | the part of the traffic that the canary was given; a split far from it ends as inconclusive |
-| `alpha` | 0.01 | how often a harmless canary may be stopped; split over the metrics that are judged at every look |
+| `alpha` | 0.01 | how often a harmless rollout may be stopped; split over all that is judged at every look in it |
 | `samplesMin`, `samplesMax` | 100, none | a side before anything is said; both together, which end it |
 | `safeBelow` | 1.5 | sequential: safe when the ratio of the rates is surely below this |
 | `higherIsWorse`, `tolerated` | true, 0.1 | means: safe when surely worse by less than this part of the baseline's |
@@ -42,6 +42,7 @@ from dataclasses import dataclass, field
 from interlock.model.wire import Fields
 
 JUDGES = ("sequential", "means", "kayenta", "threshold")
+JUDGED_AT_EVERY_LOOK = frozenset({"sequential", "means"})
 EXPRESSION_MAX = 4_000
 LABEL_MAX = 500
 

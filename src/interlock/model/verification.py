@@ -27,6 +27,14 @@ neither. *Errored*: we could not look. An error is never a failure.
 | `warmUpSeconds` | 0 | ours: how long to wait before the first measurement |
 | `dryRun` | false | ours: measured and shown, but decides nothing |
 | `compare` | none | ours: canary against baseline (`compare.py`). Conditions and thresholds have no place beside it |
+| `runs` | `withJob` | ours: or `betweenWaves`, once a wave; or `whileOpen`, as long as the rollout is open |
+
+**Between waves and while open.** `withJob` measures the target of one job. `betweenWaves` measures a rollout each time
+that one of its waves is over, and the next wave waits for it. `whileOpen` begins with a rollout's first hand-over and
+goes on at its interval until the rollout is over. It never passes before that, so `successThreshold` has no place with
+it, and `count` is a window: of the last `count` measurements `failureThreshold` may have failed. Where `count` is
+absent it is `failureThreshold` + 1, so as many in a row. A judge that looks at everything once, at the end, has no
+place with it either: there is no end to wait for.
 
 Whether the provider's keys and the conditions are right is checked when a policy is written, by `metrics.check_metric`:
 this room knows neither providers nor CEL.
@@ -41,7 +49,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from interlock.model.compare import Compare, read_compare, render_compare
+from interlock.model.compare import JUDGED_AT_EVERY_LOOK, Compare, read_compare, render_compare
 from interlock.model.wire import Fields
 
 COUNT_MAX = 10_000
@@ -49,6 +57,14 @@ INTERVAL_MAX_S = 86_400.0
 INTERVAL_MIN_S = 0.1
 ERRORS_MAX_DEFAULT = 5
 CONDITION_MAX = 4_000
+
+
+class Runs(StrEnum):
+    """When a metric is measured."""
+
+    WITH_JOB = "withJob"
+    BETWEEN_WAVES = "betweenWaves"
+    WHILE_OPEN = "whileOpen"
 
 
 class MeasurementStatus(StrEnum):
@@ -75,7 +91,7 @@ class VerificationState(StrEnum):
 
 
 class SubjectKind(StrEnum):
-    """What a verification is about. Today a job; the others are for waves, rollouts, targets and objectives."""
+    """What a verification is about: one job, a wave of a rollout, or a rollout while it is open."""
 
     JOB = "job"
     WAVE = "wave"
@@ -100,6 +116,12 @@ class MetricSpec:
     warm_up_seconds: float = 0.0
     dry_run: bool = False
     compare: Compare | None = None
+    runs: Runs = Runs.WITH_JOB
+
+    @property
+    def spends_alpha(self) -> bool:
+        """Whether it may wrongly stop a harmless rollout, with its part of α."""
+        return self.compare is not None and self.compare.judge in JUDGED_AT_EVERY_LOOK and not self.dry_run
 
     @property
     def provider_kind(self) -> str:
@@ -133,11 +155,20 @@ def parse_metric(body: object, *, path: str) -> MetricSpec:
 
 def read_metric(fields: Fields) -> MetricSpec:
     """Take one metric's fields. Faults are left in `fields`."""
+    runs = Runs(fields.choice("runs", allowed=tuple(Runs), default=Runs.WITH_JOB))
     compare = _parse_compare(fields)
+    if runs is Runs.WHILE_OPEN:
+        fields.unwanted(
+            "successThreshold", "has no place with runs: whileOpen, which goes on until the rollout is over"
+        )
+        if compare is not None and compare.judge == "kayenta":
+            fields.wrong("compare.judge", "must not be kayenta with runs: whileOpen; it judges once, at the end")
     if compare is not None:
         for name in ("successCondition", "successThreshold", "failureCondition"):
             fields.unwanted(name, "has no place beside compare, whose judge decides")
     failure_condition = fields.text("failureCondition", maximum=CONDITION_MAX)
+    tolerated = fields.optional_integer("failureThreshold", maximum=COUNT_MAX)
+    counted = runs is not Runs.WHILE_OPEN
     return MetricSpec(
         name=fields.text("name", required=True, maximum=200),
         provider=_parse_provider(fields),
@@ -145,15 +176,16 @@ def read_metric(fields: Fields) -> MetricSpec:
             "intervalSeconds", default=1.0, minimum=INTERVAL_MIN_S, maximum=INTERVAL_MAX_S, required=True
         )
         or 1.0,
-        count=fields.integer("count", required=True, minimum=1, maximum=COUNT_MAX),
+        count=fields.integer("count", required=counted, default=(tolerated or 0) + 1, minimum=1, maximum=COUNT_MAX),
         success_condition=fields.text("successCondition", required=compare is None, maximum=CONDITION_MAX),
         success_threshold=fields.optional_integer("successThreshold", maximum=COUNT_MAX) or None,
         failure_condition=failure_condition if failure_condition.strip() else None,
-        failure_threshold=fields.optional_integer("failureThreshold", maximum=COUNT_MAX),
+        failure_threshold=tolerated,
         errors_max=fields.integer("errorsMax", default=ERRORS_MAX_DEFAULT, maximum=COUNT_MAX),
         warm_up_seconds=fields.number("warmUpSeconds", default=0.0, minimum=0.0, maximum=INTERVAL_MAX_S) or 0.0,
         dry_run=fields.boolean("dryRun", default=False),
         compare=compare,
+        runs=runs,
     )
 
 
@@ -173,6 +205,7 @@ def render_metric(spec: MetricSpec) -> dict[str, object]:
         ("errorsMax", spec.errors_max, ERRORS_MAX_DEFAULT),
         ("warmUpSeconds", _number(spec.warm_up_seconds), 0),
         ("dryRun", spec.dry_run, False),
+        ("runs", spec.runs.value, Runs.WITH_JOB.value),
     )
     compared = {} if spec.compare is None else {"compare": render_compare(spec.compare)}
     return body | {key: value for key, value, default in optional if value != default} | compared

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from interlock.decide.facts import Job, Move, Verification
+from interlock.decide.plan import NewProof
 from interlock.model.job import Handover, JobStatus
 from interlock.model.verification import MetricSpec
 from interlock.simulate.traffic import Traffic
@@ -108,6 +109,20 @@ class StubAgent:
         stop = Happening(self.behaviour.cancel_s, lambda w: w.hear(job_id, JobStatus.CANCELLED, "cancelled"))
         return [stop]
 
+    def measure_rollout(self, world: World, begun: NewProof) -> list[Happening]:
+        """Measure a rollout as a whole. What runs while it is open ends by itself only when it goes wrong.
+
+        Takes: behaviours know a wave as the target `wave 1`, and the whole rollout as `rollout`.
+        """
+        rollout = next(one for one in world.facts.rollouts if one.id == begun.rollout_id)
+        tag = next((one.tag for one in world.facts.versions if one.id == rollout.version_id), "")
+        wave = begun.proof.wave
+        about = "rollout" if wave is None else f"wave {wave + 1}"
+        state = self.behaviour.verify(tag, about) or "passed"
+        if wave is None and state == "passed":
+            return []
+        return [self._ends(begun.proof.id, tag, about, state)]
+
     def measure(self, world: World, move: Move, verification: Verification) -> list[Happening]:
         """Measure what a move did."""
         tag, target = world.version(move.version_id).tag, world.target(move.target_id).name
@@ -118,13 +133,14 @@ class StubAgent:
                 Happening(spec.warm_up_seconds, self._look(self.traffic, move, verification, position, spec))
                 for position, spec in enumerate(metrics)
             ]
-        state = state or "passed"
+        return [self._ends(verification.id, tag, target, state or "passed")]
+
+    def _ends(self, verification_id: str, tag: str, target: str, state: str) -> Happening:
         measure = self.behaviour.measure
         takes_s, said = measure(tag, target) if measure is not None else (self.behaviour.verify_s, None)
         if said is None and state != "passed":
             said = f"{tag} is {state} on {target}"
-        end = Happening(takes_s, lambda w: w.measured(verification.id, state, said))
-        return [end]
+        return Happening(takes_s, lambda w: w.measured(verification_id, state, said))
 
     def _look(
         self, traffic: Traffic, move: Move, verification: Verification, position: int, spec: MetricSpec

@@ -104,6 +104,8 @@ class Scenario:
             move = moves.get(begun.move_id)
             if move is not None:
                 self._expect(self.agent.measure(self.world, move, begun.verification))
+        for proof in plan.proofs:
+            self._expect(self.agent.measure_rollout(self.world, proof))
         for cancel in plan.cancels:
             self._expect(self.agent.cancel(cancel.job_id))
 

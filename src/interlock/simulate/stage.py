@@ -14,6 +14,7 @@ from typing import Any
 
 from interlock.decide.facts import Move, Target
 from interlock.decide.plan import Decision, Plan, TargetDecision
+from interlock.decide.proofs import named
 from interlock.inventory.targets import policies_of
 from interlock.model.errors import NotFound
 from interlock.model.policy import Policy
@@ -60,6 +61,8 @@ class Stage:
     moves: dict[str, Move] = field(default_factory=dict)
     move_by_job: dict[str, str] = field(default_factory=dict)
     move_by_verification: dict[str, str] = field(default_factory=dict)
+    proofs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """A proof -> what it is about, and its rollout."""
     rollouts: dict[str, tuple[str, str]] = field(default_factory=dict)
     requests: dict[str, tuple[str, str]] = field(default_factory=dict)
     handed_over: list[HandedOver] = field(default_factory=list)
@@ -159,6 +162,7 @@ class Stage:
         self.moves |= {move.id: move for move in (*plan.moves, *facts.moves)}
         self.move_by_job |= {order.job.id: order.move_id for order in plan.jobs}
         self.move_by_verification |= {one.verification.id: one.move_id for one in plan.verifications}
+        self.proofs |= {one.proof.id: (named(one.proof), one.rollout_id) for one in plan.proofs}
         for rollout in plan.rollouts:
             what = self.tag(rollout.version_id) if rollout.version_id else "the new config"
             self.rollouts[rollout.id] = (what, self.environment_name(rollout.environment_id))

@@ -94,6 +94,11 @@ class Timeline:
         noun, _, verb = told.kind.partition(".")
         if noun == "rollout" and told.subject in stage.rollouts:
             return self._of_rollout(told, verb, *stage.rollouts[told.subject])
+        if told.subject in stage.proofs and verb in {"passed", "failed", "inconclusive"}:
+            measured, rollout_id = stage.proofs[told.subject]
+            what, environment = stage.rollouts[rollout_id]
+            word = "is inconclusive" if verb == "inconclusive" else verb
+            return Line(told.at, VERIFICATION, f"{measured} of {what} in {environment} {word}", told.words)
         if noun == "approval":
             tag, environment = stage.requests[told.subject]
             return Line(told.at, INTERLOCK, f"asks whether {tag} may go to {environment}")

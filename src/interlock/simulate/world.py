@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from interlock.decide import decide
 from interlock.decide.elsewhere import narrowed, needed
 from interlock.decide.facts import (
+    LIVE,
     Approval,
     Beside,
     Dependency,
@@ -34,6 +35,7 @@ from interlock.decide.facts import (
     Move,
     Order,
     Pin,
+    Proof,
     Quarantine,
     ReleaseRef,
     Rollout,
@@ -44,6 +46,7 @@ from interlock.decide.facts import (
     Verification,
     Version,
 )
+from interlock.decide.lift import forgiven as forgiven_proofs
 from interlock.decide.pace import MOVES_MAX
 from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves, samples_of
 from interlock.decide.rules import concurrency, parse_rules
@@ -82,10 +85,12 @@ class Measuring:
     started_at: datetime
     metrics: tuple[MetricSpec, ...]
     measurements: tuple[list[Measurement], ...]
+    alpha_shares: tuple[float | None, ...] = ()
 
     def progress(self) -> VerificationProgress:
         """Where it stands."""
-        return judge_verification(list(zip(self.metrics, self.measurements, strict=True)), started_at=self.started_at)
+        measured = list(zip(self.metrics, self.measurements, strict=True))
+        return judge_verification(measured, started_at=self.started_at, alpha_shares=self.alpha_shares)
 
 
 @dataclass(slots=True)
@@ -177,7 +182,9 @@ class World:
             self.valid_until_by_job[renewal.job_id] = renewal.valid_until
         for begun in plan.verifications:
             specs = tuple(spec for _, spec in begun.metrics)
-            self.measuring[begun.verification.id] = Measuring(self.now, specs, tuple([] for _ in specs))
+            self.measuring[begun.verification.id] = Measuring(
+                self.now, specs, tuple([] for _ in specs), begun.alpha_shares
+            )
         self.ledger.extend(_told(plan, self.now))
 
     def settle(self, *, rounds_max: int = 20) -> int:
@@ -241,6 +248,11 @@ class World:
     def running_verifications(self) -> tuple[tuple[Move, Verification], ...]:
         """Verifications of open moves that run."""
         found = [(move, one) for move in self.facts.moves for one in move.verifications if one.state == "running"]
+        return tuple(sorted(found, key=lambda one: one[1].id))
+
+    def running_proofs(self) -> tuple[tuple[Rollout, Proof], ...]:
+        """What is measured of live rollouts as a whole."""
+        found = [(one, proof) for one in self.facts.rollouts for proof in one.proofs if proof.state == "running"]
         return tuple(sorted(found, key=lambda one: one[1].id))
 
     # Versions and people ----------------------------------------------------------------------------------------------
@@ -748,7 +760,9 @@ class World:
             if rollout.id != rollout_id or not rollout.live:
                 return rollout
             forgiven = len(failed) if state == "open" else rollout.failures_forgiven
-            return replace(rollout, state=state, failures_forgiven=forgiven, paused_until=until)
+            proofs = forgiven_proofs(rollout.proofs) if state == "open" else rollout.proofs
+            proofs = proofs if state in LIVE else ()
+            return replace(rollout, state=state, failures_forgiven=forgiven, paused_until=until, proofs=proofs)
 
         rollouts = tuple(after(rollout) for rollout in self.facts.rollouts)
         self._own(takes_away=True, rollouts=rollouts)
@@ -800,7 +814,7 @@ class World:
             if one.environment_id in environment_ids
         }
         rollouts = tuple(
-            replace(one, state="aborted") if one.live and one.environment_id in environment_ids else one
+            replace(one, state="aborted", proofs=()) if one.live and one.environment_id in environment_ids else one
             for one in facts.rollouts
         )
         for move, job in self.jobs(lambda one: not one.status.terminal and not one.ours and not one.cancel_asked):
@@ -950,6 +964,8 @@ class World:
         ended_at: datetime | None = None,
     ) -> bool:
         """A verification ended after so many measurements that passed or failed. Says whether it still ran."""
+        if self._proven(verification_id, state, message):
+            return True
         for move in self.facts.moves:
             for one in move.verifications:
                 if one.id == verification_id and one.state == "running":
@@ -962,6 +978,21 @@ class World:
                     self._own(takes_away=state != "passed")
                     self._tell(f"verification.{state}", verification_id, message or "")
                     return True
+        return False
+
+    def _proven(self, verification_id: str, state: str, message: str | None) -> bool:
+        """A proof of a rollout ended. Says whether there was such a one that ran."""
+        for rollout, proof in self.running_proofs():
+            if proof.id == verification_id:
+                self._tick()
+                ended = replace(proof, state=state, ended_at=self.now, message=message)
+                proofs = tuple(ended if one.id == proof.id else one for one in rollout.proofs)
+                rollouts = tuple(
+                    replace(one, proofs=proofs) if one.id == rollout.id else one for one in self.facts.rollouts
+                )
+                self._own(takes_away=state != "passed", rollouts=rollouts)
+                self._tell(f"verification.{state}", verification_id, message or "")
+                return True
         return False
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -1058,6 +1089,7 @@ def _told(plan: Plan, now: datetime) -> list[Told]:
     lines += [Told(now, "move.admitted", move.id, move.kind) for move in plan.moves]
     lines += [Told(now, "job.created", made.job.id) for made in plan.jobs]
     lines += [Told(now, "verification.started", begun.verification.id) for begun in plan.verifications]
+    lines += [Told(now, "verification.started", begun.proof.id) for begun in plan.proofs]
     lines += [Told(now, "job.confirm_admitted", one.job_id) for one in plan.confirms]
     lines += [Told(now, "job.confirm_held", job_id) for job_id in plan.unconfirms]
     lines += [Told(now, "job.cancel_asked", cancel.job_id, cancel.reason) for cancel in plan.cancels]

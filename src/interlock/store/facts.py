@@ -34,6 +34,7 @@ from interlock.decide.facts import (
     Move,
     Order,
     Pin,
+    Proof,
     Quarantine,
     ReleaseRef,
     Rollout,
@@ -366,10 +367,17 @@ async def _load_moves(conn: Conn, deployment_id: str) -> tuple[Move, ...]:
     )
 
 
+def _proof(one: Sequence[Any]) -> Proof:
+    proof_id, wave, lane, state, ended_at, message, forgiven, metrics = one
+    ended = None if ended_at is None else datetime.fromisoformat(ended_at)
+    return Proof(proof_id, wave, lane or "", state, ended, message, forgiven, tuple(metrics or ()))
+
+
 def _rollout(row: Row) -> Rollout:
     columns = dict(row)
+    proofs = tuple(map(_proof, columns.pop("proofs") or ()))
     speed = Speed(*(columns.pop(name) for name in ("interval_s", "max_in_flight", "bake_s", "promoted_at")))
-    return Rollout(**columns, speed=speed)
+    return Rollout(**columns, speed=speed, proofs=proofs)
 
 
 def _approvals(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[Approval, ...]]:

@@ -29,14 +29,25 @@ from typing import Any
 import orjson
 
 from interlock.decide import ENGINE_VERSION
-from interlock.decide.facts import Facts, Move, Order
-from interlock.decide.plan import MoveEnd, NewRequest, OrderEnd, Plan, RolloutState, SlotClaim, TargetChange
+from interlock.decide.facts import LIVE, Facts, Move, Order, Proof
+from interlock.decide.plan import (
+    MoveEnd,
+    NewProof,
+    NewRequest,
+    OrderEnd,
+    Plan,
+    RolloutState,
+    SlotClaim,
+    TargetChange,
+    tests_by_rollout,
+)
+from interlock.decide.proofs import named
 from interlock.model.canonical import digest
 from interlock.model.errors import Stale
 from interlock.model.event import Event, Ref
 from interlock.model.ids import derived_id, new_id
 from interlock.model.job import Confirm
-from interlock.model.verification import render_metric
+from interlock.model.verification import MetricSpec, SubjectKind, render_metric
 from interlock.store.blobs import Packed, packed, store_blobs
 from interlock.store.elsewhere import wake_dependents
 from interlock.store.facts import Loaded
@@ -44,6 +55,7 @@ from interlock.store.lines import waiting_requests
 from interlock.store.queries import Conn, queries
 from interlock.store.releases import freeze_releases
 from interlock.store.tx import Change, Tx
+from interlock.store.verifications import end_proofs
 from interlock.store.work import OWN_FACTS, WorkRequest
 
 Q = queries("plan")
@@ -190,6 +202,7 @@ async def _write(tx: Tx, loaded: Loaded, plan: Plan) -> None:
         if plan.moves:
             await tx.record(await freeze_releases(tx.conn, facts, plan.moves, now))
             await tx.record(_moves(plan, owner, now))
+        await end_proofs(tx, [one.rollout_id for one in plan.rollout_states if one.state not in LIVE])
         changes = [*_slots(facts, plan), *_jobs(plan, owner, now), *_verifications(plan, owner, now)]
         await tx.record(changes, events=events_of(facts, plan), wakes=_wakes(facts, plan, now))
         if any(change.current is not None for change in plan.target_changes):
@@ -350,6 +363,7 @@ def _rollouts(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]
             [one.state for one in new],
             [one.opened_at for one in new],
             [one.targets_at_open for one in new],
+            [one.tests_planned for one in new],
         )
         changes.append(Change(Q.insert_rollouts, (*owner, *columns, now)))
     return [*changes, _rollout_states(after, now)] if after else changes
@@ -471,22 +485,55 @@ def metric_id(verification_id: str, position: int) -> str:
     return derived_id("metric", verification_id, str(position))
 
 
+def subject_kind_of(proof: Proof) -> SubjectKind:
+    """What a proof is about."""
+    return SubjectKind.ROLLOUT if proof.wave is None else SubjectKind.WAVE
+
+
+def _metrics(
+    begun: Sequence[tuple[str, Sequence[tuple[str, MetricSpec]], Sequence[float | None]]], now: datetime
+) -> tuple[list[object], ...]:
+    """The columns of the metrics of verifications: each with its policy, and the part of α that it may spend."""
+    rows = [
+        (
+            metric_id(verification_id, number),
+            verification_id,
+            number,
+            spec.name,
+            render_metric(spec),
+            policy_id,
+            now + timedelta(seconds=spec.warm_up_seconds),
+            shares[number] if shares else None,
+        )
+        for verification_id, metrics, shares in begun
+        for number, (policy_id, spec) in enumerate(metrics)
+    ]
+    return tuple(map(list, zip(*rows, strict=True)))
+
+
 def _verifications(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
     changes = []
     if plan.verifications:
         new = plan.verifications
         columns = ([v.verification.id for v in new], [v.verification.job_id for v in new], [v.move_id for v in new])
-        metrics = [(v.verification.id, n, policy, spec) for v in new for n, (policy, spec) in enumerate(v.metrics)]
-        columns_m = (
-            [metric_id(verification, n) for verification, n, _, _ in metrics],
-            [verification for verification, _, _, _ in metrics],
-            [n for _, n, _, _ in metrics],
-            [spec.name for _, _, _, spec in metrics],
-            [render_metric(spec) for _, _, _, spec in metrics],
-            [policy for _, _, policy, _ in metrics],
-            [now + timedelta(seconds=spec.warm_up_seconds) for _, _, _, spec in metrics],
+        metrics = _metrics([(v.verification.id, v.metrics, v.alpha_shares) for v in new], now)
+        changes.append(Change(Q.insert_verifications, (*owner, now, *columns, *metrics)))
+    if plan.proofs:
+        begun = plan.proofs
+        columns_p = (
+            [one.proof.id for one in begun],
+            [subject_kind_of(one.proof).value for one in begun],
+            [one.rollout_id for one in begun],
+            [one.move_id for one in begun],
+            [one.rollout_id for one in begun],
+            [one.proof.wave for one in begun],
+            [one.proof.lane or None for one in begun],
         )
-        changes.append(Change(Q.insert_verifications, (*owner, now, *columns, *columns_m)))
+        metrics = _metrics([(one.proof.id, one.metrics, one.alpha_shares) for one in begun], now)
+        changes.append(Change(Q.insert_proofs, (*owner, now, *columns_p, *metrics)))
+    tests = tests_by_rollout(plan)
+    if tests:
+        changes.append(Change(Q.add_tests, (list(tests), list(tests.values()))))
     if plan.requests:
         asked = plan.requests
         columns_a = (
@@ -513,16 +560,18 @@ def _wakes(facts: Facts, plan: Plan, now: datetime) -> list[WorkRequest]:
     wakes = [WorkRequest("dispatch", one.job.id, workspace_id, None, OWN_FACTS) for one in plan.jobs]
     wakes += [WorkRequest("observe", one.job_id, workspace_id, None, OWN_FACTS) for one in plan.cancels]
     wakes += [WorkRequest("dispatch", one.job_id, workspace_id, None, OWN_FACTS) for one in plan.confirms]
+    measured = [(one.verification.id, one.metrics) for one in plan.verifications]
+    measured += [(one.proof.id, one.metrics) for one in plan.proofs]
     wakes += [
         WorkRequest(
             "measure",
-            metric_id(one.verification.id, number),
+            metric_id(verification_id, number),
             workspace_id,
             now + timedelta(seconds=spec.warm_up_seconds) if spec.warm_up_seconds else None,
             OWN_FACTS,
         )
-        for one in plan.verifications
-        for number, (_, spec) in enumerate(one.metrics)
+        for verification_id, metrics in measured
+        for number, (_, spec) in enumerate(metrics)
     ]
     return wakes
 
@@ -586,6 +635,25 @@ class _Telling:
         }
         refs = tuple(ref for ref in self.refs(move) if ref != subject)
         return Event(kind, subject, told, refs, move.decision_id, move.change_id)
+
+    def of_proof(self, kind: str, begun: NewProof, **body: object) -> Event:
+        """An event about a verification of a rollout."""
+        move = self.moves[begun.move_id]
+        environment = self.facts.environments.get(move.environment_id)
+        told = {
+            "environment": environment.name if environment else move.environment_id,
+            "deployment": self.facts.deployment_name,
+            "version": self.tags.get(move.version_id, move.version_id),
+            "measured": named(begun.proof),
+            **body,
+        }
+        refs = (
+            Ref("rollout", begun.rollout_id),
+            Ref("environment", move.environment_id),
+            Ref("deployment", self.facts.deployment_id),
+            Ref("version", move.version_id),
+        )
+        return Event(kind, Ref("verification", begun.proof.id), told, refs, move.decision_id, move.change_id)
 
 
 def events_of(facts: Facts, plan: Plan) -> list[Event]:
@@ -718,6 +786,9 @@ def _start_events(tell: _Telling, plan: Plan) -> list[Event]:
         names = [spec.name for _, spec in begun.metrics]
         subject = Ref("verification", begun.verification.id)
         events.append(tell.of_move("verification.started", subject, tell.moves[begun.move_id], metrics=names))
+    for proof in plan.proofs:
+        names = [spec.name for _, spec in proof.metrics]
+        events.append(tell.of_proof("verification.started", proof, metrics=names))
     confirms = [("job.confirm_admitted", one.job_id) for one in plan.confirms]
     confirms += [("job.confirm_held", job_id) for job_id in plan.unconfirms]
     events.extend(tell.of_move(kind, Ref("job", job_id), tell.move_of_job[job_id]) for kind, job_id in confirms)

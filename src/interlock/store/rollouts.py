@@ -1,8 +1,8 @@
 """Which rollouts and quarantines are there, and how does a person steer them? Pause, resume, speed up, promote, abort.
 
-After a halt the way forward is a person's: resuming forgives the failures that were seen, promoting too, and lets all
-that is left start at once; aborting ends the rollout for good. What a person said about the pace is kept word by word;
-rounds read the latest of each.
+After a halt the way forward is a person's: resuming forgives the failures that were seen, also of what was measured of
+the rollout as a whole; promoting too, and lets all that is left start at once; aborting ends the rollout for good. What
+a person said about the pace is kept word by word; rounds read the latest of each.
 
 A cleared quarantine lets a target take again what failed on it, and everything newer than what it runs.
 
@@ -26,6 +26,7 @@ from interlock.model.event import Event, Ref
 from interlock.store.deployments import lock_deployment, touch
 from interlock.store.queries import Conn, queries
 from interlock.store.tx import Change, Tx
+from interlock.store.verifications import end_proofs
 from interlock.store.work import WorkRequest
 
 Q = queries("rollout")
@@ -193,6 +194,10 @@ async def steer_rollout(
     ]
     if state is not None:
         changes.append(Change(Q.set_state, (rollout_id, state, reason, forgiven, before.state, until), rows=1))
+    if step in {"resume", "promote"}:
+        changes.append(Change(Q.forgive_proofs, (rollout_id,)))
+    if state is not None and state not in LIVE:
+        await end_proofs(tx, [rollout_id])
     await tx.record(
         changes=changes,
         events=[_told(before, kind, said, until)],

@@ -30,7 +30,8 @@ Q = queries("verification")
 class DueMetric:
     """A metric that is due: what to ask, in which context, and what it belongs to.
 
-    Takes: `context` is the release's snapshot, with the verified `job`: its `id`, and its run's `externalId`.
+    Takes: `context` is the release's snapshot, with the verified `job`: its `id`, and its run's `externalId`. Of a
+           rollout as a whole (`rollout_id`, and `wave` from 0 where it is one): its version, environment and deployment.
     """
 
     id: str
@@ -48,9 +49,30 @@ class DueMetric:
     change_id: str
     decision_id: str
     context: Mapping[str, Any]
+    rollout_id: str | None = None
+    wave: int | None = None
+
+    @property
+    def told(self) -> dict[str, object]:
+        """Where, in names, for the ledger."""
+        place = self.context
+        what = {"measured": _named(self.wave)} if self.rollout_id else {"target": place["resource"]["name"]}
+        return {
+            **what,
+            "environment": place["environment"]["name"],
+            "deployment": place["deployment"]["name"],
+            "version": place["version"]["tag"],
+        }
 
     def refs(self) -> tuple[Ref, ...]:
         """What the verification is about."""
+        if self.rollout_id is not None:
+            return (
+                Ref("rollout", self.rollout_id),
+                Ref("environment", self.environment_id),
+                Ref("deployment", self.deployment_id),
+                Ref("version", self.version_id),
+            )
         return (
             Ref("job", self.job_id),
             Ref("move", self.move_id),
@@ -94,8 +116,42 @@ async def find_due_metric(conn: Conn, metric_id: str) -> DueMetric | None:
         version_id=row["version_id"],
         change_id=row["change_id"],
         decision_id=row["decision_id"],
-        context={**row["snapshot"], "job": {"id": row["subject_id"], "externalId": row["external_id"] or ""}},
+        context=_context(row),
+        rollout_id=row["rollout_id"],
+        wave=row["wave"],
     )
+
+
+def _context(row: asyncpg.Record) -> dict[str, Any]:
+    snapshot: dict[str, Any] = row["snapshot"]
+    if row["rollout_id"] is None:
+        return {**snapshot, "job": {"id": row["subject_id"], "externalId": row["external_id"] or ""}}
+    opened_at = row["opened_at"].isoformat().replace("+00:00", "Z")
+    return {
+        **{name: snapshot[name] for name in ("deployment", "environment", "version")},
+        "rollout": {"id": row["rollout_id"], "kind": row["rollout_kind"], "openedAt": opened_at},
+        **({"wave": {"number": row["wave"] + 1}} if row["wave"] is not None else {}),
+    }
+
+
+def _named(wave: int | None) -> str:
+    return "what is measured while it is open" if wave is None else f"wave {wave + 1}"
+
+
+async def end_proofs(tx: Tx, rollout_ids: Sequence[str]) -> None:
+    """Rollouts are over, and with them what was measured of them as a whole. Each end is in the ledger."""
+    if not rollout_ids:
+        return
+    events = []
+    for row in await tx.conn.fetch(Q.end_proofs, list(rollout_ids)):
+        body = {
+            "measured": _named(row["wave"]),
+            **{name: row[name] for name in ("environment", "deployment", "version", "message")},
+        }
+        refs = tuple(Ref(kind, row[f"{kind}_id"]) for kind in ("rollout", "environment", "deployment", "version"))
+        subject = Ref("verification", row["id"])
+        events.append(Event(f"verification.{row['state']}", subject, body, refs, row["decision_id"], row["change_id"]))
+    await tx.record(events=events)
 
 
 async def record_measurement(tx: Tx, metric: DueMetric, measured: Measurement) -> datetime | None:
@@ -115,7 +171,9 @@ async def record_measurement(tx: Tx, metric: DueMetric, measured: Measurement) -
     mine.append(measured)
     specs = [parse_metric(one["spec"], path="metric") for one in rows]
     progress = judge_verification(
-        [(spec, taken.get(one["id"], ())) for spec, one in zip(specs, rows, strict=True)], started_at=head["started_at"]
+        [(spec, taken.get(one["id"], ())) for spec, one in zip(specs, rows, strict=True)],
+        started_at=head["started_at"],
+        alpha_shares=[one["alpha_share"] for one in rows],
     )
     await _write_progress(tx, metric, rows, progress)
     own = next(each for each, one in zip(progress.metrics, rows, strict=True) if one["id"] == metric.id)
@@ -141,14 +199,7 @@ async def _write_progress(
     if not progress.state.final:
         await tx.record(changes)
         return
-    place = metric.context
-    body = {
-        "target": place["resource"]["name"],
-        "environment": place["environment"]["name"],
-        "deployment": place["deployment"]["name"],
-        "version": place["version"]["tag"],
-        **({"message": progress.reason} if progress.reason else {}),
-    }
+    body = {**metric.told, **({"message": progress.reason} if progress.reason else {})}
     kind = f"verification.{progress.state.value}"
     subject = Ref("verification", metric.verification_id)
     event = Event(kind, subject, body, metric.refs(), metric.decision_id, metric.change_id)

@@ -44,7 +44,8 @@ keep their spacing after a pause, a closed window or an outage.
 
 **waves**: a wave's targets start together, at most `maxInFlight` of them at once. The next wave starts when every
 target of the one before has ended (proven, or failed within `maxFailures`), has baked since the last of them ended, and
-was measured often enough. A wave waits for a target that a gate holds, and not for one that goes elsewhere (it is
+was measured often enough. Where a [verification](verification.md) rule has metrics with `runs: betweenWaves`, the wave as
+a whole is measured meanwhile, and must have passed. A wave waits for a target that a gate holds, and not for one that goes elsewhere (it is
 pinned, quarantined, or has the version). The order is by sha256(version id, target id) within the domains.
 
 **Failure domains**: the first wave is one target, of the lightest domain. The first two waves stay within one region
@@ -98,6 +99,9 @@ REASONS = {
     "rollout_wave_later": "It goes in wave {wave}; the waves before it go first.",
     "rollout_baking": "It goes in wave {wave}; what went before bakes until {due_at}.",
     "rollout_samples": "It goes in wave {wave}; the wave before it has {samples} of at least {minimum} samples.",
+    "rollout_measured": "It goes in wave {wave}; wave {before} bakes until its metrics have passed: {metrics}.",
+    "rollout_disproved": "The rollout halted: {measured} failed its verification: {message}.",
+    "rollout_proof_unclear": "The verification of {measured} could not tell: {message}.",
     "rollout_domain_unknown": "Its resource has no {key}, which failureDomains names; without it it has no place.",
     "rollout_taken_back": "The rollout halted: what it brought is taken back in this environment.",
     "rollout_halted": "The rollout halted: {failures} of its targets failed, at most {max_failures} may.",
@@ -105,8 +109,15 @@ REASONS = {
     "rollout_aborted": "The rollout was aborted.",
 }
 
-WAVE_HOLDS = frozenset({"rollout_wave_later", "rollout_baking", "rollout_samples", "rollout_domain_unknown"})
+WAVE_HOLDS = frozenset(
+    {"rollout_wave_later", "rollout_baking", "rollout_samples", "rollout_measured", "rollout_domain_unknown"}
+)
 """What only waves say, and what a person can end by promoting the rollout."""
+
+RESUMED = frozenset(
+    {"rollout_paused", "rollout_halted", "rollout_taken_back", "rollout_disproved", "rollout_proof_unclear"}
+)
+"""What a person can end by letting the rollout go on."""
 
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
@@ -361,7 +372,7 @@ def lifts(subject: TargetMove, params: Params | None, verdict: Verdict) -> tuple
     index, environment_id = subject.index, subject.target.environment_id
     where = index.facts.environments[environment_id].name
     tags = {version.id: version.tag for version in index.facts.versions}
-    if verdict.reason in {"rollout_paused", "rollout_halted", "rollout_taken_back"}:
+    if verdict.reason in RESUMED:
         named = {topic.removeprefix("rollout:") for topic in verdict.waits_on}
         stopped = [one for one in index.facts.rollouts if one.id in named]
         return tuple(

@@ -22,6 +22,34 @@ rules:
 A metric with `compare` in place of the conditions judges a canary against a baseline: the guide
 `docs/guides/canaries.md`. It is left out of a rollback and of a redeploy: they bring nothing new to compare.
 
+**A rollout as a whole**: `runs` says when a metric is measured.
+
+```yaml
+rules:
+  - verification:
+      metrics:
+        - name: error-rate
+          runs: betweenWaves       # once, when a wave is over; the next wave starts when it passed
+          intervalSeconds: 60
+          count: 30
+          successCondition: result.value < 0.01
+          provider: {type: prometheus, address: "http://prometheus:9090", query: "error_rate{version='{{ version.tag }}'}"}
+        - name: saturation
+          runs: whileOpen          # from the rollout's first hand-over until it ends
+          intervalSeconds: 30
+          count: 10                # a window: of the last 10
+          failureThreshold: 2      # two may have failed
+          successCondition: result.value < 0.9
+          provider: {type: prometheus, address: "http://prometheus:9090", query: "max(cpu_used)"}
+```
+
+`betweenWaves` is for a [gradualRollout](gradual_rollout.md) in waves; without waves it is never measured, and after the
+last wave neither. `whileOpen` passes when the rollout ends and nothing was found. Both measure the version in the
+environment: their providers know `version`, `environment`, `deployment`, `rollout.id` and `wave.number`, and no
+resource or job. When one fails the rollout halts at once, and every target that it moved goes back where a
+[rollback](rollback.md) rule answers failed verifications. When one could not tell nothing more starts. A person who
+resumes or promotes the rollout lets it go on: the wave counts as proven, and what runs while it is open begins anew.
+
 A target whose verification runs counts as in flight. When it passes, its release becomes the target's `good` one, the
 one that a rollback returns to. When it fails, the move failed: it is never retried, it counts for the rollout's
 `maxFailures`, and the rollback rule may answer. `inconclusive` (we could not tell) closes the move without a rollback,
@@ -36,7 +64,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interlock.model.errors import Invalid
-from interlock.model.verification import MetricSpec, parse_metric
+from interlock.model.verification import MetricSpec, Runs, parse_metric
 from interlock.model.wire import Fields
 
 kind = "verification"
@@ -59,6 +87,11 @@ class Params:
     trigger: str
     metrics: tuple[MetricSpec, ...]
 
+    @property
+    def of_job(self) -> tuple[MetricSpec, ...]:
+        """Those that are measured with each job."""
+        return tuple(one for one in self.metrics if one.runs is Runs.WITH_JOB)
+
 
 NOTHING_NEW = frozenset({"rollback", "redeploy"})
 """Moves to what is the baseline already: a comparison would hold it against itself, and could never tell."""
@@ -66,7 +99,7 @@ NOTHING_NEW = frozenset({"rollback", "redeploy"})
 
 def metrics_of(params: Params, move_kind: str) -> tuple[MetricSpec, ...]:
     """The metrics that are measured after a move of this kind."""
-    return tuple(spec for spec in params.metrics if spec.compare is None or move_kind not in NOTHING_NEW)
+    return tuple(spec for spec in params.of_job if spec.compare is None or move_kind not in NOTHING_NEW)
 
 
 def parse(fields: Fields) -> Params:

@@ -100,11 +100,14 @@ UNION ALL
 SELECT 'move', m.id::text, NULL, NULL, s.key, NULL, NULL
 FROM move m JOIN slot s ON s.move_id = m.id WHERE m.deployment_id = $1 AND m.closed_at IS NULL;
 
--- Live rollouts, and any of the loaded versions ($2), each with the latest word on every part of its pace. Relies on rollout_of_deployment and
--- steering_of_rollout.
+-- Live rollouts, and any of the loaded versions ($2), each with the latest word on every part of its pace; live ones with their proofs. Relies
+-- on rollout_of_deployment, steering_of_rollout, verification_of_rollout and verification_metric's unique key.
 -- name: load_rollouts
 SELECT o.id, o.change_id, o.environment_id, o.kind, o.version_id, o.state, o.opened_at, o.targets_at_open, o.failures_forgiven,
-       o.paused_until, s.interval_s, s.max_in_flight, s.bake_s, s.promoted_at
+       o.paused_until, o.tests_planned, o.tests_begun, s.interval_s, s.max_in_flight, s.bake_s, s.promoted_at,
+       (SELECT jsonb_agg(jsonb_build_array(v.id, v.wave, v.lane, v.state, v.ended_at, v.message, v.forgiven_at IS NOT NULL,
+                                           (SELECT jsonb_agg(x.name ORDER BY x.position) FROM verification_metric x WHERE x.verification_id = v.id)))
+        FROM verification v WHERE v.rollout_id = o.id AND o.state IN ('open', 'paused', 'halted')) AS proofs
 FROM rollout o
 CROSS JOIN LATERAL (
     SELECT (array_agg(interval_s ORDER BY at DESC, id DESC) FILTER (WHERE interval_s IS NOT NULL))[1] AS interval_s,
@@ -128,7 +131,7 @@ WHERE t.deployment_id = $1 AND (t.state = 'attached' OR t.id = ANY ($3::uuid[]))
 -- name: load_samples
 SELECT m.id::text AS move_id, count(*)::integer AS samples
 FROM move m
-JOIN verification v ON v.move_id = m.id
+JOIN verification v ON v.move_id = m.id AND v.rollout_id IS NULL
 JOIN verification_metric x ON x.verification_id = v.id
 JOIN measurement s ON s.metric_id = x.id AND s.status IN ('passed', 'failed')
 WHERE m.rollout_id IN (SELECT id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted'))

@@ -14,5 +14,5 @@ CROSS JOIN LATERAL (
     ORDER BY m.closed_at DESC LIMIT $2) m
 JOIN job j ON j.move_id = m.id AND j.status = 'successful' AND j.handed_over_at IS NOT NULL AND j.completed_at IS NOT NULL
 LEFT JOIN LATERAL (
-    SELECT max(ended_at) AS ended_at FROM verification WHERE move_id = m.id AND state = 'passed') v ON true
+    SELECT max(ended_at) AS ended_at FROM verification WHERE move_id = m.id AND rollout_id IS NULL AND state = 'passed') v ON true
 ORDER BY e.environment_id, m.closed_at DESC;

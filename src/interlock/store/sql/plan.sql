@@ -33,8 +33,14 @@ INSERT INTO change (workspace_id, deployment_id, id, kind, version_id, config_di
 SELECT $1, $2, n.*, $7 FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[]) AS n;
 
 -- name: insert_rollouts
-INSERT INTO rollout (workspace_id, deployment_id, id, change_id, environment_id, kind, version_id, state, opened_at, targets_at_open, state_at)
-SELECT $1, $2, n.*, $11 FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::text[], $9::timestamptz[], $10::int[]) AS n;
+INSERT INTO rollout (workspace_id, deployment_id, id, change_id, environment_id, kind, version_id, state, opened_at, targets_at_open, tests_planned,
+                     state_at)
+SELECT $1, $2, n.*, $12
+FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::text[], $9::timestamptz[], $10::int[], $11::int[]) AS n;
+
+-- Relies on rollout's primary key.
+-- name: add_tests
+UPDATE rollout o SET tests_begun = o.tests_begun + n.tests FROM unnest($1::uuid[], $2::int[]) AS n(id, tests) WHERE o.id = n.id;
 
 -- Relies on rollout's primary key.
 -- name: set_rollout_states
@@ -155,8 +161,17 @@ WITH begun AS (
     INSERT INTO verification (workspace_id, deployment_id, subject_kind, started_at, id, subject_id, move_id)
     SELECT $1, $2, 'job', $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[]) AS n
 )
-INSERT INTO verification_metric (id, verification_id, position, name, spec, policy_id, next_at)
-SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::int[], $10::text[], $11::jsonb[], $12::uuid[], $13::timestamptz[]);
+INSERT INTO verification_metric (id, verification_id, position, name, spec, policy_id, next_at, alpha_share)
+SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::int[], $10::text[], $11::jsonb[], $12::uuid[], $13::timestamptz[], $14::float8[]);
+
+-- The same for verifications of rollouts.
+-- name: insert_proofs
+WITH begun AS (
+    INSERT INTO verification (workspace_id, deployment_id, started_at, id, subject_kind, subject_id, move_id, rollout_id, wave, lane)
+    SELECT $1, $2, $3, n.* FROM unnest($4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::uuid[], $9::int[], $10::text[]) AS n
+)
+INSERT INTO verification_metric (id, verification_id, position, name, spec, policy_id, next_at, alpha_share)
+SELECT * FROM unnest($11::uuid[], $12::uuid[], $13::int[], $14::text[], $15::jsonb[], $16::uuid[], $17::timestamptz[], $18::float8[]);
 
 -- name: insert_requests
 INSERT INTO approval_request (workspace_id, deployment_id, opened_at, id, environment_id, version_id, change_id, minimum, why, shown, shown_digest,

@@ -30,6 +30,11 @@ ORDER BY o.opened_at DESC, o.id LIMIT $5 OFFSET $6;
 UPDATE rollout SET state = $2, reason = $3, failures_forgiven = $4, state_at = interlock_now(), paused_until = $6
 WHERE id = $1 AND state = $5;
 
+-- What ended badly keeps the rollout no longer. By verification_of_rollout.
+-- name: forgive_proofs
+UPDATE verification SET forgiven_at = interlock_now()
+WHERE rollout_id = $1 AND state IN ('failed', 'inconclusive') AND forgiven_at IS NULL;
+
 -- A word on the pace, kept for ever.
 -- name: insert_steering
 INSERT INTO rollout_steering (workspace_id, rollout_id, step, interval_s, max_in_flight, bake_s, reason, by)

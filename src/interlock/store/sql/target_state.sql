@@ -81,7 +81,7 @@ CROSS JOIN LATERAL (SELECT * FROM move
                     ORDER BY admitted_at DESC, id DESC LIMIT 4) m
 JOIN version v ON v.id = m.version_id
 LEFT JOIN LATERAL (SELECT state, message, ended_at FROM verification
-                   WHERE move_id = m.id AND state IN ('failed', 'inconclusive')
+                   WHERE move_id = m.id AND rollout_id IS NULL AND state IN ('failed', 'inconclusive')
                    ORDER BY ended_at DESC LIMIT 1) x ON m.state = 'failed'
 LEFT JOIN LATERAL (SELECT status, message, completed_at, count(*) OVER () AS jobs FROM job
                    WHERE move_id = m.id AND status <> 'skipped'
