@@ -1,6 +1,4 @@
-"""What is measured of a rollout as a whole? Dated stories: between waves, while it is open, what a failure brings about,
-and how its α is split.
-"""
+"""What is measured of a rollout as a whole? Stories: between waves, while it is open, what a failure does, and α."""
 
 from __future__ import annotations
 
@@ -305,9 +303,13 @@ def test_a_rollout_splits_its_alpha_over_all_its_tests_as_they_are_planned_when_
 def test_whatever_happens_to_a_rollout_its_tests_spend_no_more_than_its_alpha(steps: list[int]):
     rules = (
         WAVES,
-        verified(SEQUENTIAL, {**SEQUENTIAL, "name": "b", "runs": "betweenWaves"}, {**SEQUENTIAL, "name": "o", "runs": "whileOpen"}),
+        verified(
+            SEQUENTIAL,
+            {**SEQUENTIAL, "name": "b", "runs": "betweenWaves"},
+            {**SEQUENTIAL, "name": "o", "runs": "whileOpen"},
+        ),
         {"retry": {"maxRetries": 3, "retryOnStatuses": ["failure"]}},
-    )  # fmt: skip
+    )
     world = fleet(*rules)
     world.create_version("v2")
     spent: list[float] = []

@@ -7,8 +7,8 @@ are once outcomes were answered.
     job ended well     -> verification begins, or the move succeeds
     job ended badly    -> a retry is due (asked for by `gates`, made by `pace`), or the move fails
     verification ended -> the move succeeds and its release is `good`, or the move fails
-    a rollout's proof  -> begins with its first hand-over, for as long as it is open (`proofs.py`). One that failed halts
-                          the rollout at once; where the rules of what it moved say so, that goes back
+    a rollout's proof  -> begins with its first hand-over, for as long as it is open (`proofs.py`). One that failed
+                          halts the rollout at once; where the rules of what it moved say so, that goes back
     a move failed      -> the rule says roll back: an order to go to the `good` release, and a quarantine; or the hold
                           says who can act. Where the rule's scope is the environment, every target that the rollout had
                           moved there goes back, and the rollout halts

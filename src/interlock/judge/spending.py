@@ -5,10 +5,10 @@ probability at most α times its part. By the union bound (Bonferroni) the rollo
 probability at most α times the sum of all parts, however the tests depend on each other; so the parts of all tests that
 a rollout ever begins, whatever happens to it, must sum to at most 1.
 
-How many there will be is planned when the rollout opens: its targets times their gating metrics, its waves, and what
-is measured while it is open. Nine tenths of α are split evenly over those. More may come: a target joins, a job is
-retried and verified anew, a policy gains a metric. The k-th of these gets 1 / (k · (k + 1)) of the last tenth; the
-series sums to 1 (it telescopes), so they never run out. A test that is planned and never begins leaves its part unspent.
+How many there will be is planned when the rollout opens: its targets times their gating metrics, its waves, and what is
+measured while it is open. Nine tenths of α are split evenly over those. More may come: a target joins, a job is retried
+and verified anew, a policy gains a metric. The k-th of these gets 1 / (k · (k + 1)) of the last tenth; the series sums
+to 1 (it telescopes), so they never run out. A test that is planned and never begins leaves its part unspent.
 
 Tests are numbered in the order in which they begin, so a part hangs on two numbers alone, and is written down with the
 verification when it begins: nothing that comes later changes what an ongoing test may spend.

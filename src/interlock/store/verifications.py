@@ -31,7 +31,8 @@ class DueMetric:
     """A metric that is due: what to ask, in which context, and what it belongs to.
 
     Takes: `context` is the release's snapshot, with the verified `job`: its `id`, and its run's `externalId`. Of a
-           rollout as a whole (`rollout_id`, and `wave` from 0 where it is one): its version, environment and deployment.
+           rollout as a whole (`rollout_id`, and `wave` from 0 where it is one) it is of its version, environment and
+           deployment alone.
     """
 
     id: str

@@ -44,9 +44,10 @@ keep their spacing after a pause, a closed window or an outage.
 
 **waves**: a wave's targets start together, at most `maxInFlight` of them at once. The next wave starts when every
 target of the one before has ended (proven, or failed within `maxFailures`), has baked since the last of them ended, and
-was measured often enough. Where a [verification](verification.md) rule has metrics with `runs: betweenWaves`, the wave as
-a whole is measured meanwhile, and must have passed. A wave waits for a target that a gate holds, and not for one that goes elsewhere (it is
-pinned, quarantined, or has the version). The order is by sha256(version id, target id) within the domains.
+was measured often enough. Where a [verification](verification.md) rule has metrics with `runs: betweenWaves`, the wave
+as a whole is measured meanwhile, and must have passed. A wave waits for a target that a gate holds, and not for one
+that goes elsewhere (it is pinned, quarantined, or has the version). The order is by sha256(version id, target id)
+within the domains.
 
 **Failure domains**: the first wave is one target, of the lightest domain. The first two waves stay within one region
 each; no wave touches a second zone of a region until its first zone is over; further keys bind in the same way within

@@ -33,7 +33,10 @@ rules:
           intervalSeconds: 60
           count: 30
           successCondition: result.value < 0.01
-          provider: {type: prometheus, address: "http://prometheus:9090", query: "error_rate{version='{{ version.tag }}'}"}
+          provider:
+            type: prometheus
+            address: http://prometheus:9090
+            query: error_rate{version="{{ .version.tag }}"}
         - name: saturation
           runs: whileOpen          # from the rollout's first hand-over until it ends
           intervalSeconds: 30
