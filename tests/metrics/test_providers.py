@@ -16,6 +16,8 @@ from interlock.metrics.reading import ITEMS_KEPT_MAX, TEXT_KEPT_MAX, kept
 from interlock.model.errors import Invalid
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
 from interlock.outside.http import Http
+from interlock.outside.loopback import serving as on_loopback
+from metrics.datadog_server import DatadogServer
 
 NOW = datetime(2026, 3, 29, 1, tzinfo=UTC)
 PATH = "rules[0].verification.metrics[0]"
@@ -246,6 +248,34 @@ async def test_datadog_is_asked_once_for_all_queries_and_a_formula(metrics: dict
     first = {"data_source": "metrics", "name": "errors", "query": "sum:errors{service:api}", "aggregator": "sum"}
     assert attributes["queries"][0] == first
     assert [each["formula"] for each in attributes["formulas"]] == ["errors", "calls", "errors / calls"]
+
+
+async def test_datadog_of_the_walkthrough_is_asked_as_the_real_one(metrics: dict[str, Metric]) -> None:
+    server = DatadogServer(api_key="key-of-datadog", app_key="app-of-datadog")
+    for version, failed in (("v1", 0), ("v2", 1)):
+        for _ in range(10):
+            server.note("shop.calls", 1, env="staging", version=version)
+            server.note("shop.failed", failed, env="staging", version=version)
+    now = datetime.now(UTC) + timedelta(seconds=1)
+    async with on_loopback(server):
+        queries = {
+            name: f"sum:shop.{name}{{env:staging,version:{{{{ version.tag }}}}}}.as_count()"
+            for name in ("failed", "calls")
+        }
+        metric = datadog(
+            site=server.url,
+            aggregator="sum",
+            queries=queries,
+            formula="default_zero(failed) / calls",
+            intervalSeconds=3600,
+        )
+        seen = [await measured(metrics, metric, {"version": {"tag": tag}}, now=now) for tag in ("v1", "v2", "v3")]
+        server.api_key = "another"
+        seen.append(await measured(metrics, metric, {"version": {"tag": "v1"}}, now=now))
+    assert [one.status.value for one in seen] == ["passed", "failed", "errored", "errored"]
+    assert [one.result.get("queries") for one in seen[:2]] == [{"failed": 0, "calls": 10}, {"failed": 10, "calls": 10}]
+    assert "no points" in str(seen[2].message), "a version that nobody called has no rate"
+    assert "403" in str(seen[3].message)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is there around Interlock? GitHub, Argo CD, Terraform Cloud and two clusters, each a process on this machine.
+"""What is there around Interlock? GitHub, Argo CD, Terraform Cloud, Datadog and two clusters, each a process here.
 
     python examples/walkthrough/outside
 
@@ -24,6 +24,7 @@ PROGRAMS = {
     "terraform_cloud": ("terraform_cloud.py",),
     "staging": ("cluster.py", "staging"),
     "production": ("cluster.py", "production"),
+    "datadog": ("datadog.py",),
 }
 READY_S = 60.0
 

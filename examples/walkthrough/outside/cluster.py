@@ -42,7 +42,7 @@ class Call(BaseHTTPRequestHandler):
             case _, None:
                 self.answer(503, {"error": "nothing runs here yet"})
             case "/checkout", version if version in BUGGY:
-                self.answer(500, {"error": "cannot read the price of None"})
+                self.answer(500, {"error": "cannot read the price of None", "version": version})
             case "/checkout", version:
                 self.answer(200, {"paid": True, "version": version})
             case _:

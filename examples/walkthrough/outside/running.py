@@ -17,7 +17,7 @@ WALKTHROUGH = Path(__file__).resolve().parents[1]
 KEPT = Path(".interlock/walkthrough")
 """Where the walkthrough keeps what it writes, below the folder that it is played in."""
 
-PORTS = {"github": 7401, "argo_cd": 7402, "terraform_cloud": 7403, "staging": 7411, "production": 7412}
+PORTS = {"github": 7401, "argo_cd": 7402, "terraform_cloud": 7403, "datadog": 7404, "staging": 7411, "production": 7412}
 """tool or cluster -> where it listens, on this machine alone."""
 
 
