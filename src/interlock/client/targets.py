@@ -44,6 +44,10 @@ class Targets(Reach):
         query = {"limit": PAGE_MAX}
         return cast("Wire", self._write("POST", "release-targets", "state", body=body, query=query))
 
+    def get_verification_series(self, verification_id: str) -> Wire:
+        """What a verification measured over time, and its verdict in a sentence: `{id, state, says, metrics, ...}`."""
+        return cast("Wire", self._get("verifications", verification_id, "series"))
+
     def get_desired_release(self, target_key: str) -> Wire:
         """What a target goes for: `{desiredRelease?}`."""
         return cast("Wire", self._get("release-targets", target_key, "desired-release"))
