@@ -408,6 +408,21 @@ def _thaw(world: World, pick: Pick) -> None:
         world.thaw(pick.one(world.facts.freezes).id)
 
 
+def _open_incident(world: World, pick: Pick) -> None:
+    if len(world.facts.incidents) >= 2:
+        world.resolve_incident(pick.one(world.facts.incidents).id)
+        return
+    others = sorted(world.facts.elsewhere.deployments)
+    on = (pick.one(others),) if others and pick.maybe() else None
+    where = pick.one((None, ("production",), ("staging",)))
+    world.open_incident(on=on, environments=where, lasts=timedelta(seconds=pick.one(SECONDS)))
+
+
+def _resolve_incident(world: World, pick: Pick) -> None:
+    if world.facts.incidents:
+        world.resolve_incident(pick.one(world.facts.incidents).id)
+
+
 def _attach(world: World, pick: Pick) -> None:
     environment = pick.one(("production", "staging", "lab"))
     name = f"{environment}-{pick.one((1, 2, 3, 4, 5))}"
@@ -492,7 +507,7 @@ def _withdraw_order(world: World, pick: Pick) -> None:
 def _skip_kind(world: World, pick: Pick) -> None:
     if world.facts.versions:
         expires_at = world.now + timedelta(seconds=pick.one(SECONDS)) if pick.maybe() else None
-        kind = pick.one(("anyApproval", "environmentProgression", "deploymentWindow", "versionDependency"))
+        kind = pick.one(("anyApproval", "environmentProgression", "deploymentWindow", "versionDependency", "incident"))
         world.skip(f"kind:{kind}", pick.one(_tags(world)[:2]), expires_at=expires_at)
 
 
@@ -721,6 +736,8 @@ COMMANDS: tuple[Command, ...] = (
     _label,
     _skip_kind,
     _bypass,
+    _open_incident,
+    _resolve_incident,
 )
 
 Step = tuple[int, int, Written | None]

@@ -137,6 +137,13 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     check(shapes.RelationshipRule, list(client.list_relationship_rules()))
     check(shapes.Policy, list(client.list_policies()))
     check(shapes.Freeze, client.freeze({"reason": "audit", "scope": {"kind": "deployment", "id": api["id"]}}))
+    report = {"title": "it answers 500", "deployments": ["api"], "environments": ["production"], "gates": False}
+    incident = check(shapes.ReportedIncident, client.report_incident({**report, "links": {"a": "https://b"}}))
+    check(shapes.Incident, client.resolve_incident(incident["id"], reason="over"))
+    check(shapes.Incident, list(client.list_incidents(over=True)))
+    check(
+        shapes.ToldAlerts, client.receive_alerts({"alerts": [{"labels": {"a": "b"}, "status": "firing"}]}, gates="none")
+    )
 
     version = check(shapes.Version, client.upsert_version("api", tag="1.0.0", config={"a": 1}))
     check(shapes.Version, list(client.list_versions("api")))
@@ -228,5 +235,6 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
         "AgentHealth",
     }
     parts |= {"Scope", "PointsAtIt", "PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
+    parts |= {"ToldAlert"}
     every = {name for name, one in vars(shapes).items() if is_typeddict(one) and one.__module__ == shapes.__name__}
     assert every - seen == parts

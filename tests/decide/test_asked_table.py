@@ -23,6 +23,7 @@ TABLE: Mapping[str, frozenset[str]] = {
         {
             "versionSelector",
             "freeze",
+            "incident",
             "environmentProgression",
             "deploymentDependency",
             "versionDependency",
@@ -33,13 +34,14 @@ TABLE: Mapping[str, frozenset[str]] = {
             "concurrency",
         }
     ),
-    "config": frozenset({"freeze", "deploymentWindow", "gradualRollout", "concurrency"}),
-    "retry": frozenset({"freeze", "deploymentWindow"}),
+    "config": frozenset({"freeze", "incident", "deploymentWindow", "gradualRollout", "concurrency"}),
+    "retry": frozenset({"freeze", "incident", "deploymentWindow"}),
     "redeploy": frozenset({"freeze", "deploymentWindow", "concurrency"}),
     "rollback": frozenset({"concurrency"}),
     "pin": frozenset(
         {
             "freeze",
+            "incident",
             "environmentProgression",
             "deploymentDependency",
             "versionDependency",
@@ -150,6 +152,9 @@ def holding(world: World, kind: str, rule: str) -> None:
     """Make a rule hold everything."""
     if rule == "freeze":
         world.freeze("incident")
+        return
+    if rule == "incident":
+        world.open_incident()
         return
     if rule == "versionDependency":
         for version in world.facts.versions:

@@ -838,8 +838,8 @@ def test_each_kind_of_move_asks_the_gates_that_the_core_says():
     assert {kind: set(asked) for kind, asked in ASKED.items()} == {
         "forward": everything,
         "pin": everything,
-        "config": starts,
-        "retry": starts,
+        "config": {*starts, "incident"},
+        "retry": {*starts, "incident"},
         "redeploy": starts,
         "rollback": set(),
         "force": set(),

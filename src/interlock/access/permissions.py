@@ -40,6 +40,7 @@ class Permission(StrEnum):
     APPROVE = "approve"
     FREEZE = "freeze"
     FREEZE_BYPASS = "freeze:bypass"
+    SIGNAL_REPORT = "signal:report"
     STEER = "steer"
     FORCE = "force"
     POLICY_WRITE = "policy:write"
@@ -62,6 +63,7 @@ SENTENCES: Mapping[Permission, str] = {
     Permission.APPROVE: "Answer an approval request.",
     Permission.FREEZE: "Freeze, move a freeze's end, thaw.",
     Permission.FREEZE_BYPASS: "Let a version pass a freeze.",
+    Permission.SIGNAL_REPORT: "Report incidents and alerts, and resolve them; post readings of signals.",
     Permission.STEER: "Pin, skip, redeploy, roll back, cancel, clear a quarantine; pause, resume or end a rollout.",
     Permission.FORCE: "Start a move that no gate is asked about.",
     Permission.POLICY_WRITE: "Write policies, and ask what one would change.",
@@ -91,7 +93,13 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.DEVELOPER: _DEVELOPER,
     Role.APPROVER: frozenset({Permission.READ, Permission.APPROVE, Permission.TASK_ANSWER}),
     Role.OPERATOR: _DEVELOPER
-    | {Permission.FREEZE, Permission.STEER, Permission.SUBSCRIPTION_WRITE, Permission.AGENT_TOKEN},
+    | {
+        Permission.FREEZE,
+        Permission.SIGNAL_REPORT,
+        Permission.STEER,
+        Permission.SUBSCRIPTION_WRITE,
+        Permission.AGENT_TOKEN,
+    },
     Role.ADMIN: frozenset(Permission),
 }
 

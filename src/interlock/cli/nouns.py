@@ -435,6 +435,19 @@ NOUNS: tuple[Noun, ...] = (
         takes=frozenset({"over"}),
     ),
     Noun(
+        kind="incident",
+        plural="incidents",
+        line="List incidents; without --all those that are open.",
+        heads=("incident", "severity", "about", "title", "source", "since", "until"),
+        row=lambda each: (
+            *(each["id"][:8], each["severity"], ", ".join(one["name"] for one in each["deployments"])),
+            *(each["title"], each["source"], each["startedAt"], each.get("resolvedAt") or each["expiresAt"]),
+        ),
+        read=lambda client, wanted: client.list_incidents(over=wanted.over or None),
+        name=_id,
+        takes=frozenset({"over"}),
+    ),
+    Noun(
         kind="pin",
         plural="pins",
         line="List pins; without --all those in force.",

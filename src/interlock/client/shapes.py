@@ -627,6 +627,58 @@ class Freeze(TypedDict):
     thawReason: NotRequired[str]
 
 
+class Incident(TypedDict):
+    """Something burns outside: what it is about starts nothing new until it is over. `says` is that in a sentence."""
+
+    id: str
+    source: str
+    externalId: str
+    title: str
+    severity: str
+    gates: bool
+    open: bool
+    deployments: list[Named]
+    environments: NotRequired[list[Named]]
+    unmatched: NotRequired[list[str]]
+    links: NotRequired[dict[str, str]]
+    labels: NotRequired[dict[str, str]]
+    reportedBy: NotRequired[str]
+    startedAt: str
+    openedAt: str
+    renewedAt: str
+    expiresAt: str
+    resolvedAt: NotRequired[str]
+    resolvedBy: NotRequired[str]
+    resolveReason: NotRequired[str]
+    says: str
+
+
+class ReportedIncident(Incident):
+    """An incident as it is after a report; `outcome` says what the report did: opened, renewed, changed or old."""
+
+    outcome: str
+
+
+class ToldAlert(TypedDict):
+    """What became of an alert of a notification."""
+
+    fingerprint: str
+    outcome: str
+    incidentId: NotRequired[str]
+    severity: str
+    gates: bool
+    unmatched: NotRequired[list[str]]
+    says: str
+
+
+class ToldAlerts(TypedDict):
+    """What became of a notification of Alertmanager."""
+
+    alerts: list[ToldAlert]
+    leftOut: int
+    truncated: int
+
+
 class Pin(TypedDict):
     """Something is kept at a version."""
 

@@ -11,13 +11,16 @@ from interlock.client.reach import Reach
 if TYPE_CHECKING:
     from interlock.client.shapes import (
         Freeze,
+        Incident,
         Order,
         Pin,
         PlacedOrders,
         Places,
         Quarantine,
+        ReportedIncident,
         Rollout,
         Skip,
+        ToldAlerts,
     )
 
 
@@ -79,6 +82,33 @@ class Steering(Reach):
     def extend_freeze(self, freeze_id: str, *, expires_at: str | None) -> Freeze:
         """Move the end of a freeze; None: until somebody thaws it."""
         return cast("Freeze", self._write("POST", "freezes", freeze_id, "extend", body={"expiresAt": expires_at}))
+
+    def list_incidents(
+        self, *, deployment_id: str | None = None, over: bool | None = None, items_max: int | None = None
+    ) -> Iterator[Incident]:
+        """The open incidents; with `over` those that ended as well."""
+        return self._list("incidents", query={"deploymentId": deployment_id, "over": over}, items_max=items_max)
+
+    def report_incident(self, body: Wire) -> ReportedIncident:
+        """Open an incident, or say that it goes on: `source` and `externalId` say which one it is."""
+        return cast("ReportedIncident", self._write("POST", "incidents", body=body))
+
+    def get_incident(self, incident_id: str) -> Incident:
+        """One incident, also one that is over."""
+        return cast("Incident", self._get("incidents", incident_id))
+
+    def resolve_incident(self, incident_id: str, *, reason: str) -> Incident:
+        """Say that an incident is over, or that it shall hold nobody any longer."""
+        return cast("Incident", self._write("POST", "incidents", incident_id, "resolve", body={"reason": reason}))
+
+    def resolve_told(self, *, source: str, external_id: str, reason: str) -> Incident:
+        """Resolve an incident by its source and the id that it has there."""
+        body = {"source": source, "externalId": external_id, "reason": reason}
+        return cast("Incident", self._write("POST", "incidents", "resolve", body=body))
+
+    def receive_alerts(self, body: Wire, **query: str | int) -> ToldAlerts:
+        """Hand over a notification of Alertmanager, as its webhook sends it."""
+        return cast("ToldAlerts", self._write("POST", "alerts", "alertmanager", body=body, query=query))
 
     def list_pins(self, *, deployment_id: str | None = None, over: bool | None = None) -> Iterator[Pin]:
         """The pins in force; with `over` those that ended as well."""

@@ -34,6 +34,7 @@ from interlock.decide.facts import (
     ErrorBudget,
     Facts,
     Freeze,
+    Incident,
     Landed,
     Move,
     Order,
@@ -85,6 +86,7 @@ def encode(facts: Facts) -> Iterator[tuple[str, bytes]]:
         _written({"given": [[*key, words] for key, words in approvals.items()], "requests": facts.requests}),
     )
     yield "freezes", _written(facts.freezes)
+    yield "incidents", _written(facts.incidents)
     yield "overrides", _written({"pins": facts.pins, "skips": facts.skips, "quarantines": facts.quarantines})
     yield "elsewhere", _free_form(_elsewhere(facts.elsewhere))
     yield "slots", _written(facts.slots)
@@ -165,6 +167,7 @@ def decode(shards: Mapping[str, bytes]) -> Facts:
             },
             requests=frozenset(read["approvals"]["requests"]),
             freezes=_read_all(Freeze, read["freezes"]),
+            incidents=_read_all(Incident, read.get("incidents", ())),
             pins=_read_all(Pin, overrides["pins"]),
             skips=_read_all(Skip, overrides["skips"]),
             quarantines=_read_all(Quarantine, overrides["quarantines"]),
@@ -211,6 +214,7 @@ def in_order(facts: Facts) -> Facts:
             for key, words in sorted(facts.approvals_by_version_environment.items())
         },
         freezes=tuple(sorted(facts.freezes, key=lambda one: one.id)),
+        incidents=tuple(sorted(facts.incidents, key=lambda one: one.id)),
         pins=tuple(sorted(facts.pins, key=lambda one: one.id)),
         skips=tuple(sorted(facts.skips, key=lambda one: one.id)),
         quarantines=tuple(

@@ -10,9 +10,9 @@ Source: core.md section 2, "Facts of others"; store/sql/elsewhere.sql for the qu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from interlock.decide.facts import Beside, Elsewhere, Target, Version
+from interlock.decide.facts import Beside, Elsewhere, Incident, Target, Version
 from interlock.decide.rules import deployment_dependency
 from interlock.model.policy import Policy
 
@@ -80,4 +80,14 @@ def narrowed(elsewhere: Elsewhere, need: Need, targets: Mapping[str, Target]) ->
         {key: view for key, view in elsewhere.versions.items() if key in version_ids},
         by_resource,
         by_environment,
+    )
+
+
+def near(incidents: Iterable[Incident], deployment_id: str, elsewhere: Elsewhere) -> tuple[Incident, ...]:
+    """The incidents about a deployment or about one that it looks at, each with no other deployments than those."""
+    looked_at = {deployment_id, *elsewhere.deployments}
+    return tuple(
+        replace(one, deployment_ids=one.deployment_ids & looked_at)
+        for one in incidents
+        if one.deployment_ids & looked_at
     )

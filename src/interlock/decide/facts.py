@@ -296,6 +296,23 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Incident:
+    """An open incident that gates, on this deployment or on one that it may depend on.
+
+    Takes: `deployment_ids` are those that it is about, also the others. `environment_ids` is None for all.
+    """
+
+    id: str
+    source: str
+    title: str
+    severity: str
+    opened_at: datetime
+    expires_at: datetime
+    deployment_ids: frozenset[str]
+    environment_ids: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pin:
     """Somebody wants this version here. The narrowest wins: target, environment, deployment."""
 
@@ -493,6 +510,7 @@ class Facts:
     approvals_by_version_environment: Mapping[tuple[str, str], tuple[Approval, ...]] = field(default_factory=dict)
     requests: frozenset[str] = frozenset()
     freezes: tuple[Freeze, ...] = ()
+    incidents: tuple[Incident, ...] = ()
     pins: tuple[Pin, ...] = ()
     skips: tuple[Skip, ...] = ()
     quarantines: tuple[Quarantine, ...] = ()

@@ -24,7 +24,7 @@ from interlock.decide.orders import brought_version, waiting_words
 from interlock.decide.plan import Decision
 from interlock.decide.react import last_outcome, retry_due
 from interlock.decide.record import Recorder
-from interlock.decide.rules import RULE_BY_KIND, RULES, freeze, version_dependency
+from interlock.decide.rules import RULE_BY_KIND, RULES, deployment_dependency, freeze, incident, version_dependency
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
 from interlock.decide.verdict import STAGES, Judged, Stage, WaitsFor, earliest, guarded, holds, passes, skipped, unknown
 from interlock.model.job import Confirm, JobStatus
@@ -35,8 +35,8 @@ GATES = tuple(rule.kind for rule in RULES if rule.shape == "gate")
 ASKED: Mapping[str, frozenset[str]] = {
     "forward": frozenset(GATES),
     "pin": frozenset(GATES),
-    "config": frozenset({"freeze", "deploymentWindow"}),
-    "retry": frozenset({"freeze", "deploymentWindow"}),
+    "config": frozenset({"freeze", "incident", "deploymentWindow"}),
+    "retry": frozenset({"freeze", "incident", "deploymentWindow"}),
     "redeploy": frozenset({"freeze", "deploymentWindow"}),
     "rollback": frozenset(),
     "force": frozenset(),
@@ -276,6 +276,9 @@ class Gates:
         found: list[Judged] = []
         if freeze.kind in asked:
             found.extend(self._judge_freezes(subject, environment_id, None))
+        if self.index.facts.incidents and incident.kind in asked:
+            one = self._judge_incidents(subject, policy_set)
+            found.append(self._skipped(one, version, environment_id, None))
         if kind in STATUS_ASKED and version.status != DEPLOYABLE:
             found.append(_not_ready(version))
         joint: dict[tuple[str, bool], list[tuple[Rule, Policy]]] = {}
@@ -352,6 +355,17 @@ class Gates:
 
     def _judge_freeze(self, subject: EnvironmentVersion | TargetMove) -> Judged:
         return Judged(freeze.kind, guarded(freeze.evaluate, subject, self.now), freeze.stage)
+
+    def _judge_incidents(self, subject: EnvironmentVersion, policy_set: str | None) -> Judged:
+        """What open incidents say, on this deployment and on those that its rules and its version depend on."""
+        depended = tuple(
+            rule.params.selector
+            for policy in self.index.policies_of(policy_set)
+            for rule in policy.rules
+            if isinstance(rule.params, deployment_dependency.Params)
+        )
+        verdict = guarded(incident.evaluate, replace(subject, depends_on=depended), self.now)
+        return Judged(incident.kind, verdict, incident.stage, (incident.kind,))
 
     def _jointly(self, subject: EnvironmentVersion, rules: Sequence[tuple[Rule, Policy]]) -> Judged:
         first, policy = rules[0]

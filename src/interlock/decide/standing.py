@@ -135,7 +135,7 @@ def standing_of(worked: WorkedOut, target: Target, version: Version) -> Standing
     return Standing(target, version, kind, state, judged)
 
 
-OWN_RULES = frozenset({"freeze", "versionDependency", "versionStatus"})
+OWN_RULES = frozenset({"freeze", "incident", "versionDependency", "versionStatus"})
 """Rules that stand in no policy."""
 
 

@@ -20,6 +20,7 @@ from interlock.decide.facts import (
     Environment,
     ErrorBudget,
     Freeze,
+    Incident,
     Landed,
     ReleaseRef,
     Rollout,
@@ -47,6 +48,8 @@ class EnvironmentVersion:
     kind: str
     bypassed: frozenset[str] = frozenset()
     """The freezes that this move passes by hand."""
+    depends_on: tuple[Selector, ...] = ()
+    """The selectors of the deploymentDependency rules that stand for this place."""
 
     @property
     def key(self) -> str:
@@ -103,6 +106,36 @@ class EnvironmentVersion:
             and freeze.id not in self.bypassed
             and (freeze.environment_ids is None or self.environment.id in freeze.environment_ids)
         )
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """The open incidents that are about this environment, oldest first. Reads `incidents`."""
+        return tuple(
+            one
+            for one in sorted(self.index.facts.incidents, key=lambda one: (one.opened_at, one.id))
+            if one.environment_ids is None or self.environment.id in one.environment_ids
+        )
+
+    @property
+    def relied_on(self) -> frozenset[str]:
+        """This deployment and those that it depends on: named by the version, or picked beside it by a rule.
+
+        Reads `versions`, `elsewhere`.
+        """
+        named = {one.deployment_id for one in self.version.dependencies}
+        versions = self.index.facts.elsewhere.versions
+        picked = {
+            str(versions[one]["deploymentId"]) for each in self.depends_on for one in self.index.picked_elsewhere(each)
+        }
+        return frozenset({self.index.facts.deployment_id, *named, *picked})
+
+    def name_of(self, deployment_id: str) -> str:
+        """A deployment's name, this one's too; its id while it is nowhere near. Reads `elsewhere`."""
+        facts = self.index.facts
+        if deployment_id == facts.deployment_id:
+            return facts.deployment_name or deployment_id
+        view = facts.elsewhere.deployments.get(deployment_id)
+        return str(view["name"]) if view else deployment_id
 
     @property
     def neighbours(self) -> tuple[Environment, ...]:

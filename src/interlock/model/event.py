@@ -190,6 +190,11 @@ KINDS: dict[str, str] = {
     "freeze.extended": "A freeze ends later than it did.",
     "freeze.thawed": "A person ended a freeze.",
     "freeze.expired": "A freeze reached its end.",
+    # What burns outside
+    "incident.opened": "An incident began, or burns on after its end; if it gates, nothing new starts where it bites.",
+    "incident.changed": "An open incident is about other things now, or is as bad as it was not before.",
+    "incident.resolved": "An incident is over: its source says so, or a person.",
+    "incident.expired": "An incident reached its end, and nobody had said that it is over.",
     "order.placed": "A redeploy, a force or a rollback of a target was asked for, by a person or by a rule.",
     "order.answered": "What an order asked for was handed over.",
     "order.ended": "An order ended unanswered: it expired, was withdrawn, or its target has nothing to bring.",

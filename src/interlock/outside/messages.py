@@ -53,6 +53,10 @@ HEADLINES: Mapping[str, str] = {
     "freeze.extended": "{{ actor }} moved the end of a freeze",
     "freeze.thawed": "{{ actor }} ended a freeze",
     "freeze.expired": "A freeze reached its end",
+    "incident.opened": "An incident is open{% if deployment %} on {{ deployment }}{% endif %} ({{ body.severity }})",
+    "incident.changed": "An incident changed{% if deployment %} on {{ deployment }}{% endif %}",
+    "incident.resolved": "An incident is resolved{% if deployment %} on {{ deployment }}{% endif %}",
+    "incident.expired": "An incident reached its end{% if deployment %} on {{ deployment }}{% endif %}",
     "version.created": "{{ deployment }} {{ version }} was created",
     "version.status_changed": "{{ deployment }} {{ version }} is {{ body.to }}",
     "subscription.failing": "The subscription {{ subject }} fails: {{ body.error }}",
@@ -201,6 +205,8 @@ def path_of(entry: Mapping[str, Any]) -> str:
             return f"/approvals/{quote(refs['request'], safe='')}"
         case "freeze":
             return "/freezes"
+        case "incident":
+            return "/incidents"
         case "subscription":
             return f"/subscriptions/{quote(subject['id'], safe='')}"
         case "rollout":

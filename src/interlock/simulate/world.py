@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from interlock.decide import decide
-from interlock.decide.elsewhere import narrowed, needed
+from interlock.decide.elsewhere import narrowed, near, needed
 from interlock.decide.facts import (
     LIVE,
     Approval,
@@ -30,6 +30,7 @@ from interlock.decide.facts import (
     ErrorBudget,
     Facts,
     Freeze,
+    Incident,
     Job,
     Landed,
     Move,
@@ -126,13 +127,16 @@ class World:
         history = (*facts.landed_by_target_version, *facts.ended_by_target_version)
         leaving = counted_leaving(facts.leaving, facts.moves, facts.rollouts, history)
         policies = facts.policies.values()
+        elsewhere = narrowed(facts.elsewhere, needed(facts.versions, policies), facts.targets)
+        unended = (one for one in facts.incidents if self.now < one.expires_at)
         return replace(
             facts,
             slots={key: Slot(size, self.held_elsewhere.get(key, 0)) for key, size in sizes.items()},
             freezes=tuple(one for one in facts.freezes if one.expires_at is None or self.now < one.expires_at),
             pins=pins,
             skips=tuple(one for one in facts.skips if one.expires_at is None or self.now < one.expires_at),
-            elsewhere=narrowed(facts.elsewhere, needed(facts.versions, facts.policies.values()), facts.targets),
+            elsewhere=elsewhere,
+            incidents=near(unended, facts.deployment_id, elsewhere),
             moves=moves,
             leaving=leaving,
             labels_by_target=self._labels(keys_read(policies), (*facts.targets.values(), *leaving.values())),
@@ -529,6 +533,39 @@ class World:
         """An objective covers the deployment no longer."""
         self._tick()
         self._own(takes_away=True, budgets=tuple(one for one in self.facts.budgets if one.name != objective))
+
+    # Incidents --------------------------------------------------------------------------------------------------------
+
+    def open_incident(
+        self,
+        title: str = "it answers 500",
+        *,
+        on: Iterable[str] | None = None,
+        environments: Iterable[str] | None = None,
+        lasts: timedelta = timedelta(hours=12),
+    ) -> str:
+        """An incident that gates is opened: on this deployment, or `on` others by their ids. Gives its id."""
+        self._tick()
+        incident_id = derived_id("incident", title, self.now.isoformat())
+        environment_ids = None if environments is None else frozenset(self.environment(e).id for e in environments)
+        about = frozenset([self.facts.deployment_id] if on is None else on)
+        opened = Incident(incident_id, "pager", title, "critical", self.now, self.now + lasts, about, environment_ids)
+        self._incidents(about, (*self.facts.incidents, opened))
+        return incident_id
+
+    def resolve_incident(self, incident_id: str) -> None:
+        """An incident is over."""
+        self._tick()
+        one = next(one for one in self.facts.incidents if one.id == incident_id)
+        kept = tuple(each for each in self.facts.incidents if each.id != incident_id)
+        self._incidents(one.deployment_ids, kept, takes_away=False)
+
+    def _incidents(self, about: frozenset[str], incidents: tuple[Incident, ...], *, takes_away: bool = True) -> None:
+        """An own fact of the deployments that it is about. One of others makes nothing stale."""
+        if self.facts.deployment_id in about:
+            self._own(takes_away=takes_away, incidents=incidents)
+        else:
+            self.facts = replace(self.facts, incidents=incidents)
 
     # Overrides --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""When did a pin, a skip or a freeze end by itself? Noted once, soon after the instant.
+"""When did a pin, a skip, a freeze or an incident end by itself? Noted once, soon after the instant.
 
 Nothing waits for this: whoever reads an override compares its end with his own now, and a round wakes at that instant
 by its own `wake_at`. What is written here is the ledger's entry, so that a person finds it; and the looks that it asks
@@ -16,6 +16,7 @@ from datetime import datetime
 import asyncpg
 
 from interlock.model.event import Event, Ref
+from interlock.store.incidents import note_end
 from interlock.store.queries import queries
 from interlock.store.tx import Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
@@ -33,6 +34,8 @@ ABOUT = ("deployment", "version", "environment", "target", "resource")
 
 async def note_expiry(tx: Tx, workspace_id: str, *, kind: str, subject_id: str) -> datetime | None:
     """Note that an override reached its end. Gives the instant to look again, when the end lies ahead."""
+    if kind == "incident":
+        return await note_end(tx, workspace_id, subject_id)
     end, find_end = _STEPS[kind]
     row = await tx.conn.fetchrow(end, subject_id)
     if row is None:

@@ -29,6 +29,7 @@ from interlock.decide.facts import (
     Environment,
     Facts,
     Freeze,
+    Incident,
     Job,
     Landed,
     Move,
@@ -88,7 +89,8 @@ async def load_facts(
            policies that are not in force and might be: what only their rules read is loaded too. `about`: a version, by
            id or tag, whose history is wanted though no round would look at it; `every`: that of all versions.
     Costs: 15 statements; one more where a rule limits how many are in flight, one each where a rule asks for labels or
-           samples, and up to 4 where a rule or version asks what other deployments run.
+           samples, one while an incident is open in the workspace, and up to 4 where a rule or version asks what
+           other deployments run.
     """
     head = await conn.fetchrow(Q.load_deployment, deployment_id)
     if head is None or not head["goes_on"]:
@@ -116,6 +118,9 @@ async def load_facts(
     decided_rows = await conn.fetch(Q.load_decided, deployment_id, version_ids)
     targets = {key: grouped.target(one) for key, one in attached.items() if one.environment_id in environments}
     versions = tuple(_version(row, deployment_id) for row in version_rows)
+    elsewhere = await load_elsewhere(conn, deployment_id, versions=versions, policies=asked_by, targets=targets)
+    beside = [deployment_id, *elsewhere.deployments]
+    burning = await conn.fetch(Q.load_incidents, head["workspace_id"], beside) if head["burns"] else ()
     facts = Facts(
         workspace_id=head["workspace_id"],
         deployment_id=head["id"],
@@ -146,6 +151,7 @@ async def load_facts(
         approvals_by_version_environment=_approvals([row for row in answers if row["request_id"] is None]),
         requests=frozenset(row["request_id"] for row in answers if row["request_id"] is not None),
         freezes=freezes,
+        incidents=tuple(map(_incident, burning)),
         pins=tuple(_pin(row) for row in overrides if row["kind"] == "pin"),
         skips=tuple(_skip(row) for row in overrides if row["kind"] == "skip"),
         quarantines=tuple(
@@ -153,7 +159,7 @@ async def load_facts(
             for row in overrides
             if row["kind"] == "quarantine"
         ),
-        elsewhere=await load_elsewhere(conn, deployment_id, versions=versions, policies=asked_by, targets=targets),
+        elsewhere=elsewhere,
         slots=grouped.slots,
         orders=tuple(_order(row) for row in orders),
         decided_by_subject={
@@ -414,6 +420,20 @@ def _pin(row: Row) -> Pin:
         row["expires_at"],
         row["reason"],
         row["created_by"],
+    )
+
+
+def _incident(row: Row) -> Incident:
+    where = row["environment_ids"]
+    return Incident(
+        row["id"],
+        row["source"],
+        row["title"],
+        row["severity"],
+        row["opened_at"],
+        row["expires_at"],
+        frozenset(row["deployment_ids"]),
+        None if where is None else frozenset(where),
     )
 
 

@@ -21,6 +21,9 @@ WHAT_IF_DAYS = 7
 DELIVERY_DAYS = 30
 """How long one can see what became of a delivery, and have it sent again."""
 
+INCIDENT_DAYS = 90
+"""How long an incident can be read after its end."""
+
 
 async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -> int:
     """Delete blobs, measurements and captured output past their days. Gives how many rows."""
@@ -34,6 +37,7 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
         (queries("delivery").delete_old_deliveries, 0),
         (queries("secret").delete_of_deleted_workspaces, SECRET_DAYS),
         (queries("subscription_delivery").delete_old_deliveries, DELIVERY_DAYS),
+        (queries("incident").delete_old_incidents, INCIDENT_DAYS),
         (queries("idempotency").delete_old_answers, 0),
     ):
         for _ in range(BATCHES_MAX):

@@ -23,6 +23,7 @@ from interlock.decide.rules import (
     error_budget,
     freeze,
     gradual_rollout,
+    incident,
     plan_validation_opa,
     retry,
     rollback,
@@ -38,6 +39,7 @@ from interlock.model.wire import Fields, refusal
 RULES: tuple[ModuleType, ...] = (
     version_selector,
     freeze,
+    incident,
     environment_progression,
     deployment_dependency,
     version_dependency,

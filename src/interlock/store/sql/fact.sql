@@ -3,10 +3,11 @@
 -- Where there are many rows ids come as text: the driver reads text faster than our codec makes it.
 
 -- One that was deleted has rounds until nothing of it is open. Relies on the primary keys of deployment and workspace, and on
--- move_open_of_deployment.
+-- move_open_of_deployment; `burns`, whether an incident that gates is open anywhere in the workspace, on incident_gating.
 -- name: load_deployment
 SELECT d.deleted_at IS NULL OR EXISTS (SELECT FROM move m WHERE m.deployment_id = d.id AND m.closed_at IS NULL) AS goes_on, interlock_now() AS now, d.id, d.workspace_id, d.name, d.supersede, d.generation, d.fence, d.decided_fence,
-       d.decided_rules_fence, w.rules_fence, w.policies_fence = w.policies_matched AS policies_matched
+       d.decided_rules_fence, w.rules_fence, w.policies_fence = w.policies_matched AS policies_matched,
+       EXISTS (SELECT FROM incident i WHERE i.workspace_id = w.id AND i.gates AND i.resolved_at IS NULL AND i.expires_at > interlock_now()) AS burns
 FROM deployment d JOIN workspace w ON w.id = d.workspace_id
 WHERE d.id = $1;
 
@@ -209,6 +210,15 @@ LEFT JOIN principal p ON p.id = f.created_by
 WHERE d.id = $1 AND f.thawed_at IS NULL AND (f.expires_at IS NULL OR f.expires_at > interlock_now())
   AND (f.scope_kind IN ('workspace', 'environment') OR f.scope_id = d.id
        OR f.scope_kind = 'system' AND f.scope_id IN (SELECT system_id FROM system_deployment WHERE deployment_id = d.id));
+
+-- The open incidents that gate and are about one of the deployments $2, in the workspace $1; each with those of them. Relies on
+-- incident_gating and incident_deployment's key.
+-- name: load_incidents
+SELECT i.id, i.source, i.title, i.severity, i.opened_at, i.expires_at, i.environment_ids,
+       array_agg(d.deployment_id ORDER BY d.deployment_id) AS deployment_ids
+FROM incident i JOIN incident_deployment d ON d.incident_id = i.id AND d.deployment_id = ANY ($2::uuid[])
+WHERE i.workspace_id = $1 AND i.gates AND i.resolved_at IS NULL AND i.expires_at > interlock_now()
+GROUP BY i.id;
 
 -- Pins, skips and quarantines in force, each with its columns as JSON. Relies on pin_in_force, skip_in_force, quarantine_in_force.
 -- name: load_overrides
