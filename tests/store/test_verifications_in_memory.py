@@ -11,8 +11,8 @@ from random import Random
 from typing import Any
 
 from interlock.decide import decide
-from interlock.model.verification import Measurement, MeasurementStatus
-from interlock.simulate.world import World
+from interlock.model.verification import Measurement, MeasurementStatus, parse_metric
+from interlock.simulate.world import Measuring, World
 from interlock.store.verifications import find_due_metric, record_measurement
 from tests.store.fleet import Fleet, Stepper, a_fleet, commit, load
 
@@ -35,9 +35,10 @@ COMPARED = {
     "provider": SLEEP,
     "compare": {"judge": "sequential", "bad": "result.json[side].bad", "total": "result.json[side].total"},
 }
+WHILE_OPEN = {**COMPARED, "name": "open", "count": 200, "runs": "whileOpen"}
 RULES = [
     {"gradualRollout": {"rolloutType": "waves", "waves": ["100%"], "minimumSamples": 4}},
-    {"verification": {"metrics": [PLAIN, COMPARED]}},
+    {"verification": {"metrics": [PLAIN, COMPARED, WHILE_OPEN]}},
 ]
 HOSTS = 6
 
@@ -48,14 +49,14 @@ TEMPERS = ("mixed", "good", "silent", "mixed")
 
 def a_measurement(dice: Random, temper: str, name: str, at: datetime) -> Measurement:
     """What may be measured of a metric."""
-    chance = {"mixed": 0.25, "good": 0.1, "silent": 0.9}[temper]
+    chance = {"mixed": 0.25, "good": 0.1, "silent": 0.9, "bad": 0.1}[temper]
     if dice.random() < chance:
         return Measurement(MeasurementStatus.ERRORED, at, "no answer")
     good = temper == "good"
     if name == "plain":
         mixed = (MeasurementStatus.PASSED, MeasurementStatus.FAILED, MeasurementStatus.INCONCLUSIVE)
         return Measurement(MeasurementStatus.PASSED if good else dice.choice(mixed), at, "so so")
-    worse = 0 if good else dice.choice((0, 0, 40))
+    worse = {"good": 0, "bad": 40}.get(temper, dice.choice((0, 0, 40)))
     sample = {"canary": {"bad": 50 + worse, "total": 5000}, "baseline": {"bad": 450, "total": 45000}}
     return Measurement(MeasurementStatus.INCONCLUSIVE, at, None, {"sample": sample})
 
@@ -72,6 +73,15 @@ async def verifying(fleet: Fleet, stepper: Stepper) -> World:
     world = World(loaded.facts, loaded.now)
     world.commit(loaded.facts, plan)
     await commit(fleet.store, loaded, plan)
+    async with fleet.store.read() as conn:
+        rows = await conn.fetch(
+            "SELECT v.id::text, v.started_at, m.spec, m.alpha_share FROM verification v "
+            "JOIN verification_metric m ON m.verification_id = v.id WHERE v.rollout_id IS NOT NULL"
+        )
+    for row in rows:  # what is measured of the rollout as a whole was begun rounds ago
+        spec = parse_metric(row["spec"], path="metric")
+        world.measuring[row["id"]] = Measuring(row["started_at"], (spec,), ([],), (row["alpha_share"],))
+    assert len(world.running_proofs()) == len(rows) == 1
     return world
 
 
@@ -84,6 +94,7 @@ async def test_world_measures_as_the_store_does(store: Any, tmp_path: Any) -> No
     metrics = [(str(row["id"]), str(row["verification_id"]), row["position"], row["name"]) for row in rows]
     verified = sorted({verification_id for _, verification_id, _, _ in metrics})
     temper_by = {one: TEMPERS[place % len(TEMPERS)] for place, one in enumerate(verified)}
+    temper_by |= {proof.id: "bad" for _, proof in world.running_proofs()}
     for number in range(24 * HOSTS):
         metric_id, verification_id, position, name = metrics[number % len(metrics)]
         at = world.now + timedelta(seconds=number)
@@ -104,7 +115,10 @@ async def test_world_measures_as_the_store_does(store: Any, tmp_path: Any) -> No
             assert {move.id: move.verifications for move in pure.moves} == {
                 move.id: move.verifications for move in loaded.facts.moves
             }
+            assert [one.proofs for one in pure.rollouts] == [one.proofs for one in loaded.facts.rollouts]
             assert pure.samples_by_move == loaded.facts.samples_by_move
             assert (pure.generation, pure.fence) == (loaded.facts.generation, loaded.facts.fence)
             ends |= {one.state for move in pure.moves for one in move.verifications}
-    assert ends == {"running", "passed", "failed", "inconclusive"}, "a way to end that was not shown"
+            ends |= {f"open {one.state}" for rollout in pure.rollouts for one in rollout.proofs}
+    ways = {"running", "passed", "failed", "inconclusive", "open running", "open failed"}
+    assert ends == ways, "a way to end that was not shown"

@@ -18,7 +18,7 @@ from interlock.decide.facts import Job, Move, Verification
 from interlock.decide.plan import NewProof
 from interlock.model.job import Handover, JobStatus
 from interlock.model.verification import MetricSpec
-from interlock.simulate.traffic import Traffic
+from interlock.simulate.traffic import About, Traffic
 from interlock.simulate.world import World
 
 Action = Callable[[World], object]
@@ -118,21 +118,19 @@ class StubAgent:
         tag = next((one.tag for one in world.facts.versions if one.id == rollout.version_id), "")
         wave = begun.proof.wave
         about = "rollout" if wave is None else f"wave {wave + 1}"
-        state = self.behaviour.verify(tag, about) or "passed"
-        if wave is None and state == "passed":
+        state = self.behaviour.verify(tag, about)
+        if state is None and self.traffic is not None:
+            return self._looks(world, self.traffic, begun.proof.id, About(tag, rollout.environment_id, about))
+        if wave is None and state in {None, "passed"}:
             return []
-        return [self._ends(begun.proof.id, tag, about, state)]
+        return [self._ends(begun.proof.id, tag, about, state or "passed")]
 
     def measure(self, world: World, move: Move, verification: Verification) -> list[Happening]:
         """Measure what a move did."""
         tag, target = world.version(move.version_id).tag, world.target(move.target_id).name
         state = self.behaviour.verify(tag, target)
         if state is None and self.traffic is not None:
-            metrics = world.measuring[verification.id].metrics
-            return [
-                Happening(spec.warm_up_seconds, self._look(self.traffic, move, verification, position, spec))
-                for position, spec in enumerate(metrics)
-            ]
+            return self._looks(world, self.traffic, verification.id, About(tag, move.environment_id, target))
         return [self._ends(verification.id, tag, target, state or "passed")]
 
     def _ends(self, verification_id: str, tag: str, target: str, state: str) -> Happening:
@@ -142,14 +140,16 @@ class StubAgent:
             said = f"{tag} is {state} on {target}"
         return Happening(takes_s, lambda w: w.measured(verification_id, state, said))
 
-    def _look(
-        self, traffic: Traffic, move: Move, verification: Verification, position: int, spec: MetricSpec
-    ) -> Action:
-        """One look at a metric, which gives the next one."""
+    def _looks(self, world: World, traffic: Traffic, verification_id: str, about: About) -> list[Happening]:
+        """The first look at each metric of a verification; each look gives the next."""
 
-        def look(world: World) -> Happening | None:
-            number = len(world.measuring[verification.id].measurements[position])
-            next_at = world.measure(verification.id, position, traffic.look(world, move, spec, number))
-            return None if next_at is None else Happening(max(0.0, (next_at - world.now).total_seconds()), look)
+        def look_at(position: int, spec: MetricSpec) -> Action:
+            def look(world: World) -> Happening | None:
+                number = len(world.measuring[verification_id].measurements[position])
+                next_at = world.measure(verification_id, position, traffic.look(world, about, spec, number))
+                return None if next_at is None else Happening(max(0.0, (next_at - world.now).total_seconds()), look)
 
-        return look
+            return look
+
+        metrics = world.measuring[verification_id].metrics
+        return [Happening(spec.warm_up_seconds, look_at(place, spec)) for place, spec in enumerate(metrics)]

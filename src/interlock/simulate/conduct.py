@@ -87,8 +87,10 @@ class TrafficConduct:
     def sentence(self) -> str:
         """What is said, as a timeline tells it."""
         parts = [] if self.requests_per_min is None else [f"gets {self.requests_per_min:g} requests a minute"]
-        parts += [] if self.bad is None else [f"has {self.bad:.3%} bad ones"]
-        parts += [f"has {part:.3%} bad ones where it runs {tag}" for tag, part in sorted(self.bad_by_tag.items())]
+        parts += [] if self.bad is None else [f"has {self.bad * 100:.3g} % bad ones"]
+        parts += [
+            f"has {part * 100:.3g} % bad ones where it runs {tag}" for tag, part in sorted(self.bad_by_tag.items())
+        ]
         parts += [] if self.silent is None else ["says nothing" if self.silent else "answers again"]
         return ", ".join(parts) or "goes on as it did"
 

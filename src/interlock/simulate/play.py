@@ -18,11 +18,13 @@ from interlock.decide.facts import Environment, Facts, Landed, ReleaseRef, Targe
 from interlock.decide.plan import Plan
 from interlock.model.errors import Invalid, Refused
 from interlock.model.ids import derived_id
+from interlock.simulate.agents import Happening
 from interlock.simulate.cast import PlacedTarget
 from interlock.simulate.conduct import Actor
+from interlock.simulate.objectives import Watched, watched
 from interlock.simulate.scenario import Scenario
 from interlock.simulate.script import Moment, Script
-from interlock.simulate.stage import NOTHING, Stage, natural
+from interlock.simulate.stage import NOTHING, Stage, Telling, natural
 from interlock.simulate.timeline import Timeline, instant
 from interlock.simulate.world import World
 
@@ -107,6 +109,8 @@ def play(script: Script) -> Played:
     for moment in script.moments:
         at = moment.at.replace(microsecond=0) + END_OF_SECOND if moment.expected else moment.at
         story.at(at, _happening(played, moment))
+    for one in watched(script.objectives, actor.traffic) if actor.traffic is not None else ():
+        story.at(script.starts_at, _reading(played, one))
     try:
         story.run(until=script.ends_at + END_OF_SECOND)
     except Refused as error:
@@ -129,6 +133,20 @@ def _happening(played: Played, moment: Moment) -> Callable[[World], None]:
             played.timeline.tell(tellings)
 
     return happen
+
+
+def _reading(played: Played, objective: Watched) -> Callable[[World], Happening]:
+    """Reads an objective, tells of another class, and reads it again an interval later."""
+
+    def read(world: World) -> Happening:
+        changed = objective.read(world)
+        if changed is not None:
+            told = Telling("objective", f"{objective.written.name} is {changed.kind.replace('_', ' ')}", changed.reason)
+            played.timeline.catch_up()
+            played.timeline.tell([told])
+        return Happening(objective.written.objective.scrape.total_seconds(), read)
+
+    return read
 
 
 def _world(script: Script) -> World:

@@ -43,6 +43,7 @@ from interlock.simulate.cast import Place, PlacedTarget, WrittenPolicy, placed, 
 from interlock.simulate.conduct import Conduct, read_conduct
 from interlock.simulate.expectations import read_expectations
 from interlock.simulate.moments import Clock
+from interlock.simulate.objectives import NAMES_MAX, WrittenObjective, read_objective
 from interlock.simulate.stage import Doing
 
 EVENTS_MAX = 20_000
@@ -86,6 +87,7 @@ class Script:
     policies: tuple[WrittenPolicy, ...]
     conduct: Conduct
     moments: tuple[Moment, ...]
+    objectives: tuple[WrittenObjective, ...] = ()
     events_max: int = EVENTS_MAX
 
 
@@ -194,9 +196,11 @@ class _Reading:
         policies = self._policies(fields.items("policies"))
         conduct = self._kept("", lambda _: self._conduct(), "")
         moments = self._story(fields.items("story", maximum=STORY_MAX), clock, tree)
+        objectives = self._objectives(fields.items("objectives", maximum=NAMES_MAX), {one.name for one in places})
         last_at = max((moment.at for moment in moments), default=starts_at)
         until = fields.text("until")
-        ends_at = (self._kept(".until", clock.instant, until) if until else None) or last_at + AFTER
+        after = timedelta() if objectives else AFTER  # they are read for ever
+        ends_at = (self._kept(".until", clock.instant, until) if until else None) or last_at + after
         if ends_at < last_at:
             self.faults.append(FieldError(".until", "is before the last line of the story"))
         try:
@@ -206,6 +210,8 @@ class _Reading:
         if self.faults:
             raise Invalid("The scenario has faults.", fields=self.faults)
         assert conduct is not None
+        if objectives and conduct.traffic is None:
+            raise Invalid("", fields=[FieldError(".objectives", "are read from `traffic`, which the file has not")])
         return Script(
             file=self.file,
             title=title,
@@ -220,6 +226,7 @@ class _Reading:
             policies=policies,
             conduct=conduct,
             moments=moments,
+            objectives=objectives,
             events_max=self.events_max,
         )
 
@@ -311,6 +318,19 @@ class _Reading:
         for twice in sorted({one for one in names if names.count(one) > 1}):
             self.faults.append(FieldError(".policies", f"has {twice} twice; names are unique"))
         return tuple(policies)
+
+    def _objectives(self, written: Sequence[object], places: set[str]) -> tuple[WrittenObjective, ...]:
+        found: list[WrittenObjective] = []
+        for number, body in enumerate(written):
+            fields = Fields(body, f".objectives[{number}]")
+            one = read_objective(fields)
+            if one.environment is not None and one.environment not in places:
+                fields.wrong("environment", "is no environment of the file")
+            if one.name in {other.name for other in found}:
+                fields.wrong("name", "stands there twice; names are unique")
+            self._done(fields)
+            found.append(one)
+        return tuple(found)
 
     # Story ------------------------------------------------------------------------------------------------------------
 

@@ -27,11 +27,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from interlock.decide.facts import Move
 from interlock.judge.comparison import SIDES, measure_look, read_side
 from interlock.judge.conditions import judge_result
 from interlock.judge.values import NoNumber
@@ -42,6 +41,15 @@ REQUESTS_PER_MIN = 10_000.0
 BAD = 0.01
 FEW = 10.0
 """Below this mean a Poisson count is drawn by multiplying, above it by rejection."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is measured: a version in an environment, on the target of this name or (`wave 1`, `rollout`) as a whole."""
+
+    tag: str
+    environment_id: str
+    name: str
 
 
 @dataclass(slots=True)
@@ -57,14 +65,22 @@ class Traffic:
     seed: int = 0
     silent: bool = False
 
-    def look(self, world: World, move: Move, spec: MetricSpec, number: int) -> Measurement:
+    def rates(self, world: World, environment: str | None = None) -> tuple[float, float]:
+        """Bad and all requests a second, of one environment or of all."""
+        bad = total = 0.0
+        for environment_id in [world.environment(environment).id] if environment else world.facts.environments:
+            for _, part, each in self._parts(world, environment_id):
+                bad, total = bad + each * part, total + each
+        return bad, total
+
+    def look(self, world: World, about: About, spec: MetricSpec, number: int) -> Measurement:
         """The measurement that one look at a metric gives now.
 
         Takes: `number` of the look, from 0.
         """
         if self.silent:
             return Measurement(MeasurementStatus.ERRORED, world.now, "nobody answers")
-        counts = self._counts(world, move, spec, number)
+        counts = self._counts(world, about, spec, number)
         results = {side: _answer(counts, side) for side in SIDES}
         if spec.compare is None:
             status, message = judge_result(spec, results["canary"])
@@ -75,19 +91,22 @@ class Traffic:
             return Measurement(MeasurementStatus.ERRORED, world.now, str(nothing), counts)
         return measure_look(spec.compare, sample, world.now, seen={})
 
-    def _counts(self, world: World, move: Move, spec: MetricSpec, number: int) -> dict[str, dict[str, float]]:
-        """side -> {bad, total, errorRate}, over one interval of the metric."""
+    def _parts(self, world: World, environment_id: str) -> Iterator[tuple[str, float, float]]:
+        """(version's tag, part that goes wrong, requests a second) of each target of an environment."""
         tags = {version.id: version.tag for version in world.facts.versions}
-        here = [one for one in world.facts.targets.values() if one.environment_id == move.environment_id]
-        each = self.requests_per_min / 60 * spec.interval_seconds / max(len(here), 1)
-        good, bad = dict.fromkeys(SIDES, 0.0), dict.fromkeys(SIDES, 0.0)
+        here = [one for one in world.facts.targets.values() if one.environment_id == environment_id]
         for target in here:
-            version_id = target.current.version_id if target.current else None
-            side = "canary" if version_id == move.version_id else "baseline"
-            part = self.bad_by_tag.get(tags.get(version_id or "", ""), self.bad)
-            good[side] += each * (1 - part)
-            bad[side] += each * part
-        dice = self._dice(world, move, spec, number)
+            tag = tags.get(target.current.version_id, "") if target.current else ""
+            yield tag, self.bad_by_tag.get(tag, self.bad), self.requests_per_min / 60 / len(here)
+
+    def _counts(self, world: World, about: About, spec: MetricSpec, number: int) -> dict[str, dict[str, float]]:
+        """side -> {bad, total, errorRate}, over one interval of the metric."""
+        good, bad = dict.fromkeys(SIDES, 0.0), dict.fromkeys(SIDES, 0.0)
+        for tag, part, per_s in self._parts(world, about.environment_id):
+            side = "canary" if tag == about.tag else "baseline"
+            good[side] += per_s * spec.interval_seconds * (1 - part)
+            bad[side] += per_s * spec.interval_seconds * part
+        dice = self._dice(about, spec, number)
         found: dict[str, dict[str, float]] = {}
         for side in SIDES:
             went_wrong, went_well = poisson(dice, bad[side]), poisson(dice, good[side])
@@ -95,9 +114,8 @@ class Traffic:
             found[side] = {"bad": went_wrong, "total": total, **({"errorRate": went_wrong / total} if total else {})}
         return found
 
-    def _dice(self, world: World, move: Move, spec: MetricSpec, number: int) -> Random:
-        target = world.target(move.target_id).name
-        parts = (self.seed, world.version(move.version_id).tag, target, spec.name, number)
+    def _dice(self, about: About, spec: MetricSpec, number: int) -> Random:
+        parts = (self.seed, about.tag, about.name, spec.name, number)
         digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
         return Random(int.from_bytes(digest[:8], "big"))
 

@@ -189,6 +189,9 @@ class World:
             self.measuring[begun.verification.id] = Measuring(
                 self.now, specs, tuple([] for _ in specs), begun.alpha_shares
             )
+        for proof in plan.proofs:
+            specs = tuple(spec for _, spec in proof.metrics)
+            self.measuring[proof.proof.id] = Measuring(self.now, specs, tuple([] for _ in specs), proof.alpha_shares)
         self.ledger.extend(_told(plan, self.now))
 
     def settle(self, *, rounds_max: int = 20) -> int:
@@ -978,11 +981,11 @@ class World:
         Gives: when this metric is due again; None when it is over.
         """
         move = next((one for one, running in self.running_verifications() if running.id == verification_id), None)
-        if move is None:
+        if move is None and all(proof.id != verification_id for _, proof in self.running_proofs()):
             return None
         of = self.measuring[verification_id]
         of.measurements[position].append(measurement)
-        if measurement.status in SAMPLES:
+        if move is not None and measurement.status in SAMPLES:
             self.samples[move.id] = self.samples.get(move.id, 0) + 1
         progress = of.progress()
         if progress.state.final:
@@ -1001,7 +1004,7 @@ class World:
         ended_at: datetime | None = None,
     ) -> bool:
         """A verification ended after so many measurements that passed or failed. Says whether it still ran."""
-        if self._proven(verification_id, state, message):
+        if self._proven(verification_id, state, message, ended_at):
             return True
         for move in self.facts.moves:
             for one in move.verifications:
@@ -1017,12 +1020,12 @@ class World:
                     return True
         return False
 
-    def _proven(self, verification_id: str, state: str, message: str | None) -> bool:
+    def _proven(self, verification_id: str, state: str, message: str | None, ended_at: datetime | None) -> bool:
         """A proof of a rollout ended. Says whether there was such a one that ran."""
         for rollout, proof in self.running_proofs():
             if proof.id == verification_id:
                 self._tick()
-                ended = replace(proof, state=state, ended_at=self.now, message=message)
+                ended = replace(proof, state=state, ended_at=ended_at or self.now, message=message)
                 proofs = tuple(ended if one.id == proof.id else one for one in rollout.proofs)
                 rollouts = tuple(
                     replace(one, proofs=proofs) if one.id == rollout.id else one for one in self.facts.rollouts
