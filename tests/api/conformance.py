@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import jsonschema_rs
@@ -23,14 +24,17 @@ class Undescribed(AssertionError):
     """An answer that the document does not describe."""
 
 
+DOCUMENT = "urn:openapi"
+
+
 class Conformance:
     """What the document allows. One for each document; validators are made when they are first needed."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
-        self.components = closed(document["components"])
+        self._closed = jsonschema_rs.Registry([(DOCUMENT, closed(document))], draft=jsonschema_rs.Draft202012)
         self.answered: set[tuple[str, str, int]] = set()
-        self._validators: dict[tuple[str, str, int], Any] = {}
+        self._validators: dict[str, Any] = {}
         self._templates = [
             (template, re.compile(re.sub(r"\\{\w+\\}", "[^/]*", re.escape(template)))) for template in document["paths"]
         ]
@@ -46,6 +50,7 @@ class Conformance:
         if said is None:
             raise Undescribed(f"{what}, which is not among {', '.join(operation['responses'])}: {answer.text[:500]}")
         self.answered.add((method, template, answer.status_code))
+        at = said.get("$ref") or pointer("paths", template, method.lower(), "responses", str(answer.status_code))
         said = self.resolved(said)
         for name, header in said.get("headers", {}).items():
             if header.get("required") and name not in answer.headers:
@@ -59,7 +64,7 @@ class Conformance:
         if media not in content:
             raise Undescribed(f"{what} as {media or 'nothing'}, and declares {', '.join(content)}.")
         if media == "application/json":
-            self._fits(what, (method, template, answer.status_code), content[media]["schema"], answer)
+            self._fits(what, f"{at}{pointer('content', media, 'schema')[1:]}", answer)
 
     def template(self, method: str, raw_path: str) -> str | None:
         """The path of the document that this one is. Fixed segments win over parameters."""
@@ -75,15 +80,20 @@ class Conformance:
         name = said.get("$ref", "").rpartition("/")[2]
         return self.document["components"]["responses"][name] if name else said
 
-    def _fits(self, what: str, key: tuple[str, str, int], schema: dict[str, Any], answer: httpx.Response) -> None:
-        validator = self._validators.get(key)
+    def _fits(self, what: str, at: str, answer: httpx.Response) -> None:
+        validator = self._validators.get(at)
         if validator is None:
-            whole = {**closed(schema), "components": {"schemas": self.components["schemas"]}}
-            validator = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
-            self._validators[key] = validator
+            schema = {"$ref": f"{DOCUMENT}{at}"}
+            validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True, registry=self._closed)
+            self._validators[at] = validator
         for fault in validator.iter_errors(orjson.loads(answer.content)):
             where = "/".join(map(str, fault.instance_path))
             raise Undescribed(f"{what}, and its body does not fit at /{where}: {fault.message[:600]}")
+
+
+def pointer(*steps: str) -> str:
+    """The part of a document at these steps, as a reference names it (RFC 6901, section 6)."""
+    return "#" + "".join(f"/{quote(step.replace('~', '~0').replace('/', '~1'))}" for step in steps)
 
 
 def closed(schema: Any) -> Any:
