@@ -14,10 +14,8 @@ import re
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from itertools import count
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 
@@ -32,12 +30,9 @@ from interlock.store.tx import Store
 from tests.store.fleet import Fleet, Stepper, a_fleet
 
 HERE = "http://interlock.test"
-WORLD = "console_world"
 OURS = Actor("system", "00000000-0000-0000-0000-000000000000", "tests")
 
 HOSTILE = "<script>alert('1')</script>\"><img src=x onerror=alert(2)>"
-
-_numbers = count(1)
 
 
 @dataclass(slots=True)
@@ -181,35 +176,30 @@ async def measured_job(fleet: Fleet) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session")
-def world_template(pg: Any, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> World:
-    async def make() -> World:
-        await run_sql(pg, f"CREATE DATABASE {WORLD} TEMPLATE {migrated_template}")
-        return await play(pg.url_of(WORLD), tmp_path_factory.mktemp("world"))
+def played(
+    pg: Any, databases: Any, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, World]:
+    """The database of the story, and what there is in it."""
+
+    async def make() -> tuple[str, World]:
+        name = await databases.copy(migrated_template)
+        return name, await play(pg.url_of(name), tmp_path_factory.mktemp("world"))
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, make()).result()
 
 
 @pytest.fixture
-def world(world_template: World) -> World:
-    return World(**asdict(world_template))
+def world(played: tuple[str, World]) -> World:
+    return World(**asdict(played[1]))
 
 
 @pytest.fixture
-async def database_url(pg: Any, world_template: World) -> AsyncIterator[str]:
+async def database_url(pg: Any, databases: Any, played: tuple[str, World]) -> AsyncIterator[str]:
     """A copy of the world, in place of an empty database."""
-    name = f"world_{next(_numbers)}"
-    await run_sql(pg, f"CREATE DATABASE {name} TEMPLATE {WORLD}")
+    name = await databases.copy(played[0])
     yield pg.url_of(name)
-    await run_sql(pg, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def run_sql(pg: Any, sql: str) -> None:
-    conn = await asyncpg.connect(pg.url_of("postgres"))
-    try:
-        await conn.execute(sql)
-    finally:
-        await conn.close()
+    await databases.drop(name)
 
 
 @pytest.fixture

@@ -264,25 +264,17 @@ async def a_worker(store: Store, folder: Path) -> AsyncIterator[None]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def database(pg, migrated_template) -> AsyncIterator[Any]:
+async def database(pg, databases, migrated_template) -> AsyncIterator[Any]:
     """`await database()`: the address of a fresh database that lives as long as the module."""
-    import asyncpg
-
     made = []
 
     async def make() -> str:
-        name = f"faults_{os.getpid()}_{len(made)}"
-        conn = await asyncpg.connect(pg.url_of("postgres"))
-        await conn.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
-        await conn.close()
-        made.append(name)
-        return str(pg.url_of(name))
+        made.append(await databases.copy(migrated_template))
+        return str(pg.url_of(made[-1]))
 
     yield make
-    conn = await asyncpg.connect(pg.url_of("postgres"))
     for name in made:
-        await conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await conn.close()
+        await databases.drop(name)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

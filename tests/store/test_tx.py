@@ -11,7 +11,8 @@ import pytest
 from interlock.model.errors import Bug, Stale, StoreUnavailable
 from interlock.model.event import Actor, Event, Ref
 from interlock.model.ids import new_id
-from interlock.store.tx import Change, RolledBack, Store
+from interlock.store.postgres_own import Connection
+from interlock.store.tx import Change, RolledBack, Store, set_codecs
 from interlock.store.work import Claim, WorkRequest, claim_work, list_work
 
 SOMEBODY = Actor("user", "u1", "Ada")
@@ -382,3 +383,16 @@ async def test_within_another_a_joined_transaction_is_a_part_that_can_be_taken_b
         assert {row[0] for row in await conn.fetch("SELECT id FROM thing")} == set(kept)
         told = [row[0] for row in await conn.fetch("SELECT subject_id FROM ledger ORDER BY id")]
     assert told == kept, "rows of one writer are written together, in their order"
+
+
+async def test_a_second_connection_asks_nothing_about_types(database_url: str) -> None:
+    asked = []
+    for _ in range(2):
+        conn = await asyncpg.connect(database_url, connection_class=Connection)
+        with conn.query_logger(asked.append):
+            asked.clear()
+            await set_codecs(conn)
+            found = await conn.fetchval("SELECT $1::uuid[]", [new_id()])
+        assert isinstance(found[0], str)
+        await conn.close()
+    assert [query.query for query in asked] == ["SELECT $1::uuid[]"]

@@ -38,6 +38,7 @@ from interlock.model.event import Actor, Event
 from interlock.outside.secrets import Keyring
 from interlock.store.ledger import LedgerRow, insert_rows, ledger_row
 from interlock.store.notify import Wakes
+from interlock.store.postgres_own import Connection
 from interlock.store.queries import Conn
 from interlock.store.secrets import Secrets
 from interlock.store.work import Claim, WorkRequest, joined_requests, lock_claim, request_work
@@ -261,6 +262,7 @@ class Store:
         """
         pool = asyncpg.create_pool(
             url,
+            connection_class=Connection,
             min_size=1,
             max_size=pool_max,
             init=set_codecs,
@@ -477,7 +479,8 @@ _SESSION = {
 async def set_codecs(conn: Conn) -> None:
     """Ids as lower-case text, jsonb as Python values; both in binary, so that COPY takes them too.
 
-    Why:    the driver looks array types up when it first meets them; better now than within somebody's round.
+    Why:    the driver looks array types up when it first meets them (`postgres_own.py`); better now than within
+            somebody's round.
     """
     await conn.set_type_codec("uuid", schema="pg_catalog", encoder=_uuid_bytes, decoder=_uuid_text, format="binary")
     await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=_jsonb_bytes, decoder=_jsonb_value, format="binary")
