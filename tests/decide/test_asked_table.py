@@ -29,6 +29,7 @@ TABLE: Mapping[str, frozenset[str]] = {
             "versionDependency",
             "deploymentWindow",
             "versionCooldown",
+            "errorBudget",
             "anyApproval",
             "gradualRollout",
             "concurrency",
@@ -47,6 +48,7 @@ TABLE: Mapping[str, frozenset[str]] = {
             "versionDependency",
             "deploymentWindow",
             "versionCooldown",
+            "errorBudget",
             "anyApproval",
             "concurrency",
         }
