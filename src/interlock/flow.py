@@ -1,10 +1,11 @@
-"""The loop, on one page. Everything that happens to a deployment happens in one of these five steps.
+"""The loop, on one page. Everything that happens to a deployment happens in one of these six steps.
 
     match_inventory    an object changed   -> targets, their policies, agent and config
     decide_round       a fact arrived      -> load facts, decide, commit the plan
     dispatch_job       a job waits         -> hand it to its agent, if the decision behind it still holds
     observe_job        a job runs          -> ask its agent how it goes, make that a fact
     take_measurement   a metric is due     -> ask its provider, make that a fact
+    read_slo           an objective is due -> ask its provider, make that a fact
 
 No step calls another: each writes facts and asks for looks, in one transaction (`work`), and `workers/` drives them.
 Each gives the instant at which it wants to look at the same key again, or None.
@@ -25,8 +26,11 @@ from typing import cast
 from interlock.agents import Agent, Asker, Confirmer
 from interlock.clock import monotonic_s
 from interlock.decide import decide
+from interlock.judge.slo import parse_slo
 from interlock.metrics import Metric, NotBefore, provider_parts, with_parts
 from interlock.metrics import take_measurement as ask_provider
+from interlock.metrics.filling import kept_verbatim
+from interlock.metrics.objectives import Answer, Asked, ask_objective
 from interlock.model.conduct import share_of
 from interlock.model.errors import AgentUnavailable, Invalid, NotStarted, Rejected, Unavailable
 from interlock.model.event import Actor
@@ -63,6 +67,7 @@ from interlock.store.lines import (
 )
 from interlock.store.opening import Opened, Opener
 from interlock.store.plan import commit_plan, lock_deployment
+from interlock.store.slos import DueSlo, Read, find_due_slo, known_before, match_slos, record_reading, spec_of
 from interlock.store.syncs import list_touched
 from interlock.store.targets import (
     Touched,
@@ -499,6 +504,40 @@ class Flow:
         )
         return measured if isinstance(measured, NotBefore) else around.measurement(told.measurement(measured))
 
+    # read_slo ---------------------------------------------------------------------------------------------------------
+
+    async def read_slo(self, claim: Claim) -> datetime | None:
+        """Ask an objective's provider once. Only another class of its error budget wakes the deployments covered."""
+        async with self.store.read() as conn:
+            due = await find_due_slo(conn, claim.key)
+        if due is None:
+            return None
+        now = self.store.now()
+        if now < due.next_at:
+            return due.next_at
+        read = await self._read_slo(due, now=now)
+        async with self.store.tx(actor=WORKER, cause="slo", workspace_id=due.workspace_id, claim=claim) as tx:
+            return await record_reading(tx, due, spec=spec_of(due.spec), read=read, now=now)
+
+    async def _read_slo(self, due: DueSlo, *, now: datetime) -> Read:
+        """Ask with the secrets of its provider; what is said of an error is kept without them."""
+        before = {window: Asked(events, at) for window, (events, at) in known_before(due).items()}
+        try:
+            told = await self.opener.open(due.workspace_id, dict(due.spec))
+            spec = parse_slo(kept_verbatim(told.document, due.spec))
+        except (Rejected, Unavailable, Invalid) as missing:
+            return Read(Answer(newest_at=due.newest_at, error=missing.message).reading, {})
+        answer = await ask_objective(
+            spec,
+            Answer(before, due.newest_at),
+            name=due.name,
+            metrics=self.metrics,
+            now=now,
+            timeout_s=self.metric_timeout_s,
+        )
+        answer = replace(answer, error=told.hide(answer.error))
+        return Read(answer.reading, {window: (one.events, one.at) for window, one in answer.asked.items()})
+
     # match_inventory --------------------------------------------------------------------------------------------------
 
     async def match_inventory(self, claim: Claim) -> datetime | None:
@@ -524,6 +563,10 @@ class Flow:
                 if moved:
                     async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
                         await tx.record(wakes=[WorkRequest("round", each, workspace_id) for each in moved])
+        if kind == "deployment":
+            async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
+                for deployment_id in object_id.split(","):
+                    await match_slos(tx, workspace_id, deployment_id=deployment_id)
         if kind == "policy":
             async with self.store.tx(actor=WORKER, cause="match", workspace_id=workspace_id, claim=claim) as tx:
                 await note_policies_matched(tx, workspace_id, fence=fence)

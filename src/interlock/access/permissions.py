@@ -44,6 +44,7 @@ class Permission(StrEnum):
     STEER = "steer"
     FORCE = "force"
     POLICY_WRITE = "policy:write"
+    SLO_WRITE = "slo:write"
     SUBSCRIPTION_WRITE = "subscription:write"
     AGENT_TOKEN = "agent:token"  # noqa: S105 a word, no secret
     MEMBER_WRITE = "member:write"
@@ -67,6 +68,7 @@ SENTENCES: Mapping[Permission, str] = {
     Permission.STEER: "Pin, skip, redeploy, roll back, cancel, clear a quarantine; pause, resume or end a rollout.",
     Permission.FORCE: "Start a move that no gate is asked about.",
     Permission.POLICY_WRITE: "Write policies, and ask what one would change.",
+    Permission.SLO_WRITE: "Write objectives (SLOs): what is promised, how it is measured, whom it covers.",
     Permission.SUBSCRIPTION_WRITE: "Say who is told what happens, and read the secrets of that.",
     Permission.AGENT_TOKEN: "Issue and revoke the tokens of job agents.",
     Permission.MEMBER_WRITE: "Members, groups, roles and their bindings; keys of others.",
@@ -97,6 +99,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         Permission.FREEZE,
         Permission.SIGNAL_REPORT,
         Permission.STEER,
+        Permission.SLO_WRITE,
         Permission.SUBSCRIPTION_WRITE,
         Permission.AGENT_TOKEN,
     },

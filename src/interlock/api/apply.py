@@ -54,6 +54,7 @@ NOUNS = frozenset(
         "resource-providers",
         "resources",
         "roles",
+        "slos",
         "subscriptions",
         "systems",
         "variable-sets",

@@ -30,6 +30,7 @@ from interlock.api.rendering import (
 from interlock.api.selectors import Scope, checked_selector, selector_of_query
 from interlock.api.sensitive import shown_values
 from interlock.model.conduct import check_conduct
+from interlock.model.deployment_facts import check_deployment_facts
 from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Deployment, System
 from interlock.model.variable import DeploymentVariable, VariableValue
@@ -154,6 +155,7 @@ async def _save(here: Here, request: Request, deployment_id: str, body: Deployme
         checked_selector(agent.selector, scope=Scope.JOB_AGENT, field=f"jobAgents[{number}].selector")
         check_conduct(agent.config, path=f"jobAgents[{number}].config")
     check_conduct(body.jobAgentConfig, path="jobAgentConfig")
+    check_deployment_facts(body.metadata)
     place = await place_of(here, deployment_id)
     entries = [agent.model_dump(exclude_none=True) for agent in body.jobAgents or ()]
     async with here.tx(Permission.DEPLOYMENT_WRITE, cause=cause, place=place) as tx:

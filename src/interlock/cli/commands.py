@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policies": ("interlock.cli.policies:policies", "Say which policies apply, and why each matched."),
     "trace": ("interlock.cli.trace:trace", "Show what a version went through."),
     "replay": ("interlock.cli.replay:replay", "Decide a past decision again."),
+    "budget": ("interlock.cli.budget:budget", "Show where the error budgets of a deployment stand."),
     "approve": ("interlock.cli.approve:approve", "Answer a request for approval, or list them."),
     "reject": ("interlock.cli.reject:reject", "Say no to a request for approval."),
     "task": ("interlock.cli.task:task", "Do what jobs ask of people: take, complete, reject."),

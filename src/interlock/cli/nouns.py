@@ -100,6 +100,15 @@ def _name_in(item: Seen, key: str) -> str | None:
     return str(found.get("name") or found.get("id")) if isinstance(found, dict) else None
 
 
+def _slo_row(each: Seen) -> tuple[object, ...]:
+    status = each["status"]
+    left = f"{status['remaining'] * 100:.1f} %" if "remaining" in status else None
+    burn = f"{status['burn']['1h']:.3g}" if "1h" in status["burn"] else None
+    covers = ", ".join(one["name"] for one in each["covers"])
+    target = f"{each['target']:g} % of {each['windowDays']} d"
+    return each["name"], target, status["budget"], left, burn, status["since"], covers
+
+
 def _systems(each: Seen) -> str:
     return ", ".join(system["name"] for system in each.get("systems") or ())
 
@@ -446,6 +455,17 @@ NOUNS: tuple[Noun, ...] = (
         read=lambda client, wanted: client.list_incidents(over=wanted.over or None),
         name=_id,
         takes=frozenset({"over"}),
+    ),
+    Noun(
+        kind="slo",
+        plural="slos",
+        line="List objectives with where their error budgets stand.",
+        heads=("slo", "target", "class", "left", "burn 1h", "since", "covers"),
+        row=_slo_row,
+        read=lambda client, wanted: client.list_slos(deployment=wanted.deployment, items_max=wanted.items_max),
+        takes=frozenset({"deployment"}),
+        also=("objective", "objectives"),
+        delete=lambda client, each: client.delete_slo(each["id"]),
     ),
     Noun(
         kind="pin",

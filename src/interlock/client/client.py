@@ -19,6 +19,7 @@ from interlock.client.calls import RETRIES_MAX, Calls, Wire, path
 from interlock.client.inventory import Inventory
 from interlock.client.people import People
 from interlock.client.policies import Policies
+from interlock.client.slos import Slos
 from interlock.client.steering import Steering
 from interlock.client.subscriptions import Subscriptions
 from interlock.client.targets import Targets
@@ -44,6 +45,7 @@ class Client(
     Versions,
     Targets,
     Tasks,
+    Slos,
     Steering,
     Answers,
     Subscriptions,

@@ -610,6 +610,79 @@ class PlacedOrders(TypedDict):
     refused: list[dict[str, Any]]
 
 
+class BurnThreshold(TypedDict):
+    """When a burn makes a class: above `factor` in both windows."""
+
+    name: str
+    long: str
+    short: str
+    factor: float
+    makes: str
+
+
+class SloStatus(TypedDict):
+    """Where an error budget stands: `budget` is its class."""
+
+    budget: str
+    why: str
+    since: str
+    readAt: NotRequired[str]
+    observedAt: NotRequired[str]
+    freshUntil: NotRequired[str]
+    ageSeconds: NotRequired[int]
+    remaining: NotRequired[float]
+    burn: dict[str, float]
+    firing: list[str]
+    emptyAt: NotRequired[str]
+    nextAt: str
+
+
+class Slo(TypedDict):
+    """An objective with where its error budget stands, and whom it covers."""
+
+    id: str
+    name: str
+    description: NotRequired[str]
+    target: float
+    windowDays: int
+    provider: dict[str, Any]
+    total: Any
+    good: NotRequired[Any]
+    bad: NotRequired[Any]
+    intervalSeconds: int
+    minEvents: int
+    deployments: list[Named]
+    selector: NotRequired[str]
+    covers: list[Named]
+    thresholds: list[BurnThreshold]
+    createdAt: str
+    updatedAt: str
+    status: SloStatus
+
+
+class SloReading(TypedDict):
+    """One reading. `burn`: window to rate."""
+
+    at: str
+    budget: str
+    remaining: NotRequired[float]
+    burn: dict[str, float]
+    why: NotRequired[str]
+
+
+class SloReadings(TypedDict):
+    """What was read of an objective, oldest first."""
+
+    id: str
+    name: str
+    target: float
+    windowDays: int
+    since: str
+    until: str
+    thresholds: list[BurnThreshold]
+    items: list[SloReading]
+
+
 class Freeze(TypedDict):
     """Nothing is handed over in a scope."""
 

@@ -15,6 +15,7 @@ from interlock.documents.reading import Document, find_documents
 from interlock.documents.shapes import Fault, Path, meant, parse_path
 from interlock.inventory.scope import Scope
 from interlock.inventory.selector import parse_selector
+from interlock.judge.slo import SPEC, parse_slo
 from interlock.model.errors import Invalid
 
 
@@ -48,6 +49,7 @@ def find_faults(document: Document) -> Iterator[Fault]:
         ("Deployment", "jobAgentSelector"): Scope.JOB_AGENT,
         ("Policy", "selector"): Scope.POLICY,
         ("Freeze", "selector"): Scope.POLICY,
+        ("Slo", "selector"): Scope.DEPLOYMENT,
         ("VariableSet", "selector"): Scope.VARIABLE_SET,
         ("RelationshipRule", "cel"): Scope.RELATIONSHIP,
     }
@@ -66,6 +68,11 @@ def find_faults(document: Document) -> Iterator[Fault]:
                 yield from _cel(each.get("selector"), Scope.JOB_AGENT, ("jobAgents", number, "selector"))
         case "VariableSet" | "Resource":
             yield from check_offered(document.value("variables") or {})
+        case "Slo":
+            try:
+                parse_slo({key: document.body[key] for key in SPEC if document.body.get(key) is not None})
+            except Invalid as error:
+                yield from _told(error)
         case "Freeze":
             scope_said = document.value("scope")
             if scope_said["kind"] != "workspace" and not scope_said.get("name"):

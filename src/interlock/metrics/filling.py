@@ -82,7 +82,7 @@ def provider_parts(spec: MetricSpec) -> dict[str, Mapping[str, object]]:
 
 def with_parts(spec: MetricSpec, parts: Mapping[str, Mapping[str, object]]) -> MetricSpec:
     """The metric with other such parts: opened ones. What stands for a reference in them is no template any more."""
-    taken = {name: _kept_verbatim(part, provider_parts(spec)[name]) for name, part in parts.items()}
+    taken = {name: kept_verbatim(part, provider_parts(spec)[name]) for name, part in parts.items()}
     if spec.compare is None:
         return replace(spec, provider=taken["provider"])
     canary = replace(spec.compare.canary, provider=taken["canary"])
@@ -90,14 +90,14 @@ def with_parts(spec: MetricSpec, parts: Mapping[str, Mapping[str, object]]) -> M
     return replace(spec, provider=taken["provider"], compare=replace(spec.compare, canary=canary, baseline=baseline))
 
 
-def _kept_verbatim(config: Any, written: Any) -> Any:
+def kept_verbatim(config: Any, written: Any) -> Any:
     """An opened config in which what stands for a reference is no template."""
     if is_reference(written):
         return _verbatim(config)
     if isinstance(config, Mapping) and isinstance(written, Mapping):
-        return {key: _kept_verbatim(value, written.get(key)) for key, value in config.items()}
+        return {key: kept_verbatim(value, written.get(key)) for key, value in config.items()}
     if isinstance(config, list | tuple) and isinstance(written, list | tuple):
-        return [_kept_verbatim(*pair) for pair in zip(config, written, strict=False)]
+        return [kept_verbatim(*pair) for pair in zip(config, written, strict=False)]
     return config
 
 

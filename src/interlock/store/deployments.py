@@ -14,6 +14,7 @@ from typing import Any
 from interlock.inventory.selector import Selector
 from interlock.inventory.to_sql import DEPLOYMENTS
 from interlock.inventory.views import deployment_view
+from interlock.model.deployment_facts import TIER, read_tier
 from interlock.model.event import Event, Ref
 from interlock.model.ids import is_id
 from interlock.model.inventory import Deployment
@@ -26,6 +27,7 @@ from interlock.store.queries import Conn, queries
 from interlock.store.rows import many, one
 from interlock.store.selected import load_selected
 from interlock.store.tx import Change, Tx
+from interlock.store.work import OWN_FACTS, WorkRequest
 
 Q = queries("deployment")
 
@@ -146,6 +148,9 @@ async def save_deployment(
         changes=[Change(Q.save_deployment, row)],
         events=[told_of_the_one_before(Event(kind, Ref("deployment", deployment_id), body), formerly)],
     )
+    if before is not None and read_tier(before.metadata.get(TIER)) != read_tier(metadata.get(TIER)):
+        wake = WorkRequest("round", deployment_id, workspace_id, None, OWN_FACTS)
+        await tx.record(changes=[touch(deployment_id, takes_away=True)], wakes=[wake])
     await match_after(tx, workspace_id, touched=targets.Touched(deployments=(deployment_id,)))
     if known:
         await wake_dependents(tx, workspace_id, [deployment_id])  # whose expressions may read its name or metadata

@@ -27,6 +27,7 @@ from interlock.decide.facts import (
     Decided,
     Dependency,
     Environment,
+    ErrorBudget,
     Facts,
     Freeze,
     Incident,
@@ -47,10 +48,12 @@ from interlock.decide.facts import (
     Version,
 )
 from interlock.decide.rules import concurrency, parse_rules
+from interlock.decide.rules.error_budget import budgets_read
 from interlock.decide.rules.gradual_rollout import keys_read, samples_read
 from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.slots import SlotKey
 from interlock.inventory.to_python import matches
+from interlock.model.deployment_facts import read_tier
 from interlock.model.job import Confirm, Handover, JobStatus
 from interlock.model.policy import Policy, Rule
 from interlock.store.elsewhere import load_elsewhere
@@ -88,9 +91,9 @@ async def load_facts(
     Takes: a connection inside a snapshot (or, for a third try, inside the committing transaction). `asking` are
            policies that are not in force and might be: what only their rules read is loaded too. `about`: a version, by
            id or tag, whose history is wanted though no round would look at it; `every`: that of all versions.
-    Costs: 15 statements; one more where a rule limits how many are in flight, one each where a rule asks for labels or
-           samples, one while an incident is open in the workspace, and up to 4 where a rule or version asks what
-           other deployments run.
+    Costs: 15 statements; one more where a rule limits how many are in flight, one each where a rule asks for labels,
+           samples or error budgets, one while an incident is open in the workspace, and up to 4 where a rule or version
+           asks what other deployments run.
     """
     head = await conn.fetchrow(Q.load_deployment, deployment_id)
     if head is None or not head["goes_on"]:
@@ -110,6 +113,7 @@ async def load_facts(
     keys = keys_read(asked_by)
     labels = await conn.fetch(Q.load_labels, deployment_id, sorted(keys), list(leaving)) if keys else ()
     counts = await conn.fetch(Q.load_samples, deployment_id) if samples_read(asked_by) else ()
+    budgets = await conn.fetch(Q.load_budgets, deployment_id) if budgets_read(asked_by) else ()
     landed = await conn.fetch(Q.load_landed, concerned)
     answers = await conn.fetch(Q.load_answers, concerned)
     freezes = await _load_freezes(conn, deployment_id, head["name"], environments)
@@ -130,6 +134,7 @@ async def load_facts(
         fence=head["fence"],
         rules_fence=head["rules_fence"],
         policies_matched=head["policies_matched"],
+        tier=read_tier(head["tier"]),
         environments=environments,
         targets=targets,
         leaving=leaving,
@@ -162,6 +167,7 @@ async def load_facts(
         elsewhere=elsewhere,
         slots=grouped.slots,
         orders=tuple(_order(row) for row in orders),
+        budgets=tuple(ErrorBudget(**{**dict(row), "firing": tuple(row["firing"])}) for row in budgets),
         decided_by_subject={
             row["subject"]: Decided(row["id"], row["digest"]) for row in decided_rows if row["target_id"] is None
         },

@@ -29,6 +29,7 @@ _CLASHES = {
     "resource_identifier": ("DUPLICATE_IDENTIFIER", "A resource with this identifier exists in the workspace."),
     "version_deployment_id_tag_key": ("DUPLICATE_TAG", "A version with this tag exists in the deployment."),
     "principal_group_workspace_id_name_key": ("DUPLICATE_NAME", "A group with this name exists in the workspace."),
+    "slo_workspace_id_name_key": ("DUPLICATE_NAME", "An objective with this name exists in the workspace."),
     "principal_name_key": ("DUPLICATE_NAME", "A user with this name exists."),
     "api_key_prefix_key": ("DUPLICATE_KEY", "An API key with this prefix exists."),
 }

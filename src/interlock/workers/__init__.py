@@ -3,6 +3,7 @@
     round      decide_round        wake    the rounds that a fact of many concerns
     dispatch   dispatch_job        match   the second look at a changed object
     observe    observe_job         measure take_measurement
+    slo        read_slo
     line       move_line: the jobs that wait for an agent that is down, or for its rate
     plan       what a version would change, asked of the agents (`deployment_plans.py`)
     what_if    what changed policies would do, decided and not committed (`what_if.py`)
@@ -57,6 +58,7 @@ def steps_by_kinds(flow: Flow, *, what_if_targets_max: int = 50_000) -> Mapping[
         ("observe",): flow.observe_job,
         ("line",): flow.move_line,
         ("measure",): flow.take_measurement,
+        ("slo",): flow.read_slo,
         ("match", "wake", "expire"): of_many,
         ("plan",): DeploymentPlans(flow.store, flow.agents, flow.opener).compute,
         ("what_if",): WhatIfs(flow.store, what_if_targets_max).answer,

@@ -18,6 +18,7 @@ from interlock.agents.exec import purge_runs
 from interlock.clock import utc_now
 from interlock.model.errors import Stale, StoreUnavailable
 from interlock.store.retention import delete_expired
+from interlock.store.slos import thin_readings
 from interlock.store.tx import Store
 
 log = structlog.get_logger("interlock.workers")
@@ -37,8 +38,9 @@ async def keep_retention(
         try:
             async with store.read() as conn:
                 deleted = await delete_expired(conn, blob_days=blob_days, measurement_days=measurement_days)
+                thinned = await thin_readings(conn)
             kept = timedelta(days=measurement_days)
             runs = await asyncio.to_thread(purge_runs, exec_root, older_than=kept, now=utc_now())
-            log.info("retention", deleted=deleted, runs=runs)
+            log.info("retention", deleted=deleted, thinned=thinned, runs=runs)
         except (StoreUnavailable, Stale) as error:
             log.warning("retention_postponed", error=str(error))

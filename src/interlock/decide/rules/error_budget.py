@@ -70,6 +70,7 @@ from interlock.decide.rules import any_approval
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Outcome, Stage, Verdict, WaitsFor, earliest, passes
 from interlock.judge.budget import BudgetClass
+from interlock.model.deployment_facts import TIERS
 from interlock.model.policy import Policy
 from interlock.model.signal import Unknown
 from interlock.model.version_facts import CHANGE_TYPES, RISKS
@@ -87,8 +88,8 @@ REASONS = {
     "budget_uncovered": "No objective covers the deployment, and the rule lets that pass.",
     "budget_capped": "The error budget of {objective} is {budget} ({left} left): {percent} % of each wave go at once.",
     "budget_approved": "The error budget of {objective} is {budget} ({left} left). Approved by {by}.",
-    "budget_holds": "The error budget of {objective} is {budget} ({left} left). {said}",
-    "budget_unknown": "Nothing is known of the error budget of {objective}: {said}",
+    "budget_holds": "The error budget of {objective} is {budget} ({left} left): {said}.",
+    "budget_unknown": "Nothing is known of the error budget of {objective}: {said}.",
     "approval_missing": any_approval.REASONS["approval_missing"],
     "rejected": any_approval.REASONS["rejected"],
 }
@@ -102,7 +103,6 @@ WORDS = Words(passes="budget_allows", holds="budget_holds", capped="budget_cappe
 
 CLASSES = tuple(str(one) for one in BudgetClass)
 UNSAID = "unsaid"
-TIERS = ("1", "2", "3", "4")
 EXEMPT = ("fix", "security", "rollback")
 REACTIONS_MAX = 50
 OBJECTIVES_MAX = 50
@@ -112,8 +112,8 @@ RISKY = frozenset({"high", "critical", UNSAID})
 ONE_APPROVAL = Effect(approvals=1)
 
 SAID = {
-    BudgetClass.EXHAUSTED: "Nothing goes but {exempt} until some of it is earned back.",
-    BudgetClass.FAST_BURN: "Nothing new starts until that is over.",
+    BudgetClass.EXHAUSTED: "nothing goes but {exempt} until some of it is earned back",
+    BudgetClass.FAST_BURN: "nothing new starts until that is over",
 }
 """What a hold says of its class."""
 
@@ -214,7 +214,8 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
     words = worst.budget.replace("_", " ")
     left = "?" if worst.left is None else f"{worst.left:.0%}"
     unknown = worst.budget == BudgetClass.UNKNOWN
-    said = worst.why if unknown else SAID.get(BudgetClass(worst.budget), "").format(exempt=", ".join(params.exempt))
+    exempt = ", ".join(params.exempt) or "nothing"
+    said = worst.why if unknown else SAID.get(BudgetClass(worst.budget), "its rule holds that").format(exempt=exempt)
     because = f", asked for because the error budget of {worst.name} is {words}"
     verdict = verdict_of(
         effect,
@@ -230,7 +231,7 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
         objective=worst.name,
         budget=words,
         left=left,
-        said=said.strip() or None,
+        said=said.strip().rstrip("."),
         change=None if change == UNSAID else change,
         risk=None if risk == UNSAID else risk,
     )

@@ -22,6 +22,7 @@ from interlock.documents.kinds import (
     resource,
     resource_provider,
     role,
+    slo,
     subscription,
     system,
     variable_set,
@@ -41,6 +42,7 @@ KINDS: tuple[Kind, ...] = (
     environment.KIND,
     deployment.KIND,
     workflow.KIND,
+    slo.KIND,
     freeze.KIND,
     subscription.KIND,
 )

@@ -7,7 +7,8 @@
 -- name: load_deployment
 SELECT d.deleted_at IS NULL OR EXISTS (SELECT FROM move m WHERE m.deployment_id = d.id AND m.closed_at IS NULL) AS goes_on, interlock_now() AS now, d.id, d.workspace_id, d.name, d.supersede, d.generation, d.fence, d.decided_fence,
        d.decided_rules_fence, w.rules_fence, w.policies_fence = w.policies_matched AS policies_matched,
-       EXISTS (SELECT FROM incident i WHERE i.workspace_id = w.id AND i.gates AND i.resolved_at IS NULL AND i.expires_at > interlock_now()) AS burns
+       EXISTS (SELECT FROM incident i WHERE i.workspace_id = w.id AND i.gates AND i.resolved_at IS NULL AND i.expires_at > interlock_now()) AS burns,
+       d.metadata ->> 'interlock/tier' AS tier
 FROM deployment d JOIN workspace w ON w.id = d.workspace_id
 WHERE d.id = $1;
 
@@ -137,6 +138,12 @@ JOIN verification_metric x ON x.verification_id = v.id
 JOIN measurement s ON s.metric_id = x.id AND s.status IN ('passed', 'failed')
 WHERE m.rollout_id IN (SELECT id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted'))
 GROUP BY m.id;
+
+-- Where the error budgets of the objectives stand that cover the deployment. Asked only when a rule reads them. Relies on
+-- slo_cover_of_deployment.
+-- name: load_budgets
+SELECT s.id::text AS slo_id, s.name, s.budget, s.why, s.since, s.observed_at, s.fresh_until, s.remaining, s.burn, s.firing
+FROM slo_cover c JOIN slo s ON s.id = c.slo_id WHERE c.deployment_id = $1;
 
 -- Open moves, all moves of live rollouts, and those for a pin since the oldest pin in force.
 -- Relies on move_open_of_deployment, move_of_rollout and move_for_pin.
