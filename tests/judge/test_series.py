@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from interlock.judge.sequential import Counting, Look, trace, weigh
-from interlock.judge.series import Threshold, counts_of, series_of
+from interlock.judge.series import Threshold, counts_of, series_of, thinned
 from interlock.model.verification import Measurement, MeasurementStatus, parse_metric
 
 BEGAN = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)
@@ -133,3 +133,23 @@ def test_bounds_are_drawn_along_the_baseline():
 def test_an_answer_that_the_condition_cannot_read_is_a_gap_and_no_error():
     spec = metric(successCondition="result.json.x.y < 1")
     assert series_of(spec, measured({"json": {"x": 1}}), alpha=0.01).panels == ()
+
+
+def test_more_points_than_can_be_drawn_become_their_mean_and_what_they_lay_between():
+    spec = metric(successCondition="result.value < 50")
+    taken = measured(*({"value": float(number)} if number != 7 else None for number in range(10)))
+    series = thinned(series_of(spec, taken, alpha=0.01), 4)
+    (panel,) = series.panels
+    assert lines(panel) == {
+        "value": (1.0, 4.0, 7.0, 9.0),
+        "lowest": (0.0, 3.0, 6.0, 9.0),
+        "highest": (2.0, 5.0, 8.0, 9.0),
+    }
+    assert series.points[2].status is MeasurementStatus.ERRORED
+    assert series.points[2].says == "3 measurements: 2 passed, 1 errored. no answer"
+    assert thinned(series, 4) is series
+    evidence = thinned(
+        series_of(metric(compare=COUNTS), measured(*[counted((1, 9), {"bad": 1, "total": 9})] * 4), alpha=0.01), 2
+    )
+    whole = series_of(metric(compare=COUNTS), measured(*[counted((1, 9), {"bad": 1, "total": 9})] * 4), alpha=0.01)
+    assert evidence.panels[1].lines[0].values == whole.panels[1].lines[0].values[1::2]

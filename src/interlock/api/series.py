@@ -102,6 +102,7 @@ class VerificationSeriesAnswer(TypedDict):
     id: Id
     state: State
     subject: SubjectAnswer
+    about: str
     deployment: Named
     environment: NotRequired[Named]
     resource: NotRequired[Named]

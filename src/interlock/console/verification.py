@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from interlock.console.sparkline import Sparkline, says_panel, sparkline
 from interlock.console.visit import Visit, found, id_in_path
-from interlock.judge.series import Panel, Point, counts_of, says_metric, says_number
+from interlock.judge.series import Panel, Point, says_metric, says_number
 from interlock.model.ids import TargetKey
 from interlock.store import series
 from interlock.store.queries import Conn
@@ -98,7 +98,7 @@ async def show(visit: Visit) -> Response:
         return await visit.render(
             conn,
             "verification.html",
-            title=f"Verification of {one.tag or one.deployment}{f' on {one.resource}' if one.resource else ''}",
+            title=f"Verification of {one.tag or one.deployment}: {one.measures}",
             live="follow",
             again_s=again_s(one, metrics),
             about=[each for each in (one.id, one.subject_id) if each],
@@ -132,7 +132,7 @@ def target_key(one: Verified) -> str | None:
 def shown(metric: MetricSeries) -> Shown:
     """A metric as the page shows it."""
     drawn = metric.series
-    counts = counts_of(drawn.points)
+    counts = metric.counts
     return Shown(
         metric=metric,
         says=says_metric(metric.spec, metric.state, message=metric.message, counts=counts),

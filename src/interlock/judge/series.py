@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ from interlock.judge.means import Averaging, Moments, compare_means, moments_of
 from interlock.judge.sequential import Counting, Look, trace
 from interlock.judge.values import NoNumber, numbers_of
 from interlock.model.compare import Compare
-from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
+from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, Runs
 
 PANELS_MAX = 4
 """So many numbers of one metric's conditions are drawn."""
@@ -125,6 +125,59 @@ def series_of(spec: MetricSpec, measurements: Sequence[Measurement], *, alpha: f
     return Series(points, draw.get(spec.compare.judge, _plain_panels)(spec, spec.compare, samples, alpha))
 
 
+def thinned(series: Series, points_max: int) -> Series:
+    """The series with at most so many points: neighbours become one, with their mean, and what they lay between.
+
+    Gives: a thinned point has the worst status of its measurements, and says how many they were. Evidence and what
+           else adds up keeps its last value.
+    """
+    every = math.ceil(len(series.points) / points_max)
+    if every <= 1:
+        return series
+    groups = [range(begin, min(begin + every, len(series.points))) for begin in range(0, len(series.points), every)]
+    points = tuple(_together([series.points[number] for number in group]) for group in groups)
+    return Series(points, tuple(_thinned_panel(panel, groups) for panel in series.panels))
+
+
+_WORST = (
+    MeasurementStatus.FAILED,
+    MeasurementStatus.ERRORED,
+    MeasurementStatus.INCONCLUSIVE,
+    MeasurementStatus.PASSED,
+)
+
+
+def _together(points: Sequence[Point]) -> Point:
+    counted = ", ".join(f"{number} {status}" for status, number in counts_of(points).items() if number)
+    worst = min(points, key=lambda point: _WORST.index(point.status))
+    says = f"{len(points)} measurements: {counted}{f'. {worst.says}' if worst.says else ''}"
+    return Point(points[-1].at, worst.status, says)
+
+
+def _thinned_panel(panel: Panel, groups: Sequence[range]) -> Panel:
+    def fold(line: Line, of: Callable[[list[float]], float]) -> Values:
+        known = ([value for number in group if (value := line.values[number]) is not None] for group in groups)
+        return tuple(of(values) if values else None for values in known)
+
+    lines = [
+        replace(line, values=fold(line, _mean if line.role in _MEASURED else lambda values: values[-1]))
+        for line in panel.lines
+    ]
+    if len(lines) == 1:
+        lines += [
+            Line("low", "lowest", fold(panel.lines[0], min)),
+            Line("high", "highest", fold(panel.lines[0], max)),
+        ]
+    return replace(panel, lines=tuple(lines))
+
+
+_MEASURED = frozenset({"value", "canary", "baseline", "allowed"})
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
 def counts_of(points: Sequence[Point]) -> Mapping[str, int]:
     """Status -> how many measurements, of all four."""
     return {status.value: sum(each.status is status for each in points) for status in MeasurementStatus}
@@ -139,10 +192,14 @@ def says_metric(spec: MetricSpec, state: str, *, message: str | None, counts: Ma
     if not taken:
         return "Nothing was measured yet."
     counted = taken - counts["errored"]
-    said = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    said = ", ".join(f"{number:,} {status}" for status, number in counts.items() if number)
     if spec.compare is not None and spec.compare.judge != "threshold":
         said = f"{counts['errored']} errored" if counts["errored"] else ""
-    so_far = f"{counted} of at most {spec.count} measurements{f' ({said})' if said else ''}"
+    if spec.runs is Runs.WHILE_OPEN:
+        far = f"{counted:,} measurements while the rollout is open"
+    else:
+        far = f"{counted:,} of at most {spec.count:,} measurements"
+    so_far = f"{far}{f' ({said})' if said else ''}"
     return f"{so_far}. {_sentence(message)}".strip() if message else f"{so_far} so far."
 
 
@@ -161,7 +218,9 @@ def says_verification(
     if state != "running":
         lasted = f" after {says_time((ended_at - started_at).total_seconds())}" if ended_at else ""
         return f"{VERDICTS.get(state, state)}{lasted}{f': {_sentence(message)}' if message else '.'}"
-    far = [f"{name} {f'{taken} of {most}' if found == 'running' else found}" for name, found, taken, most in metrics]
+    far = [
+        f"{name} {f'{taken:,} of {most:,}' if found == 'running' else found}" for name, found, taken, most in metrics
+    ]
     more = f" and {len(far) - NAMES_MAX} more" if len(far) > NAMES_MAX else ""
     return f"It is being measured: {', '.join(far[:NAMES_MAX])}{more}."
 
@@ -240,7 +299,7 @@ Sample = Mapping[str, Any]
 def _plain_panels(
     spec: MetricSpec, compare: Compare, samples: Sequence[Sample | None], alpha: float
 ) -> tuple[Panel, ...]:
-    return (_both(spec, samples, lambda points: math.fsum(points) / len(points)),)
+    return (_both(spec, samples, _mean),)
 
 
 def _bound_panels(
@@ -297,7 +356,7 @@ def _count_panels(
 def _mean_panels(
     spec: MetricSpec, compare: Compare, samples: Sequence[Sample | None], alpha: float
 ) -> tuple[Panel, ...]:
-    panel = _both(spec, samples, lambda points: math.fsum(points) / len(points))
+    panel = _both(spec, samples, _mean)
     how = Averaging(
         alpha=alpha,
         higher_is_worse=compare.higher_is_worse,
@@ -318,7 +377,7 @@ def _mean_panels(
     side_of_harm = "above" if compare.higher_is_worse else "below"
     low, estimate, high = (tuple(each[place] for each in found) for place in range(3))
     difference = Panel(
-        f"difference of the means so far; harmful once all of it lies {side_of_harm} 0",
+        f"difference of the means; harmful once all {side_of_harm} 0",
         panel.unit,
         (Line("low", "least", low), Line("high", "most", high), Line("estimate", "difference", estimate)),
         (

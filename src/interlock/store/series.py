@@ -5,13 +5,14 @@ Source: `judge/series.py` draws; `verifications.py` writes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
-from interlock.judge.series import Series, series_of
+from interlock.judge.series import Series, counts_of, series_of, thinned
+from interlock.judge.spending import evenly
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, parse_metric
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many
@@ -19,7 +20,10 @@ from interlock.store.rows import many
 Q = queries("series")
 
 POINTS_MAX = 500
-"""So many measurements of a metric are drawn, the newest."""
+"""So many points of a metric are drawn: of more, neighbours become one."""
+
+READ_MAX, LOOKS_READ_MAX = 2_000, 10_000
+"""So many measurements are read, the newest; of a metric that compares all, because evidence adds up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,14 @@ class Verified:
     version_id: str | None
     tag: str | None
     rollout_id: str | None
+    wave: int | None
+
+    @property
+    def measures(self) -> str:
+        """What it is about, in names."""
+        if self.subject_kind == "wave":
+            return f"wave {(self.wave or 0) + 1}"
+        return self.resource or "the rollout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ class MetricSeries:
     message: str | None
     next_at: datetime | None
     series: Series
+    counts: Mapping[str, int]
 
 
 async def find_verification(conn: Conn, workspace_id: str, *, verification_id: str) -> Verified | None:
@@ -82,7 +95,7 @@ async def load_series(conn: Conn, verification_id: str) -> tuple[MetricSeries, .
     """The metrics of a verification in their order, each with its series."""
     rows = await conn.fetch(Q.list_metrics, verification_id)
     taken: dict[str, list[Measurement]] = {row["id"]: [] for row in rows}
-    for row in await conn.fetch(Q.list_measurements, verification_id, POINTS_MAX):
+    for row in await conn.fetch(Q.list_measurements, verification_id, READ_MAX, LOOKS_READ_MAX):
         one = Measurement(MeasurementStatus(row["status"]), row["measured_at"], row["message"], row["result"] or {})
         taken[row["metric_id"]].append(one)
     specs = [parse_metric(row["spec"], path="metric") for row in rows]
@@ -92,14 +105,12 @@ async def load_series(conn: Conn, verification_id: str) -> tuple[MetricSeries, .
 def _drawn(
     row: asyncpg.Record, spec: MetricSpec, taken: Sequence[Measurement], specs: Sequence[MetricSpec]
 ) -> MetricSeries:
-    split = sum(_spends_alpha(one) for one in specs)
-    alpha = spec.compare.alpha / max(split, 1) if spec.compare else 1.0
-    series = series_of(spec, taken, alpha=alpha)
-    return MetricSeries(row["id"], row["name"], spec, row["state"], row["message"], row["next_at"], series)
-
-
-def _spends_alpha(spec: MetricSpec) -> bool:
-    return spec.compare is not None and spec.compare.judge in {"sequential", "means"} and not spec.dry_run
+    share = row["alpha_share"]
+    part = evenly(sum(one.spends_alpha for one in specs)) if share is None else share
+    series = series_of(spec, taken, alpha=spec.compare.alpha * part if spec.compare else 1.0)
+    drawn = thinned(series, POINTS_MAX)
+    counts = counts_of(series.points)
+    return MetricSeries(row["id"], row["name"], spec, row["state"], row["message"], row["next_at"], drawn, counts)
 
 
 async def _heads(conn: Conn, workspace_id: str, query: str, about_id: str, limit: int) -> tuple[Verified, ...]:

@@ -5,10 +5,10 @@ Lines hold a number for each point, and null where there is none: a chart needs 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from interlock.judge.series import Panel, Point, counts_of, says_metric, says_verification
+from interlock.judge.series import Panel, Point, says_metric, says_verification
 from interlock.store.series import MetricSeries, Verified
 from interlock.web.answers import instant, present
 
@@ -21,6 +21,7 @@ def render_verified(one: Verified) -> Wire:
         id=one.id,
         state=one.state,
         subject={"kind": one.subject_kind, "id": one.subject_id},
+        about=one.measures,
         deployment={"id": one.deployment_id, "name": one.deployment},
         environment=_named(one.environment_id, one.environment),
         resource=_named(one.resource_id, one.resource),
@@ -52,7 +53,7 @@ def says_of(one: Verified, metrics: Sequence[MetricSeries]) -> str:
         message=one.message,
         started_at=one.started_at,
         ended_at=one.ended_at,
-        metrics=[(metric.name, metric.state, _counted(metric.series.points), metric.spec.count) for metric in metrics],
+        metrics=[(metric.name, metric.state, _counted(metric.counts), metric.spec.count) for metric in metrics],
     )
 
 
@@ -61,7 +62,7 @@ def render_metric_series(metric: MetricSeries, *, over: bool) -> Wire:
 
     Takes: `over`: its verification has ended, so that it is measured no more.
     """
-    spec, counts = metric.spec, counts_of(metric.series.points)
+    spec, counts = metric.spec, metric.counts
     return present(
         id=metric.id,
         name=metric.name,
@@ -102,9 +103,9 @@ def _panel(panel: Panel) -> Wire:
     }
 
 
-def _counted(points: Sequence[Point]) -> int:
+def _counted(counts: Mapping[str, int]) -> int:
     """Those that count: errors do not."""
-    return len(points) - counts_of(points)["errored"]
+    return sum(counts.values()) - counts["errored"]
 
 
 def _point(point: Point) -> Wire:

@@ -82,6 +82,9 @@
     take() {
       const before = this.panel && this.panel.lines.map((line) => line.role).join();
       this.panel = JSON.parse(this.getAttribute("series"));
+      const under = (line) => line.role === "low" || line.role === "high";
+      this.panel.lines.sort((a, b) => under(b) - under(a));
+      this.judged = this.panel.lines.some((line) => line.role === "value" || line.role === "allowed");
       const data = [this.panel.at, ...this.panel.lines.map((line) => line.values.map((value) => this.fitted(value)))];
       if (this.chart && before === this.panel.lines.map((line) => line.role).join()) this.chart.setData(data);
       else {
@@ -103,7 +106,7 @@
       };
       return {
         ...this.size(),
-        padding: [LABEL_PX, 12, 0, 4],
+        padding: [LABEL_PX, 22, 0, 4],
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
         legend: { show: false },
         cursor: {
@@ -204,7 +207,7 @@
         const words = ctx.measureText(each.says).width, at = under ? y + 3 * scale : y - 2 * scale;
         last = y;
         ctx.textBaseline = under ? "top" : "bottom";
-        ctx.globalAlpha = 0.85;
+        ctx.globalAlpha = 0.7;
         ctx.fillStyle = this.colour("--surface");
         ctx.fillRect(left + width - words - 6 * scale, under ? at : at - 13 * scale, words + 6 * scale, 13 * scale);
         ctx.globalAlpha = 1;
@@ -229,7 +232,6 @@
     drawPoints(u) {
       const { ctx } = u, scale = uPlot.pxRatio, { top, height } = u.bbox;
       const lines = this.panel.lines, many = this.panel.at.length > POINTS_DRAWN_MAX;
-      const states = lines[0].role === "value" || lines.some((line) => line.role === "allowed");
       ctx.save();
       ctx.setLineDash([]);
       ctx.lineWidth = 2 * scale;
@@ -244,8 +246,9 @@
           if (value === null || value === undefined) return;
           const y = u.valToPos(value, "y", true);
           const alone = u.data[number + 1][place - 1] == null && u.data[number + 1][place + 1] == null;
-          if (number === 0 && states && (status !== "passed" || !many || alone)) this.shape(ctx, status, x, y, scale);
-          else if (["canary", "baseline", "harm", "safety", "estimate"].includes(line.role) && (!many || alone)) {
+          if (this.judged && (line.role === "value" || line.role === "canary")) {
+            if (status !== "passed" || !many || alone) this.shape(ctx, status, x, y, scale);
+          } else if (["canary", "baseline", "harm", "safety", "estimate"].includes(line.role) && (!many || alone)) {
             this.shape(ctx, line.role === "baseline" || line.role === "safety" ? "hollow" : "dot", x, y, scale, STROKES[line.role][0]);
           }
         });
@@ -285,8 +288,7 @@
       for (const line of lines) {
         if (line.values[place] !== null) parts.push(row(`${line.name}: ${told(line.values[place], unit)}`, "number"));
       }
-      const judged = lines[0].role === "value" || lines.some((line) => line.role === "allowed") || status[place] === "errored";
-      const said = [judged ? status[place] : "", says[place]].filter(Boolean).join(": ");
+      const said = [this.judged || status[place] === "errored" ? status[place] : "", says[place]].filter(Boolean).join(": ");
       if (said) parts.push(row(said, "says"));
       this.tip.replaceChildren(...parts);
       this.tip.hidden = false;
