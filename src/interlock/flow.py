@@ -36,7 +36,7 @@ from interlock.model.errors import AgentUnavailable, Invalid, NotStarted, Reject
 from interlock.model.event import Actor
 from interlock.model.job import AgentClass, AgentJob, Callback, Confirm, Handover, JobStatus, Observation
 from interlock.model.secret import MASK, masked
-from interlock.model.verification import Measurement, MeasurementStatus
+from interlock.model.verification import POSTED, Measurement, MeasurementStatus
 from interlock.outside.references import References
 from interlock.store.confirms import begin_confirm, settle_confirm
 from interlock.store.expiries import note_expiry
@@ -67,6 +67,7 @@ from interlock.store.lines import (
 )
 from interlock.store.opening import Opened, Opener
 from interlock.store.plan import commit_plan, lock_deployment
+from interlock.store.posted import Posted, find_posted, take_posted
 from interlock.store.slos import DueSlo, Read, find_due_slo, known_before, match_slos, record_reading, spec_of
 from interlock.store.syncs import list_touched
 from interlock.store.targets import (
@@ -477,21 +478,28 @@ class Flow:
         """Ask a metric's provider once. Only a change of state wakes the deployment."""
         async with self.store.read() as conn:
             metric = await find_due_metric(conn, claim.key)
+            waits = metric is not None and metric.running and metric.spec.provider_kind == POSTED
+            posted = await find_posted(conn, claim.key) if waits else None
         if metric is None or not metric.running:
             return None
         now = self.store.now()
         due_at = metric.due_at or now
         if now < due_at:
             return due_at
-        measured = await self._measure(metric, due_at=due_at, now=now)
+        measured = await self._measure(metric, posted, due_at=due_at, now=now)
         if isinstance(measured, NotBefore):
             return measured.at
         async with self.store.tx(
             actor=WORKER, cause="measure", workspace_id=metric.workspace_id, claim=claim, chain=metric.change_id
         ) as tx:
-            return await record_measurement(tx, metric, measured)
+            again_at = await record_measurement(tx, metric, measured)
+            if posted is not None:
+                await take_posted(tx, posted, metric_id=metric.id, measured_at=measured.measured_at)
+            return again_at
 
-    async def _measure(self, metric: DueMetric, *, due_at: datetime, now: datetime) -> Measurement | NotBefore:
+    async def _measure(
+        self, metric: DueMetric, posted: Posted | None, *, due_at: datetime, now: datetime
+    ) -> Measurement | NotBefore:
         """Ask the provider with the secrets of its config and of the job; what it says is kept without them."""
         try:
             told = await self.opener.open(metric.workspace_id, provider_parts(metric.spec))
@@ -499,8 +507,9 @@ class Flow:
         except (Rejected, Unavailable) as missing:
             return Measurement(MeasurementStatus.ERRORED, now, missing.message)
         spec = with_parts(metric.spec, told.document)
+        context = around.document if posted is None else {**around.document, "posted": posted.context()}
         measured = await ask_provider(
-            spec, around.document, metrics=self.metrics, due_at=due_at, now=now, timeout_s=self.metric_timeout_s
+            spec, context, metrics=self.metrics, due_at=due_at, now=now, timeout_s=self.metric_timeout_s
         )
         return measured if isinstance(measured, NotBefore) else around.measurement(told.measurement(measured))
 

@@ -12,7 +12,9 @@ MAY: dict[Role, str] = {
     Role.VIEWER: "read",
     Role.DEVELOPER: DEVELOPER,
     Role.APPROVER: "read approve task:answer",
-    Role.OPERATOR: f"{DEVELOPER} freeze signal:report steer slo:write subscription:write agent:token",
+    Role.OPERATOR: (
+        f"{DEVELOPER} freeze signal:report steer slo:write measurement:write subscription:write agent:token"
+    ),
     Role.ADMIN: " ".join(Permission),
 }
 

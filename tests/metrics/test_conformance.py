@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -9,13 +10,16 @@ import pytest
 
 from interlock.metrics import METRICS
 from interlock.metrics.argo_cd import ArgoCdMetric
-from interlock.metrics.conformance import HERE, ProviderConformance, Rehearsal
+from interlock.metrics.conformance import CONTEXT, HERE, NOW, ProviderConformance, Rehearsal
 from interlock.metrics.datadog import DatadogMetric
 from interlock.metrics.http import HttpMetric
 from interlock.metrics.kubernetes import KubernetesMetric
 from interlock.metrics.prometheus import PrometheusMetric
+from interlock.metrics.reading import NotBefore
 from interlock.metrics.sleep import SleepMetric
 from interlock.metrics.terraform_cloud_run import TerraformCloudRunMetric
+from interlock.metrics.webhook import WebhookMetric
+from interlock.model.errors import ProviderUnavailable
 from interlock.outside.http import Http
 from interlock.outside.loopback import LoopbackServer
 from metrics.test_kubernetes import deployment, kubeconfig
@@ -184,6 +188,29 @@ class TestSleep(ProviderConformance):
             condition="result.ok",
             wrong=(({"durationSeconds": -1}, "durationSeconds"), ({"durationSeconds": "x"}, "durationSeconds")),
         )
+
+
+class TestWebhook(ProviderConformance):
+    @pytest.fixture
+    def rehearsal(self) -> Rehearsal:
+        posted = {"id": "run-1", "result": {"failed": 0}, "postedAt": NOW, "by": "ci"}
+        return Rehearsal(
+            provider=WebhookMetric(),
+            good={"timeoutSeconds": 60},
+            condition='result.ok && result.json.failed == 0 && result.by == "ci"',
+            wrong=(({"timeoutSeconds": 0}, "timeoutSeconds"), ({"timeoutSeconds": "1h"}, "timeoutSeconds")),
+            context={**CONTEXT, "posted": posted},
+        )
+
+
+async def test_a_metric_that_is_posted_waits_without_holding_anything_and_not_for_ever() -> None:
+    waits = WebhookMetric()
+    for after_s, answer in ((0, NotBefore(NOW + timedelta(seconds=60))), (59, NotBefore(NOW + timedelta(seconds=60)))):
+        now = NOW + timedelta(seconds=after_s)
+        assert await waits.measure({"timeoutSeconds": 60}, CONTEXT, due_at=NOW, now=now, timeout_s=1) == answer
+    late = NOW + timedelta(seconds=60)
+    with pytest.raises(ProviderUnavailable, match=r"Nothing was posted within 60 s\."):
+        await waits.measure({"timeoutSeconds": 60}, CONTEXT, due_at=NOW, now=late, timeout_s=1)
 
 
 def test_every_listed_provider_is_rehearsed() -> None:

@@ -77,6 +77,7 @@ def test_every_provider_is_listed_once_and_tells_its_fields(metrics: dict[str, M
             "prometheus",
             "sleep",
             "terraformCloudRun",
+            "webhook",
         }
     )
     assert len(METRICS) == len(metrics)

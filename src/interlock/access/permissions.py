@@ -36,6 +36,7 @@ class Permission(StrEnum):
     WORKFLOW_RUN = "workflow:run"
     JOB_REPORT = "job:report"
     JOB_SECRETS = "job:secrets"
+    MEASUREMENT_WRITE = "measurement:write"
     TASK_ANSWER = "task:answer"
     APPROVE = "approve"
     FREEZE = "freeze"
@@ -60,6 +61,7 @@ SENTENCES: Mapping[Permission, str] = {
     Permission.WORKFLOW_RUN: "Ask for a run of a workflow.",
     Permission.JOB_REPORT: "Claim a job and say how it goes: what an agent does.",
     Permission.JOB_SECRETS: "Read the values of a job's secrets in the answer to GET job. Nobody needs it to deploy.",
+    Permission.MEASUREMENT_WRITE: "Post what an outside system measured, for a metric that waits for it.",
     Permission.TASK_ANSWER: "Take, complete, reject and comment tasks: the jobs that ask oneself or one's group.",
     Permission.APPROVE: "Answer an approval request.",
     Permission.FREEZE: "Freeze, move a freeze's end, thaw.",
@@ -100,6 +102,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         Permission.SIGNAL_REPORT,
         Permission.STEER,
         Permission.SLO_WRITE,
+        Permission.MEASUREMENT_WRITE,
         Permission.SUBSCRIPTION_WRITE,
         Permission.AGENT_TOKEN,
     },

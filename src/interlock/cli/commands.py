@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "List or clear what failed and is kept off its targets.",
     ),
     "cancel": ("interlock.cli.cancel:cancel", "Ask for a job's end."),
+    "post": ("interlock.cli.post:post", "Post what an outside system measured of a job."),
     "what-if": ("interlock.cli.what_if:what_if", "Say what policies would change before they are saved."),
     "delete": ("interlock.cli.delete:delete", "Take something away, once it is shown what that ends."),
     "forecast": ("interlock.cli.forecast:forecast", "Say when each target could start at the earliest."),

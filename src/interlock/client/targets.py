@@ -6,7 +6,7 @@ Source: contract.md section d, "Release targets", "Releases", "Jobs".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from interlock.client.calls import PAGE_MAX, Wire
 from interlock.client.reach import Reach
@@ -128,6 +128,16 @@ class Targets(Reach):
     def cancel_job(self, job_id: str, *, reason: str) -> Wire:
         """Ask for a job's end: asked for, not assumed."""
         return cast("Wire", self._write("POST", "jobs", job_id, "cancel", body={"reason": reason}))
+
+    def post_result(self, job_id: str, metric: str, *, result_id: str, result: Any) -> Wire:
+        """Post what was measured of a job, for a metric with the provider `webhook`. The same id again counts once."""
+        body = {"id": result_id, "result": result}
+        return cast("Wire", self._write("POST", "jobs", job_id, "metrics", metric, "results", body=body))
+
+    def post_verification_result(self, verification_id: str, metric: str, *, result_id: str, result: Any) -> Wire:
+        """The same for whatever a verification is about."""
+        target, body = ("verifications", verification_id, "metrics", metric), {"id": result_id, "result": result}
+        return cast("Wire", self._write("POST", *target, "results", body=body))
 
     def list_agent_jobs(
         self, agent_id: str, *, status: str | None = None, items_max: int | None = None

@@ -34,6 +34,7 @@ from interlock.metrics.prometheus import PrometheusMetric
 from interlock.metrics.reading import NotBefore, Provider, Reading, kept
 from interlock.metrics.sleep import SleepMetric
 from interlock.metrics.terraform_cloud_run import TerraformCloudRunMetric
+from interlock.metrics.webhook import WebhookMetric
 from interlock.model.compare import Side
 from interlock.model.errors import FieldError, Invalid, Rejected, Unavailable
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
@@ -73,6 +74,7 @@ METRICS: tuple[type[Provider], ...] = (
     KubernetesMetric,
     ArgoCdMetric,
     TerraformCloudRunMetric,
+    WebhookMetric,
     SleepMetric,
 )
 
@@ -90,6 +92,7 @@ def build_metrics(http: Http, *, own_pod: OwnPod | None = None) -> dict[str, Met
         KubernetesMetric(http, own_pod=own_pod),
         ArgoCdMetric(http),
         TerraformCloudRunMetric(http),
+        WebhookMetric(),
         SleepMetric(),
     )
     return {metric.kind: Metric(metric, templates) for metric in built}

@@ -177,6 +177,7 @@ KINDS: dict[str, str] = {
     "job.confirm_refused": "The outside did not take the confirmation: a person must act there.",
     # Judgement
     "verification.started": "Measuring began for this subject.",
+    "verification.posted": "An outside system posted a result for a metric.",
     "verification.passed": "What was measured is good enough.",
     "verification.failed": "What was measured is not good enough.",
     "verification.inconclusive": "Measuring could not tell.",

@@ -57,6 +57,8 @@ INTERVAL_MAX_S = 86_400.0
 INTERVAL_MIN_S = 0.1
 ERRORS_MAX_DEFAULT = 5
 CONDITION_MAX = 4_000
+POSTED = "webhook"
+"""The type of the provider that asks nobody: an outside system posts what it measured."""
 
 
 class Runs(StrEnum):

@@ -32,6 +32,7 @@ async def delete_expired(conn: Conn, *, blob_days: int, measurement_days: int) -
         (queries("blob").delete_old_blobs, blob_days),
         (queries("verification").delete_old_measurements, measurement_days),
         (queries("verification").delete_old_output, measurement_days),
+        (queries("posted").delete_old_posted, measurement_days),
         (queries("deployment_plan").delete_old_plans, PLAN_DAYS),
         (queries("what_if").delete_old_what_ifs, WHAT_IF_DAYS),
         (queries("delivery").delete_old_deliveries, 0),

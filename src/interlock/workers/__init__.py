@@ -112,7 +112,7 @@ async def run_workers(
             kinds,
             step,
             slots=slots_of(kinds, settings),
-            lane_slots=settings.agent_slots,
+            lane_slots=lane_slots_of(kinds, settings),
             lease_s=settings.work_lease_s,
             poll_s=settings.work_poll_s,
             attempts_max=settings.work_attempts_max,
@@ -158,7 +158,14 @@ def slots_of(kinds: tuple[str, ...], settings: Settings) -> int:
     """How many looks at once: those that mostly wait for somebody outside may be many."""
     if kinds == ("deliver",):
         return settings.delivery_slots
+    if kinds == ("measure",):
+        return settings.metric_slots
     return settings.call_slots if kinds in {("dispatch",), ("observe",)} else settings.worker_slots
+
+
+def lane_slots_of(kinds: tuple[str, ...], settings: Settings) -> int:
+    """How many of them one agent may have, or one metrics server: two of those may hang, and the rest goes on."""
+    return max(1, settings.metric_slots // 3) if kinds == ("measure",) else settings.agent_slots
 
 
 def mail_server(settings: Settings) -> MailServer | None:
