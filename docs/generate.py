@@ -28,6 +28,7 @@ from interlock.cli.program import cli
 from interlock.client import Client
 from interlock.client.reach import Reach
 from interlock.metrics.filling import PAGE as TEMPLATES_PAGE
+from interlock.metrics.ready import ready_page
 from interlock.model.job import TERMINAL, TRANSITIONS, JobStatus
 
 DOCS = Path(__file__).resolve().parent
@@ -63,7 +64,7 @@ def render_pages() -> dict[Path, str]:
             registry="METRICS",
             title="Metric providers",
             about="How a verification measures. One page per provider.",
-            after=TEMPLATES_PAGE,
+            after=f"{ready_page()}\n{TEMPLATES_PAGE}",
         ),
         Path("reference/job-status.md"): render_job_status(),
         Path("reference/ledger-events.md"): render_ledger_events(),

@@ -40,7 +40,26 @@ class Exporter:
         for track, (requests, failed) in self.growth.items():
             lines.append(f'requests_total{{track="{track}"}} {requests * self.scrapes}')
             lines.append(f'failed_total{{track="{track}"}} {failed * self.scrapes}')
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *self.service()]) + "\n"
+
+    def service(self) -> list[str]:
+        """What every service tells: a tenth of its requests fail, half of them take up to 0.1 s, nine tenths 0.5 s."""
+        times = self.scrapes
+        requests = "http_requests_total"
+        buckets = (("0.1", 5), ("0.5", 9), ("1", 10), ("+Inf", 10))
+        quota = "kube_pod_container_resource_limits"
+        here = 'service="shop"'
+        return [
+            f'{requests}{{{here},code="200"}} {9 * times}',
+            f'{requests}{{{here},code="500"}} {times}',
+            *(f'http_request_duration_seconds_bucket{{{here},le="{le}"}} {n * times}' for le, n in buckets),
+            f'container_cpu_usage_seconds_total{{{here},container="web"}} {times * 0.01}',
+            f'container_memory_working_set_bytes{{{here},container="web"}} 50',
+            f'{quota}{{{here},resource="cpu"}} 1',
+            f'{quota}{{{here},resource="memory"}} 200',
+            f"used_things{{{here}}} 3",
+            f"all_things{{{here}}} 4",
+        ]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 
 from interlock.metrics import Metric, build_metrics, check_metric, take_measurement
 from interlock.metrics.prometheus import parse_duration, parse_instant
+from interlock.metrics.ready import READY
 from interlock.model.errors import Invalid
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, parse_metric
 from interlock.outside.http import Http
@@ -76,6 +77,46 @@ async def test_a_range_gives_the_numbers_and_the_last(metrics: dict[str, Metric]
     assert len(values) >= 2
     assert values == sorted(values)
     assert result["value"] == values[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "condition"),
+    [
+        ("error-rate", "result.value > 0.0999 && result.value < 0.1001"),
+        ("latency-p50", "result.value > 0.0999 && result.value < 0.1001"),
+        ("latency-p95", "result.value > 0.7499 && result.value < 0.7501"),
+        ("latency-p99", "result.value > 0.9499 && result.value < 0.9501"),
+        ("cpu-saturation", "result.value > 0.0 && result.value < 1.0"),
+        ("memory-saturation", "result.value == 0.25"),
+        ("saturation", "result.value == 0.75"),
+    ],
+)
+async def test_a_ready_made_question_is_answered(
+    metrics: dict[str, Metric], real: Prometheus, name: str, condition: str
+) -> None:
+    await asyncio.to_thread(wait_for_scrapes, real, 1)
+    said = {"selector": 'service="{{ deployment.name }}"'}
+    said |= {"window": "1m"} if "window" in READY["prometheus"][name].takes else {}
+    said |= {"used": "used_things", "limit": "all_things"} if name == "saturation" else {}
+    told = {"type": "prometheus", "address": real.address, "template": name, "with": said}
+    metric = MetricSpec("m", told, 1.0, 3, condition)
+    check_metric(metric, metrics, path=PATH)
+    at = datetime.now(UTC)
+    shop = {"deployment": {"name": "shop"}}
+    taken = await take_measurement(metric, shop, metrics=metrics, due_at=at, now=at, timeout_s=10.0)
+    assert isinstance(taken, Measurement)
+    assert taken.status is MeasurementStatus.PASSED, (taken.message, taken.result)
+
+
+async def test_a_ready_made_error_rate_is_zero_without_errors_and_no_number_without_traffic(
+    metrics: dict[str, Metric], real: Prometheus
+) -> None:
+    for selector, value in (('service="shop",code!="500"', 0), ('service="nobody"', None)):
+        told = {"template": "error-rate", "with": {"selector": selector, "window": "1m"}, "address": real.address}
+        metric = MetricSpec("m", {"type": "prometheus", **told}, 1.0, 3, "result.value < 0.01")
+        taken = await look(metrics, metric)
+        assert taken.result["value"] == value
+        assert taken.status is (MeasurementStatus.ERRORED if value is None else MeasurementStatus.PASSED)
 
 
 async def test_no_series_is_an_answer_without_a_value(metrics: dict[str, Metric], real: Prometheus) -> None:

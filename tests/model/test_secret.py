@@ -158,6 +158,8 @@ PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nqwertyuiop\n-----END KEY---
         (1234567, "pin 1234567", "pin ••••1"),
         ("ab", "about", "about"),
         (True, "True and true", "True and true"),
+        ("p/w: 12345", "GET /?token=p%2Fw%3A%2012345&x=p%2Fw%3A+12345", "GET /?token=••••1&x=••••1"),
+        ("swordfish", "Authorization: Basic c3dvcmRmaXNo", "Authorization: Basic ••••1"),
     ],
 )
 def test_what_an_agent_repeats_is_hidden(value: Any, text: str, shown: str) -> None:

@@ -21,7 +21,7 @@ rules:
 
 | key | default | meaning |
 |---|---|---|
-| `queries` | required | name and metric query |
+| `queries` | required | name and metric query; or `template` and `with`: [ready-made](README.md#ready-made) |
 | `apiKey`, `appKey` | required | the keys of Datadog that may read metrics |
 | `site` | `datadoghq.com` | your site of Datadog, or the whole address of a gateway before it |
 | `intervalSeconds` | 300 | how far back the queries look, 1 to 3600 |

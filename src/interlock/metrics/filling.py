@@ -26,6 +26,7 @@ from datetime import datetime
 from typing import Any
 
 from interlock.metrics.reading import NotBefore, Provider, Reading
+from interlock.metrics.ready import with_ready_made
 from interlock.model.errors import FieldError, Invalid, ProviderUnavailable, Rejected, Unavailable
 from interlock.model.secret import MASK, Where, hidden, hidden_all, is_reference, is_secret
 from interlock.model.verification import MetricSpec
@@ -146,7 +147,7 @@ class Metric:
             except Invalid as refused:
                 wrong += refused.fields
         try:
-            self.inner.check_config(config, path)
+            self.inner.check_config(with_ready_made(self.kind, config, path), path)
         except Invalid as refused:
             wrong += refused.fields
         if wrong:
@@ -166,7 +167,7 @@ class Metric:
         Fails: as the provider does; `Rejected` with field and reason for what cannot be filled.
         """
         secrets: dict[str, str] = {}
-        filled = await self._filled(config, context, path=(), secrets=secrets)
+        filled = await self._filled(_asked(self.kind, config), context, path=(), secrets=secrets)
         try:
             reading = await self.inner.measure(filled, context, due_at=due_at, now=now, timeout_s=timeout_s)
         except Rejected as no:
@@ -213,6 +214,14 @@ class Metric:
                 return [await self._filled(each, context, path=path, secrets=secrets) for each in value]
             case _:
                 return value
+
+
+def _asked(kind: str, config: Mapping[str, object]) -> Mapping[str, object]:
+    """Fails: `Rejected` for a ready-made question that was written under other rules."""
+    try:
+        return with_ready_made(kind, config, "provider")
+    except Invalid as refused:
+        raise Rejected(refused.message) from refused
 
 
 def texts_in(value: object, path: str) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ rules:
 | key | default | meaning |
 |---|---|---|
 | `address` | required | the server's address; a path in front of `/api/v1` may stand in it |
-| `query` | required | PromQL |
+| `query` | required | PromQL; or `template` and `with` in its place: [ready-made](README.md#ready-made) |
 | `rangeQuery` | none | `step` (required), `start`, `end`: a query over a range in place of an instant |
 | `timeout` | 30 | seconds for the whole call, at most 300; Prometheus is told it too |
 | `insecure` | false | take any certificate of the server |

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,6 +47,7 @@ HIDDEN_MIN = 6
 
 Path: TypeAlias = tuple[str, ...]
 
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _MARK = re.compile(rf"{MASK}([0-9a-f]{{{DIGITS}}})")
 
 
@@ -292,7 +294,7 @@ def hidden(text: str, values_by_mark: Mapping[str, Any]) -> str:
     """A text that came from outside, with marks where it repeats one of these values.
 
     Why:   a tool may print what it was given. Short texts are left alone: they stand in every text by chance.
-    Takes: each value also as JSON writes it, and a text of several lines line by line.
+    Takes: each value also as JSON and addresses write it and in Base64, and a text of several lines line by line.
     """
     forms = {form: shown for shown, value in values_by_mark.items() for form in _forms(value)}
     for form in sorted(forms, key=len, reverse=True):  # one may begin another
@@ -319,6 +321,12 @@ def _forms(value: Any) -> Iterator[str]:
         forms = {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], value.strip()}
         if "\n" in value:
             forms |= {line.strip() for line in value.splitlines()}
+        else:
+            forms |= {
+                _percent(value),
+                _percent(value).replace("%20", "+"),
+                b64encode(value.encode(errors="replace")).decode(),
+            }
         yield from (form for form in forms if len(form) >= HIDDEN_MIN)
     elif isinstance(value, Mapping):
         for inner in value.values():
@@ -328,6 +336,13 @@ def _forms(value: Any) -> Iterator[str]:
             yield from _forms(inner)
     elif not isinstance(value, bool) and value is not None and len(str(value)) >= HIDDEN_MIN:
         yield str(value)
+
+
+def _percent(text: str) -> str:
+    """As an address says it."""
+    return "".join(
+        one if one in _UNRESERVED else "".join(f"%{byte:02X}" for byte in one.encode(errors="replace")) for one in text
+    )
 
 
 def refuse_markers(value: Any, *, field: str = "") -> None:
