@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from starlette.responses import Response
 
+from interlock.console.budget import AGAIN_S, load_budgets
 from interlock.console.fleet import frozen_ids
 from interlock.console.holds import ASKS_A_PERSON, Hold, gathered, holding, told
 from interlock.console.override import WAYS
@@ -87,12 +88,16 @@ async def show(visit: Visit) -> Response:
         asked = {(each.environment_id, each.version_id): each.id for each in requests}
         groups = [each for each in await groups_of(visit, conn, deployment_id=deployment.id) if not each.stands_still]
         overridden = [line for group in groups for line in group.lines]
+        budgets, budgets_total = await load_budgets(conn, here.id, deployment_id=deployment.id, now=here.store.now())
         return await visit.render(
             conn,
             "deployments.html",
             title=deployment.name,
             live="follow",
             about=[deployment.id],
+            again_s=AGAIN_S if budgets else None,
+            budgets=budgets,
+            budgets_total=budgets_total,
             deployment=deployment,
             stages=[_stage(each, deployment.id, running, rollouts, targets, decisions, asked) for each in environments],
             versions=versions,

@@ -139,7 +139,7 @@ def shown(metric: MetricSeries) -> Shown:
         charts=[
             Chart(
                 panel,
-                orjson.dumps(render_chart(metric, panel)).decode(),
+                orjson.dumps(render_chart(drawn.points, panel)).decode(),
                 sparkline(panel, drawn.points),
                 says_panel(panel),
             )

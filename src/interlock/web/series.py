@@ -82,9 +82,8 @@ def render_metric_series(metric: MetricSeries, *, over: bool) -> Wire:
     )
 
 
-def render_chart(metric: MetricSeries, panel: Panel) -> Wire:
+def render_chart(points: Sequence[Point], panel: Panel) -> Wire:
     """One panel with its points, as the console's chart reads it: seconds for instants."""
-    points = metric.series.points
     return {
         **_panel(panel),
         "at": [_seconds(point.at) for point in points],

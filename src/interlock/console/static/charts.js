@@ -10,7 +10,8 @@
   const STROKES = {
     value: ["--moving", [], 1.75], canary: ["--moving", [], 2], baseline: ["--idle", [7, 4], 1.75],
     allowed: ["--wait", [2, 3], 1.5], low: ["--moving", [2, 3], 1], high: ["--moving", [2, 3], 1],
-    estimate: ["--moving", [], 2], harm: ["--stop", [], 2], safety: ["--pass", [7, 4], 2],
+    "window-1": ["--moving", [], 2], "window-2": ["--person", [7, 4], 1.75], "window-3": ["--wait", [2, 3], 1.75],
+    "window-4": ["--idle", [12, 4, 2, 4], 1.75], estimate: ["--moving", [], 2], harm: ["--stop", [], 2], safety: ["--pass", [7, 4], 2],
   };
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const clock = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium", timeZone: "UTC" });
@@ -76,7 +77,7 @@
     }
 
     size() {
-      return { width: Math.max(120, Math.floor(this.clientWidth)), height: HEIGHT };
+      return { width: Math.max(120, Math.floor(this.clientWidth)), height: Number(this.getAttribute("height")) || HEIGHT };
     }
 
     take() {
@@ -214,6 +215,9 @@
         ctx.fillStyle = this.toned(each);
         ctx.fillText(each.says, left + width - 3 * scale, at);
       }
+      this.panel.status.forEach((status, place) => {
+        if (status === "errored") this.shape(ctx, "errored", u.valToPos(this.panel.at[place], "x", true), top + height - 6 * scale, scale);
+      });
       ctx.restore();
     }
 
@@ -230,17 +234,14 @@
     }
 
     drawPoints(u) {
-      const { ctx } = u, scale = uPlot.pxRatio, { top, height } = u.bbox;
+      const { ctx } = u, scale = uPlot.pxRatio;
       const lines = this.panel.lines, many = this.panel.at.length > POINTS_DRAWN_MAX;
       ctx.save();
       ctx.setLineDash([]);
       ctx.lineWidth = 2 * scale;
       this.panel.status.forEach((status, place) => {
         const x = u.valToPos(this.panel.at[place], "x", true);
-        if (status === "errored") {
-          this.shape(ctx, "errored", x, top + height - 6 * scale, scale);
-          return;
-        }
+        if (status === "errored") return;
         lines.forEach((line, number) => {
           const value = u.data[number + 1][place];
           if (value === null || value === undefined) return;
@@ -258,6 +259,8 @@
 
     shape(ctx, kind, x, y, scale, colour) {
       const r = 4 * scale;
+      ctx.lineWidth = 2 * scale;
+      ctx.setLineDash([]);
       ctx.strokeStyle = ctx.fillStyle = this.colour(
         colour || { passed: "--pass", failed: "--stop", inconclusive: "--wait", errored: "--wait" }[kind]);
       ctx.beginPath();
