@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,15 +17,19 @@ WAIT_S = 20.0
 
 
 @asynccontextmanager
-async def working(store: Any, settings: Any) -> AsyncIterator[None]:
-    """Real workers, which end with the block."""
+async def working(store: Any, settings: Any, *, agents: Mapping[str, Any] | None = None) -> AsyncIterator[None]:
+    """Real workers, which end with the block. `agents` are those that stand in for the product's."""
     stop = asyncio.Event()
     async with guarded_http(settings) as http:
-        agents = build_agents(exec_root=settings.data / "exec", exec_enabled=False, http=http)
-        running = asyncio.create_task(run_workers(store, agents, build_metrics(http), settings, stop))
-        yield
-        stop.set()
-        await running
+        known = build_agents(exec_root=settings.data / "exec", exec_enabled=False, http=http)
+        running = asyncio.create_task(
+            run_workers(store, {**known, **(agents or {})}, build_metrics(http), settings, stop)
+        )
+        try:
+            yield
+        finally:
+            stop.set()
+            await running
 
 
 async def until(ask: Callable[[], Awaitable[Any]], what: str) -> Any:
