@@ -88,6 +88,13 @@ async def test_what_is_posted_is_the_measurement_once_and_nothing_is_lost(
         assert await taken(other) == []
         await post(other["id"], "run-1", 1)
         await until(lambda: ended(other, "failed"), "a result that is bad did not fail the metric")
+        listed = (await api.get(f"/jobs/{one['id']}/results")).json()
+        assert [(item["id"], item["taken"]) for item in listed["items"]] == [
+            ("run-1", True),
+            ("run-2", True),
+            ("run-3", False),
+        ]
+        assert (listed["total"], listed["items"][2]["result"], listed["items"][2]["by"]) == (3, {"failed": 1}, "ada")
     kinds = [item["kind"] for item in await world.ledger()]
     assert kinds.count("verification.posted") == 4
 

@@ -218,6 +218,8 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     offered = wait_for(lambda: list(client.list_agent_jobs(puller, status="queued")))[0]
     claimed = client.claim_job(puller, offered["id"], lease_s=60.0)
     check(shapes.Heartbeat, client.heartbeat_job(claimed["id"], attempt=claimed["attempt"]))
+    client.post_result(claimed["id"], "smoke", result_id="run-1", result={"failed": 0})
+    check(shapes.PostedResult, next(client.list_results(claimed["id"])))
     check(shapes.Accepted, client.put_system(system["id"], {"name": "renamed"}))
 
     parts = {

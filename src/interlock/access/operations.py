@@ -177,6 +177,7 @@ OPERATIONS: Mapping[str, Needs] = {
     "POST /W/jobs/{jobId}/complete": needs(P.TASK_ANSWER, within=True),
     "POST /W/jobs/{jobId}/reject": needs(P.TASK_ANSWER, within=True),
     "POST /W/jobs/{jobId}/comments": needs(P.TASK_ANSWER, within=True),
+    "GET /W/jobs/{jobId}/results": READ,
     "POST /W/jobs/{jobId}/metrics/{metric}/results": needs(P.MEASUREMENT_WRITE, within=True),
     "POST /W/verifications/{verificationId}/metrics/{metric}/results": needs(P.MEASUREMENT_WRITE, within=True),
     "GET /W/job-agents/{jobAgentId}/jobs": needs(P.READ, within=True, agents=True),

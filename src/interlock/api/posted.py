@@ -2,6 +2,7 @@
 
     POST /W/jobs/{jobId}/metrics/{metric}/results                     of the job that is verified
     POST /W/verifications/{verificationId}/metrics/{metric}/results   of whatever a verification is about
+    GET  /W/jobs/{jobId}/results                                      what was posted, and what became of it
 
 A post is answered 202 once it is kept, and says what it is good for. The same again is answered 202 too, so that nobody
 sends it over and over.
@@ -11,21 +12,24 @@ Source: `metrics/webhook.py`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import orjson
 from pydantic import StringConstraints
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from interlock.access import WORKSPACE, Permission
 from interlock.api.deployments import place_of
 from interlock.api.paths import W, found, id_of, noun_router
+from interlock.api.rendering import Wire
 from interlock.model.errors import Invalid
 from interlock.store import jobs, posted
-from interlock.store.posted import Kept, Subject
-from interlock.web.answers import accepted
+from interlock.store.posted import Kept, PostedRow, Subject
+from interlock.web.answers import accepted, instant, present
 from interlock.web.bodies import ClosedBody
-from interlock.web.shapes import Accepted
+from interlock.web.paging import Paging
+from interlock.web.shapes import Accepted, Instant, page_of
 from interlock.web.sign_in import Here, InWorkspace
 
 router = noun_router("verifications")
@@ -39,6 +43,38 @@ class ResultBody(ClosedBody):
 
     id: Annotated[str, StringConstraints(min_length=1, max_length=NAME_MAX, pattern=r"\S")]
     result: Any
+
+
+class PostedAnswer(TypedDict):
+    """One posted result. `taken`: it is a measurement; else it came after the end, or nothing waited for it yet."""
+
+    id: str
+    metric: str
+    result: Any
+    postedAt: Instant
+    by: NotRequired[str]
+    taken: bool
+
+
+@router.get(W + "/jobs/{jobId:segment}/results", response_model=page_of(PostedAnswer))
+async def list_job_results(here: InWorkspace, jobId: str, page: Paging) -> Response:
+    """List what was posted of a job, oldest first, and whether it was measured by."""
+    here.require(Permission.READ)
+    async with here.read() as conn:
+        job = found(await jobs.find_job(conn, here.id, job_id=id_of(jobId, "job")), "job")
+        rows, total = await posted.list_posted(conn, here.id, job.id, limit=page.limit, offset=page.offset)
+    return page.answer([_rendered(row) for row in rows], total)
+
+
+def _rendered(row: PostedRow) -> Wire:
+    return present(
+        id=row.name,
+        metric=row.metric,
+        result=row.result,
+        postedAt=instant(row.posted_at),
+        by=row.by,
+        taken=row.taken > 0,
+    )
 
 
 @router.post(W + "/jobs/{jobId:segment}/metrics/{metric:segment}/results", status_code=202, response_model=Accepted)

@@ -409,6 +409,17 @@ class Heartbeat(TypedDict):
     cancelReason: NotRequired[str]
 
 
+class PostedResult(TypedDict):
+    """A result that an outside system posted. `taken`: it is a measurement."""
+
+    id: str
+    metric: str
+    result: Any
+    postedAt: str
+    by: NotRequired[str]
+    taken: bool
+
+
 class JobWithRelease(Job):
     """A job with what it is about. Its own fields stand beside `job` too."""
 

@@ -12,7 +12,7 @@ from interlock.client.calls import PAGE_MAX, Wire
 from interlock.client.reach import Reach
 
 if TYPE_CHECKING:
-    from interlock.client.shapes import Heartbeat, Job, JobWithRelease, Release, Target
+    from interlock.client.shapes import Heartbeat, Job, JobWithRelease, PostedResult, Release, Target
 
 
 WAIT_SPARE_S = 10.0
@@ -133,6 +133,10 @@ class Targets(Reach):
         """Post what was measured of a job, for a metric with the provider `webhook`. The same id again counts once."""
         body = {"id": result_id, "result": result}
         return cast("Wire", self._write("POST", "jobs", job_id, "metrics", metric, "results", body=body))
+
+    def list_results(self, job_id: str, *, items_max: int | None = None) -> Iterator[PostedResult]:
+        """What was posted of a job, oldest first, and whether it was measured by."""
+        return self._list("jobs", job_id, "results", items_max=items_max)
 
     def post_verification_result(self, verification_id: str, metric: str, *, result_id: str, result: Any) -> Wire:
         """The same for whatever a verification is about."""

@@ -32,7 +32,8 @@ for what is no job's, `verifications/{verificationId}` stands in its place. The 
 
 `id` is your own name of the result. A result that is posted again counts once; each other one is a measurement of its
 own, oldest first, at most one an interval. One that comes before the verification begins is kept for it; one that comes
-after its end is kept and changes nothing, unless the metric is measured again.
+after its end is kept and changes nothing, unless the metric is measured again. `GET …/jobs/$JOB_ID/results` lists all
+of them, and which became measurements.
 
 **`result`**
 

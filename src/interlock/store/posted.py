@@ -95,6 +95,28 @@ async def post_result(
     return Kept(new, is_new=True, waiting=len(running), metrics=len(waits))
 
 
+@dataclass(frozen=True, slots=True)
+class PostedRow:
+    """One result as people read it. `taken` says of how many metrics it is a measurement."""
+
+    id: str
+    metric: str
+    name: str
+    result: Any
+    posted_at: datetime
+    by: str | None
+    taken: int
+
+
+async def list_posted(
+    conn: Conn, workspace_id: str, subject_id: str, *, limit: int, offset: int
+) -> tuple[tuple[PostedRow, ...], int]:
+    """What was posted of a subject, oldest first, and how many there are."""
+    rows = await conn.fetch(Q.list_posted, workspace_id, subject_id, limit, offset)
+    found = tuple(PostedRow(**{name: row[name] for name in PostedRow.__slots__}) for row in rows)
+    return found, rows[0]["total"] if rows else 0
+
+
 async def find_posted(conn: Conn, metric_id: str) -> Posted | None:
     """The oldest result that a metric has not taken; None where there is none."""
     row = await conn.fetchrow(Q.find_posted, metric_id)

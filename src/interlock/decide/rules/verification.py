@@ -19,8 +19,9 @@ rules:
             url: http://{{ .resource.config.host }}/stats
 ```
 
-A metric with `compare` in place of the conditions judges a canary against a baseline: the guide
-`docs/guides/canaries.md`. It is left out of a rollback and of a redeploy: they bring nothing new to compare.
+Whom a metric can ask, ready-made questions, and what becomes of one that gets no answer: the guide
+`docs/guides/measuring.md`. A metric with `compare` in place of the conditions judges a canary against a baseline: the
+guide `docs/guides/canaries.md`. It is left out of a rollback and of a redeploy: they bring nothing new to compare.
 
 **A rollout as a whole**: `runs` says when a metric is measured.
 

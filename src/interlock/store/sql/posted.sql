@@ -47,3 +47,11 @@ DELETE FROM posted_result WHERE id IN (
 -- Whether anything verifies this already. Relies on verification_of_subject.
 -- name: is_verified
 SELECT EXISTS (SELECT 1 FROM verification WHERE workspace_id = $1 AND subject_id = $2);
+
+-- What was posted of a subject, oldest first, with how many there are. Relies on posted_result's unique key.
+-- name: list_posted
+SELECT p.id, p.metric, p.name, p.result, p.posted_at, n.name AS by, cardinality(p.taken_by) AS taken, count(*) OVER () AS total
+FROM posted_result p LEFT JOIN principal n ON n.id = p.principal_id
+WHERE p.workspace_id = $1 AND p.subject_id = $2
+ORDER BY p.posted_at, p.id
+LIMIT $3 OFFSET $4;
