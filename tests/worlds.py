@@ -291,18 +291,17 @@ RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
         "timezone": p.one(("UTC", "Europe/Berlin", "America/New_York")),
         "allowWindow": p.one((True, True, False)),
     },
-    "versionCooldown": lambda p: {"intervalSeconds": p.one((60, 0, 900))},
-    "errorBudget": lambda p: {
-        **p.one(
-            (
-                {},
-                {"reactions": [{"class": ["slow_burn", "unknown", "low"], "then": {"paceCap": 0.5}}]},
-                {"reactions": [{"class": ["healthy"], "then": {"approvals": 1, "paceCap": 0.34}}], "exempt": []},
-                {"objectives": ["checkout"], "reactions": [{"class": ["fast_burn"], "then": "pass"}]},
-            )
-        ),
-        "whenUncovered": p.one(("pass", "unknown", "pass")),
+    "saturation": lambda p: {
+        **({"signals": ["pool"]} if p.maybe() else {}),
+        "whenUnread": p.one(("pass", "pass", "unknown")),
+        **({"reactions": [{"level": ["high"], "then": {"approvals": 1}}]} if p.maybe() else {}),
     },
+    "rollbackHistory": lambda p: {
+        "days": p.one((1, 7)),
+        "where": p.one(("here", "everywhere")),
+        "reactions": [{"atLeast": p.one((1, 2)), "then": p.one(("hold", {"approvals": 1}, {"paceCap": 0.5}))}],
+    },
+    "versionCooldown": lambda p: {"intervalSeconds": p.one((60, 0, 900))},
     "versionSelector": lambda p: {
         "selector": p.one(('!version.tag.contains("bad")', "true", 'environment.name != "staging"'))
     },
@@ -432,6 +431,14 @@ def _open_incident(world: World, pick: Pick) -> None:
 def _resolve_incident(world: World, pick: Pick) -> None:
     if world.facts.incidents:
         world.resolve_incident(pick.one(world.facts.incidents).id)
+
+
+def _read_saturation(world: World, pick: Pick) -> None:
+    where = pick.one((None, "production"))
+    fresh_for = timedelta(seconds=pick.one(SECONDS))
+    world.read_saturation(
+        pick.one(("pool", "cpu")), pick.one((0.1, 0.85, 0.99)), environment=where, fresh_for=fresh_for
+    )
 
 
 def _attach(world: World, pick: Pick) -> None:
@@ -691,18 +698,6 @@ def _elsewhere(world: World, pick: Pick) -> None:
         world.hold_elsewhere(pick.one(keys), pick.one((0, 0, 1, 2)))
 
 
-BUDGETS = ("healthy", "healthy", "slow_burn", "fast_burn", "unknown", "low", "exhausted")
-
-
-def _read_budget(world: World, pick: Pick) -> None:
-    fresh_for = timedelta(seconds=pick.one(SECONDS))
-    world.read_budget(pick.one(("checkout", "latency")), pick.one(BUDGETS), remaining=0.5, fresh_for=fresh_for)
-
-
-def _uncover(world: World, pick: Pick) -> None:
-    world.uncover(pick.one(("checkout", "latency")))
-
-
 def _label(world: World, pick: Pick) -> None:
     if world.facts.targets:
         world.label(pick.one(_names(world)), **pick.one((domains(0), domains(1), domains(2), {"zone": "a"}, {})))
@@ -757,13 +752,12 @@ COMMANDS: tuple[Command, ...] = (
     _elsewhere,
     _elsewhere,
     _label,
-    _read_budget,
-    _read_budget,
-    _uncover,
     _skip_kind,
     _bypass,
     _open_incident,
     _resolve_incident,
+    _read_saturation,
+    _read_saturation,
 )
 
 Step = tuple[int, int, Written | None]

@@ -144,6 +144,10 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     check(
         shapes.ToldAlerts, client.receive_alerts({"alerts": [{"labels": {"a": "b"}, "status": "firing"}]}, gates="none")
     )
+    reading = {"name": "pool", "value": 0.3, "environment": "production"}
+    check(shapes.PostedSaturation, client.post_saturation("api", reading))
+    check(shapes.Saturation, client.list_saturations(api["id"]))
+    check(shapes.Saturation, client.forget_saturation("api", "pool", environment="production"))
 
     version = check(shapes.Version, client.upsert_version("api", tag="1.0.0", config={"a": 1}))
     check(shapes.Version, list(client.list_versions("api")))

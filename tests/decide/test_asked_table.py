@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from interlock.decide import gates, pace, slots
-from interlock.decide.facts import Dependency
+from interlock.decide.facts import Dependency, RolledBack
 from interlock.decide.rules import RULES
 from interlock.model.job import JobStatus
 from interlock.simulate.world import World
@@ -24,6 +24,8 @@ TABLE: Mapping[str, frozenset[str]] = {
             "versionSelector",
             "freeze",
             "incident",
+            "saturation",
+            "rollbackHistory",
             "environmentProgression",
             "deploymentDependency",
             "versionDependency",
@@ -43,6 +45,8 @@ TABLE: Mapping[str, frozenset[str]] = {
         {
             "freeze",
             "incident",
+            "saturation",
+            "rollbackHistory",
             "environmentProgression",
             "deploymentDependency",
             "versionDependency",
@@ -72,6 +76,8 @@ HOLDING: Mapping[str, Mapping[str, object]] = {
     "versionCooldown": {"intervalSeconds": 7 * 86_400},
     "errorBudget": {"reactions": [{"then": "hold"}]},
     "anyApproval": {"minApprovals": 1},
+    "saturation": {},
+    "rollbackHistory": {"reactions": [{"atLeast": 1, "then": "hold"}]},
     "gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 3600},
     "concurrency": {"maxInFlight": 1},
 }
@@ -162,6 +168,9 @@ def holding(world: World, kind: str, rule: str) -> None:
         for version in world.facts.versions:
             world.depend(version.tag, [Dependency("moon", "true")])
         return
+    if rule == "rollbackHistory":
+        (place,) = {target.environment_id for target in world.facts.targets.values()}
+        world.rolled_back.add(RolledBack(place, "a version of long ago", world.now))
     rules = [{rule: HOLDING[rule]}]
     if kind in ANSWERED_BY:
         rules.append(ANSWERED_BY[kind])

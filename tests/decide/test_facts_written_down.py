@@ -40,7 +40,7 @@ def test_reads_back_what_it_wrote():
 def test_shards_have_names_and_are_canonical_json():
     shards = dict(encode(a_world().snapshot()))
     assert set(shards) == {
-        "deployment", "environments", "versions", "policies", "rollouts", "approvals", "freezes", "incidents",
+        "deployment", "environments", "versions", "policies", "rollouts", "approvals", "freezes",
         "overrides", "slots", "orders", "decisions", "elsewhere", "targets-00000",
     }  # fmt: skip
     for body in shards.values():

@@ -294,6 +294,7 @@ PROD_RULES = (
     {"verification": {"metrics": [METRIC]}},
     {"rollback": {"onJobStatuses": ["failure"], "onVerificationFailure": True}},
     {"retry": {"maxRetries": 1, "backoffSeconds": 5}},
+    {"rollbackHistory": {"reactions": [{"atLeast": 1, "then": "pass"}]}},
 )
 PACES = (
     {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 5, "maxInFlight": 1}},

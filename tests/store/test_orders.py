@@ -147,6 +147,7 @@ async def test_a_force_needs_version_and_end_and_goes_through_a_freeze(store, st
 
 async def test_an_environment_goes_back_to_what_was_good_and_its_rollout_halts(store, stepper):
     fleet = await a_fleet(store, HOSTS)
+    await fleet.policy("counts", [{"rollbackHistory": {"reactions": [{"atLeast": 9, "then": "hold"}]}}])
     await landed(fleet, stepper, "1.0.0", "1.1.0")
     placed = await place(fleet, "rollback", at(fleet, "prod"))
     assert [(one.resource, one.tag) for one in placed.orders] == [("one", "1.0.0"), ("two", "1.0.0")]
@@ -158,6 +159,8 @@ async def test_an_environment_goes_back_to_what_was_good_and_its_rollout_halts(s
     await stepper.run()
     assert await fleet.where() == {"one": "1.0.0", "two": "1.0.0", "stage": "1.1.0"}
     assert {one.state for one in await all_orders(fleet)} == {"answered"}
+    counted = (await load(store, fleet.deployment_id)).facts.rollbacks
+    assert {(one.environment_id, one.version_id) for one in counted} == {(fleet.environments["prod"], bad)}
     await fleet.resource("three", env="prod")
     await stepper.run()
     assert (await fleet.where())["three"] == "1.0.0", "what was taken back starts on no target that joins"

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "freeze": ("interlock.cli.freeze:freeze", "Stop every hand-over, from now on."),
     "thaw": ("interlock.cli.thaw:thaw", "End a freeze."),
     "incident": ("interlock.cli.incident:incident", "List, open or resolve what burns outside."),
+    "saturation": ("interlock.cli.saturation:saturation", "List, report or forget how full things are."),
     "pin": ("interlock.cli.pin:pin", "Keep something at a version, or list pins."),
     "unpin": ("interlock.cli.unpin:unpin", "End a pin."),
     "skip": ("interlock.cli.skip:skip", "Let a version pass a rule or a freeze, or list skips."),

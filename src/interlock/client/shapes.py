@@ -743,6 +743,27 @@ class ReportedIncident(Incident):
     outcome: str
 
 
+class Saturation(TypedDict):
+    """How full something of a deployment is, as it was last read; too old a reading has the level `unknown`."""
+
+    name: str
+    environment: NotRequired[Named]
+    level: str
+    value: float
+    highAbove: float
+    saturatedAbove: float
+    since: str
+    observedAt: str
+    freshUntil: str
+    source: str
+
+
+class PostedSaturation(Saturation):
+    """The same after a reading; `changed`: it has another level than before."""
+
+    changed: bool
+
+
 class ToldAlert(TypedDict):
     """What became of an alert of a notification."""
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
         Pin,
         PlacedOrders,
         Places,
+        PostedSaturation,
         Quarantine,
         ReportedIncident,
         Rollout,
+        Saturation,
         Skip,
         ToldAlerts,
     )
@@ -109,6 +111,19 @@ class Steering(Reach):
     def receive_alerts(self, body: Wire, **query: str | int) -> ToldAlerts:
         """Hand over a notification of Alertmanager, as its webhook sends it."""
         return cast("ToldAlerts", self._write("POST", "alerts", "alertmanager", body=body, query=query))
+
+    def list_saturations(self, deployment: str) -> list[Saturation]:
+        """How full things are that a deployment runs on, by its id or name."""
+        return cast("list[Saturation]", self._get("deployments", deployment, "saturation")["items"])
+
+    def post_saturation(self, deployment: str, body: Wire) -> PostedSaturation:
+        """Say how full something is: `name`, `value`, perhaps bounds, an environment and how long it counts."""
+        return cast("PostedSaturation", self._write("POST", "deployments", deployment, "saturation", body=body))
+
+    def forget_saturation(self, deployment: str, name: str, *, environment: str | None = None) -> Saturation:
+        """Forget a signal that nobody reads any more."""
+        query = {"environment": environment}
+        return cast("Saturation", self._write("DELETE", "deployments", deployment, "saturation", name, query=query))
 
     def list_pins(self, *, deployment_id: str | None = None, over: bool | None = None) -> Iterator[Pin]:
         """The pins in force; with `over` those that ended as well."""

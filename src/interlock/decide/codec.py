@@ -40,7 +40,9 @@ from interlock.decide.facts import (
     Order,
     Pin,
     Quarantine,
+    RolledBack,
     Rollout,
+    Saturation,
     Skip,
     Slot,
     Target,
@@ -86,11 +88,16 @@ def encode(facts: Facts) -> Iterator[tuple[str, bytes]]:
         _written({"given": [[*key, words] for key, words in approvals.items()], "requests": facts.requests}),
     )
     yield "freezes", _written(facts.freezes)
-    yield "incidents", _written(facts.incidents)
+    if facts.incidents:
+        yield "incidents", _written(facts.incidents)
     yield "overrides", _written({"pins": facts.pins, "skips": facts.skips, "quarantines": facts.quarantines})
     yield "elsewhere", _free_form(_elsewhere(facts.elsewhere))
     yield "slots", _written(facts.slots)
     yield "orders", _free_form(facts.orders)
+    if facts.saturations:
+        yield "saturations", _free_form(facts.saturations)
+    if facts.rollbacks:
+        yield "rollbacks", _written(facts.rollbacks)
     if facts.budgets:
         yield "budgets", _free_form(facts.budgets)
     yield "decisions", _written(facts.decided_by_subject)
@@ -174,6 +181,8 @@ def decode(shards: Mapping[str, bytes]) -> Facts:
             elsewhere=_read_elsewhere(read.get("elsewhere", {})),
             slots={key: _read(Slot, one) for key, one in read.get("slots", {}).items()},
             orders=_read_all(Order, read.get("orders", ())),
+            saturations=_read_all(Saturation, read.get("saturations", ())),
+            rollbacks=_read_all(RolledBack, read.get("rollbacks", ())),
             budgets=_read_all(ErrorBudget, read.get("budgets", ())),
             decided_by_subject={key: _read(Decided, one) for key, one in read["decisions"].items()},
             decided_by_target={
@@ -225,6 +234,8 @@ def in_order(facts: Facts) -> Facts:
         ),
         slots=dict(sorted(facts.slots.items())),
         orders=tuple(sorted(facts.orders, key=lambda one: one.id)),
+        saturations=tuple(sorted(facts.saturations, key=lambda one: (one.name, one.environment_id or ""))),
+        rollbacks=tuple(sorted(facts.rollbacks, key=lambda one: one.key)),
         budgets=tuple(sorted(facts.budgets, key=lambda one: (one.name, one.slo_id))),
         decided_by_subject=dict(sorted(facts.decided_by_subject.items())),
         decided_by_target=dict(sorted(facts.decided_by_target.items())),

@@ -313,6 +313,40 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Saturation:
+    """How full something of the deployment is, as it was last read.
+
+    Takes: `level` is normal, high or saturated, `since` when it has that. `environment_id` None: it counts everywhere.
+    """
+
+    name: str
+    level: str
+    value: float
+    since: datetime
+    observed_at: datetime
+    fresh_until: datetime
+    environment_id: str | None = None
+
+    def signal(self, now: datetime) -> Known[Saturation] | Unknown:
+        """The reading as it counts at an instant: what is too old is not known."""
+        return signal_at(Known(self, self.observed_at, self.fresh_until, self.name), now)
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """A version was taken back in an environment: on how many targets does not count."""
+
+    environment_id: str
+    version_id: str
+    at: datetime
+
+    @property
+    def key(self) -> tuple[datetime, str, str]:
+        """The order in which they are listed."""
+        return (self.at, self.environment_id, self.version_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Pin:
     """Somebody wants this version here. The narrowest wins: target, environment, deployment."""
 
@@ -511,6 +545,8 @@ class Facts:
     requests: frozenset[str] = frozenset()
     freezes: tuple[Freeze, ...] = ()
     incidents: tuple[Incident, ...] = ()
+    saturations: tuple[Saturation, ...] = ()
+    rollbacks: tuple[RolledBack, ...] = ()
     pins: tuple[Pin, ...] = ()
     skips: tuple[Skip, ...] = ()
     quarantines: tuple[Quarantine, ...] = ()

@@ -11,7 +11,7 @@ Source: core.md sections 3 and 6; nomad's scheduler for the shape (snapshot in, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
@@ -27,10 +27,12 @@ from interlock.decide.facts import (
     Proof,
     Quarantine,
     ReleaseRef,
+    RolledBack,
     Rollout,
     Target,
     Verification,
 )
+from interlock.decide.rules.rollback_history import days_read, within
 from interlock.model.job import Confirm, Handover, JobStatus
 from interlock.model.verification import MetricSpec
 
@@ -369,6 +371,7 @@ def applied(facts: Facts, plan: Plan, now: datetime) -> Facts:
     by_target = facts.decided_by_target
     if plan.target_decisions:
         by_target = {**by_target, **{one.target_id: Decided("", one.digest, now) for one in plan.target_decisions}}
+    days = days_read(facts.policies.values())
     leaving = _applied_targets(facts.leaving, plan)
     leaving = counted_leaving(leaving, moves, rollouts, (*landed, *ended)) if leaving else leaving
     return replace(
@@ -383,10 +386,20 @@ def applied(facts: Facts, plan: Plan, now: datetime) -> Facts:
         ended_by_target_version=ended,
         quarantines=facts.quarantines + tuple(one.quarantine for one in plan.quarantines),
         orders=_applied_orders(facts, plan),
+        rollbacks=within((*facts.rollbacks, *rolled_back(facts, plan)), days, now) if days else facts.rollbacks,
         requests=facts.requests | {request.id for request in plan.requests},
         decided_by_subject=by_subject,
         decided_by_target=by_target,
     )
+
+
+def rolled_back(facts: Facts, plan: Plan) -> Iterator[RolledBack]:
+    """The versions that a plan takes back, and where: of the move that is answered, else what the target ran."""
+    undone = {move.id: move.version_id for move in facts.moves}
+    for move in plan.moves:
+        if move.kind == "rollback":
+            ran = move.from_release.version_id if move.from_release is not None else move.version_id
+            yield RolledBack(move.environment_id, undone.get(move.undoes_move_id or "", ran), move.admitted_at)
 
 
 def _applied_targets(targets: Mapping[str, Target], plan: Plan) -> Mapping[str, Target]:

@@ -23,7 +23,9 @@ from interlock.decide.facts import (
     Incident,
     Landed,
     ReleaseRef,
+    RolledBack,
     Rollout,
+    Saturation,
     Target,
     Version,
 )
@@ -136,6 +138,26 @@ class EnvironmentVersion:
             return facts.deployment_name or deployment_id
         view = facts.elsewhere.deployments.get(deployment_id)
         return str(view["name"]) if view else deployment_id
+
+    @property
+    def saturations(self) -> tuple[Saturation, ...]:
+        """How full things are that count here, by name; what is read of this place goes before what is read everywhere.
+
+        Reads `saturations`.
+        """
+        here = {one.name: one for one in self.index.facts.saturations if one.environment_id is None}
+        here |= {one.name: one for one in self.index.facts.saturations if one.environment_id == self.environment.id}
+        return tuple(here[name] for name in sorted(here))
+
+    @property
+    def rollbacks(self) -> tuple[RolledBack, ...]:
+        """The deployment's rollbacks of the days that a rule asks about. Reads `rollbacks`."""
+        return self.index.facts.rollbacks
+
+    def tag_of(self, version_id: str) -> str:
+        """The tag of a version of this deployment; its id where it was long ago. Reads `versions`."""
+        version = self.index.version_by_id.get(version_id)
+        return version.tag if version else version_id[:8]
 
     @property
     def neighbours(self) -> tuple[Environment, ...]:

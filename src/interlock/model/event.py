@@ -197,6 +197,7 @@ KINDS: dict[str, str] = {
     "freeze.thawed": "A person ended a freeze.",
     "freeze.expired": "A freeze reached its end.",
     # What burns outside
+    "saturation.changed": "What a deployment runs on is fuller or less full than it was, or is read no longer.",
     "incident.opened": "An incident began, or burns on after its end; if it gates, nothing new starts where it bites.",
     "incident.changed": "An open incident is about other things now, or is as bad as it was not before.",
     "incident.resolved": "An incident is over: its source says so, or a person.",

@@ -39,7 +39,9 @@ from interlock.decide.facts import (
     Proof,
     Quarantine,
     ReleaseRef,
+    RolledBack,
     Rollout,
+    Saturation,
     Skip,
     Slot,
     Speed,
@@ -49,10 +51,12 @@ from interlock.decide.facts import (
 )
 from interlock.decide.lift import forgiven as forgiven_proofs
 from interlock.decide.pace import MOVES_MAX
-from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves, samples_of
+from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves, rolled_back, samples_of
 from interlock.decide.rules import concurrency, parse_rules
 from interlock.decide.rules.error_budget import budgets_read
 from interlock.decide.rules.gradual_rollout import keys_read, samples_read
+from interlock.decide.rules.rollback_history import days_read, within
+from interlock.decide.rules.saturation import saturation_read
 from interlock.inventory.slots import SlotRule, slot_keys_of
 from interlock.judge.budget import worsens
 from interlock.judge.machine import VerificationProgress, judge_verification
@@ -60,6 +64,7 @@ from interlock.model.errors import NotFound, Stale
 from interlock.model.ids import derived_id
 from interlock.model.job import TRANSITIONS, Confirm, Handover, JobStatus, confirm_heard
 from interlock.model.policy import Policy
+from interlock.model.saturation import HIGH_ABOVE, SATURATED_ABOVE, level_of
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
 
 TICK = timedelta(microseconds=1)
@@ -108,6 +113,8 @@ class World:
     labels: dict[str, Mapping[str, str]] = field(default_factory=dict)
     views: dict[str, Mapping[str, object]] = field(default_factory=dict)
     held_elsewhere: dict[str, int] = field(default_factory=dict)
+    rolled_back: set[RolledBack] = field(default_factory=set)
+    """Every rollback that was ever decided."""
     good: dict[str, list[ReleaseRef]] = field(default_factory=dict)
     """Target id -> the releases that were good on it, oldest first."""
     samples: dict[str, int] = field(default_factory=dict)
@@ -141,6 +148,8 @@ class World:
             leaving=leaving,
             labels_by_target=self._labels(keys_read(policies), (*facts.targets.values(), *leaving.values())),
             samples_by_move=samples_of(self.samples, moves, facts.rollouts) if samples_read(policies) else {},
+            saturations=facts.saturations if saturation_read(policies) else (),
+            rollbacks=within(self.rolled_back, days_read(policies), self.now),
             budgets=facts.budgets if budgets_read(policies) else (),
         )
 
@@ -175,6 +184,7 @@ class World:
         for change in plan.target_changes:
             if change.good is not None:
                 self.good.setdefault(change.target_id, []).append(change.good)
+        self.rolled_back.update(rolled_back(facts, plan))
         self.facts = applied(self.facts, plan, self.now)
         self.decided = (facts.fence, facts.rules_fence)
         self.wake_at = plan.wake_at
@@ -536,6 +546,26 @@ class World:
         """An objective covers the deployment no longer."""
         self._tick()
         self._own(takes_away=True, budgets=tuple(one for one in self.facts.budgets if one.name != objective))
+
+    # Saturation -------------------------------------------------------------------------------------------------------
+
+    def read_saturation(
+        self, name: str, value: float, *, environment: str | None = None, fresh_for: timedelta = timedelta(minutes=5)
+    ) -> None:
+        """How full something is was read. Only another level, or one that was not known, is a fact that asks."""
+        place = self.environment(environment).id if environment else None
+        known = next((one for one in self.facts.saturations if (one.name, one.environment_id) == (name, place)), None)
+        level = level_of(value, high_above=HIGH_ABOVE, saturated_above=SATURATED_ABOVE)
+        changed = known is None or known.level != level or known.fresh_until <= self.now
+        if changed:
+            self._tick()
+        since = self.now if known is None or changed else known.since
+        read = Saturation(name, level, value, since, self.now, self.now + fresh_for, place)
+        others = tuple(one for one in self.facts.saturations if one is not known)
+        if changed:
+            self._own(takes_away=True, saturations=(*others, read))
+        else:
+            self.facts = replace(self.facts, saturations=(*others, read))
 
     # Incidents --------------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,9 @@ from interlock.decide.facts import (
     Proof,
     Quarantine,
     ReleaseRef,
+    RolledBack,
     Rollout,
+    Saturation,
     Skip,
     Slot,
     Speed,
@@ -50,6 +52,8 @@ from interlock.decide.facts import (
 from interlock.decide.rules import concurrency, parse_rules
 from interlock.decide.rules.error_budget import budgets_read
 from interlock.decide.rules.gradual_rollout import keys_read, samples_read
+from interlock.decide.rules.rollback_history import days_read, within
+from interlock.decide.rules.saturation import saturation_read
 from interlock.inventory.selector import Scope, parse_selector
 from interlock.inventory.slots import SlotKey
 from interlock.inventory.to_python import matches
@@ -92,8 +96,8 @@ async def load_facts(
            policies that are not in force and might be: what only their rules read is loaded too. `about`: a version, by
            id or tag, whose history is wanted though no round would look at it; `every`: that of all versions.
     Costs: 15 statements; one more where a rule limits how many are in flight, one each where a rule asks for labels,
-           samples or error budgets, one while an incident is open in the workspace, and up to 4 where a rule or version
-           asks what other deployments run.
+           samples, error budgets, saturation or rollbacks, one while an incident is open in the workspace, and up to 4
+           where a rule or version asks what other deployments run.
     """
     head = await conn.fetchrow(Q.load_deployment, deployment_id)
     if head is None or not head["goes_on"]:
@@ -125,6 +129,9 @@ async def load_facts(
     elsewhere = await load_elsewhere(conn, deployment_id, versions=versions, policies=asked_by, targets=targets)
     beside = [deployment_id, *elsewhere.deployments]
     burning = await conn.fetch(Q.load_incidents, head["workspace_id"], beside) if head["burns"] else ()
+    days = days_read(asked_by)
+    went_back = await conn.fetch(Q.load_rollbacks, deployment_id, days) if days else ()
+    full = await conn.fetch(Q.load_saturations, deployment_id) if saturation_read(asked_by) else ()
     facts = Facts(
         workspace_id=head["workspace_id"],
         deployment_id=head["id"],
@@ -157,6 +164,8 @@ async def load_facts(
         requests=frozenset(row["request_id"] for row in answers if row["request_id"] is not None),
         freezes=freezes,
         incidents=tuple(map(_incident, burning)),
+        saturations=tuple(Saturation(**row) for row in full),
+        rollbacks=within((RolledBack(**row) for row in went_back), days, head["now"]),
         pins=tuple(_pin(row) for row in overrides if row["kind"] == "pin"),
         skips=tuple(_skip(row) for row in overrides if row["kind"] == "skip"),
         quarantines=tuple(

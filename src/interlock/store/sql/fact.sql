@@ -269,3 +269,13 @@ SELECT t.id AS target_id, t.environment_id, r.id, r.identifier, r.name, r.kind, 
        r.created_at, r.updated_at
 FROM target t JOIN resource r ON r.id = t.resource_id
 WHERE t.deployment_id = $1 AND t.state = 'attached';
+
+-- How full things are that the deployment runs on. Asked only when a rule reads it. Relies on saturation_of_deployment.
+-- name: load_saturations
+SELECT name, level, value, since, observed_at, fresh_until, environment_id FROM saturation WHERE deployment_id = $1;
+
+-- What was taken back in the last $2 days, and where. Asked only when a rule reads it. Relies on move_rolled_back and primary keys.
+-- name: load_rollbacks
+SELECT DISTINCT m.environment_id, coalesce(u.version_id, r.version_id, m.version_id) AS version_id, m.admitted_at AS at
+FROM move m LEFT JOIN move u ON u.id = m.undoes_move_id LEFT JOIN release r ON r.id = m.from_release_id
+WHERE m.deployment_id = $1 AND m.kind = 'rollback' AND m.admitted_at > interlock_now() - $2::integer * interval '1 day';
