@@ -672,6 +672,8 @@ def _measured(world: World, pick: Pick) -> None:
         state = pick.one(("passed", "passed", "failed", "inconclusive"))
         if proof.wave is not None or state != "passed":
             world.measured(proof.id, state)
+    for _, one in world.held_verifications():
+        world.judge_held(one.id, pick.one(("passed", "failed", "running")))
 
 
 def _pass(world: World, pick: Pick) -> None:
@@ -680,6 +682,8 @@ def _pass(world: World, pick: Pick) -> None:
     for _, proof in world.running_proofs():
         if proof.wave is not None:
             world.measured(proof.id, "passed")
+    for _, one in world.held_verifications():
+        world.judge_held(one.id, "passed")
 
 
 def _wait(world: World, pick: Pick) -> None:

@@ -80,7 +80,7 @@ from interlock.store.targets import (
 )
 from interlock.store.tasks import ask_people, note_overdue
 from interlock.store.tx import Store, Tx
-from interlock.store.verifications import DueMetric, find_due_metric, record_measurement
+from interlock.store.verifications import DueMetric, find_due_metric, record_measurement, settle_hold
 from interlock.store.wake import list_by_domain, request_rounds
 from interlock.store.work import OWN_FACTS, Claim, WorkRequest
 
@@ -475,13 +475,19 @@ class Flow:
     # take_measurement -------------------------------------------------------------------------------------------------
 
     async def take_measurement(self, claim: Claim) -> datetime | None:
-        """Ask a metric's provider once. Only a change of state wakes the deployment."""
+        """Ask a metric's provider once. Only a change of state wakes the deployment.
+
+        A verification that could not tell holds: the look at its metric is when that goes on by itself.
+        """
         async with self.store.read() as conn:
             metric = await find_due_metric(conn, claim.key)
             waits = metric is not None and metric.running and metric.spec.provider_kind == POSTED
             posted = await find_posted(conn, claim.key) if waits else None
-        if metric is None or not metric.running:
+        if metric is None or not (metric.running or metric.held):
             return None
+        if metric.held:
+            async with self._measuring(metric, "hold", claim) as tx:
+                return await settle_hold(tx, metric)
         now = self.store.now()
         due_at = metric.due_at or now
         if now < due_at:
@@ -489,13 +495,17 @@ class Flow:
         measured = await self._measure(metric, posted, due_at=due_at, now=now)
         if isinstance(measured, NotBefore):
             return measured.at
-        async with self.store.tx(
-            actor=WORKER, cause="measure", workspace_id=metric.workspace_id, claim=claim, chain=metric.change_id
-        ) as tx:
+        async with self._measuring(metric, "measure", claim) as tx:
             again_at = await record_measurement(tx, metric, measured)
             if posted is not None:
                 await take_posted(tx, posted, metric_id=metric.id, measured_at=measured.measured_at)
             return again_at
+
+    def _measuring(self, metric: DueMetric, cause: str, claim: Claim) -> AbstractAsyncContextManager[Tx]:
+        """A transaction about one metric, which commits only while the claim is ours."""
+        return self.store.tx(
+            actor=WORKER, cause=cause, workspace_id=metric.workspace_id, claim=claim, chain=metric.change_id
+        )
 
     async def _measure(
         self, metric: DueMetric, posted: Posted | None, *, due_at: datetime, now: datetime

@@ -182,19 +182,102 @@ def test_without_a_good_release_nothing_moves_and_a_person_is_named():
     assert words(world)["prod-1"] == ["no_good_release"]
 
 
-def test_inconclusive_closes_the_move_and_halts_without_a_rollback():
-    world = production(ROLLBACK, VERIFY, ONE_BY_ONE, hosts=["prod-1", "prod-2"], runs="v1")
+def unclear(*, hosts: tuple[str, ...] = ("prod-1", "prod-2"), **rule: object) -> tuple[World, str]:
+    """A world in which nothing could tell whether v2 works on the first target."""
+    proof = {"verification": {"metrics": [METRIC], **rule}}
+    world = production(ROLLBACK, proof, ONE_BY_ONE, hosts=list(hosts), runs="v1")
     world.create_version("v2")
     go(world)
     (name,) = moving(world)
     finish(world, name)
     world.settle()
     verify(world, name, "inconclusive", "no answer")
+    return world, name
+
+
+def held(world: World) -> str:
+    """The one verification that could not tell."""
+    ((_, one),) = world.held_verifications()
+    return one.id
+
+
+def test_what_could_not_tell_holds_the_target_and_all_that_come_after_it_and_says_who_can_act():
+    world, name = unclear()
     plan = world.round()
-    assert [(end.state, end.reason) for end in plan.ends] == [("failed", "verification_inconclusive")]
+    assert not plan.ends
     assert not plan.moves
-    assert world.rollout("v2", "production").state == "halted"
-    assert words(world)[name] == ["not_proven"]
+    assert not plan.orders
+    assert world.rollout("v2", "production").state == "open"
+    assert words(world)[name] == ["verification_unclear"]
+    (other,) = {"prod-1", "prod-2"} - {name}
+    assert words(world)[other] == ["rollout_unclear"]
+    assert world.target(name).good is not None
+    assert world.target(name).good != world.target(name).current
+
+
+def test_what_could_not_tell_holds_those_after_it_also_where_targets_overlap():
+    overlap = {**ONE_BY_ONE["gradualRollout"], "whileVerifying": "overlap"}
+    world = production(VERIFY, {"gradualRollout": overlap}, hosts=["prod-1", "prod-2"], runs="v1")
+    world.create_version("v2")
+    go(world)
+    (name,) = moving(world)
+    finish(world, name)
+    world.round()
+    verify(world, name, "inconclusive", "no answer")
+    world.advance(timedelta(days=1))
+    world.settle()
+    assert list(moving(world)) == [name]
+
+
+@pytest.mark.parametrize("state", ["passed", "failed"])
+def test_a_person_ends_the_hold(state):
+    world, name = unclear()
+    world.round()
+    assert world.judge_held(held(world), state, "read the graphs")
+    world.settle()
+    if state == "passed":
+        assert world.target(name).good is not None
+        assert len(moving(world)) <= 1
+    else:
+        assert moving(world)[name] == "rollback v1 admitted"
+        assert world.rollout("v2", "production").state == "halted"
+
+
+def test_measuring_again_ends_the_hold():
+    world, name = unclear()
+    world.round()
+    assert world.judge_held(held(world), "running")
+    world.round()
+    assert words(world)[name] == []
+    verify(world, name)
+    assert [end.state for end in world.round().ends] == ["succeeded"]
+
+
+@pytest.mark.parametrize(("policy", "end"), [("fail", "failed"), ("pass", "succeeded")])
+def test_a_policy_may_take_what_could_not_tell_for_a_failure_or_a_pass(policy, end):
+    world, _ = unclear(onInconclusive=policy)
+    assert [one.state for one in world.round().ends] == [end]
+
+
+def test_a_redeploy_goes_before_what_could_not_tell():
+    world, name = unclear(hosts=("prod-1",))
+    world.round()
+    world.order("redeploy", name, when="idle")
+    assert [(one.state, one.reason) for one in world.round().ends] == [("cancelled", "ordered")]
+    world.settle()
+    assert moving(world) == {name: "redeploy v2 admitted"}
+
+
+def test_what_a_job_that_failed_shows_holds_nobody():
+    proof = {"verification": {"metrics": [METRIC], "triggerOn": "jobFailure"}}
+    world = production(proof, {"retry": {"maxRetries": 1, "backoffSeconds": 60}}, hosts=["prod-1"])
+    world.create_version("v1")
+    go(world)
+    world.hear(active_job(world, "prod-1"), JobStatus.FAILURE)
+    world.round()
+    verify(world, "prod-1", "inconclusive")
+    world.round()
+    assert not world.held_verifications()
 
 
 def test_a_cancelled_job_ends_its_move_and_is_no_failure():

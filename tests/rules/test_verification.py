@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from interlock.decide.rules import parse_rules
-from interlock.decide.rules.verification import METRICS_MAX, TRIGGERS, Params, metrics_of
+from interlock.decide.rules.verification import METRICS_MAX, TRIGGERS, Params, joint_terms, metrics_of
 from interlock.model.errors import Invalid
-from interlock.model.verification import parse_metric
+from interlock.model.verification import OnInconclusive, Terms, parse_metric
 from worlds import METRIC
 
 
@@ -18,7 +20,21 @@ def params(**fields: object) -> Params:
 
 
 def test_begins_after_a_job_that_ended_well_where_nothing_else_is_said():
-    assert params() == Params("jobSuccess", (parse_metric(METRIC, path="metric"),))
+    metric = replace(parse_metric(METRIC, path="metric"), on_inconclusive=OnInconclusive.HOLD)
+    assert params() == Params("jobSuccess", (metric,))
+
+
+def test_a_metric_may_say_its_own_of_what_it_comes_to_when_it_could_not_tell():
+    own = {**METRIC, "name": "own", "onInconclusive": "pass"}
+    said = params(metrics=[METRIC, own], onInconclusive="fail")
+    assert [one.on_inconclusive for one in said.metrics] == ["fail", "pass"]
+
+
+def test_of_rules_that_begin_together_the_shortest_times_hold_and_fail_goes_before_pass():
+    patient = params(inconclusiveAfterSeconds=600, inconclusiveThen="pass", measureAgainSeconds=60)
+    strict = params(inconclusiveAfterSeconds=900, inconclusiveThen="fail", revokes=True)
+    assert joint_terms([patient, strict], gates=True) == Terms(True, 60, 600, OnInconclusive.FAIL, revokes=True)
+    assert joint_terms([patient, params()], gates=False) == Terms(False, 60, 600, OnInconclusive.PASS)
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
@@ -53,6 +69,14 @@ def test_compares_nothing_after_a_move_that_brings_nothing_new():
         ({"metrics": []}, ["metrics must name at least one metric"]),
         ({"metrics": [METRIC, {**METRIC, "count": 2}]}, ["metrics must have different names"]),
         ({"metrics": [METRIC] * 21}, ["metrics must hold at most 20 items", "metrics must have different names"]),
+        (
+            {"metrics": [METRIC], "onInconclusive": "wait", "inconclusiveThen": "hold", "inconclusiveAfterSeconds": 0},
+            [
+                "onInconclusive must be one of hold, fail, pass",
+                "inconclusiveAfterSeconds must be from 1 to 2.592e+06",
+                "inconclusiveThen must be one of fail, pass",
+            ],
+        ),
         ({"metrics": [METRIC], "triggerOn": "never"}, [f"triggerOn must be one of {', '.join(TRIGGERS)}"]),
         ({"metrics": [METRIC, {**METRIC, "name": "two", "count": 0}]}, ["metrics[1].count must be from 1 to 10000"]),
     ],

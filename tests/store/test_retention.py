@@ -43,8 +43,10 @@ async def test_old_blobs_measurements_and_output_go_and_the_rest_stays(store, st
             "UPDATE blob SET last_used_at = now() - interval '91 days' WHERE digest = (SELECT min(digest) FROM blob)"
         )
         await conn.execute("UPDATE measurement SET measured_at = now() - interval '31 days'")
+        assert await delete_expired(conn, blob_days=90, measurement_days=30) == 1, "its verification ended just now"
+        await conn.execute("UPDATE verification SET ended_at = now() - interval '31 days'")
         await conn.execute("UPDATE job SET completed_at = now() - interval '31 days'")
-        assert await delete_expired(conn, blob_days=90, measurement_days=30) == 3
+        assert await delete_expired(conn, blob_days=90, measurement_days=30) == 2
         assert await count("blob") == blobs - 1
         assert await count("measurement") == 0
         assert await count("job", "output IS NOT NULL") == 0

@@ -67,7 +67,8 @@ SENTENCES: Mapping[Permission, str] = {
     Permission.FREEZE: "Freeze, move a freeze's end, thaw.",
     Permission.FREEZE_BYPASS: "Let a version pass a freeze.",
     Permission.SIGNAL_REPORT: "Report incidents and alerts, and resolve them; post readings of signals.",
-    Permission.STEER: "Pin, skip, redeploy, roll back, cancel, clear a quarantine; pause, resume or end a rollout.",
+    Permission.STEER: "Pin, skip, redeploy, roll back, cancel, clear a quarantine; pause, resume or end a rollout; "
+    "accept, fail or repeat a verification.",
     Permission.FORCE: "Start a move that no gate is asked about.",
     Permission.POLICY_WRITE: "Write policies, and ask what one would change.",
     Permission.SLO_WRITE: "Write objectives (SLOs): what is promised, how it is measured, whom it covers.",

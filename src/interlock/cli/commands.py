@@ -29,6 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "approve": ("interlock.cli.approve:approve", "Answer a request for approval, or list them."),
     "reject": ("interlock.cli.reject:reject", "Say no to a request for approval."),
     "task": ("interlock.cli.task:task", "Do what jobs ask of people: take, complete, reject."),
+    "verification": (
+        "interlock.cli.verification:verification",
+        "Read what was measured; accept, fail or repeat it.",
+    ),
     "rollout": ("interlock.cli.rollout:rollout", "List, show, pause, resume, speed up, promote or abort rollouts."),
     "rollback": ("interlock.cli.rollback:rollback", "Go back to what was good, now."),
     "redeploy": ("interlock.cli.redeploy:redeploy", "Bring the same release again."),

@@ -1,7 +1,8 @@
 """What can be asked of a server? One method per question, in the words of the contract.
 
 The methods stand where their nouns do: `inventory.py`, `variables.py`, `policies.py`, `versions.py`, `targets.py`,
-`tasks.py`, `steering.py`, `answers.py`, `subscriptions.py`, `people.py`; what they answer stands in `shapes.py`.
+`tasks.py`, `verifications.py`, `steering.py`, `answers.py`, `subscriptions.py`, `people.py`; what they answer stands in
+`shapes.py`.
 
 Lookups by name (`find_…`) give None when there is nothing of that name; everything else raises what `calls.py`
 says. A workspace may be given by id or by slug; the server takes both wherever a workspace's id is expected.
@@ -26,6 +27,7 @@ from interlock.client.targets import Targets
 from interlock.client.tasks import Tasks
 from interlock.client.transport import Carries
 from interlock.client.variables import Variables
+from interlock.client.verifications import Verifications
 from interlock.client.versions import Versions
 from interlock.client.workflows import Workflows
 
@@ -46,6 +48,7 @@ class Client(
     Targets,
     Tasks,
     Slos,
+    Verifications,
     Steering,
     Answers,
     Subscriptions,

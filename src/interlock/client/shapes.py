@@ -472,6 +472,57 @@ class Task(TypedDict):
     comments: NotRequired[list[TaskComment]]
 
 
+class VerificationMetric(TypedDict):
+    """A metric of a verification, with how often it said what."""
+
+    name: str
+    state: str
+    message: NotRequired[str]
+    dryRun: bool
+    onInconclusive: str
+    nextAt: NotRequired[str]
+    passed: int
+    failed: int
+    inconclusive: int
+    errored: int
+
+
+class VerificationSaid(TypedDict):
+    """What somebody said of a verification."""
+
+    word: str
+    reason: NotRequired[str]
+    at: str
+    by: str
+
+
+class Verification(TypedDict):
+    """What was measured. `held`: nothing could tell, and it waits; `can` is what there is to say of it."""
+
+    id: str
+    about: str
+    state: str
+    held: bool
+    message: NotRequired[str]
+    deployment: dict[str, str]
+    environment: NotRequired[dict[str, str]]
+    resource: NotRequired[dict[str, str]]
+    version: NotRequired[dict[str, str]]
+    jobId: NotRequired[str]
+    rolloutId: NotRequired[str]
+    startedAt: str
+    endedAt: NotRequired[str]
+    run: int
+    heldSince: NotRequired[str]
+    heldUntil: NotRequired[str]
+    comesTo: NotRequired[str]
+    againAt: NotRequired[str]
+    passedAt: NotRequired[str]
+    can: list[str]
+    metrics: NotRequired[list[VerificationMetric]]
+    said: NotRequired[list[VerificationSaid]]
+
+
 class PlanResult(TypedDict):
     """What one agent would do."""
 

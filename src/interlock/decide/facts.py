@@ -197,13 +197,22 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A verification of one job. States: running, passed, failed, inconclusive."""
+    """A verification of one job. States: running, passed, failed, inconclusive.
+
+    Takes: `held_until`: when a hold because nothing could tell ends by itself.
+    """
 
     id: str
     job_id: str
     state: str
     ended_at: datetime | None = None
     message: str | None = None
+    held_until: datetime | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing could tell, and it waits for somebody who can."""
+        return self.state == "inconclusive" and self.ended_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +250,11 @@ class Move:
     def open(self) -> bool:
         """Whether it occupies its target."""
         return self.closed_at is None
+
+    @property
+    def unclear(self) -> Verification | None:
+        """The verification that could not tell and holds it, if one does."""
+        return next((one for one in self.verifications if one.held), None) if self.state == "verifying" else None
 
     @property
     def untouched(self) -> bool:

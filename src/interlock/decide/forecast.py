@@ -37,6 +37,7 @@ from interlock.decide.rules import environment_progression, verification
 from interlock.decide.rules.gradual_rollout import Params, sped
 from interlock.decide.schedule import Schedule
 from interlock.decide.slots import Slots
+from interlock.decide.unclear import unclear_words
 from interlock.decide.verdict import Judged, WaitsFor, earliest, holds
 from interlock.inventory.to_python import matches
 from interlock.model.ids import derived_id
@@ -327,6 +328,8 @@ class _Run:
 
     def _ends_at(self, target: Target, move: Move) -> datetime:
         """When an open move is expected to end: as usual from its start, and no earlier than now."""
+        if move.unclear is not None:
+            return move.unclear.held_until or self.now + AHEAD_MAX + timedelta(days=1)
         if move.state == "verifying":
             ended = [job.completed_at for job in move.jobs if job.completed_at is not None]
             return max(self.now, max(ended, default=self.now) + self.durations.verification)
@@ -337,7 +340,9 @@ class _Run:
         return max(self.now, self._closes_at(target, move.started_at or self.now))
 
     def _held_until(self, target: Target, move: Move) -> Judged | None:
-        """What keeps a planned run from being confirmed, the longest; None where nothing does."""
+        """What keeps a planned run from being confirmed, or a move from being proven, the longest; None: nothing."""
+        for one in unclear_words(self.index, move):
+            return one
         version = self.index.version_by_id.get(move.version_id)
         if version is None or not move.jobs or not move.jobs[-1].awaits_confirm:
             return None
@@ -457,7 +462,7 @@ class _Run:
             move = newest.get(target.id)
             moving = move is not None and move.open
             if moving and lane.params.overlap and move is not None and move.state == "verifying":
-                moving = False
+                moving = move.unclear is not None
             if target.id not in self._left and not moving:
                 lane.waves.leave(target.id, move.closed_at if move is not None else None)
 

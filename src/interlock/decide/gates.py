@@ -26,6 +26,7 @@ from interlock.decide.react import last_outcome, retry_due
 from interlock.decide.record import Recorder
 from interlock.decide.rules import RULE_BY_KIND, RULES, deployment_dependency, freeze, incident, version_dependency
 from interlock.decide.subjects import EnvironmentVersion, TargetMove
+from interlock.decide.unclear import unclear_words
 from interlock.decide.verdict import STAGES, Judged, Stage, WaitsFor, earliest, guarded, holds, passes, skipped, unknown
 from interlock.model.job import Confirm, JobStatus
 from interlock.model.policy import Policy, Rule
@@ -226,7 +227,7 @@ class Gates:
                 asked.by_target[target.id] = self._retry(target, move, asked)
             else:
                 words = waiting_words(self.index, target, move) if order is not None or move.reason is not None else ()
-                words = (*words, *_refused(move))
+                words = (*words, *_refused(move), *unclear_words(self.index, move))
                 self.recorder.wake(one.verdict.changes_at for one in words)
                 asked.occupied.append((target, move, words))
         return asked

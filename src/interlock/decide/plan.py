@@ -12,7 +12,7 @@ Source: core.md sections 3 and 6; nomad's scheduler for the shape (snapshot in, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from interlock.decide.facts import (
@@ -34,7 +34,7 @@ from interlock.decide.facts import (
 )
 from interlock.decide.rules.rollback_history import days_read, within
 from interlock.model.job import Confirm, Handover, JobStatus
-from interlock.model.verification import MetricSpec
+from interlock.model.verification import MetricSpec, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class NewVerification:
     """A verification to begin: its metrics with the policy that asked for each.
 
     Takes: `rollout_id` is that of its move. `alpha_shares`: of each metric that spends some, its part of the rollout's
-           α; None for the others, and where no rollout splits it.
+           α; None for the others, and where no rollout splits it. `terms`: what is said of its end.
     """
 
     verification: Verification
@@ -140,6 +140,7 @@ class NewVerification:
     metrics: tuple[tuple[str, MetricSpec], ...]
     rollout_id: str | None = None
     alpha_shares: tuple[float | None, ...] = ()
+    terms: Terms = field(default_factory=Terms)
 
     @property
     def tests(self) -> int:
@@ -156,6 +157,7 @@ class NewProof:
     move_id: str
     metrics: tuple[tuple[str, MetricSpec], ...]
     alpha_shares: tuple[float | None, ...] = ()
+    terms: Terms = field(default_factory=Terms)
 
     @property
     def tests(self) -> int:

@@ -26,7 +26,7 @@ from interlock.decide.plan import NewProof
 from interlock.decide.rules import verification
 from interlock.judge.spending import alpha_share
 from interlock.model.ids import derived_id
-from interlock.model.verification import MetricSpec, Runs
+from interlock.model.verification import MetricSpec, Runs, Terms
 
 Metrics = tuple[tuple[str, MetricSpec], ...]
 """(policy id, metric), by policy and in the order in which they are written."""
@@ -48,6 +48,20 @@ def metrics_of(index: Index, targets: Iterable[Target], runs: Runs) -> Metrics:
         for spec in rule.params.metrics
         if spec.runs is runs
     )
+
+
+def terms_of(index: Index, targets: Iterable[Target], runs: Runs) -> Terms:
+    """What the rules that ask for these metrics say of the end of their verification."""
+    sets = {target.policy_set for target in targets}
+    policies = {policy.id: policy for policy_set in sets for policy in index.policies_of(policy_set)}
+    rules = [
+        rule.params
+        for policy in policies.values()
+        if not policy.observe
+        for rule in policy.rules
+        if isinstance(rule.params, verification.Params) and any(spec.runs is runs for spec in rule.params.metrics)
+    ]
+    return verification.joint_terms(rules, gates=True)
 
 
 # α --------------------------------------------------------------------------------------------------------------------
@@ -112,8 +126,8 @@ def begin_while_open(index: Index) -> tuple[NewProof, ...]:
         here = index.targets_by_environment.get(rollout.environment_id, ())
         metrics = metrics_of(index, here, Runs.WHILE_OPEN)
         if metrics:
-            proof_id = derived_id("verification", rollout.id, "open", str(len(before)))
-            found.append(_begun(rollout, Proof(proof_id, None, "", "running"), first, metrics))
+            proof = Proof(derived_id("verification", rollout.id, "open", str(len(before))), None, "", "running")
+            found.append(_begun(rollout, proof, first, metrics, terms_of(index, here, Runs.WHILE_OPEN)))
     return tuple(found)
 
 
@@ -132,14 +146,15 @@ def begin_of_wave(
     if not metrics or move is None:
         return None
     proof_id = derived_id("verification", rollout.id, "wave", lane, str(wave))
-    return _begun(rollout, Proof(proof_id, wave, lane, "running"), move, metrics)
+    terms = terms_of(index, members, Runs.BETWEEN_WAVES)
+    return _begun(rollout, Proof(proof_id, wave, lane, "running"), move, metrics, terms)
 
 
-def _begun(rollout: Rollout, proof: Proof, move: Move, metrics: Metrics) -> NewProof:
+def _begun(rollout: Rollout, proof: Proof, move: Move, metrics: Metrics, terms: Terms) -> NewProof:
     names = tuple(spec.name for _, spec in metrics)
     shares = alpha_shares(rollout, metrics, begun=rollout.tests_begun)
     named = Proof(proof.id, proof.wave, proof.lane, proof.state, metrics=names)
-    return NewProof(named, rollout.id, move.id, metrics, shares)
+    return NewProof(named, rollout.id, move.id, metrics, shares, terms)
 
 
 def _first_started(moves: Iterable[Move]) -> Move | None:

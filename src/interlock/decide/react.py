@@ -9,6 +9,8 @@ are once outcomes were answered.
     verification ended -> the move succeeds and its release is `good`, or the move fails
     a rollout's proof  -> begins with its first hand-over, for as long as it is open (`proofs.py`). One that failed
                           halts the rollout at once; where the rules of what it moved say so, that goes back
+    it could not tell  -> the move waits, until it is measured again or a person says (`verification.py`); an order of a
+                          person ends it
     a move failed      -> the rule says roll back: an order to go to the `good` release, and a quarantine; or the hold
                           says who can act. Where the rule's scope is the environment, every target that the rollout had
                           moved there goes back, and the rollout halts
@@ -169,7 +171,7 @@ class Reactions:
             self._note_ending(target, move, told)
         if newest.ours and not newest.cancel_asked:
             self._ends.append(MoveEnd(move.id, target.id, state, "target_detached", {}, newest.id))
-        elif told is None or retry_due(self.index, target, move) is not None:
+        elif told is None or move.unclear is not None or retry_due(self.index, target, move) is not None:
             self._ends.append(MoveEnd(move.id, target.id, state, "target_detached", {}))
         else:
             self.answer(target, move)
@@ -197,10 +199,10 @@ class Reactions:
 
     def _rules(
         self, target: Target, move: Move, triggers: Sequence[str]
-    ) -> list[tuple[str, str, tuple[MetricSpec, ...]]]:
-        """(policy id, trigger, metrics) of the verification rules with these triggers, in a stable order."""
+    ) -> list[tuple[str, verification.Params, tuple[MetricSpec, ...]]]:
+        """(policy id, params, metrics) of the verification rules with these triggers, in a stable order."""
         found = [
-            (policy.id, rule.params.trigger, verification.metrics_of(rule.params, move.kind))
+            (policy.id, rule.params, verification.metrics_of(rule.params, move.kind))
             for policy in self.index.policies_of(target.policy_set)
             if not policy.observe
             for rule in policy.rules
@@ -218,7 +220,8 @@ class Reactions:
         begun = Verification(verification_id, job.id, "running")
         rollout_id = move.rollout_id or ""
         shares = alpha_shares(self._rollout_by_id.get(rollout_id), metrics, begun=self._tests_begun.get(rollout_id, 0))
-        new = NewVerification(begun, move.id, target.id, metrics, move.rollout_id, shares)
+        terms = verification.joint_terms([params for _, params, _ in rules], gates=trigger in GATING)
+        new = NewVerification(begun, move.id, target.id, metrics, move.rollout_id, shares, terms)
         self._tests_begun[rollout_id] = self._tests_begun.get(rollout_id, 0) + new.tests
         self._verifications.append(new)
 
@@ -241,15 +244,14 @@ class Reactions:
         """The job ended well: the target runs the release; whether it is good the verification says."""
         if move.state != "verifying":
             self._arrive(target, move, job)
-        asked = len({trigger for _, trigger, _ in self._rules(target, move, GATING)})
+        asked = len({params.trigger for _, params, _ in self._rules(target, move, GATING)})
         begun = [one for one in move.verifications if one.job_id == job.id]
         failed = next((one for one in begun if one.state == "failed"), None)
-        unsure = next((one for one in begun if one.state == "inconclusive"), None)
         if failed is not None:
             rules = [params for params in self._rollback_rules(target) if params.on_verification_failure]
             self._fail(target, move, "verification_failed", _measured(failed), rules)
-        elif unsure is not None:
-            self._fail(target, move, "verification_inconclusive", _measured(unsure), ())
+        elif any(one.held for one in begun) and self.index.order_of(target) is not None:
+            self._ends.append(MoveEnd(move.id, target.id, "cancelled", "ordered", {}))
         elif len(begun) >= asked and all(one.state == "passed" for one in begun):
             self._succeed(target, move, job, begun)
         else:

@@ -20,7 +20,7 @@ from datetime import datetime
 from itertools import chain
 from typing import TypeVar
 
-from interlock.decide.facts import Move, Proof, Rollout, Target
+from interlock.decide.facts import Move, Proof, Rollout, Target, Verification
 from interlock.decide.index import Index
 from interlock.decide.plan import NewProof
 from interlock.decide.proofs import GATING, begin_of_wave, disproved, metrics_of, named, proof_of_wave, stops, unclear
@@ -97,6 +97,7 @@ class Walk:
     position: int = -1
     previous: tuple[datetime, int, bool] | None = None
     waiting: bool = False
+    unclear: bool = False
     places: Places | None = None
     front: Front = AT_START
     proof: Verdict | None = None
@@ -247,7 +248,7 @@ class Schedule:
             if move is not None and not again:
                 started_at = move.started_at or move.admitted_at
                 proven = move.state in {"succeeded", "failed"}
-                self._step(lanes, walks, started_at, proven=proven or not self._proves(target))
+                self._step(lanes, walks, started_at, proven=proven or not self._proves(target), unclear=move.unclear)
             elif asks:
                 has_place = wanting[target.id] is not None and target.id not in given_up
                 hold = None if promoted else self._place(rollout, target, lanes, walks, shared, has_place=has_place)
@@ -262,10 +263,20 @@ class Schedule:
                 order.append(target.id)
         return tuple(order), held
 
-    def _step(self, lanes: tuple[Lane, ...], walks: Mapping[int, Walk], started_at: datetime, *, proven: bool) -> None:
+    def _step(
+        self,
+        lanes: tuple[Lane, ...],
+        walks: Mapping[int, Walk],
+        started_at: datetime,
+        *,
+        proven: bool,
+        unclear: Verification | None = None,
+    ) -> None:
+        """Takes: `unclear`: nothing could tell whether it works, so that nobody follows, overlapping or not."""
         for lane in lanes:
             walk = walks[id(lane)]
-            walk.previous = (started_at, walk.position, proven or walk.params.overlap)
+            walk.unclear = walk.unclear or unclear is not None
+            walk.previous = (started_at, walk.position, not walk.unclear and (proven or walk.params.overlap))
 
     def _take(self, lanes: tuple[Lane, ...]) -> None:
         for lane in lanes:
@@ -305,7 +316,7 @@ class Schedule:
         """
         params = walk.params
         if walk.previous is not None and not walk.previous[2]:
-            return self._waits(lane, shared, "rollout_verifying")
+            return self._waits(lane, shared, "rollout_unclear" if walk.unclear else "rollout_verifying")
         full = self._full(lane, walk, taken, shared)
         if full is not None:
             return full
@@ -428,7 +439,7 @@ class Schedule:
         """Whether a wave waits for this target, and when its move ended."""
         move = asks.newest.get(target.id)
         if move is not None and move.open and target.id not in asks.given_up:
-            if not overlap or move.state != "verifying":
+            if not overlap or move.state != "verifying" or move.unclear is not None:
                 return Standing(open=True)
             return Standing(open=False)
         if target.id in asks.going:

@@ -26,6 +26,7 @@ from interlock.decide.gates import RETRIED_AS, Asking
 from interlock.decide.orders import brought_version
 from interlock.decide.rules import version_selector
 from interlock.decide.subjects import EnvironmentVersion
+from interlock.decide.unclear import unclear_words
 from interlock.decide.verdict import Judged, Stage, Verdict, WaitsFor, guarded, holds, passes
 from interlock.model.policy import Policy, Rule
 
@@ -126,6 +127,9 @@ def standing_of(worked: WorkedOut, target: Target, version: Version) -> Standing
     before = tuple(_candidacy(worked, target, version, kind)) if waits else ()
     gates = worked.gates.verdicts(target, version, kind)
     own = _own(worked, target, version, asking, state)
+    move = worked.index.open_move_by_target.get(target.id)
+    if state is State.HELD and move is not None and move.version_id == version.id:
+        own = (*own, *unclear_words(worked.index, move))
     if confirming is not None and mine:
         own = (*confirming.judged, *worked.pace.paced.get(target.id, ()))
     judged = (*before, *gates, *own)
@@ -195,7 +199,9 @@ def _state(worked: WorkedOut, target: Target, version: Version, asking: Asking |
 
 
 def _is_held(worked: WorkedOut, target: Target) -> bool:
-    """Whether its run is planned, and something keeps it from being confirmed."""
+    """Whether its run is planned and something keeps it from being confirmed, or nothing could tell how it went."""
+    if unclear_words(worked.index, worked.index.open_move_by_target.get(target.id)):
+        return True
     one = worked.asked.confirming.get(target.id)
     held = one is not None and one.discard is None and (one.held is not None or target.id in worked.pace.paced)
     return held and all(cancel.job_id != one.move.jobs[-1].id for cancel in worked.plan.cancels if one is not None)
@@ -297,6 +303,9 @@ def _rules(worked: WorkedOut, target: Target) -> list[tuple[Policy, Rule]]:
 
 def _under_way(worked: WorkedOut, other: Move) -> Judged:
     tag, waits_on = _tag(worked, other.version_id), (f"move:{other.id}",)
+    unclear = unclear_words(worked.index, other)
+    if unclear:
+        return unclear[0]
     verdict = holds(WaitsFor.WAIT, "another_under_way", waits_on=waits_on, version=tag, kind=other.kind)
     return Judged("target", verdict, Stage.READINESS)
 

@@ -25,7 +25,9 @@ judge finds harm as ever, at every look of however many; that it is safe ends no
 
 **A verification** is failed as soon as one metric is; it is over when all are. Dry-run metrics decide nothing, and are
 waited for only where there are no others. Each of its sequential judges has its own part of its rollout's α
-(`spending.py`), which was fixed when the verification began.
+(`spending.py`), which was fixed when the verification began. What an inconclusive metric comes to says its
+`onInconclusive`: with `fail` it is as a failed one, with `pass` as a passed one, and with `hold` the verification is
+inconclusive: nobody can tell, and somebody has to.
 
 Source: DESIGN.md section 7 (failed and errored differ); reference-behaviour.md 4.11. Different on purpose: a missing or
 zero `successThreshold` means "never early" (there it ended the metric with no measurement, and the job verified for
@@ -44,9 +46,22 @@ from interlock.judge.canary import Classified, Verdict
 from interlock.judge.comparison import Sample, judge_samples, score_all
 from interlock.judge.spending import evenly
 from interlock.model.compare import Compare
-from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, Runs, VerificationState
+from interlock.model.verification import (
+    Measurement,
+    MeasurementStatus,
+    MetricSpec,
+    OnInconclusive,
+    Runs,
+    VerificationState,
+)
 
 BACKOFF_MAX_S = 60.0
+
+STATE_BY_WORD = {
+    OnInconclusive.HOLD: VerificationState.INCONCLUSIVE,
+    OnInconclusive.FAIL: VerificationState.FAILED,
+    OnInconclusive.PASS: VerificationState.PASSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +157,11 @@ def judge_verification(
     excused = {
         name for name, _, progress in scored if progress.classified is not None and not progress.classified.critical
     }
-    failed = [each for each in binding if each[1].state is VerificationState.FAILED and each[0] not in excused]
+    comes_to = {spec.name: spec.on_inconclusive or OnInconclusive.HOLD for spec, _ in metrics}
+    failed = [each for each in binding if each[0] not in excused and _fails(each[1], comes_to[each[0]])]
     if failed:
-        return _over(
-            VerificationState.FAILED, judged, min(failed, key=_decided_at), _decided_at(min(failed, key=_decided_at))
-        )
+        first = min(failed, key=_decided_at)
+        return _over(VerificationState.FAILED, judged, first, _decided_at(first))
     awaited = binding or named
     if any(not progress.state.final for _, progress in awaited):
         due = [progress.next_at for progress in judged if progress.next_at is not None]
@@ -157,12 +172,27 @@ def judge_verification(
     if score is not None and score.verdict is Verdict.FAIL:
         return VerificationProgress(VerificationState.FAILED, judged, decided_at=ended_at, reason=score.reason)
     unclear = [each for each in binding if each[1].state is VerificationState.INCONCLUSIVE and each[0] not in excused]
-    if unclear:
-        return _over(VerificationState.INCONCLUSIVE, judged, min(unclear, key=_decided_at), ended_at)
+    held = [each for each in unclear if comes_to[each[0]] is OnInconclusive.HOLD]
+    if held:
+        return _over(VerificationState.INCONCLUSIVE, judged, min(held, key=_decided_at), ended_at)
     if score is not None and score.verdict is Verdict.MARGINAL:
-        return VerificationProgress(VerificationState.INCONCLUSIVE, judged, decided_at=ended_at, reason=score.reason)
+        words = {comes_to[name] for name, _, _ in scored}
+        word = next(one for one in OnInconclusive if one in words)
+        state = STATE_BY_WORD[word]
+        taken = "" if word is OnInconclusive.HOLD else f" Its policy says {word} where nothing could tell."
+        return VerificationProgress(state, judged, decided_at=ended_at, reason=f"{score.reason}{taken}")
     reason = f"{len(binding)} of {len(binding)} metrics passed" if score is None else score.reason
+    if unclear:
+        names = ", ".join(name for name, _ in unclear)
+        reason = f"{len(binding) - len(unclear)} of {len(binding)} metrics passed; nothing could tell of {names}"
     return VerificationProgress(VerificationState.PASSED, judged, decided_at=ended_at, reason=reason)
+
+
+def _fails(progress: MetricProgress, word: OnInconclusive) -> bool:
+    """Whether a metric fails its verification."""
+    if progress.state is VerificationState.INCONCLUSIVE:
+        return word is OnInconclusive.FAIL
+    return progress.state is VerificationState.FAILED
 
 
 def _counted(progress: MetricProgress, measurement: Measurement) -> MetricProgress:

@@ -26,6 +26,7 @@ neither. *Errored*: we could not look. An error is never a failure.
 | `errorsMax` | 5 | ours: how many errors in a row are tolerated before the metric is inconclusive |
 | `warmUpSeconds` | 0 | ours: how long to wait before the first measurement |
 | `dryRun` | false | ours: measured and shown, but decides nothing |
+| `onInconclusive` | the rule's | ours: what it comes to when this metric could not tell: `hold`, `fail` or `pass` |
 | `compare` | none | ours: canary against baseline (`compare.py`). Conditions and thresholds have no place beside it |
 | `runs` | `withJob` | ours: or `betweenWaves`, once a wave; or `whileOpen`, as long as the rollout is open |
 
@@ -57,6 +58,7 @@ INTERVAL_MAX_S = 86_400.0
 INTERVAL_MIN_S = 0.1
 ERRORS_MAX_DEFAULT = 5
 CONDITION_MAX = 4_000
+THE_RULES = "theRules"
 POSTED = "webhook"
 """The type of the provider that asks nobody: an outside system posts what it measured."""
 
@@ -92,6 +94,30 @@ class VerificationState(StrEnum):
         return self is not VerificationState.RUNNING
 
 
+class OnInconclusive(StrEnum):
+    """What it comes to when nothing could tell: wait for somebody who can, or take it for a failure or a pass."""
+
+    HOLD = "hold"
+    FAIL = "fail"
+    PASS = "pass"  # noqa: S105 - no password
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the rules of a verification say of its end.
+
+    Takes: `gates`: the move waits for it. Of a hold because nothing could tell: it is measured again after each
+           `again_s`, and comes to `then` after `hold_s`; None: only a person ends it. `revokes`: measured again, a
+           failure takes back that it had passed.
+    """
+
+    gates: bool = True
+    again_s: float | None = None
+    hold_s: float | None = None
+    then: OnInconclusive = OnInconclusive.FAIL
+    revokes: bool = False
+
+
 class SubjectKind(StrEnum):
     """What a verification is about: one job, a wave of a rollout, or a rollout while it is open."""
 
@@ -119,6 +145,7 @@ class MetricSpec:
     dry_run: bool = False
     compare: Compare | None = None
     runs: Runs = Runs.WITH_JOB
+    on_inconclusive: OnInconclusive | None = None
 
     @property
     def spends_alpha(self) -> bool:
@@ -187,6 +214,7 @@ def read_metric(fields: Fields) -> MetricSpec:
         warm_up_seconds=fields.number("warmUpSeconds", default=0.0, minimum=0.0, maximum=INTERVAL_MAX_S) or 0.0,
         dry_run=fields.boolean("dryRun", default=False),
         compare=compare,
+        on_inconclusive=_parse_on_inconclusive(fields),
         runs=runs,
     )
 
@@ -207,10 +235,17 @@ def render_metric(spec: MetricSpec) -> dict[str, object]:
         ("errorsMax", spec.errors_max, ERRORS_MAX_DEFAULT),
         ("warmUpSeconds", _number(spec.warm_up_seconds), 0),
         ("dryRun", spec.dry_run, False),
+        ("onInconclusive", spec.on_inconclusive and spec.on_inconclusive.value, None),
         ("runs", spec.runs.value, Runs.WITH_JOB.value),
     )
     compared = {} if spec.compare is None else {"compare": render_compare(spec.compare)}
     return body | {key: value for key, value, default in optional if value != default} | compared
+
+
+def _parse_on_inconclusive(fields: Fields) -> OnInconclusive | None:
+    """The metric's own word; None leaves it to the rule."""
+    word = fields.choice("onInconclusive", allowed=tuple(OnInconclusive), default=THE_RULES)
+    return None if word == THE_RULES else OnInconclusive(word)
 
 
 def _parse_provider(fields: Fields) -> Mapping[str, object]:

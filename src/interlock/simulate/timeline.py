@@ -149,6 +149,7 @@ MOVES: Mapping[str, tuple[str, str]] = {
     "verification.passed": (VERIFICATION, "{tag} passed"),
     "verification.failed": (VERIFICATION, "{tag} failed"),
     "verification.inconclusive": (VERIFICATION, "{tag} is inconclusive"),
+    "verification.again": (VERIFICATION, "{tag} is measured again"),
 }
 """A ledger line about a move, its jobs or its verification -> who tells, and what."""
 

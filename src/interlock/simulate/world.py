@@ -51,7 +51,7 @@ from interlock.decide.facts import (
 )
 from interlock.decide.lift import forgiven as forgiven_proofs
 from interlock.decide.pace import MOVES_MAX
-from interlock.decide.plan import Plan, applied, counted_leaving, loaded_moves, rolled_back, samples_of
+from interlock.decide.plan import NewVerification, Plan, applied, counted_leaving, loaded_moves, rolled_back, samples_of
 from interlock.decide.rules import concurrency, parse_rules
 from interlock.decide.rules.error_budget import budgets_read
 from interlock.decide.rules.gradual_rollout import keys_read, samples_read
@@ -65,7 +65,7 @@ from interlock.model.ids import derived_id
 from interlock.model.job import TRANSITIONS, Confirm, Handover, JobStatus, confirm_heard
 from interlock.model.policy import Policy
 from interlock.model.saturation import HIGH_ABOVE, SATURATED_ABOVE, level_of
-from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec
+from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, OnInconclusive
 
 TICK = timedelta(microseconds=1)
 
@@ -122,6 +122,8 @@ class World:
     """Verification id -> what was measured."""
     facts_told: int = 0
     """So many facts were written by others than rounds: what a round is asked for."""
+    begun: dict[str, NewVerification] = field(default_factory=dict)
+    """Verification id -> as it was begun."""
 
     # Rounds -----------------------------------------------------------------------------------------------------------
 
@@ -185,6 +187,7 @@ class World:
             if change.good is not None:
                 self.good.setdefault(change.target_id, []).append(change.good)
         self.rolled_back.update(rolled_back(facts, plan))
+        self.begun.update({one.verification.id: one for one in plan.verifications})
         self.facts = applied(self.facts, plan, self.now)
         self.decided = (facts.fence, facts.rules_fence)
         self.wake_at = plan.wake_at
@@ -1033,20 +1036,67 @@ class World:
         samples: int = 1,
         ended_at: datetime | None = None,
     ) -> bool:
-        """A verification ended after so many measurements that passed or failed. Says whether it still ran."""
+        """A verification ended after so many measurements that passed or failed. Says whether it still ran.
+
+        What could not tell comes to what its rules say; where they hold, it waits.
+        """
         if self._proven(verification_id, state, message, ended_at):
             return True
+        begun = self.begun.get(verification_id)
+        held_until, holds = None, False
+        if state == "inconclusive" and begun is not None and begun.terms.gates:
+            words = {spec.on_inconclusive for _, spec in begun.metrics}
+            holds = OnInconclusive.HOLD in words
+            if holds and begun.terms.hold_s is not None:
+                held_until = self.now + timedelta(seconds=begun.terms.hold_s)
+            elif not holds:
+                state = "failed" if OnInconclusive.FAIL in words else "passed"
+        return self._judged(
+            verification_id,
+            state,
+            message,
+            samples=samples,
+            before="running",
+            holds=holds,
+            held_until=held_until,
+            ended_at=ended_at,
+        )
+
+    def judge_held(self, verification_id: str, state: str, message: str | None = None) -> bool:
+        """What could not tell is accepted, failed, or measured again (`running`). Says whether it still held."""
+        return self._judged(verification_id, state, message, before="inconclusive", holds=state == "running")
+
+    def held_verifications(self) -> tuple[tuple[Move, Verification], ...]:
+        """Verifications of open moves that could not tell, and hold."""
+        found = [(move, one) for move in self.facts.moves for one in move.verifications if one.held]
+        return tuple(sorted(found, key=lambda one: one[1].id))
+
+    def _judged(
+        self,
+        verification_id: str,
+        state: str,
+        message: str | None,
+        *,
+        before: str,
+        samples: int = 0,
+        holds: bool = False,
+        held_until: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> bool:
         for move in self.facts.moves:
             for one in move.verifications:
-                if one.id == verification_id and one.state == "running":
+                if one.id == verification_id and one.state == before and one.ended_at is None:
                     self._tick()
-                    ended = replace(one, state=state, ended_at=ended_at or self.now, message=message)
+                    over_at = None if holds else ended_at or self.now
+                    ended = replace(one, state=state, ended_at=over_at, message=message, held_until=held_until)
                     rest = tuple(ended if other.id == one.id else other for other in move.verifications)
                     self._set_move(replace(move, verifications=rest))
                     if samples:
                         self.samples[move.id] = self.samples.get(move.id, 0) + samples
-                    self._own(takes_away=state != "passed")
-                    self._tell(f"verification.{state}", verification_id, message or "")
+                    self._own(takes_away=state not in {"passed", "running"})
+                    self._tell(
+                        f"verification.{'again' if state == 'running' else state}", verification_id, message or ""
+                    )
                     return True
         return False
 

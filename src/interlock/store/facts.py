@@ -359,7 +359,9 @@ async def _load_moves(conn: Conn, deployment_id: str) -> tuple[Move, ...]:
             )
             jobs.setdefault(row["move_id"], []).append(job)
         else:
-            one = Verification(row["id"], row["job_id"], row["state"], row["ended_at"], row["message"])
+            one = Verification(
+                row["id"], row["job_id"], row["state"], row["ended_at"], row["message"], row["held_until"]
+            )
             verifications.setdefault(row["move_id"], []).append(one)
     return tuple(
         Move(

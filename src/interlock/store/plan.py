@@ -47,7 +47,7 @@ from interlock.model.errors import Stale
 from interlock.model.event import Event, Ref
 from interlock.model.ids import derived_id, new_id
 from interlock.model.job import Confirm
-from interlock.model.verification import MetricSpec, SubjectKind, render_metric
+from interlock.model.verification import MetricSpec, SubjectKind, Terms, render_metric
 from interlock.store.blobs import Packed, packed, store_blobs
 from interlock.store.elsewhere import wake_dependents
 from interlock.store.facts import Loaded
@@ -511,13 +511,25 @@ def _metrics(
     return tuple(map(list, zip(*rows, strict=True)))
 
 
+def _terms(terms: Sequence[Terms]) -> tuple[list[Any], ...]:
+    """What is said of the ends of verifications, column by column."""
+    return (
+        [one.gates for one in terms],
+        [one.again_s for one in terms],
+        [one.hold_s for one in terms],
+        [one.then.value for one in terms],
+        [one.revokes for one in terms],
+    )
+
+
 def _verifications(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Change]:
     changes = []
     if plan.verifications:
         new = plan.verifications
         columns = ([v.verification.id for v in new], [v.verification.job_id for v in new], [v.move_id for v in new])
         metrics = _metrics([(v.verification.id, v.metrics, v.alpha_shares) for v in new], now)
-        changes.append(Change(Q.insert_verifications, (*owner, now, *columns, *metrics)))
+        terms = _terms([v.terms for v in new])
+        changes.append(Change(Q.insert_verifications, (*owner, now, *columns, *metrics, *terms)))
     if plan.proofs:
         begun = plan.proofs
         columns_p = (
@@ -530,7 +542,8 @@ def _verifications(plan: Plan, owner: tuple[str, str], now: datetime) -> list[Ch
             [one.proof.lane or None for one in begun],
         )
         metrics = _metrics([(one.proof.id, one.metrics, one.alpha_shares) for one in begun], now)
-        changes.append(Change(Q.insert_proofs, (*owner, now, *columns_p, *metrics)))
+        terms = _terms([one.terms for one in begun])
+        changes.append(Change(Q.insert_proofs, (*owner, now, *columns_p, *metrics, *terms)))
     tests = tests_by_rollout(plan)
     if tests:
         changes.append(Change(Q.add_tests, (list(tests), list(tests.values()))))

@@ -3,23 +3,27 @@ change of state is what wakes the deployment.
 
 A measurement by itself asks for no round. A worker's death loses none and doubles none: a place is written once.
 
+What could not tell holds: it has no end yet, and its first metric's look is when it goes on by itself. What people say
+of it stands in `verification_words.py`. Locks: the verification, then its deployment.
+
 Source: core.md section 2 (own facts); DESIGN.md section 1, step 5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 
-from interlock.judge.machine import VerificationProgress, judge_verification
+from interlock.judge.machine import MetricProgress, VerificationProgress, judge_verification
 from interlock.model.event import Event, Ref
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState, parse_metric
 from interlock.store.deployments import touch
 from interlock.store.queries import Conn, queries
+from interlock.store.rows import one
 from interlock.store.tx import Change, Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
 
@@ -40,6 +44,7 @@ class DueMetric:
     spec: MetricSpec
     due_at: datetime | None
     running: bool
+    held: bool
     workspace_id: str
     deployment_id: str
     job_id: str
@@ -83,6 +88,41 @@ class DueMetric:
             Ref("version", self.version_id),
         )
 
+    def event(self, kind: str, **body: Any) -> Event:
+        """What happened to the verification, where."""
+        subject = Ref("verification", self.verification_id)
+        return Event(kind, subject, {**self.told, **body}, self.refs(), self.decision_id, self.change_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A verification as it is while it is held.
+
+    Takes: `measured_from`: when its run began. `held_since`: when it first could not tell. `passed_at`: that it passed
+           then stands, while it is measured again.
+    """
+
+    state: str
+    message: str | None
+    started_at: datetime
+    ended_at: datetime | None
+    measured_from: datetime
+    gates: bool
+    again_s: float | None
+    hold_s: float | None
+    comes_to: str
+    revokes: bool
+    run: int
+    held_since: datetime | None
+    held_until: datetime | None
+    again_at: datetime | None
+    passed_at: datetime | None
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits because nothing could tell."""
+        return self.state == "inconclusive" and self.ended_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class VerificationRow:
@@ -94,6 +134,7 @@ class VerificationRow:
     message: str | None
     started_at: datetime
     ended_at: datetime | None
+    held: bool
     metrics: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -108,6 +149,7 @@ async def find_due_metric(conn: Conn, metric_id: str) -> DueMetric | None:
         spec=parse_metric(row["spec"], path="metric"),
         due_at=row["next_at"],
         running=row["state"] == "running" and row["verification_state"] == "running",
+        held=row["verification_state"] == "inconclusive" and row["ended_at"] is None,
         workspace_id=row["workspace_id"],
         deployment_id=row["deployment_id"],
         job_id=row["subject_id"],
@@ -155,60 +197,204 @@ async def end_proofs(tx: Tx, rollout_ids: Sequence[str]) -> None:
     await tx.record(events=events)
 
 
+async def lock_verification(conn: Conn, verification_id: str) -> Head | None:
+    """A verification, held until the transaction ends; None when it is gone."""
+    return one(Head, await conn.fetchrow(Q.lock_verification, verification_id))
+
+
 async def record_measurement(tx: Tx, metric: DueMetric, measured: Measurement) -> datetime | None:
     """Write one measurement and what follows from it.
 
     Gives: when this metric is due again; None when it is over.
     """
-    head = await tx.conn.fetchrow(Q.lock_verification, metric.verification_id)
-    if head is None or head["state"] != "running":
+    head = await lock_verification(tx.conn, metric.verification_id)
+    if head is None or head.state != "running":
         return None
     rows = await tx.conn.fetch(Q.list_metrics, metric.verification_id)
-    taken = await _measurements(tx.conn, metric.verification_id)
+    taken = _by_metric(await tx.conn.fetch(Q.list_counted, metric.verification_id))
     mine = taken.setdefault(metric.id, [])
-    number = len(mine) + 1
-    row = (metric.id, number, measured.status.value, dict(measured.result), measured.message, measured.measured_at)
+    place = next(row["counted_from"] for row in rows if row["id"] == metric.id) + len(mine) + 1
+    row = (metric.id, place, measured.status.value, dict(measured.result), measured.message, measured.measured_at)
     await tx.record([Change(Q.insert_measurement, row)])
     mine.append(measured)
     specs = [parse_metric(one["spec"], path="metric") for one in rows]
     progress = judge_verification(
         [(spec, taken.get(one["id"], ())) for spec, one in zip(specs, rows, strict=True)],
-        started_at=head["started_at"],
+        started_at=head.measured_from,
         alpha_shares=[one["alpha_share"] for one in rows],
     )
-    await _write_progress(tx, metric, rows, progress)
+    changes = [
+        Change(Q.set_metric_state, (one["id"], each.state.value, each.reason, each.next_at))
+        for one, each in zip(rows, progress.metrics, strict=True)
+        if (one["state"], one["next_at"]) != (each.state.value, each.next_at)
+    ]
+    await tx.record(changes)
     own = next(each for each, one in zip(progress.metrics, rows, strict=True) if one["id"] == metric.id)
-    return None if progress.state.final else own.next_at
+    if not progress.state.final:
+        return own.next_at
+    told = {"metrics": [_told(one["name"], each) for one, each in zip(rows, progress.metrics, strict=True)]}
+    return await _conclude(tx, metric, head, progress, measured_at=measured.measured_at, told=told)
 
 
-async def _measurements(conn: Conn, verification_id: str) -> dict[str, list[Measurement]]:
+async def settle_hold(tx: Tx, metric: DueMetric) -> datetime | None:
+    """A hold because nothing could tell goes on by itself: it is over, or is measured again, where its rules say so.
+
+    Gives: when to look at it again; None: only a person ends it.
+    """
+    head = await lock_verification(tx.conn, metric.verification_id)
+    if head is None or not head.held:
+        return None
+    now: datetime = await tx.conn.fetchval(Q.now)
+    if head.held_until is not None and now >= head.held_until:
+        await end_hold(tx, metric, head, comes_to=head.comes_to, at=now)
+        return None
+    if head.again_at is not None and now >= head.again_at:
+        return await measure_again(tx, metric, head, at=now, by="rule")
+    return min((at for at in (head.held_until, head.again_at) if at is not None), default=None)
+
+
+async def end_hold(tx: Tx, metric: DueMetric, head: Head, *, comes_to: str, at: datetime) -> None:
+    """A hold is over, because its time is."""
+    state = VerificationState.PASSED if comes_to == "pass" else VerificationState.FAILED
+    since_s = (at - (head.held_since or at)).total_seconds()
+    said = f"nothing could tell for {since_s:,.0f} s, which its policy takes for a {comes_to}: {head.message}"
+    await end(tx, metric, state, reason=said, at=at, kind=f"verification.{state.value}", told={"by": "policy"})
+
+
+async def measure_again(tx: Tx, metric: DueMetric, head: Head, *, at: datetime, by: str) -> datetime | None:
+    """Begin another run of a verification: the earlier measurements are shown and count no more.
+
+    Takes: `by`: person or rule.
+    Gives: when this metric is due.
+    """
+    passed = head.state == "passed"
+    due = {
+        one["id"]: one["next_at"] for one in await tx.conn.fetch(Q.restart_metrics, metric.verification_id, at, passed)
+    }
+    wakes = [WorkRequest("measure", metric_id, metric.workspace_id, when, OWN_FACTS) for metric_id, when in due.items()]
+    wakes.append(WorkRequest("round", metric.deployment_id, metric.workspace_id, None, OWN_FACTS))
+    event = metric.event("verification.again", run=head.run + 1, by=by)
+    changes = [
+        Change(Q.restart_verification, (metric.verification_id, at)),
+        touch(metric.deployment_id, takes_away=False),
+    ]
+    await tx.record(changes, events=[event], wakes=wakes)
+    found: datetime | None = due.get(metric.id)
+    return found
+
+
+async def end(
+    tx: Tx,
+    metric: DueMetric,
+    state: VerificationState,
+    *,
+    reason: str | None,
+    at: datetime | None,
+    kind: str,
+    told: Mapping[str, Any],
+    beside: Sequence[Change] = (),
+) -> None:
+    """A verification has its verdict: a fact of its deployment."""
+    event = metric.event(kind, **({"message": reason} if reason else {}), **told)
+    takes_away = state is not VerificationState.PASSED
+    changes = [
+        Change(Q.end_verification, (metric.verification_id, state.value, reason, at)),
+        touch(metric.deployment_id, takes_away=takes_away),
+        *beside,
+    ]
+    wakes = [WorkRequest("round", metric.deployment_id, metric.workspace_id, None, OWN_FACTS)]
+    await tx.record(changes, events=[event], wakes=wakes)
+
+
+async def _conclude(
+    tx: Tx,
+    metric: DueMetric,
+    head: Head,
+    progress: VerificationProgress,
+    *,
+    measured_at: datetime,
+    told: Mapping[str, Any],
+) -> datetime | None:
+    """All is measured: it passed or failed, or nothing could tell, which holds where a move waits for it."""
+    state, at = progress.state, progress.decided_at or measured_at
+    if head.passed_at is not None and state is not VerificationState.PASSED:
+        await _measured_worse(tx, metric, head, progress, told=told)
+        return None
+    if state is not VerificationState.INCONCLUSIVE or not head.gates:
+        await end(tx, metric, state, reason=progress.reason, at=at, kind=f"verification.{state.value}", told=told)
+        return None
+    since: datetime = head.held_since or at
+    until = since + timedelta(seconds=head.hold_s) if head.hold_s is not None else None
+    if until is not None and at >= until:
+        await end_hold(
+            tx, metric, replace(head, held_since=since, message=progress.reason), comes_to=head.comes_to, at=at
+        )
+        return None
+    again = at + timedelta(seconds=head.again_s) if head.again_s is not None else None
+    looks = [one for one in (until, again) if one is not None]
+    times = {"heldUntil": until, "againAt": again}
+    said = {name: one.isoformat() for name, one in times.items() if one is not None}
+    event = metric.event("verification.inconclusive", message=progress.reason, **said, **told)
+    changes = [
+        Change(Q.hold_verification, (metric.verification_id, progress.reason, since, until, again)),
+        touch(metric.deployment_id, takes_away=True),
+    ]
+    wakes = [WorkRequest("round", metric.deployment_id, metric.workspace_id, None, OWN_FACTS)]
+    await tx.record(changes, events=[event], wakes=wakes)
+    return min(looks, default=None)
+
+
+async def _measured_worse(
+    tx: Tx, metric: DueMetric, head: Head, progress: VerificationProgress, *, told: Mapping[str, Any]
+) -> None:
+    """Measured again, what had passed did not: the pass is taken back where it failed and its rules say so."""
+    how = "failed" if progress.state is VerificationState.FAILED else "nothing could tell"
+    if progress.state is not VerificationState.FAILED or not head.revokes:
+        said = f"measured again, {how} ({progress.reason}); that it had passed stands"
+        passed = VerificationState.PASSED
+        await end(tx, metric, passed, reason=said, at=head.passed_at, kind="verification.stands", told=told)
+        return
+    said = f"measured again, it failed: {progress.reason}"
+    move = None
+    if metric.rollout_id is None:
+        move = await tx.conn.fetchrow(Q.find_measured_move, metric.verification_id)
+    beside: list[Change] = []
+    events: list[Event] = []
+    if move is not None and move["target_state"] == "attached" and move["current_release_id"] == move["to_release_id"]:
+        beside += [
+            Change(Q.revoke_good, (move["target_id"], move["to_release_id"], move["good_release_id"])),
+            Change(Q.revoke_landing, (move["target_id"], move["version_id"])),
+        ]
+        if move["open_move_id"] is None:
+            beside.append(Change(Q.reopen_move, (move["id"],), rows=1))
+            events.append(replace(metric.event("move.reopened"), subject=Ref("move", move["id"])))
+    failed = VerificationState.FAILED
+    at = progress.decided_at
+    await end(tx, metric, failed, reason=said, at=at, kind="verification.revoked", told=told, beside=beside)
+    await tx.record(events=events)
+
+
+def _told(name: str, progress: MetricProgress) -> dict[str, Any]:
+    """A metric's part of a verdict, with its numbers, as the ledger keeps it."""
+    counts = {word.value: getattr(progress, word.value) for word in MeasurementStatus}
+    return {
+        "name": name,
+        "state": progress.state.value,
+        **({"reason": progress.reason} if progress.reason else {}),
+        "measurements": {word: number for word, number in counts.items() if number},
+    }
+
+
+def _by_metric(rows: Sequence[asyncpg.Record]) -> dict[str, list[Measurement]]:
     found: dict[str, list[Measurement]] = {}
-    for row in await conn.fetch(Q.list_measurements, verification_id):
+    for row in rows:
         one = Measurement(MeasurementStatus(row["status"]), row["measured_at"], row["message"], row["result"] or {})
         found.setdefault(row["metric_id"], []).append(one)
     return found
 
 
-async def _write_progress(
-    tx: Tx, metric: DueMetric, rows: Sequence[asyncpg.Record], progress: VerificationProgress
-) -> None:
-    changes = [
-        Change(Q.set_metric_state, (row["id"], each.state.value, each.reason, each.next_at))
-        for row, each in zip(rows, progress.metrics, strict=True)
-        if (row["state"], row["next_at"]) != (each.state.value, each.next_at)
-    ]
-    if not progress.state.final:
-        await tx.record(changes)
-        return
-    body = {**metric.told, **({"message": progress.reason} if progress.reason else {})}
-    kind = f"verification.{progress.state.value}"
-    subject = Ref("verification", metric.verification_id)
-    event = Event(kind, subject, body, metric.refs(), metric.decision_id, metric.change_id)
-    ended = (metric.verification_id, progress.state.value, progress.reason, progress.decided_at)
-    takes_away = progress.state is not VerificationState.PASSED
-    changes += [Change(Q.end_verification, ended), touch(metric.deployment_id, takes_away=takes_away)]
-    wakes = [WorkRequest("round", metric.deployment_id, metric.workspace_id, None, OWN_FACTS)]
-    await tx.record(changes, events=[event], wakes=wakes)
+async def _measurements(conn: Conn, verification_id: str) -> dict[str, list[Measurement]]:
+    return _by_metric(await conn.fetch(Q.list_measurements, verification_id))
 
 
 async def list_verifications(conn: Conn, job_ids: Sequence[str]) -> tuple[VerificationRow, ...]:

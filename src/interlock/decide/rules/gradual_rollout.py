@@ -97,6 +97,8 @@ REASONS = {
     "rollout_after_previous": "It is due, and starts after the targets before it, which wait for theirs.",
     "rollout_in_flight": "{in_flight} of at most {max_in_flight} targets are in flight.",
     "rollout_verifying": "The target before it is not proven yet.",
+    "rollout_unclear": "Nothing could tell whether a target before it works: it waits until that is measured again, "
+    "accepted or failed.",
     "rollout_wave_later": "It goes in wave {wave}; the waves before it go first.",
     "rollout_baking": "It goes in wave {wave}; what went before bakes until {due_at}.",
     "rollout_samples": "It goes in wave {wave}; the wave before it has {samples} of at least {minimum} samples.",
@@ -385,7 +387,7 @@ def lifts(subject: TargetMove, params: Params | None, verdict: Verdict) -> tuple
         return tuple(
             promote_rollout(one, what=tags.get(one.version_id or "", "the config"), where=where) for one in waiting
         )
-    if verdict.reason in {"rollout_in_flight", "rollout_verifying"}:
+    if verdict.reason in {"rollout_in_flight", "rollout_verifying", "rollout_unclear"}:
         going = ((index.facts.targets.get(move.target_id), move) for move in index.open_move_by_target.values())
         return tuple(
             land_move(move, target, what=tags.get(move.version_id, move.version_id), where=where)

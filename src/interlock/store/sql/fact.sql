@@ -168,11 +168,11 @@ LEFT JOIN release g ON g.id = m.good_release_id;
 -- The jobs and verifications of open moves, oldest first. Relies on move_open_of_deployment, job_of_move and verification_of_move.
 -- name: load_steps
 SELECT true AS is_job, j.id::text, j.move_id::text, j.status AS state, j.handover, NULL AS job_id, j.created_at AS began_at,
-       j.completed_at AS ended_at, j.cancel_asked_at IS NOT NULL AS cancel_asked, j.message, j.confirm
+       j.completed_at AS ended_at, j.cancel_asked_at IS NOT NULL AS cancel_asked, j.message, j.confirm, NULL::timestamptz AS held_until
 FROM move m JOIN job j ON j.move_id = m.id
 WHERE m.deployment_id = $1 AND m.closed_at IS NULL
 UNION ALL
-SELECT false, v.id::text, v.move_id::text, v.state, NULL, v.subject_id::text, v.started_at, v.ended_at, false, v.message, NULL
+SELECT false, v.id::text, v.move_id::text, v.state, NULL, v.subject_id::text, v.started_at, v.ended_at, false, v.message, NULL, v.held_until
 FROM move m JOIN verification v ON v.move_id = m.id
 WHERE m.deployment_id = $1 AND m.closed_at IS NULL AND v.subject_kind = 'job'
 ORDER BY began_at, id;

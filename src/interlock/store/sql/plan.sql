@@ -158,8 +158,10 @@ RETURNING id::text;
 -- Verifications with their metrics; the constraint between them is checked at the statement's end.
 -- name: insert_verifications
 WITH begun AS (
-    INSERT INTO verification (workspace_id, deployment_id, subject_kind, started_at, id, subject_id, move_id)
-    SELECT $1, $2, 'job', $3, n.* FROM unnest($4::uuid[], $5::uuid[], $6::uuid[]) AS n
+    INSERT INTO verification (workspace_id, deployment_id, subject_kind, started_at, id, subject_id, move_id, gates, again_s, hold_s, comes_to,
+                              revokes)
+    SELECT $1, $2, 'job', $3, n.*
+    FROM unnest($4::uuid[], $5::uuid[], $6::uuid[], $15::boolean[], $16::float8[], $17::float8[], $18::text[], $19::boolean[]) AS n
 )
 INSERT INTO verification_metric (id, verification_id, position, name, spec, policy_id, next_at, alpha_share)
 SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::int[], $10::text[], $11::jsonb[], $12::uuid[], $13::timestamptz[], $14::float8[]);
@@ -167,8 +169,11 @@ SELECT * FROM unnest($7::uuid[], $8::uuid[], $9::int[], $10::text[], $11::jsonb[
 -- The same for verifications of rollouts.
 -- name: insert_proofs
 WITH begun AS (
-    INSERT INTO verification (workspace_id, deployment_id, started_at, id, subject_kind, subject_id, move_id, rollout_id, wave, lane)
-    SELECT $1, $2, $3, n.* FROM unnest($4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::uuid[], $9::int[], $10::text[]) AS n
+    INSERT INTO verification (workspace_id, deployment_id, started_at, id, subject_kind, subject_id, move_id, rollout_id, wave, lane, gates,
+                              again_s, hold_s, comes_to, revokes)
+    SELECT $1, $2, $3, n.*
+    FROM unnest($4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::uuid[], $9::int[], $10::text[], $19::boolean[], $20::float8[],
+                $21::float8[], $22::text[], $23::boolean[]) AS n
 )
 INSERT INTO verification_metric (id, verification_id, position, name, spec, policy_id, next_at, alpha_share)
 SELECT * FROM unnest($11::uuid[], $12::uuid[], $13::int[], $14::text[], $15::jsonb[], $16::uuid[], $17::timestamptz[], $18::float8[]);

@@ -32,7 +32,7 @@ WHERE id = $1 AND state = $5;
 
 -- What ended badly keeps the rollout no longer. By verification_of_rollout.
 -- name: forgive_proofs
-UPDATE verification SET forgiven_at = interlock_now()
+UPDATE verification SET forgiven_at = interlock_now(), ended_at = coalesce(ended_at, interlock_now()), held_until = NULL, again_at = NULL
 WHERE rollout_id = $1 AND state IN ('failed', 'inconclusive') AND forgiven_at IS NULL;
 
 -- A word on the pace, kept for ever.

@@ -2,9 +2,9 @@
 
 -- One metric to measure, with what it is about, and the run of the job that it verifies. Relies on primary keys.
 -- name: find_metric
-SELECT m.id, m.verification_id, m.name, m.spec, m.state, m.next_at, v.state AS verification_state, v.started_at, v.workspace_id, v.deployment_id,
-       v.subject_kind, v.subject_id, v.move_id, r.snapshot, o.target_id, o.environment_id, o.version_id, o.change_id, o.decision_id, j.external_id,
-       v.rollout_id, v.wave, p.opened_at, p.kind AS rollout_kind
+SELECT m.id, m.verification_id, m.name, m.spec, m.state, m.next_at, v.state AS verification_state, v.ended_at, v.started_at, v.workspace_id,
+       v.deployment_id, v.subject_kind, v.subject_id, v.move_id, r.snapshot, o.target_id, o.environment_id, o.version_id, o.change_id, o.decision_id,
+       j.external_id, v.rollout_id, v.wave, p.opened_at, p.kind AS rollout_kind
 FROM verification_metric m
 JOIN verification v ON v.id = m.verification_id
 JOIN move o ON o.id = v.move_id
@@ -15,11 +15,13 @@ WHERE m.id = $1;
 
 -- Relies on verification's primary key.
 -- name: lock_verification
-SELECT state, started_at FROM verification WHERE id = $1 FOR UPDATE;
+SELECT state, started_at, ended_at, coalesce(measured_from, started_at) AS measured_from, gates, again_s, hold_s, comes_to, revokes, run,
+       held_since, held_until, again_at, passed_at, message
+FROM verification WHERE id = $1 FOR UPDATE;
 
 -- Relies on verification_metric's unique key.
 -- name: list_metrics
-SELECT id, name, spec, state, message, next_at, alpha_share FROM verification_metric WHERE verification_id = $1 ORDER BY position;
+SELECT id, name, spec, state, message, next_at, alpha_share, counted_from FROM verification_metric WHERE verification_id = $1 ORDER BY position;
 
 -- All measurements of a verification, in their order. Relies on measurement's unique key.
 -- name: list_measurements
@@ -27,6 +29,29 @@ SELECT s.metric_id, s.number, s.status, s.result, s.message, s.measured_at
 FROM measurement s JOIN verification_metric m ON m.id = s.metric_id
 WHERE m.verification_id = $1
 ORDER BY s.metric_id, s.number;
+
+-- Those of this run alone: what the judge looks at. Relies on measurement's unique key.
+-- name: list_counted
+SELECT s.metric_id, s.number, s.status, s.result, s.message, s.measured_at
+FROM measurement s JOIN verification_metric m ON m.id = s.metric_id
+WHERE m.verification_id = $1 AND s.number > m.counted_from
+ORDER BY s.metric_id, s.number;
+
+-- The instant of the database, by which verdicts are stamped. Relies on no row.
+-- name: now
+SELECT interlock_now();
+
+-- A pass is taken back: the target's good release is again the one from before the move. Relies on target's primary key.
+-- name: revoke_good
+UPDATE target SET good_release_id = $3 WHERE id = $1 AND good_release_id = $2;
+
+-- Relies on landed's primary key.
+-- name: revoke_landing
+UPDATE landed SET verified_at = NULL, renewed_at = NULL WHERE target_id = $1 AND version_id = $2;
+
+-- Its move is judged once more. Relies on move's primary key and move_one_open.
+-- name: reopen_move
+UPDATE move SET state = 'verifying', closed_at = NULL, reason = NULL WHERE id = $1 AND closed_at IS NOT NULL;
 
 -- A second write of the same place on the grid changes nothing. Relies on measurement's unique key.
 -- name: insert_measurement
@@ -39,31 +64,100 @@ UPDATE verification_metric SET state = $2, message = $3, next_at = $4 WHERE id =
 
 -- Relies on verification's primary key.
 -- name: end_verification
-UPDATE verification SET state = $2, message = $3, ended_at = $4 WHERE id = $1 AND state = 'running';
+UPDATE verification SET state = $2, message = $3, ended_at = $4, held_until = NULL, again_at = NULL, passed_at = NULL
+WHERE id = $1 AND ended_at IS NULL;
 
--- What is still measured of rollouts that are over: while they were open nothing was found; a wave was not decided. By verification_of_rollout.
+-- Nothing could tell: it waits, and has no end yet. Relies on verification's primary key.
+-- name: hold_verification
+UPDATE verification SET state = 'inconclusive', message = $2, held_since = $3, held_until = $4, again_at = $5
+WHERE id = $1 AND state = 'running';
+
+-- Measure it once more. That it had passed stands meanwhile. Relies on verification's primary key.
+-- name: restart_verification
+UPDATE verification SET state = 'running', run = run + 1, measured_from = $2, again_at = NULL, held_until = NULL, ended_at = NULL,
+    passed_at = CASE WHEN state = 'passed' THEN ended_at ELSE passed_at END
+WHERE id = $1;
+
+-- The metrics that are measured once more: after a pass all of them, else those that have not passed. What they measured before is shown and
+-- counts no more. Relies on the unique keys of verification_metric and measurement.
+-- name: restart_metrics
+UPDATE verification_metric m SET state = 'running', message = NULL, next_at = $2::timestamptz + make_interval(secs => coalesce((spec ->> 'warmUpSeconds')::float8, 0)),
+    counted_from = (SELECT coalesce(max(number), 0) FROM measurement WHERE metric_id = m.id)
+WHERE verification_id = $1 AND ($3 OR state <> 'passed')
+RETURNING id, next_at;
+
+-- Where a move stands for which something was measured again. Relies on move's and target's primary keys and move_one_open.
+-- name: find_measured_move
+SELECT o.id, o.state, o.target_id, o.deployment_id, o.environment_id, o.version_id, o.change_id, o.decision_id, o.to_release_id, o.good_release_id,
+       o.closed_at, t.current_release_id, t.state AS target_state, (SELECT x.id FROM move x WHERE x.target_id = t.id AND x.closed_at IS NULL) AS open_move_id
+FROM verification v JOIN move o ON o.id = v.move_id JOIN target t ON t.id = o.target_id WHERE v.id = $1;
+
+-- name: insert_word
+INSERT INTO verification_word (id, workspace_id, verification_id, word, reason, principal_id) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- Verifications for people, newest first, each with its place in names; those about no job's move have none of a target. Relies on primary keys,
+-- verification_of_subject, verification_held and verification_of_workspace.
+-- name: list_verifications
+SELECT v.id, v.subject_kind, v.subject_id, v.state, v.message, v.started_at, v.ended_at, v.run, v.held_since, v.held_until, v.again_at, v.passed_at,
+       v.comes_to, v.gates, v.revokes, v.deployment_id, d.name AS deployment, o.environment_id, e.name AS environment, t.id AS target_id,
+       t.resource_id, r.name AS resource, o.version_id, x.tag, coalesce(v.rollout_id, o.rollout_id) AS rollout_id, v.wave, o.change_id, o.decision_id, v.move_id, count(*) OVER () AS total
+FROM verification v
+JOIN deployment d ON d.id = v.deployment_id
+LEFT JOIN move o ON o.id = v.move_id
+LEFT JOIN environment e ON e.id = o.environment_id
+LEFT JOIN target t ON t.id = o.target_id AND v.rollout_id IS NULL
+LEFT JOIN resource r ON r.id = t.resource_id
+LEFT JOIN version x ON x.id = o.version_id
+WHERE v.workspace_id = $1 AND ($2::uuid IS NULL OR v.id = $2) AND ($3::uuid IS NULL OR v.deployment_id = $3)
+  AND ($4::uuid IS NULL OR v.subject_id = $4)
+  AND ($5::text IS NULL OR ($5 = 'held' AND v.state = 'inconclusive' AND v.ended_at IS NULL) OR ($5 <> 'held' AND v.state = $5))
+ORDER BY v.started_at DESC, v.id DESC LIMIT $6 OFFSET $7;
+
+-- What people said of verifications, oldest first. Relies on verification_word_of_verification.
+-- name: list_words
+SELECT w.verification_id, w.word, w.reason, w.at, w.principal_id, p.name AS by
+FROM verification_word w JOIN principal p ON p.id = w.principal_id WHERE w.verification_id = ANY ($1::uuid[]) ORDER BY w.at, w.id;
+
+-- What is still measured of rollouts that are over, or holds: while they were open nothing was found; a wave was not decided. By
+-- verification_of_rollout.
 -- name: end_proofs
 UPDATE verification v
-SET state = CASE WHEN v.wave IS NULL THEN 'passed' ELSE 'inconclusive' END, ended_at = interlock_now(),
-    message = CASE WHEN v.wave IS NULL THEN 'nothing was found while the rollout was open' ELSE 'the rollout was over before it was decided' END
+SET state = CASE WHEN v.wave IS NULL AND v.state = 'running' THEN 'passed' ELSE 'inconclusive' END, ended_at = interlock_now(),
+    held_until = NULL, again_at = NULL,
+    message = CASE WHEN v.state = 'inconclusive' THEN v.message WHEN v.wave IS NULL THEN 'nothing was found while the rollout was open'
+                   ELSE 'the rollout was over before it was decided' END
 FROM move o, version n, environment e, deployment d
-WHERE v.rollout_id = ANY ($1::uuid[]) AND v.state = 'running'
+WHERE v.rollout_id = ANY ($1::uuid[]) AND v.ended_at IS NULL
   AND o.id = v.move_id AND n.id = o.version_id AND e.id = o.environment_id AND d.id = o.deployment_id
 RETURNING v.id, v.state, v.message, v.wave, v.rollout_id, o.environment_id, o.deployment_id, o.version_id, o.decision_id, o.change_id,
           n.tag AS version, e.name AS environment, d.name AS deployment;
 
 -- What people read beside a job. Relies on verification_of_subject.
 -- name: list_verifications_of_job
-SELECT v.id, v.subject_id AS job_id, v.state, v.message, v.started_at, v.ended_at
+SELECT v.id, v.subject_id AS job_id, v.state, v.message, v.started_at, v.ended_at, v.state = 'inconclusive' AND v.ended_at IS NULL AS held
 FROM verification v WHERE v.subject_kind = 'job' AND v.subject_id = ANY ($1::uuid[]) ORDER BY v.started_at, v.id;
 
--- Measurements older than so many days go. Relies on nothing: it runs once an hour.
+-- Measurements go so many days after their verification ended. Relies on nothing: it runs once an hour.
 -- name: delete_old_measurements
 DELETE FROM measurement WHERE id IN (
-    SELECT s.id FROM measurement s JOIN verification_metric m ON m.id = s.metric_id
-    WHERE s.measured_at < interlock_now() - make_interval(days => $1) AND m.state <> 'running' LIMIT 5000);
+    SELECT s.id FROM measurement s JOIN verification_metric m ON m.id = s.metric_id JOIN verification v ON v.id = m.verification_id
+    WHERE s.measured_at < interlock_now() - make_interval(days => $1) AND v.ended_at < interlock_now() - make_interval(days => $1) LIMIT 5000);
 
 -- Captured output older than so many days goes; the job and its message stay.
 -- name: delete_old_output
 UPDATE job SET output = NULL WHERE id IN (
     SELECT id FROM job WHERE output IS NOT NULL AND completed_at < interlock_now() - make_interval(days => $1) LIMIT 5000);
+
+-- Relies on verification_metric's unique key.
+-- name: find_first_metric
+SELECT id FROM verification_metric WHERE verification_id = $1 ORDER BY position LIMIT 1;
+
+-- Metrics with how often each said what in this run. Relies on the unique keys of verification_metric and measurement.
+-- name: list_metric_counts
+SELECT m.name, m.spec, m.state, m.message, m.next_at, n.passed, n.failed, n.inconclusive, n.errored
+FROM verification_metric m
+CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE status = 'passed')::integer AS passed, count(*) FILTER (WHERE status = 'failed')::integer AS failed,
+                           count(*) FILTER (WHERE status = 'inconclusive')::integer AS inconclusive,
+                           count(*) FILTER (WHERE status = 'errored')::integer AS errored
+                    FROM measurement WHERE metric_id = m.id AND number > m.counted_from) n
+WHERE m.verification_id = $1 ORDER BY m.position;
