@@ -2,10 +2,11 @@
 
 Each bad event is drawn for the canary with the probability that its share of the traffic and its rate give, and the
 judge looks after every one: the most peeking there can be. `ramp` begins with 1 % of the traffic and goes to 5, 10 and
-33 % after 200, 300 and 500 events; `flat` has 10 % throughout. Beside it a z-test at 1 %, repeated after every event,
-as dashboards invite to.
+33 % after 200, 300 and 500 events; `flat` has 10 % throughout. Beside it a z-test at 1 % (both sides), repeated after
+every event, as dashboards invite to.
 
-No time is measured: these are the figures of definitions.md E3, found again.
+No time is measured: the table is that of definitions.md E3, found again with other seeds, whose figures stand below
+ours.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bench.ground import Finding
 
@@ -25,7 +26,14 @@ RUNS_NULL, RUNS = 2_000, 200
 EVENTS_MAX = 2_000
 RAMP = ((200, 0.01), (500, 0.05), (1_000, 0.10), (EVENTS_MAX, 0.33))
 FLAT = ((EVENTS_MAX, 0.10),)
-Z = 2.3263478740408408
+Z = 2.5758293035489004
+RATIOS_SHOWN = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+PUBLISHED = {
+    "ramp": ("0.7 %", "1393 (73 %)", "880", "453", "248", "149", "47"),
+    "flat 10 %": ("0.4 %", "", "550 (99 %)", "166", "56", "23", ""),
+    "naive, flat": ("13.1 %",),
+}
+"""Rows of E3's table."""
 
 
 def shares(schedule: tuple[tuple[int, float], ...]) -> Iterator[float]:
@@ -62,27 +70,38 @@ def main() -> list[Finding]:
     """Play it."""
     check_same_as_the_judge()
     findings: list[Finding] = []
+    print(f"{RUNS_NULL:,} equal canaries, {RUNS} of each other ratio; median bad events until stopped (part of them)")
+    show("ratio of the rates", ("1.0 (stopped)", *map(str, RATIOS_SHOWN)))
     for name, schedule in (("ramp", RAMP), ("flat 10 %", FLAT)):
         dice = random.Random(20221128)
         null = [stopped_after(1.0, schedule, dice) for _ in range(RUNS_NULL)]
         ours = 100 * sum(one is not None for one, _ in null) / RUNS_NULL
         naive = 100 * sum(one is not None for _, one in null) / RUNS_NULL
-        print(
-            f"{name}: of {RUNS_NULL} equal canaries stopped {ours:.1f} %; by a z-test after every event {naive:.1f} %"
-        )
         findings.append(Finding(f"sequential judge, {name}: harmless canaries stopped", ours, 100 * ALPHA, "%"))
-        for ratio in (1.25, 1.5, 2.0, 3.0, 5.0, 10.0):
+        cells = [f"{ours:.1f} %"]
+        for ratio in RATIOS_SHOWN:
             found = [stopped_after(ratio, schedule, dice)[0] for _ in range(RUNS)]
             caught = [one for one in found if one is not None]
             median = statistics.median(caught) if caught else math.nan
-            print(
-                f"  {ratio:5.2f} times the errors: {100 * len(caught) / RUNS:3.0f} % found, median {median:.0f} events"
-            )
+            part = "" if len(caught) == RUNS else f" ({100 * len(caught) / RUNS:.0f} %)"
+            cells.append(f"{median:.0f}{part}")
             if ratio == 2.0:
                 findings.append(
                     Finding(f"sequential judge, {name}: events until twice the errors is found", median, None, "")
                 )
+        show(name, cells)
+        show("  as published", PUBLISHED[name])
+        short = name.split()[0]
+        show(f"naive, {short}", (f"{naive:.1f} %",))
+        if f"naive, {short}" in PUBLISHED:
+            show("  as published", PUBLISHED[f"naive, {short}"])
+        findings.append(Finding(f"z-test after every event, {name}: harmless canaries stopped", naive, None, "%"))
     return findings
+
+
+def show(name: str, cells: Iterable[str]) -> None:
+    """A row of the table."""
+    print(f"{name:<20}" + "".join(f"{cell:>14}" for cell in cells))
 
 
 def check_same_as_the_judge() -> None:
