@@ -285,3 +285,38 @@ async def test_a_measurement_asks_for_no_round_and_a_verdict_does(store, tmp_pat
         rounds_asked.append((await yard.fleet.is_due("round", yard.fleet.deployment_id), generation - before))
     assert rounds_asked[:-1] == [(False, 0)] * (len(rounds_asked) - 1)
     assert rounds_asked[-1] == (True, 1)
+
+
+async def test_of_a_long_verification_few_samples_are_kept_and_every_measurement_counts(store, tmp_path):
+    yard = await a_yard(store, tmp_path)
+    long = {**METRIC, "count": 10_000, "failureThreshold": 9_999}
+    await yard.fleet.policy("verify", [{"verification": {"metrics": [long]}}, ONE_BY_ONE])
+    await yard.fleet.version("1.1.0")
+    await yard.stepper.run(kinds=["round", "dispatch", "observe", "match"], patience_s=1.2)
+    await until(lambda: yard.stepper.step("measure"))
+    (one,) = await yard.verifications("running")
+    async with store.read() as conn:
+        await conn.execute(
+            "INSERT INTO measurement (metric_id, number, status, result, measured_at) "
+            "SELECT m.id, n, 'passed', jsonb_build_object('rate', n), now() "
+            "FROM verification_metric m, generate_series(2, 749) n WHERE m.verification_id = $1",
+            one.id,
+        )
+        await conn.execute(
+            "UPDATE verification_metric SET taken = 749, progress = progress || '{\"passed\": 749}' "
+            "WHERE verification_id = $1",
+            one.id,
+        )
+    yard.told.says = "fail"
+    await until(lambda: yard.stepper.step("measure"))
+    async with store.read() as conn:
+        (counts,) = await list_metric_counts(conn, one.id)
+        kept = await conn.fetch(
+            "SELECT s.number, (result -> 'thinned' ->> 'of')::int AS of FROM measurement s "
+            "JOIN verification_metric m ON m.id = s.metric_id WHERE m.verification_id = $1 ORDER BY number",
+            one.id,
+        )
+    assert (counts.passed, counts.failed, counts.state) == (749, 1, "running")
+    assert len(kept) <= 500
+    assert sum(row["of"] or 1 for row in kept) == 750
+    assert kept[-1]["number"] == 750

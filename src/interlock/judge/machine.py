@@ -37,7 +37,6 @@ ever); `count` passes nothing that nobody saw passing; errors have an end.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -70,7 +69,8 @@ class MetricProgress:
 
     Takes: `next_at` is None once the state is final, and `decided_at` until then. `reason` is a sentence for people.
            `passes_in_a_row` and `errors_in_a_row` count back from the last measurement. `classified` is the class
-           of a metric that Kayenta's judge has judged.
+           of a metric that Kayenta's judge has judged. `window`: of the last that a metric without an end looks at,
+           which failed.
     """
 
     state: VerificationState
@@ -84,6 +84,7 @@ class MetricProgress:
     decided_at: datetime | None = None
     reason: str | None = None
     classified: Classified | None = None
+    window: tuple[bool, ...] = ()
 
     @property
     def counted(self) -> int:
@@ -111,22 +112,41 @@ def judge_metric(
            part of its α that a sequential judge may spend.
     Fails: never.
     """
-    progress = MetricProgress(VerificationState.RUNNING)
-    if spec.compare is not None and spec.compare.judge != "threshold":
+    if spec.compare is not None and not judged_alone(spec):
         progress = _compared(spec, spec.compare, measurements, alpha_share=alpha_share)
         if progress.state.final:
             return progress
-    elif spec.runs is Runs.WHILE_OPEN:
-        progress = _watched(spec, measurements)
-        if progress.state.final:
-            return progress
-    else:
-        for measurement in measurements:
-            progress = _decided(spec, _counted(progress, measurement), measurement)
-            if progress.state.final:
-                return progress
-    last = measurements[-1] if measurements else None
-    return replace(progress, next_at=_next_at(spec, progress, last, started_at=started_at))
+        last = measurements[-1] if measurements else None
+        return replace(progress, next_at=_next_at(spec, progress, last, started_at=started_at))
+    progress = begun(spec, started_at=started_at)
+    for measurement in measurements:
+        progress = with_one_more(spec, progress, measurement, started_at=started_at)
+    return progress
+
+
+def judged_alone(spec: MetricSpec) -> bool:
+    """Whether each measurement is judged by itself, so that a metric's progress is all that the next one needs."""
+    return spec.compare is None or spec.compare.judge == "threshold"
+
+
+def begun(spec: MetricSpec, *, started_at: datetime) -> MetricProgress:
+    """A metric of which nothing was measured yet."""
+    progress = MetricProgress(VerificationState.RUNNING)
+    return replace(progress, next_at=_next_at(spec, progress, None, started_at=started_at))
+
+
+def with_one_more(
+    spec: MetricSpec, progress: MetricProgress, measurement: Measurement, *, started_at: datetime
+) -> MetricProgress:
+    """One more measurement of a metric that is judged alone. What is over stays as it is."""
+    if progress.state.final:
+        return progress
+    counted = replace(_counted(progress, measurement), next_at=None)
+    decide = _watched if spec.runs is Runs.WHILE_OPEN else _decided
+    decided = decide(spec, counted, measurement)
+    if decided.state.final:
+        return decided
+    return replace(decided, next_at=_next_at(spec, decided, measurement, started_at=started_at))
 
 
 def judge_verification(
@@ -141,12 +161,26 @@ def judge_verification(
     Gives: `next_at`, the earliest instant at which one of them is due. Without metrics: passed at its start.
     Fails: never.
     """
-    even = evenly(sum(spec.spends_alpha for spec, _ in metrics))
-    shares = [even if share is None else share for share in alpha_shares] or [even] * len(metrics)
-    judged = tuple(
-        judge_metric(spec, measured, started_at=started_at, alpha_share=share)
+    shares = alpha_of([spec for spec, _ in metrics], alpha_shares)
+    judged = [
+        (spec, judge_metric(spec, measured, started_at=started_at, alpha_share=share))
         for (spec, measured), share in zip(metrics, shares, strict=True)
-    )
+    ]
+    return conclude(judged, started_at=started_at)
+
+
+def alpha_of(specs: Sequence[MetricSpec], alpha_shares: Sequence[float | None] = ()) -> list[float]:
+    """Each metric's part of α: what was fixed when it began, else an even one."""
+    even = evenly(sum(spec.spends_alpha for spec in specs))
+    return [even if share is None else share for share in alpha_shares] or [even] * len(specs)
+
+
+def conclude(metrics: Sequence[tuple[MetricSpec, MetricProgress]], *, started_at: datetime) -> VerificationProgress:
+    """What the metrics of one verification say together, each judged by itself.
+
+    Fails: never.
+    """
+    judged = tuple(progress for _, progress in metrics)
     named = [(spec.name, progress) for (spec, _), progress in zip(metrics, judged, strict=True)]
     binding = [each for each, (spec, _) in zip(named, metrics, strict=True) if not spec.dry_run]
     scored = [
@@ -230,24 +264,18 @@ def _decided(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> M
     return replace(progress, state=state, decided_at=last.measured_at, reason=reason)
 
 
-def _watched(spec: MetricSpec, measurements: Sequence[Measurement]) -> MetricProgress:
-    """The measurements of a metric without an end, until the one that decides."""
-    progress = MetricProgress(VerificationState.RUNNING)
+def _watched(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> MetricProgress:
+    """The same for a metric without an end: of the last `count` so many may have failed."""
+    if last.status is MeasurementStatus.ERRORED:
+        return _given_up(spec, progress, last)
     tolerated = spec.failure_threshold or 0
-    window: deque[bool] = deque(maxlen=spec.count)
-    for measurement in measurements:
-        progress = _counted(progress, measurement)
-        if measurement.status is MeasurementStatus.ERRORED:
-            progress = _given_up(spec, progress, measurement)
-        else:
-            window.append(measurement.status is MeasurementStatus.FAILED)
-        if progress.state.final:
-            return progress
-        if sum(window) > tolerated:
-            why = f": {measurement.message}" if measurement.message else ""
-            reason = f"{sum(window)} of the last {len(window)} measurements failed, {tolerated} tolerated{why}"
-            return replace(progress, state=VerificationState.FAILED, decided_at=measurement.measured_at, reason=reason)
-    return progress
+    window = (*progress.window, last.status is MeasurementStatus.FAILED)[-spec.count :]
+    progress = replace(progress, window=window)
+    if sum(window) <= tolerated:
+        return progress
+    why = f": {last.message}" if last.message else ""
+    reason = f"{sum(window)} of the last {len(window)} measurements failed, {tolerated} tolerated{why}"
+    return replace(progress, state=VerificationState.FAILED, decided_at=last.measured_at, reason=reason)
 
 
 def _compared(

@@ -18,7 +18,17 @@ from typing import Any
 
 import asyncpg
 
-from interlock.judge.machine import MetricProgress, VerificationProgress, judge_verification
+from interlock.judge.carried import read_progress, write_progress
+from interlock.judge.machine import (
+    MetricProgress,
+    VerificationProgress,
+    alpha_of,
+    conclude,
+    judge_metric,
+    judged_alone,
+    with_one_more,
+)
+from interlock.judge.thinning import SAMPLES_MAX, Kept, thinned
 from interlock.model.event import Event, Ref
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState, parse_metric
 from interlock.store.deployments import touch
@@ -28,6 +38,9 @@ from interlock.store.tx import Change, Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
 
 Q = queries("verification")
+
+THIN_EVERY = 250
+"""After so many measurements the samples of a running metric are looked at: are there too many?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,27 +224,35 @@ async def record_measurement(tx: Tx, metric: DueMetric, measured: Measurement) -
     if head is None or head.state != "running":
         return None
     rows = await tx.conn.fetch(Q.list_metrics, metric.verification_id)
-    taken = _by_metric(await tx.conn.fetch(Q.list_counted, metric.verification_id))
-    mine = taken.setdefault(metric.id, [])
-    place = next(row["counted_from"] for row in rows if row["id"] == metric.id) + len(mine) + 1
+    specs = [parse_metric(one["spec"], path="metric") for one in rows]
+    at = next(number for number, one in enumerate(rows) if one["id"] == metric.id)
+    alpha = alpha_of(specs, [one["alpha_share"] for one in rows])
+    since = head.measured_from
+    judged = [
+        await _judged_before(tx.conn, one, spec, since, share) if spec is not specs[at] or judged_alone(spec) else None
+        for one, spec, share in zip(rows, specs, alpha, strict=True)
+    ]
+    place = rows[at]["taken"] + 1
     row = (metric.id, place, measured.status.value, dict(measured.result), measured.message, measured.measured_at)
     await tx.record([Change(Q.insert_measurement, row)])
-    mine.append(measured)
-    specs = [parse_metric(one["spec"], path="metric") for one in rows]
-    progress = judge_verification(
-        [(spec, taken.get(one["id"], ())) for spec, one in zip(specs, rows, strict=True)],
-        started_at=head.measured_from,
-        alpha_shares=[one["alpha_share"] for one in rows],
-    )
-    changes = [
-        Change(Q.set_metric_state, (one["id"], each.state.value, each.reason, each.next_at))
-        for one, each in zip(rows, progress.metrics, strict=True)
-        if (one["state"], one["next_at"]) != (each.state.value, each.next_at)
-    ]
-    await tx.record(changes)
-    own = next(each for each, one in zip(progress.metrics, rows, strict=True) if one["id"] == metric.id)
+    before = judged[at]
+    if before is not None:
+        own = with_one_more(specs[at], before, measured, started_at=since)
+    else:
+        taken = await _counted(tx.conn, metric.id)
+        own = judge_metric(specs[at], taken, started_at=since, alpha_share=alpha[at])
+    judged[at] = own
+    standing = [(spec, each) for spec, each in zip(specs, judged, strict=True) if each is not None]
+    progress = conclude(standing, started_at=since)
+    carried = (metric.id, own.state.value, own.reason, own.next_at, place, write_progress(own))
+    await tx.record([Change(Q.set_metric_state, carried)])
+    if judged_alone(specs[at]) and place % THIN_EVERY == 0:
+        await _thin(tx, metric.id)
     if not progress.state.final:
         return own.next_at
+    for each in rows:
+        if max(each["taken"], place if each["id"] == metric.id else 0) > SAMPLES_MAX:
+            await _thin(tx, each["id"])
     told = {"metrics": [_told(one["name"], each) for one, each in zip(rows, progress.metrics, strict=True)]}
     return await _conclude(tx, metric, head, progress, measured_at=measured.measured_at, told=told)
 
@@ -385,11 +406,49 @@ def _told(name: str, progress: MetricProgress) -> dict[str, Any]:
     }
 
 
+async def _judged_before(
+    conn: Conn, row: asyncpg.Record, spec: MetricSpec, since: datetime, alpha_share: float
+) -> MetricProgress:
+    """Where a metric stood: what was carried, or folded once more where a version before had carried nothing."""
+    if row["progress"] is not None:
+        return read_progress(row["progress"])
+    taken = await _counted(conn, row["id"]) if row["taken"] > row["counted_from"] else ()
+    return judge_metric(spec, taken, started_at=since, alpha_share=alpha_share)
+
+
+async def _counted(conn: Conn, metric_id: str) -> list[Measurement]:
+    """What a metric measured in this run."""
+    return [_measurement(row) for row in await conn.fetch(Q.list_counted, metric_id)]
+
+
+async def _thin(tx: Tx, metric_id: str) -> None:
+    """Keep as many samples of a metric as may be kept."""
+    kept = [
+        Kept(row["number"], MeasurementStatus(row["status"]), row["measured_at"], row["message"], row["result"] or {})
+        for row in await tx.conn.fetch(Q.list_all, metric_id)
+    ]
+    few = thinned(kept)
+    if len(few) == len(kept):
+        return
+    changed = [one for one in few if one.of > 1]
+    columns = (
+        [one.number for one in changed],
+        [one.status.value for one in changed],
+        [one.message for one in changed],
+        [dict(one.result) for one in changed],
+    )
+    numbers = [one.number for one in few]
+    await tx.record([Change(Q.delete_thinned, (metric_id, numbers)), Change(Q.write_thinned, (metric_id, *columns))])
+
+
+def _measurement(row: asyncpg.Record) -> Measurement:
+    return Measurement(MeasurementStatus(row["status"]), row["measured_at"], row["message"], row["result"] or {})
+
+
 def _by_metric(rows: Sequence[asyncpg.Record]) -> dict[str, list[Measurement]]:
     found: dict[str, list[Measurement]] = {}
     for row in rows:
-        one = Measurement(MeasurementStatus(row["status"]), row["measured_at"], row["message"], row["result"] or {})
-        found.setdefault(row["metric_id"], []).append(one)
+        found.setdefault(row["metric_id"], []).append(_measurement(row))
     return found
 
 

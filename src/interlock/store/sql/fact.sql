@@ -131,11 +131,10 @@ WHERE t.deployment_id = $1 AND (t.state = 'attached' OR t.id = ANY ($3::uuid[]))
 -- How many measurements of each move of a live rollout passed or failed. Asked only when a rule wants samples. Relies on rollout_one_open,
 -- move_of_rollout, verification_of_move and the unique keys of verification_metric and measurement.
 -- name: load_samples
-SELECT m.id::text AS move_id, count(*)::integer AS samples
+SELECT m.id::text AS move_id, sum((x.progress ->> 'passed')::integer + (x.progress ->> 'failed')::integer)::integer AS samples
 FROM move m
 JOIN verification v ON v.move_id = m.id AND v.rollout_id IS NULL
-JOIN verification_metric x ON x.verification_id = v.id
-JOIN measurement s ON s.metric_id = x.id AND s.status IN ('passed', 'failed')
+JOIN verification_metric x ON x.verification_id = v.id AND x.progress IS NOT NULL
 WHERE m.rollout_id IN (SELECT id FROM rollout WHERE deployment_id = $1 AND state IN ('open', 'paused', 'halted'))
 GROUP BY m.id;
 

@@ -21,7 +21,8 @@ FROM verification WHERE id = $1 FOR UPDATE;
 
 -- Relies on verification_metric's unique key.
 -- name: list_metrics
-SELECT id, name, spec, state, message, next_at, alpha_share, counted_from FROM verification_metric WHERE verification_id = $1 ORDER BY position;
+SELECT id, name, spec, state, message, next_at, alpha_share, counted_from, taken, progress
+FROM verification_metric WHERE verification_id = $1 ORDER BY position;
 
 -- All measurements of a verification, in their order. Relies on measurement's unique key.
 -- name: list_measurements
@@ -32,10 +33,24 @@ ORDER BY s.metric_id, s.number;
 
 -- Those of this run alone: what the judge looks at. Relies on measurement's unique key.
 -- name: list_counted
-SELECT s.metric_id, s.number, s.status, s.result, s.message, s.measured_at
+SELECT s.number, s.status, s.result, s.message, s.measured_at
 FROM measurement s JOIN verification_metric m ON m.id = s.metric_id
-WHERE m.verification_id = $1 AND s.number > m.counted_from
-ORDER BY s.metric_id, s.number;
+WHERE m.id = $1 AND s.number > m.counted_from
+ORDER BY s.number;
+
+-- All samples that are kept of a metric. Relies on measurement's unique key.
+-- name: list_all
+SELECT number, status, result, message, measured_at FROM measurement WHERE metric_id = $1 ORDER BY number;
+
+-- Those that others stand for now. Relies on measurement's unique key.
+-- name: delete_thinned
+DELETE FROM measurement WHERE metric_id = $1 AND NOT number = ANY ($2::integer[]);
+
+-- Relies on measurement's unique key.
+-- name: write_thinned
+UPDATE measurement s SET status = n.status, message = n.message, result = n.result
+FROM unnest($2::integer[], $3::text[], $4::text[], $5::jsonb[]) AS n(number, status, message, result)
+WHERE s.metric_id = $1 AND s.number = n.number;
 
 -- The instant of the database, by which verdicts are stamped. Relies on no row.
 -- name: now
@@ -60,7 +75,7 @@ ON CONFLICT (metric_id, number) DO NOTHING;
 
 -- Relies on verification_metric's primary key.
 -- name: set_metric_state
-UPDATE verification_metric SET state = $2, message = $3, next_at = $4 WHERE id = $1;
+UPDATE verification_metric SET state = $2, message = $3, next_at = $4, taken = $5, progress = $6 WHERE id = $1;
 
 -- Relies on verification's primary key.
 -- name: end_verification
@@ -81,8 +96,7 @@ WHERE id = $1;
 -- The metrics that are measured once more: after a pass all of them, else those that have not passed. What they measured before is shown and
 -- counts no more. Relies on the unique keys of verification_metric and measurement.
 -- name: restart_metrics
-UPDATE verification_metric m SET state = 'running', message = NULL, next_at = $2::timestamptz + make_interval(secs => coalesce((spec ->> 'warmUpSeconds')::float8, 0)),
-    counted_from = (SELECT coalesce(max(number), 0) FROM measurement WHERE metric_id = m.id)
+UPDATE verification_metric m SET state = 'running', message = NULL, progress = NULL, counted_from = taken, next_at = $2::timestamptz + make_interval(secs => coalesce((spec ->> 'warmUpSeconds')::float8, 0))
 WHERE verification_id = $1 AND ($3 OR state <> 'passed')
 RETURNING id, next_at;
 
@@ -152,12 +166,9 @@ UPDATE job SET output = NULL WHERE id IN (
 -- name: find_first_metric
 SELECT id FROM verification_metric WHERE verification_id = $1 ORDER BY position LIMIT 1;
 
--- Metrics with how often each said what in this run. Relies on the unique keys of verification_metric and measurement.
+-- Metrics with how often each said what in this run. Relies on verification_metric's unique key.
 -- name: list_metric_counts
-SELECT m.name, m.spec, m.state, m.message, m.next_at, n.passed, n.failed, n.inconclusive, n.errored
-FROM verification_metric m
-CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE status = 'passed')::integer AS passed, count(*) FILTER (WHERE status = 'failed')::integer AS failed,
-                           count(*) FILTER (WHERE status = 'inconclusive')::integer AS inconclusive,
-                           count(*) FILTER (WHERE status = 'errored')::integer AS errored
-                    FROM measurement WHERE metric_id = m.id AND number > m.counted_from) n
-WHERE m.verification_id = $1 ORDER BY m.position;
+SELECT name, spec, state, message, next_at, coalesce((progress ->> 'passed')::integer, 0) AS passed,
+       coalesce((progress ->> 'failed')::integer, 0) AS failed, coalesce((progress ->> 'inconclusive')::integer, 0) AS inconclusive,
+       coalesce((progress ->> 'errored')::integer, 0) AS errored
+FROM verification_metric WHERE verification_id = $1 ORDER BY position;

@@ -1,0 +1,120 @@
+"""How are many samples kept as few? Neighbours become one: their numbers as min, mean and max, their worst status.
+
+    500 and fewer            as they were measured
+    more                     the older ones two by two, as often as it takes; the newest quarter stays as it is
+
+A thinned sample looks like one measurement: its numbers are the means, at the places where they stood, so that what
+draws measurements draws it too. Beside them stands `thinned`: of how many it is, and the least and greatest of each.
+
+Judging does not look at thinned samples: what a plain metric needs is carried from one measurement to the next
+(`carried.py`), and a compared metric is thinned when its verification is over.
+
+Source: issue 6 ("at most 500 a metric, then thinned to min, mean, max").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from interlock.model.verification import MeasurementStatus
+
+SAMPLES_MAX = 500
+THINNED = "thinned"
+WORST_FIRST = (
+    MeasurementStatus.FAILED,
+    MeasurementStatus.INCONCLUSIVE,
+    MeasurementStatus.ERRORED,
+    MeasurementStatus.PASSED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A sample as it is kept: one measurement, or several of them thinned.
+
+    Takes: `number` and `measured_at` are those of the last one that it stands for.
+    """
+
+    number: int
+    status: MeasurementStatus
+    measured_at: datetime
+    message: str | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def of(self) -> int:
+        """How many measurements it stands for."""
+        return int(self.result.get(THINNED, {}).get("of", 1))
+
+
+def thinned(samples: Sequence[Kept], *, most: int = SAMPLES_MAX) -> tuple[Kept, ...]:
+    """At most so many samples, in their order, that stand for all of these.
+
+    Takes: samples in their order; `most` is at least 8.
+    Fails: never.
+    """
+    kept = list(samples)
+    newest = most // 4
+    while len(kept) > most:
+        old, new = kept[:-newest], kept[-newest:]
+        pairs = [old[at : at + 2] for at in range(0, len(old), 2)]
+        kept = [_joined(pair) for pair in pairs] + new
+    return tuple(kept)
+
+
+def _joined(pair: Sequence[Kept]) -> Kept:
+    if len(pair) == 1:
+        return pair[0]
+    first, last = pair
+    of = first.of + last.of
+    worst = min((first, last), key=lambda one: WORST_FIRST.index(one.status))
+    bounds = {
+        "min": _merged(_ends(first, "min"), _ends(last, "min"), min),
+        "max": _merged(_ends(first, "max"), _ends(last, "max"), max),
+    }
+    means = _mean(_numbers_less(first.result), _numbers_less(last.result), first.of / of)
+    return Kept(last.number, worst.status, last.measured_at, worst.message, {**means, THINNED: {"of": of, **bounds}})
+
+
+def _numbers_less(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in result.items() if key != THINNED}
+
+
+def _ends(one: Kept, word: str) -> Mapping[str, float]:
+    """Path -> the least or greatest number there."""
+    known = one.result.get(THINNED)
+    if isinstance(known, Mapping):
+        return dict(known.get(word, {}))
+    return dict(_leaves(one.result, ""))
+
+
+def _leaves(value: Any, path: str) -> list[tuple[str, float]]:
+    if _is_number(value):
+        return [(path, value)]
+    if isinstance(value, Mapping):
+        return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{path}.{key}" if path else str(key))]
+    return []
+
+
+def _merged(one: Mapping[str, float], other: Mapping[str, float], choose: Any) -> dict[str, float]:
+    return {
+        path: choose(found for found in (one.get(path), other.get(path)) if found is not None)
+        for path in sorted({*one, *other})
+    }
+
+
+def _mean(one: Any, other: Any, weight: float) -> Any:
+    """The second value with its numbers replaced by the weighted means of both."""
+    if _is_number(one) and _is_number(other):
+        return one if one == other else one * weight + other * (1 - weight)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {key: _mean(one[key], inner, weight) if key in one else inner for key, inner in other.items()}
+    return other
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
