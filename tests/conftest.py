@@ -20,10 +20,12 @@ import asyncio
 import gc
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +43,10 @@ NO_DURABILITY = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
+
+if find_spec("sniffio") is None:
+    # httpx and httpcore try this import at each request, lock and connection; pytest has a long way to look in vain.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 _numbers = count(1)
 

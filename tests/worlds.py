@@ -302,6 +302,17 @@ RULE_MAKERS: Mapping[str, Callable[[Pick], Mapping[str, object]]] = {
         "reactions": [{"atLeast": p.one((1, 2)), "then": p.one(("hold", {"approvals": 1}, {"paceCap": 0.5}))}],
     },
     "versionCooldown": lambda p: {"intervalSeconds": p.one((60, 0, 900))},
+    "errorBudget": lambda p: {
+        **p.one(
+            (
+                {},
+                {"reactions": [{"class": ["slow_burn", "unknown", "low"], "then": {"paceCap": 0.5}}]},
+                {"reactions": [{"class": ["healthy"], "then": {"approvals": 1, "paceCap": 0.34}}], "exempt": []},
+                {"objectives": ["checkout"], "reactions": [{"class": ["fast_burn"], "then": "pass"}]},
+            )
+        ),
+        "whenUncovered": p.one(("pass", "unknown", "pass")),
+    },
     "versionSelector": lambda p: {
         "selector": p.one(('!version.tag.contains("bad")', "true", 'environment.name != "staging"'))
     },
@@ -702,6 +713,18 @@ def _elsewhere(world: World, pick: Pick) -> None:
         world.hold_elsewhere(pick.one(keys), pick.one((0, 0, 1, 2)))
 
 
+BUDGETS = ("healthy", "healthy", "slow_burn", "fast_burn", "unknown", "low", "exhausted")
+
+
+def _read_budget(world: World, pick: Pick) -> None:
+    fresh_for = timedelta(seconds=pick.one(SECONDS))
+    world.read_budget(pick.one(("checkout", "latency")), pick.one(BUDGETS), remaining=0.5, fresh_for=fresh_for)
+
+
+def _uncover(world: World, pick: Pick) -> None:
+    world.uncover(pick.one(("checkout", "latency")))
+
+
 def _label(world: World, pick: Pick) -> None:
     if world.facts.targets:
         world.label(pick.one(_names(world)), **pick.one((domains(0), domains(1), domains(2), {"zone": "a"}, {})))
@@ -756,6 +779,9 @@ COMMANDS: tuple[Command, ...] = (
     _elsewhere,
     _elsewhere,
     _label,
+    _read_budget,
+    _read_budget,
+    _uncover,
     _skip_kind,
     _bypass,
     _open_incident,

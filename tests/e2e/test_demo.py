@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,10 @@ DEMO = Path(__file__).parents[2] / "examples" / "quickstart" / "demo.py"
 PATIENCE_S = 120
 
 
-def start(folder: Path, **settings: str) -> subprocess.Popen[str]:
+def start(folder: Path, *, program: Sequence[str] = (str(DEMO),), **settings: str) -> subprocess.Popen[str]:
     """The demo, with its temporary files in `folder`."""
     return subprocess.Popen(
-        [sys.executable, str(DEMO)],
+        [sys.executable, *program],
         env={**os.environ, "INTERLOCK_DEMO_SCALE": "0.2", "TMPDIR": str(folder), **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,12 +88,31 @@ def test_interrupted_it_ends_everything_and_says_so(folder):
     assert left_over(folder) == []
 
 
+SHORT = """\
+import sys
+import demo
+
+def play(story):
+    story.describe_fleet()
+    story.create_version("1.0.0")
+    story.wait_for("staging to serve 1.0.0", lambda: story.serve("1.0.0", demo.STAGING))
+    story.start_load(*demo.STAGING)
+
+demo.Story.play = play
+sys.exit(demo.run_demo(keep=True))
+"""
+"""The demo with a story that ends as soon as everything runs that a demo starts: a server, hosts and load."""
+
+
 def test_kept_it_can_be_looked_at_and_stopped(folder):
-    demo = start(folder, KEEP="1")
+    demo = start(folder, program=("-c", SHORT), PYTHONPATH=os.pathsep.join((str(DEMO.parent), *sys.path)))
     said, _ = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, said
     noted = json.loads((folder / "demo.json").read_text())
     assert Path(f"/proc/{noted['pid']}").exists()
+    assert {"interlock.cli", "shop_api.py", "load.py"} <= {
+        Path(word).name for line in left_over(folder) for word in line.split()
+    }
     stopped = subprocess.run([sys.executable, str(DEMO), "stop"], capture_output=True, text=True, check=False)
     assert (stopped.returncode, stopped.stdout) == (0, "Stopped.\n")
     assert left_over(folder) == []

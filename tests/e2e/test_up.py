@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from interlock.store import embedded
+
 pytestmark = pytest.mark.e2e
 
 PATIENCE_S = 30.0
+KEY = "00112233445566ff." + "0f" * 32
 
 
 class Up:
@@ -54,7 +57,7 @@ class Up:
             assert time.monotonic() < deadline, self.said()
             assert self.process is not None
             assert self.process.poll() is None, self.said()
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -108,6 +111,17 @@ def catches(pid: int, number: int) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
+@pytest.fixture(scope="module")
+def up_for_all(folder_for_all: Callable[[], Path]) -> Iterator[Up]:
+    """One that stays up, for the tests that leave it so; a key and a workspace are given to it."""
+    data = folder_for_all() / "data"
+    made = Up(data)
+    made.start(INTERLOCK_BOOTSTRAP_API_KEY=KEY, INTERLOCK_BOOTSTRAP_WORKSPACE="shop")
+    yield made
+    made.close()
+    embedded.remove(data)
+
+
 @pytest.fixture
 def up(data_dir: Path) -> Iterator[Up]:
     made = Up(data_dir)
@@ -133,17 +147,16 @@ def test_first_start_prints_the_key_once_and_sigterm_ends_it_cleanly(up):
     assert "API key" not in up.said()
 
 
-def test_a_given_key_and_workspace_open_and_are_not_printed(up):
-    key = "00112233445566ff." + "0f" * 32
-    up.start(INTERLOCK_BOOTSTRAP_API_KEY=key, INTERLOCK_BOOTSTRAP_WORKSPACE="shop")
-    assert key not in up.said()
-    asked = urllib.request.Request(f"{up.address()}/api/v1/workspaces/slug/shop", headers={"X-API-Key": key})
+def test_a_given_key_and_workspace_open_and_are_not_printed(up_for_all):
+    up = up_for_all
+    assert KEY not in up.said()
+    asked = urllib.request.Request(f"{up.address()}/api/v1/workspaces/slug/shop", headers={"X-API-Key": KEY})
     with urllib.request.urlopen(asked, timeout=5) as answer:
         assert json.load(answer)["slug"] == "shop"
 
 
-def test_a_worker_that_is_killed_is_started_again(up):
-    up.start()
+def test_a_worker_that_is_killed_is_started_again(up_for_all):
+    up = up_for_all
     up.wait(up.workers)
     (first,) = up.workers()
     os.kill(first, signal.SIGKILL)
@@ -181,8 +194,8 @@ def test_a_second_signal_ends_it_at_once(up):
     assert up.workers() == []
 
 
-def test_a_port_that_is_taken_is_one_sentence(up):
-    up.start()
+def test_a_port_that_is_taken_is_one_sentence(up_for_all):
+    up = up_for_all
     taken = up.address().rpartition(":")[2]
     ran = subprocess.run(
         [sys.executable, "-m", "interlock.cli", "up", "--port", taken, "--data", str(up.data.with_name("other"))],
@@ -195,8 +208,8 @@ def test_a_port_that_is_taken_is_one_sentence(up):
     assert ran.stderr.startswith("Error: Cannot listen on 127.0.0.1")
 
 
-def test_a_second_up_on_one_directory_is_refused(up):
-    up.start()
+def test_a_second_up_on_one_directory_is_refused(up_for_all):
+    up = up_for_all
     ran = subprocess.run(
         [sys.executable, "-m", "interlock.cli", "up", "--port", "0", "--data", str(up.data)],
         capture_output=True,

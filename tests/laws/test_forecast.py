@@ -70,6 +70,9 @@ RULES = st.lists(
         PROGRESSIONS.map(lambda params: {"environmentProgression": params}),
         st.sampled_from([{"concurrency": {"maxInFlight": 1}}, {"concurrency": {"maxPercentage": 40}}]),
         st.sampled_from([{"versionCooldown": {"intervalSeconds": 900}}, {"anyApproval": {"minApprovals": 1}}]),
+        st.sampled_from([0.5, 0.3]).map(
+            lambda cap: {"errorBudget": {"reactions": [{"class": ["slow_burn"], "then": {"paceCap": cap}}]}}
+        ),
         st.sampled_from(["jobSuccess", "jobCreated"]).map(
             lambda trigger: {"verification": {"triggerOn": trigger, "metrics": [METRIC]}}
         ),
@@ -104,6 +107,7 @@ def test_targets_start_when_it_was_forecast(
     story.run(until=world.now + timedelta(seconds=20 if warm else 0))
     both = ["staging", "production"]
     set_policies(world, {"p": (["production"], production), "s": (["staging"], staging), "all": (both, everywhere)})
+    world.read_budget("checkout", "slow_burn", fresh_for=timedelta(days=9))
     version = world.create_version("v1")
     for environment in names:
         world.say("bob", "approved", "v1", environment)

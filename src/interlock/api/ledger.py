@@ -18,7 +18,8 @@ from interlock.access import Permission
 from interlock.api.paths import W, noun_router
 from interlock.store.ledger import read_feed, read_feed_back
 from interlock.web.answers import Json
-from interlock.web.events import LedgerEntry, find_wanted, follow_feed, render_entries
+from interlock.web.entries import LedgerEntry, render_entries
+from interlock.web.events import find_wanted, follow_feed
 from interlock.web.sign_in import InWorkspace
 
 router = noun_router("ledger")

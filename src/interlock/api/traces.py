@@ -19,7 +19,7 @@ from interlock.decide.explain import sentences
 from interlock.store import versions
 from interlock.store.trace import CELL_STATES, Cell, DecisionRow, Stage, load_trace
 from interlock.web.answers import Json, instant, present
-from interlock.web.events import LedgerEntry, render_entries
+from interlock.web.entries import LedgerEntry, render_entries
 from interlock.web.shapes import AnyObject
 from interlock.web.sign_in import InWorkspace
 

@@ -6,6 +6,7 @@ A command's file is imported when it is called. Every error ends as one sentence
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib import import_module
 from typing import Any
@@ -99,5 +100,9 @@ def cli() -> None:
 
 
 def run() -> None:
-    """Read the command line, do it, and exit."""
+    """Read the command line, do it, and exit.
+
+    Why:    what is imported stays. A sixth of a server's start went into looking for garbage in it (measured).
+    """
+    gc.set_threshold(50_000, 20, 100)
     cli(prog_name="interlock")

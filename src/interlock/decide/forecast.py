@@ -34,11 +34,12 @@ from interlock.decide.index import Index
 from interlock.decide.proofs import GATING, metrics_of, proof_of_wave
 from interlock.decide.record import Recorder
 from interlock.decide.rules import environment_progression, verification
-from interlock.decide.rules.gradual_rollout import Params, sped
-from interlock.decide.schedule import Schedule
+from interlock.decide.rules.gradual_rollout import ALL_AT_ONCE, Params, capped, sped
+from interlock.decide.schedule import Schedule, with_caps
 from interlock.decide.slots import Slots
 from interlock.decide.unclear import unclear_words
 from interlock.decide.verdict import Judged, WaitsFor, earliest, holds
+from interlock.decide.wave_places import narrowed
 from interlock.inventory.to_python import matches
 from interlock.model.ids import derived_id
 from interlock.model.verification import Runs
@@ -391,16 +392,23 @@ class _Run:
                         lane = ForecastLane(rule.id, policy.id, policy.name, params)
                         mine.append(lanes.setdefault((policy.id, rule.id), lane))
             self._lanes[policy_set] = tuple(mine)
+        caps = self._gates(self.now).caps(rollout)
+        by_set, percents = with_caps(self._lanes, caps, lambda: ForecastLane("", "", "", ALL_AT_ONCE))
+        self._lanes = dict(by_set)
+        found = {id(lane): lane for mine in self._lanes.values() for lane in mine}
+        for number, lane in found.items():
+            lane.params = capped(lane.params, percents.get(number, 100))
         newest = {
             move.target_id: move
             for move in self.index.moves_by_rollout.get(rollout.id, ())
             if move.state not in {"withdrawn", "cancelled"}
         }
-        for lane in lanes.values():
-            lane.mixed = len(lanes) > 1
+        for number, lane in found.items():
+            lane.mixed = len(found) > 1
             if lane.params.in_waves:
-                self._set_out_waves(lane, [one for one in members if lane in self._lanes[one.policy_set]], newest)
-        by_lane = [lane.waves.places if lane.waves else None for lane in lanes.values()]
+                paced = [one for one in members if any(lane is each for each in self._lanes[one.policy_set])]
+                self._set_out_waves(lane, paced, newest, percents.get(number, 100))
+        by_lane = [lane.waves.places if lane.waves else None for lane in found.values()]
         for rank, target in enumerate(schedule.ordered(rollout, members, by_lane)):
             self._rank[target.id] = rank
             started = newest.get(target.id)
@@ -449,9 +457,12 @@ class _Run:
             targets_at_open=len(self.targets),
         )
 
-    def _set_out_waves(self, lane: ForecastLane, members: Sequence[Target], newest: Mapping[str, Move]) -> None:
+    def _set_out_waves(
+        self, lane: ForecastLane, members: Sequence[Target], newest: Mapping[str, Move], percent: int
+    ) -> None:
         """Where each wave stands now: whom it waits for, and when the last of it ended."""
         places = Schedule(self.index, self.slots, self.now).places_of(lane.params, self._rollout_meant(), members)
+        lane.params, places = narrowed(lane.params, places, percent)
         proofs = tuple(
             self._proof_of(lane, number, [one for one in members if one.id in set(wave)])
             for number, wave in enumerate(places.waves)

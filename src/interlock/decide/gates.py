@@ -18,7 +18,7 @@ from datetime import datetime
 
 from interlock.decide.candidates import DEPLOYABLE, Candidates
 from interlock.decide.effects import percent_of
-from interlock.decide.facts import Move, Order, Skip, Target, Version
+from interlock.decide.facts import Move, Order, Rollout, Skip, Target, Version
 from interlock.decide.index import Index
 from interlock.decide.orders import brought_version, waiting_words
 from interlock.decide.plan import Decision
@@ -321,6 +321,27 @@ class Gates:
             self.recorder.wake(one.verdict.changes_at for one in judged)
             self._caps[key] = min((percent_of(one.verdict) for one in judged), default=100)
         return self._caps[key]
+
+    def caps(self, rollout: Rollout) -> dict[str | None, int]:
+        """Policy set -> the pace cap that its rules oblige a rollout to, of all targets there; 100 is left out.
+
+        Why:    promoting a rollout is for those who know better than the cap.
+        """
+        if rollout.speed.promoted_at is not None or not self.may_cap:
+            return {}
+        kind = "config" if rollout.kind == "config" else "forward"
+        found: dict[str | None, int] = {}
+        asked: set[tuple[str | None, str]] = set()
+        for target in self.index.targets_by_environment.get(rollout.environment_id, ()):
+            version_id = rollout.version_id or (target.current.version_id if target.current else None)
+            version = self.index.version_by_id.get(version_id or "")
+            if version is None or (target.policy_set, version.id) in asked:
+                continue
+            asked.add((target.policy_set, version.id))
+            percent = self.cap(rollout.environment_id, version, target.policy_set, kind)
+            if percent < 100:
+                found[target.policy_set] = min(percent, found.get(target.policy_set, 100))
+        return found
 
     def _judge_jointly(
         self, subject: EnvironmentVersion, rules: Sequence[tuple[Rule, Policy]], resource_id: str | None

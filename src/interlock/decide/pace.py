@@ -46,7 +46,7 @@ from interlock.decide.proofs import tests_planned
 from interlock.decide.react import last_outcome
 from interlock.decide.record import Recorder
 from interlock.decide.rows import Rows
-from interlock.decide.schedule import NO_CAPS, Asks, Caps, Schedule
+from interlock.decide.schedule import Asks, Schedule
 from interlock.decide.slots import Slots
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Judged, instant
@@ -317,7 +317,7 @@ class Pace:
             order, held = tuple(choices), dict.fromkeys(choices, (blocked,))
         else:
             moves = {target_id: asking.move for target_id, (asking, _) in choices.items()}
-            caps = self._caps(rollout)
+            caps = self.gates.caps(rollout)
             barred = self._barred(rollout, asked, capped=bool(caps))
             order, held = self.schedule.walk(rollout, moves, given_up, barred, caps)
         for target_id in order:
@@ -328,27 +328,6 @@ class Pace:
             else:
                 self._paced[target_id] = hold
                 self._start_fall_back(asking)
-
-    def _caps(self, rollout: Rollout) -> Caps:
-        """Policy set -> the pace cap that its rules oblige to, of all targets there; those without one left out.
-
-        Why:    promoting a rollout is for those who know better than the cap.
-        """
-        if rollout.speed.promoted_at is not None or not self.gates.may_cap:
-            return NO_CAPS
-        kind = "config" if rollout.kind == "config" else "forward"
-        found: dict[str | None, int] = {}
-        asked: set[tuple[str | None, str]] = set()
-        for target in self.index.targets_by_environment.get(rollout.environment_id, ()):
-            version_id = rollout.version_id or (target.current.version_id if target.current else None)
-            version = self.index.version_by_id.get(version_id or "")
-            if version is None or (target.policy_set, version.id) in asked:
-                continue
-            asked.add((target.policy_set, version.id))
-            percent = self.gates.cap(rollout.environment_id, version, target.policy_set, kind)
-            if percent < 100:
-                found[target.policy_set] = min(percent, found.get(target.policy_set, 100))
-        return found
 
     def _begin_proofs(
         self, by_rollout: list[tuple[Rollout, Wanting]], given_up: AbstractSet[str], asked: Asked

@@ -27,6 +27,7 @@ IPv6); the clouds' documentation of their metadata services.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import ipaddress
 import socket
@@ -395,7 +396,9 @@ def _literal(host: str) -> Address | None:
 
 
 async def _resolve(host: str, port: int) -> Sequence[str]:
-    """The system's name service, IPv4 first."""
+    """The system's name service, IPv4 first. What is an address already needs none, and no thread to ask it."""
+    with contextlib.suppress(ValueError):
+        return (str(ipaddress.ip_address(host)),)
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = dict.fromkeys(str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET))
     return tuple(addresses)

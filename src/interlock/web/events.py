@@ -19,15 +19,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NotRequired
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
-from typing_extensions import TypedDict
 
 from interlock.model.errors import Invalid, Refused, StoreUnavailable, TooMany
 from interlock.model.event import KINDS, Ref
@@ -35,11 +33,9 @@ from interlock.model.ids import is_id
 from interlock.store.endings import NAMED_KINDS, find_named
 from interlock.store.ledger import FeedEntry, find_last_seq, read_feed
 from interlock.store.notify import Wakes
-from interlock.store.pages import load_names
 from interlock.store.queries import Conn
 from interlock.store.tx import FEED_TOPIC
-from interlock.web.answers import instant, present
-from interlock.web.shapes import AnyObject, Instant
+from interlock.web.entries import Wire, render_entries
 from interlock.web.sign_in import Here, admit_again
 
 COMMENT_EVERY_S = 15.0
@@ -49,43 +45,6 @@ ASK_AGAIN_WITH_NEWS_S = 1.0
 ENTRIES_MAX = 500
 RETRY_MS = 1000
 SEQ_DIGITS_MAX = 18
-
-Wire = dict[str, object]
-
-
-class WhoActed(TypedDict):
-    """Who did it, with the name of today."""
-
-    kind: str
-    id: str
-    name: NotRequired[str]
-
-
-class Thing(TypedDict):
-    """What it is about, with the name that it has today."""
-
-    kind: str
-    id: str
-    name: NotRequired[str]
-
-
-class LedgerEntry(TypedDict):
-    """One event at its place in the feed."""
-
-    seq: int
-    id: str
-    kind: str
-    schemaVersion: int
-    at: Instant
-    actor: WhoActed
-    cause: str
-    subject: Thing
-    refs: list[Thing]
-    decisionId: NotRequired[str]
-    chain: NotRequired[str]
-    traceId: NotRequired[str]
-    body: AnyObject
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,33 +235,3 @@ async def _look(here: Here, wanted: Wanted, after_seq: int) -> tuple[list[Wire],
 def _event(entry: Wire) -> bytes:
     head = f"id: {entry['seq']}\nevent: {entry['kind']}\ndata: "
     return head.encode() + orjson.dumps(entry) + b"\n\n"
-
-
-async def render_entries(conn: Conn, entries: Sequence[FeedEntry]) -> list[Wire]:
-    """Entries on the wire, with the names that the people who acted and the things they are about have today."""
-    ids = {ref.id for entry in entries for ref in entry.refs} | {entry.actor.id for entry in entries}
-    names = await load_names(conn, sorted(ids))
-    return [_rendered(entry, names=names) for entry in entries]
-
-
-def _rendered(entry: FeedEntry, *, names: Mapping[str, str]) -> Wire:
-    return present(
-        seq=entry.seq,
-        id=entry.event_id,
-        kind=entry.kind,
-        schemaVersion=entry.schema_version,
-        at=instant(entry.at),
-        actor=present(kind=entry.actor.kind, id=entry.actor.id, name=names.get(entry.actor.id) or entry.actor.name),
-        cause=entry.cause,
-        subject=_named(entry.subject, names),
-        refs=[_named(ref, names) for ref in entry.refs[1:]],
-        decisionId=entry.decision_id,
-        chain=entry.chain,
-        traceId=entry.trace_id,
-        body=entry.body,
-        digest=entry.digest,
-    )
-
-
-def _named(ref: Ref, names: Mapping[str, str]) -> Wire:
-    return present(kind=ref.kind, id=ref.id, name=names.get(ref.id))

@@ -55,7 +55,7 @@ from interlock.store.tx import FEED_TOPIC, Store
 from interlock.store.work import Claim, assert_claim, request_work
 from interlock.store.workspaces import find_workspace
 from interlock.web.answers import instant
-from interlock.web.events import render_entries
+from interlock.web.entries import render_entries
 
 log = structlog.get_logger("interlock.workers")
 

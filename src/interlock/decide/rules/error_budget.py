@@ -83,12 +83,12 @@ caps = True
 needs = frozenset({"budgets", "tier", "versions", "approvals_by_version_environment", "targets", "quarantines"})
 
 REASONS = {
-    "budget_allows": "The error budget of {objective} is {budget} ({left} left).",
+    "budget_allows": "The error budget of {objective} is {stands}.",
     "budget_exempt": "A change of type {change} goes, whatever the error budget.",
     "budget_uncovered": "No objective covers the deployment, and the rule lets that pass.",
-    "budget_capped": "The error budget of {objective} is {budget} ({left} left): {percent} % of each wave go at once.",
-    "budget_approved": "The error budget of {objective} is {budget} ({left} left). Approved by {by}.",
-    "budget_holds": "The error budget of {objective} is {budget} ({left} left): {said}.",
+    "budget_capped": "The error budget of {objective} is {stands}: {percent} % of each wave go at once.",
+    "budget_approved": "The error budget of {objective} is {stands}. Approved by {by}.",
+    "budget_holds": "The error budget of {objective} is {stands}: {said}.",
     "budget_unknown": "Nothing is known of the error budget of {objective}: {said}.",
     "approval_missing": any_approval.REASONS["approval_missing"],
     "rejected": any_approval.REASONS["rejected"],
@@ -212,17 +212,18 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
     worst = max(found, key=lambda one: (one.effect.severity, CLASSES.index(one.budget), one.name))
     effect = joined(one.effect for one in found)
     words = worst.budget.replace("_", " ")
-    left = "?" if worst.left is None else f"{worst.left:.0%}"
+    left = None if worst.left is None else f"{worst.left:.0%}"
+    stands = words if left is None else f"{words} ({left} left)"
     unknown = worst.budget == BudgetClass.UNKNOWN
     exempt = ", ".join(params.exempt) or "nothing"
     said = worst.why if unknown else SAID.get(BudgetClass(worst.budget), "its rule holds that").format(exempt=exempt)
-    because = f", asked for because the error budget of {worst.name} is {words}"
+    because = f", asked for because the error budget of {worst.name} is {stands}"
     verdict = verdict_of(
         effect,
         subject,
         now,
         words=WORDS,
-        asked_because=f"{because} ({worst.why.rstrip('.')})" if unknown else f"{because} ({left} left)",
+        asked_because=f"{because} ({worst.why.rstrip('.')})" if unknown and worst.why else because,
         waits_for=WaitsFor.DENY if worst.budget == BudgetClass.EXHAUSTED else WaitsFor.WAIT,
         since=worst.since,
         changes_at=earliest(one.fresh_until for one in found),
@@ -230,8 +231,9 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
         who=_who(params),
         objective=worst.name,
         budget=words,
+        stands=stands,
         left=left,
-        said=said.strip().rstrip("."),
+        said=said.strip().rstrip(".") or "nothing was read of it",
         change=None if change == UNSAID else change,
         risk=None if risk == UNSAID else risk,
     )
