@@ -99,6 +99,20 @@ async def test_only_another_class_is_told_to_those_covered(store, fleet, tmp_pat
     assert kinds == ["slo.created", "slo.cover_changed", "slo.class_changed", "slo.class_changed"]
 
 
+async def test_a_reading_after_the_last_one_got_too_old_is_told_though_its_class_is_the_same(store, fleet):
+    slo = await saved(fleet, deployments=["shop-api"])
+    at = (await standing(fleet, slo))["next_at"] - timedelta(minutes=6)
+    await read(fleet, slo, at=at)
+    before = await fences(fleet)
+    await read(fleet, slo, at=at + timedelta(minutes=6))
+    assert await fences(fleet) == (before[0] + 1, before[1]), "whoever saw it unknown meanwhile looks again"
+    async with store.read() as conn:
+        query = "SELECT body FROM ledger WHERE kind = 'slo.class_changed' ORDER BY id DESC LIMIT 1"
+        assert b'"from":"unknown"' in await conn.fetchval(query)
+        lane = await conn.fetchval("SELECT lane FROM work WHERE kind = 'slo' AND key = $1", slo.id)
+    assert lane == "prometheus http://127.0.0.1:9", "a server that hangs holds up its own alone"
+
+
 async def test_a_class_is_left_when_it_was_clear_for_its_short_window_also_over_a_gap(store, fleet):
     slo = await saved(fleet, deployments=["shop-api"])
     start = (await standing(fleet, slo))["next_at"]
@@ -232,12 +246,9 @@ async def test_the_world_in_memory_hears_of_it_as_the_store_does(store, fleet):
         await read(fleet, slo, bad=part, error="gone" if gone else None, at=at)
         (stored,) = (await load(store, fleet.deployment_id)).facts.budgets
         world.now = max(world.now, at)
-        world.read_budget("checkout", stored.budget, remaining=stored.remaining)
+        world.read_budget("checkout", stored.budget, remaining=stored.remaining, fresh_for=timedelta(days=9))
         after = await fences(fleet)
         said = (after[0] - before[0], after[1] - before[1])
         assert said == (world.facts.generation - known[0], world.facts.fence - known[1]), (step, stored.budget)
         (mine,) = world.snapshot().budgets
         assert (mine.remaining, mine.observed_at is None) == (stored.remaining, stored.observed_at is None)
-        assert (mine.fresh_until and mine.fresh_until - mine.observed_at) == (
-            stored.fresh_until and stored.fresh_until - stored.observed_at
-        )

@@ -15,7 +15,7 @@ import click
 
 from interlock.cli.completion import names_of
 from interlock.cli.connection import connected
-from interlock.cli.tables import list_options, print_list, table
+from interlock.cli.tables import list_options, print_list
 from interlock.client import Client, Seen
 from interlock.model.errors import Invalid
 
@@ -35,15 +35,15 @@ def budget(client: Client, deployment: str, *, output: str) -> None:
     found = list(client.list_slos(deployment=deployment))
     if not found and output == "table":
         raise Invalid(f"No objective covers {deployment}. `interlock get slos` lists those that there are.")
-    if output != "table":
-        print_list(found, output=output, heads=(), rows=(), kind="slo", named=lambda each: str(each["name"]))
-        return
-    click.echo("\n".join(_lines(found)))
-
-
-def _lines(found: Sequence[Seen]) -> Iterator[str]:
     heads = ("objective", "target", "class", "left", *(f"burn {window}" for window in WINDOWS), "age", "since")
-    yield table(heads, [_row(each) for each in found])
+    rows = [_row(each) for each in found]
+    print_list(found, output=output, heads=heads, rows=rows, kind="slo", named=lambda each: str(each["name"]))
+    if output == "table":
+        for line in _reasons(found):
+            click.echo(line)
+
+
+def _reasons(found: Sequence[Seen]) -> Iterator[str]:
     for each in found:
         status = each["status"]
         if status["budget"] != "healthy":

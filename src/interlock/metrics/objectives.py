@@ -126,7 +126,7 @@ async def ask_objective(
     kept = {window: before.asked[window] for window in spec.windows if window in before.asked}
     error, tasks = "", dict[timedelta, asyncio.Task[Events]]()
     try:
-        async with asyncio.timeout(2 * timeout_s), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
             tasks = {
                 window: group.create_task(_ask(spec, metric, window, few, name=name, now=now, timeout_s=timeout_s))
                 for window in due_windows(spec, kept, now)
@@ -134,7 +134,7 @@ async def ask_objective(
     except* (Unavailable, Rejected, NoNumber) as silent:
         error = _first(silent)
     except* TimeoutError:
-        error = f"There was no answer within {2 * timeout_s:g} s."
+        error = f"There was no answer within {timeout_s:g} s."
     except* Exception as broken:  # noqa: BLE001 - whatever a provider does not foresee, the next reading must come
         _log.exception("objective_provider_broke", type=spec.kind)
         kind = type(broken.exceptions[0]).__name__

@@ -522,10 +522,12 @@ class World:
     ) -> None:
         """An objective that covers the deployment was read: its error budget has this class now.
 
-        Only another class is a fact that asks for a round; takes something away where it is not better.
+        Only another class is a fact that asks for a round, or one after the last reading had got too old; it takes
+        something away where it is not better.
         """
         known = next((one for one in self.facts.budgets if one.name == objective), None)
-        changed = known is None or known.budget != budget
+        aged = known is not None and known.fresh_until is not None and self.now >= known.fresh_until
+        changed = known is None or aged or known.budget != budget
         if changed:
             self._tick()
         unknown = budget == "unknown"
@@ -534,7 +536,7 @@ class World:
             name=objective,
             budget=budget,
             why=why,
-            since=self.now if known is None or changed else known.since,
+            since=self.now if known is None or known.budget != budget else known.since,
             observed_at=None if unknown else self.now,
             fresh_until=None if unknown else self.now + fresh_for,
             remaining=None if unknown else remaining,

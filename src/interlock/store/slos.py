@@ -41,6 +41,9 @@ REFS_MAX = 100
 NAMES_MAX = 20
 READINGS_MAX = 2_000
 BACKOFF_MAX = timedelta(minutes=10)
+AGED_MARGIN = timedelta(seconds=30)
+"""A fact that is so near its end may be taken for unknown by a round that runs while it is written anew."""
+
 HELD_FOR = timedelta(days=1)
 """So long the last known class is remembered over a gap in which nothing is known: after that it says nothing."""
 
@@ -121,6 +124,7 @@ class DueSlo:
     burn: Mapping[str, float]
     remaining: float | None
     firing: Sequence[str]
+    fresh_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +355,8 @@ async def record_reading(tx: Tx, due: DueSlo, *, spec: SloSpec, read: Read, now:
     covered = [row["id"] for row in await tx.conn.fetch(Q.list_covered_ids, due.id)]
     objective = spec.objective
     found = read_budget(objective, read.reading, now=now, before=_held(due, now))
-    changed = str(found.kind) != due.budget
+    aged = due.fresh_until is not None and await _now(tx.conn) >= due.fresh_until - AGED_MARGIN
+    changed = aged or str(found.kind) != due.budget
     if changed:
         await _lock(tx, set(covered))
     if not await tx.conn.fetchval(Q.lock_slo, due.id, due.revision):
@@ -388,21 +393,32 @@ async def record_reading(tx: Tx, due: DueSlo, *, spec: SloSpec, read: Read, now:
     reading = (due.id, now, str(found.kind), found.remaining, burn, why)
     await tx.record(changes=[Change(Q.note_reading, row), Change(Q.insert_reading, reading)])
     if changed:
-        await _tell(tx, due, found, covered=covered)
+        await _tell(tx, due, found, covered=covered, aged=aged)
     return next_at
 
 
-async def _tell(tx: Tx, due: DueSlo, found: Budget, *, covered: Sequence[str]) -> None:
-    """Another class: the ledger hears of it, and every deployment covered."""
-    body: dict[str, object] = {"name": due.name, "from": due.budget, "to": str(found.kind), "why": found.reason}
+async def _now(conn: Conn) -> datetime:
+    now: datetime = await conn.fetchval(Q.now)
+    return now
+
+
+async def _tell(tx: Tx, due: DueSlo, found: Budget, *, covered: Sequence[str], aged: bool) -> None:
+    """Another class: the ledger hears of it, and every deployment covered.
+
+    Takes: `aged`: what was read before got too old meanwhile, so it was unknown whatever its row says. Whoever waits
+           for that has no other cause to look again.
+    """
+    before = str(BudgetClass.UNKNOWN) if aged else due.budget
+    body: dict[str, object] = {"name": due.name, "from": before, "to": str(found.kind), "why": found.reason}
     if found.remaining is not None:
         body["remainingPercent"] = round(found.remaining * 100, 1)
     if found.firing:
         body["firing"] = list(found.firing)
     takes_away = worsens(due.budget, str(found.kind))
+    another = before != str(found.kind)
     await tx.record(
         changes=[Change(Q.touch_deployments, (list(covered), takes_away))] if covered else [],
-        events=[Event("slo.class_changed", Ref("slo", due.id), body, _refs(covered))],
+        events=[Event("slo.class_changed", Ref("slo", due.id), body, _refs(covered))] if another else [],
         wakes=[WorkRequest("round", each, due.workspace_id, None, OWN_FACTS) for each in covered],
     )
 

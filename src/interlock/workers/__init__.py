@@ -158,14 +158,14 @@ def slots_of(kinds: tuple[str, ...], settings: Settings) -> int:
     """How many looks at once: those that mostly wait for somebody outside may be many."""
     if kinds == ("deliver",):
         return settings.delivery_slots
-    if kinds == ("measure",):
+    if kinds in {("measure",), ("slo",)}:
         return settings.metric_slots
     return settings.call_slots if kinds in {("dispatch",), ("observe",)} else settings.worker_slots
 
 
 def lane_slots_of(kinds: tuple[str, ...], settings: Settings) -> int:
     """How many of them one agent may have, or one metrics server: two of those may hang, and the rest goes on."""
-    return max(1, settings.metric_slots // 3) if kinds == ("measure",) else settings.agent_slots
+    return max(1, settings.metric_slots // 3) if kinds in {("measure",), ("slo",)} else settings.agent_slots
 
 
 def mail_server(settings: Settings) -> MailServer | None:

@@ -89,8 +89,12 @@ UPDATE deployment SET generation = generation + 1, fence = fence + CASE WHEN $2 
 -- What the next reading starts from. By the primary key.
 -- name: find_due
 SELECT id::text, workspace_id::text, name, spec, revision, interval_s, budget, why, since, held, asked, newest_at, errors, next_at, burn,
-       remaining, firing
+       remaining, firing, fresh_until
 FROM slo WHERE id = $1;
+
+-- The instant of this statement: a transaction may have waited.
+-- name: now
+SELECT interlock_now() + (clock_timestamp() - now());
 
 -- The row is held until the reading is written; NULL where it changed meanwhile ($2). By the primary key.
 -- name: lock_slo

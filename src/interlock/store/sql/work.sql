@@ -1,7 +1,7 @@
 -- Keys of one statement are distinct and the rows are locked in (kind, key) order, as everywhere: no two requests can deadlock.
 -- ON CONFLICT locks the row even where WHERE is false, so whoever claims it next sees the fact behind this request.
 -- least() and greatest() ignore NULL.
--- The lane of a job's looks is its agent; that of a metric's is where its provider is called: a tool that hangs holds up its own alone.
+-- The lane of a job's looks is its agent; that of a metric's or an objective's is where its provider is called: a tool that hangs holds up its own alone.
 -- name: request_work
 INSERT INTO work AS w (kind, key, workspace_id, priority, ready_at, lane)
 SELECT r.kind, r.key, r.workspace_id, r.priority, coalesce(r.ready_at, interlock_now()),
@@ -9,7 +9,10 @@ SELECT r.kind, r.key, r.workspace_id, r.priority, coalesce(r.ready_at, interlock
             THEN (SELECT j.agent_id::text FROM job j WHERE j.id = r.key::uuid)
             WHEN r.kind = 'measure' AND r.key ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$'
             THEN (SELECT left(concat_ws(' ', p ->> 'type', substring(coalesce(p ->> 'address', p ->> 'url', p ->> 'site') from '^(?:[a-z]+://)?[^/?#]*')), 200)
-                  FROM verification_metric m, LATERAL (SELECT m.spec -> 'provider') AS one (p) WHERE m.id = r.key::uuid) END
+                  FROM verification_metric m, LATERAL (SELECT m.spec -> 'provider') AS one (p) WHERE m.id = r.key::uuid)
+            WHEN r.kind = 'slo' AND r.key ~ '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$'
+            THEN (SELECT left(concat_ws(' ', p ->> 'type', substring(coalesce(p ->> 'address', p ->> 'url', p ->> 'site') from '^(?:[a-z]+://)?[^/?#]*')), 200)
+                  FROM slo s, LATERAL (SELECT s.spec -> 'provider') AS one (p) WHERE s.id = r.key::uuid) END
 FROM unnest($1::text[], $2::text[], $3::uuid[], $4::smallint[], $5::timestamptz[])
      AS r (kind, key, workspace_id, priority, ready_at)
 ORDER BY r.kind COLLATE "C", r.key COLLATE "C"
