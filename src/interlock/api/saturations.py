@@ -77,7 +77,7 @@ class SaturationsAnswer(TypedDict):
     items: list[SaturationAnswer]
 
 
-class PostedAnswer(SaturationAnswer):
+class PostedSaturation(SaturationAnswer):
     """A signal after a reading, and whether that is another level than before."""
 
     changed: bool
@@ -93,7 +93,7 @@ async def list_saturations(here: InWorkspace, deploymentId: str) -> Response:
     return Json({"items": [render_saturation(item) for item in items]})
 
 
-@router.post(W + "/deployments/{deploymentId:segment}/saturation", response_model=PostedAnswer)
+@router.post(W + "/deployments/{deploymentId:segment}/saturation", response_model=PostedSaturation)
 async def post_saturation(here: InWorkspace, deploymentId: str, body: SaturationBody) -> Response:
     """Say how full something is. Only another level wakes the deployment; a reading older than the last is not kept."""
     if body.highAbove > body.saturatedAbove:
