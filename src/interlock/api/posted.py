@@ -45,7 +45,7 @@ class ResultBody(ClosedBody):
     result: Any
 
 
-class PostedAnswer(TypedDict):
+class ResultAnswer(TypedDict):
     """One posted result. `taken`: it is a measurement; else it came after the end, or nothing waited for it yet."""
 
     id: str
@@ -56,7 +56,7 @@ class PostedAnswer(TypedDict):
     taken: bool
 
 
-@router.get(W + "/jobs/{jobId:segment}/results", response_model=page_of(PostedAnswer))
+@router.get(W + "/jobs/{jobId:segment}/results", response_model=page_of(ResultAnswer))
 async def list_job_results(here: InWorkspace, jobId: str, page: Paging) -> Response:
     """List what was posted of a job, oldest first, and whether it was measured by."""
     here.require(Permission.READ)

@@ -31,7 +31,7 @@ from interlock.metrics.filling import TIMEOUT_S, Metric, check_filling, holds_te
 from interlock.metrics.http import HttpMetric
 from interlock.metrics.kubernetes import KubernetesMetric
 from interlock.metrics.prometheus import PrometheusMetric
-from interlock.metrics.reading import NotBefore, Provider, Reading, kept
+from interlock.metrics.reading import NotBefore, Provider, Reading, kept, plain
 from interlock.metrics.sleep import SleepMetric
 from interlock.metrics.terraform_cloud_run import TerraformCloudRunMetric
 from interlock.metrics.webhook import WebhookMetric
@@ -63,6 +63,9 @@ Metrics = Mapping[str, Metric]
 
 SPARE_S = 5.0
 """How much longer than it was given a provider may take before it is given up: each ends its own calls by then."""
+
+MESSAGE_MAX = 4_000
+"""So many characters of a measurement's reason are kept."""
 
 _CONDITIONS = ("success_condition", "failure_condition")
 _log = structlog.get_logger("interlock.metrics")
@@ -156,6 +159,21 @@ async def take_measurement(
     Gives: the measurement as it is stored (measured at `now`, its result cut short), or the instant to ask again.
     Fails: never for what the outside does: that is an errored measurement with the reason.
     """
+    taken = await _taken(spec, context, metrics=metrics, due_at=due_at, now=now, timeout_s=timeout_s)
+    if isinstance(taken, NotBefore) or taken.message is None:
+        return taken
+    return replace(taken, message=plain(taken.message)[:MESSAGE_MAX])
+
+
+async def _taken(
+    spec: MetricSpec,
+    context: Mapping[str, object],
+    *,
+    metrics: Metrics,
+    due_at: datetime,
+    now: datetime,
+    timeout_s: float,
+) -> Measurement | NotBefore:
     metric = metrics.get(spec.provider_kind)
     if metric is None:
         return Measurement(MeasurementStatus.ERRORED, now, f"There is no metric provider `{spec.provider_kind}`.")

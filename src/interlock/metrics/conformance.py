@@ -112,6 +112,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("half-json", {"status": 200, "body": b'{"status": "success", "data"'}, ""),
     Fault("other-json", {"status": 200, "body": b'["a", 5]'}, ""),
     Fault("deep-json", {"status": 200, "body": b"[" * 50_000}, ""),
+    Fault("odd-texts", {"status": 200, "body": rb'{"status": "\ud800", "\u0000": "\u0000", "message": "\u0000"}'}, ""),
+    Fault("odd-no", {"status": 500, "body": rb'{"message": "\u0000 no", "error": "\u0000 no"}'}, "500"),
+    Fault("odd-numbers", {"status": 200, "body": b'{"a": 1e999, "b": 123456789012345678901234567890, "c": -0.0}'}, ""),
     Fault("nothing", {"status": 200, "body": b""}, ""),
     Fault("huge", {"status": 200, "body": b'"' + b"x" * (ANSWER_BYTES_MAX + 1)}, "longer than"),
     Fault("cut", {"cut": True}, "could not be reached"),
@@ -179,6 +182,13 @@ def is_an_error(taken: Measurement, said: str = "") -> None:
     assert "cannot read that answer" not in taken.message, "the provider broke"
 
 
+def can_be_kept(taken: Measurement) -> None:
+    """JSON that a database takes."""
+    assert orjson.loads(orjson.dumps([taken.message, taken.result])) == [taken.message, taken.result]
+    said = [part for path, text in texts_in([taken.message, taken.result], "") for part in (path, text)]
+    assert not [text for text in said if "\0" in text]
+
+
 class Written:
     """What is checked when a policy is written."""
 
@@ -222,7 +232,7 @@ class Asked:
         async with ready(rehearsal) as (metric, good):
             taken = await measured(metric, good, rehearsal)
         assert (taken.status, taken.message) == (MeasurementStatus.PASSED, None)
-        assert orjson.loads(orjson.dumps(taken.result)) == taken.result, "what it answers cannot be kept"
+        can_be_kept(taken)
 
     async def test_it_answers_with_what_it_declares(self, rehearsal: Rehearsal) -> None:
         async with ready(rehearsal) as (metric, good):
@@ -260,6 +270,7 @@ class Faults:
             is_an_error(taken, fault.said)
         for secret in rehearsal.secrets:
             assert secret not in repr(taken)
+        can_be_kept(taken)
 
     async def test_nobody_at_home_is_an_error(self, rehearsal: Rehearsal) -> None:
         _server(rehearsal)
@@ -300,7 +311,7 @@ class Numbers:
                 _server(rehearsal).next_is(status=200, body=body)
                 taken = await measured(metric, good, rehearsal)
                 assert taken.status is MeasurementStatus.ERRORED, f"{name}: {taken}"
-                assert orjson.loads(orjson.dumps(taken.result)) == taken.result, name
+                can_be_kept(taken)
                 is_an_error(taken)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,8 @@ from interlock.judge.conditions import ResultFields
 TEXT_KEPT_MAX = 2_000
 ITEMS_KEPT_MAX = 50
 DEPTH_KEPT_MAX = 5
+EXACT_MAX = 2**63 - 1
+"""Beyond it a whole number is kept as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,13 @@ def kept(value: object, *, depth: int = 0) -> object:
     """
     match value:
         case str():
-            text = value.replace("\0", "\ufffd")
+            text = plain(value)
             return text if len(text) <= TEXT_KEPT_MAX else f"{text[:TEXT_KEPT_MAX]} [... {len(text)} characters]"
         case Mapping() if depth >= DEPTH_KEPT_MAX:
             return f"[{len(value)} keys]"
         case Mapping():
             items = list(value.items())
-            short = {str(key)[:200]: kept(each, depth=depth + 1) for key, each in items[:ITEMS_KEPT_MAX]}
+            short = {plain(str(key))[:200]: kept(each, depth=depth + 1) for key, each in items[:ITEMS_KEPT_MAX]}
             return short | ({"[...]": f"{len(items)} keys"} if len(items) > ITEMS_KEPT_MAX else {})
         case list() | tuple() if depth >= DEPTH_KEPT_MAX:
             return f"[{len(value)} items]"
@@ -92,5 +95,16 @@ def kept(value: object, *, depth: int = 0) -> object:
             return [kept(each, depth=depth + 1) for each in value[:ITEMS_KEPT_MAX]] + (
                 [f"[... {len(value)} items]"] if len(value) > ITEMS_KEPT_MAX else []
             )
+        case int() if abs(value) > EXACT_MAX:
+            return str(value)
+        case float() if not math.isfinite(value):
+            return None
         case _:
             return value
+
+
+def plain(text: str) -> str:
+    """A text that can be kept: JSON may escape what no database and no UTF-8 holds."""
+    return (
+        text if text.isascii() and "\0" not in text else text.replace("\0", "\ufffd").encode(errors="replace").decode()
+    )
