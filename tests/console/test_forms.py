@@ -7,6 +7,10 @@ from starlette.routing import Route
 
 from interlock.console.visit import in_workspace, see_other
 from interlock.model.errors import Stale
+from interlock.model.event import Actor
+from interlock.model.incident import Report
+from interlock.store import incidents, saturations
+from interlock.store.saturations import Posted
 from tests.console.conftest import hidden_fields
 from tests.store.fleet import Fleet
 
@@ -138,6 +142,36 @@ async def test_freezing_and_thawing(visitor, world, store):
     assert "Freezes in force" not in (await otto.get(world.at())).text
     assert "it is over" in (await otto.get(world.at("freezes"))).text
     assert (await otto.get(thaw)).status_code == 409
+
+
+async def test_an_incident_is_seen_on_its_deployment_and_resolved(visitor, world, store):
+    otto = await visitor("otto", "operator")
+    actor = Actor("user", world.maker_id, "maker")
+    async with store.tx(actor=actor, cause="test", workspace_id=world.workspace_id) as tx:
+        ends_at = await tx.conn.fetchval("SELECT interlock_now() + interval '1 hour'")
+        about = frozenset({world.deployment_id})
+        links = {"Runbook": "https://runbooks.example.com", "evil": "javascript:alert(1)"}
+        report = Report(
+            "pager", "7", "<b>checkout</b> answers 500", "critical", True, ends_at, deployment_ids=about, links=links
+        )
+        (told,) = await incidents.report_incidents(tx, world.workspace_id, [report], author_id=world.maker_id)
+        posted = Posted("db-pool", 0.91, 0.8, 0.95, ends_at, ends_at, "collector")
+        await saturations.post_saturation(
+            tx, world.workspace_id, deployment_id=world.deployment_id, posted=posted, author_id=world.maker_id
+        )
+    page = (await otto.get(world.at("deployments", world.deployment_id))).text
+    assert "&lt;b&gt;checkout&lt;/b&gt; answers 500" in page and "Nothing new starts." in page
+    assert "db-pool" in page and "high" in page
+    listed = (await otto.get(world.at("incidents"))).text
+    assert "https://runbooks.example.com" in listed and "javascript:" not in listed
+    resolve = world.at("incidents", told.incident_id, "resolve")
+    assert resolve in listed
+    assert resolve not in (await (await visitor("vic", "viewer")).get(world.at("incidents"))).text
+    assert (await otto.send(resolve, resolve, reason="")).status_code == 400
+    assert (await otto.send(resolve, resolve, reason="a larger pool")).status_code == 303
+    assert "a larger pool" in (await otto.get(world.at("incidents"))).text
+    assert (await otto.get(resolve)).status_code == 409
+    assert "Nothing new starts." not in (await otto.get(world.at("deployments", world.deployment_id))).text
 
 
 async def test_a_freeze_of_one_environment_for_some_hours(visitor, world, store):

@@ -13,6 +13,7 @@ act.
     verification               what was measured after it: a chart for each number, and the verdict
     task  task_answer          what a job asks of a person, and what they say
     freezes  freeze  extend  thaw                         stopping, and going on
+    incidents  resolve         what burns outside, and ending that
     overrides  override  ending                           steering by hand, and ending that
     forecast  what_if                                     when targets could start; what a policy would change
     subscriptions  subscription                           who is told what happens, and what became of it
@@ -40,6 +41,7 @@ from interlock.console import (
     forecast,
     freeze,
     freezes,
+    incidents,
     job_list,
     jobs,
     ledger,
@@ -47,6 +49,7 @@ from interlock.console import (
     override,
     overrides,
     people,
+    resolve,
     rollouts,
     sign_in,
     steer,
@@ -142,6 +145,9 @@ def build_console(store: Store, settings: Settings, *, provider: IdentityProvide
                 in_workspace(subscription.steer_delivery),
                 methods=["POST"],
             ),
+            Route(W + "/incidents", in_workspace(incidents.show)),
+            Route(W + "/incidents/{incident:segment}/resolve", in_workspace(resolve.show)),
+            Route(W + "/incidents/{incident:segment}/resolve", in_workspace(resolve.save), methods=["POST"]),
             Route(W + "/freezes", in_workspace(freezes.show)),
             Route(W + "/freezes/new", in_workspace(freeze.show)),
             Route(W + "/freezes", in_workspace(freeze.save), methods=["POST"]),

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from interlock.console.budget import AGAIN_S, load_budgets
 from interlock.console.fleet import frozen_ids
 from interlock.console.holds import ASKS_A_PERSON, Hold, gathered, holding, told
+from interlock.console.incidents import load_burning, load_saturation
 from interlock.console.override import WAYS
 from interlock.console.overrides import groups_of
 from interlock.console.telling import entries_of
@@ -89,6 +90,7 @@ async def show(visit: Visit) -> Response:
         groups = [each for each in await groups_of(visit, conn, deployment_id=deployment.id) if not each.stands_still]
         overridden = [line for group in groups for line in group.lines]
         budgets, budgets_total = await load_budgets(conn, here.id, deployment_id=deployment.id, now=here.store.now())
+        burning, burning_total = await load_burning(conn, here.id, deployment_id=deployment.id)
         return await visit.render(
             conn,
             "deployments.html",
@@ -96,6 +98,9 @@ async def show(visit: Visit) -> Response:
             live="follow",
             about=[deployment.id],
             again_s=AGAIN_S if budgets else None,
+            burning=burning,
+            burning_total=burning_total,
+            saturation=await load_saturation(conn, deployment.id),
             budgets=budgets,
             budgets_total=budgets_total,
             deployment=deployment,
