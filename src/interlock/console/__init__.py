@@ -10,7 +10,7 @@ act.
     rollouts  steer            how far a change is, wave by wave; pause it, speed it up, promote it, give it up
     approvals  approval        what a person is asked
     job_list  jobs  ledger     what was done, and what happened
-    verification               what was measured after it: a chart for each number, and the verdict
+    verification  verification_word                       what was measured, and what people say of it
     task  task_answer          what a job asks of a person, and what they say
     freezes  freeze  extend  thaw                         stopping, and going on
     incidents  resolve         what burns outside, and ending that
@@ -60,6 +60,7 @@ from interlock.console import (
     terminal,
     thaw,
     verification,
+    verification_word,
     version,
     what_if,
     workspaces,
@@ -114,6 +115,12 @@ def build_console(store: Store, settings: Settings, *, provider: IdentityProvide
             Route(W + "/jobs", in_workspace(job_list.show)),
             Route(W + "/jobs/{job:segment}", in_workspace(jobs.show)),
             Route(W + "/verifications/{verification:segment}", in_workspace(verification.show)),
+            Route(W + "/verifications/{verification:segment}/{word:segment}", in_workspace(verification_word.show)),
+            Route(
+                W + "/verifications/{verification:segment}/{word:segment}",
+                in_workspace(verification_word.save),
+                methods=["POST"],
+            ),
             Route(W + "/jobs/{job:segment}/task/{step:segment}", in_workspace(task_answer.save), methods=["POST"]),
             Route(W + "/jobs/{id:segment}/cancel", in_workspace(ending.show)),
             Route(W + "/jobs/{id:segment}/cancel", in_workspace(ending.save), methods=["POST"]),

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 import orjson
 from starlette.responses import Response
 
+from interlock.access import Permission
 from interlock.console.sparkline import Sparkline, says_panel, sparkline
+from interlock.console.verification_word import WORDS
 from interlock.console.visit import Visit, found, id_in_path
 from interlock.judge.series import Panel, Point, says_metric, says_number
 from interlock.model.ids import TargetKey
-from interlock.store import series
+from interlock.store import series, verification_words
+from interlock.store.bindings import load_place
 from interlock.store.queries import Conn
 from interlock.store.series import MetricSeries, Verified
 from interlock.web.series import render_chart, says_of
@@ -93,6 +96,8 @@ async def show(visit: Visit) -> Response:
         one = found(
             await series.find_verification(conn, visit.here.id, verification_id=verification_id), "verification"
         )
+        words = await verification_words.find_verification(conn, visit.here.id, verification_id=one.id)
+        where = await load_place(conn, deployment_id=one.deployment_id, environment_id=one.environment_id)
         metrics = await series.load_series(conn, one.id)
         due = [metric.next_at for metric in metrics if metric.next_at is not None and metric.state == "running"]
         return await visit.render(
@@ -109,6 +114,11 @@ async def show(visit: Visit) -> Response:
             shown=[shown(metric) for metric in metrics],
             marks_of=MARKS,
             status_marks=STATUS_MARKS,
+            words=words,
+            said=await verification_words.list_said(conn, [one.id]),
+            steps=[(step, WORDS[step][0]) for step in words.can]
+            if words and visit.may(Permission.STEER, place=where)
+            else [],
         )
 
 

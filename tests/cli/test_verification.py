@@ -1,0 +1,81 @@
+"""`interlock verification` against a real server: metrics that nobody answers, and what a person says then."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from cli.test_orders import wait_for
+
+SHOP = """
+type: System
+name: shop
+---
+type: JobAgent
+name: runner
+agentType: test-runner
+config: {{delaySeconds: 0}}
+---
+type: Resource
+name: one
+identifier: host/one
+kind: Host
+version: v1
+---
+type: Environment
+name: staging
+systems: [shop]
+resourceSelector: "true"
+---
+type: Deployment
+name: api
+systems: [shop]
+resourceSelector: "true"
+jobAgentSelector: "true"
+---
+type: Policy
+name: proof
+selector: "true"
+rules:
+  - verification:
+      metrics:
+        - name: errors
+          intervalSeconds: 1
+          count: 1
+          errorsMax: 0
+          successCondition: result.ok
+          provider: {{type: http, url: "http://127.0.0.1:{port}/stats"}}
+"""
+
+
+def test_a_person_says_what_nothing_could_tell(interlock):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers there
+        interlock("apply", "-f", "-", stdin=SHOP.format(port=nobody.getsockname()[1]))
+        interlock("version", "upsert", "-d", "api", "-t", "1.0.0")
+        wait_for(lambda: "api 1.0.0 on one in staging" in interlock("verification", "list").stdout, "nothing is held")
+        shown = interlock("verification", "get", "api/staging/one").stdout
+        assert "held: nothing could tell" in shown
+        assert "for: a person (accept, fail, again)" in shown
+        assert "errors: inconclusive: 1 errored" in shown
+        explained = interlock("explain", "api/staging/one").stdout
+        assert "Nothing could tell whether 1.0.0 works here" in explained
+
+        again = json.loads(interlock("verification", "again", "api/staging/one", "-o", "json").stdout)
+        assert again["run"] == 2
+        wait_for(lambda: "api 1.0.0" in interlock("verification", "list").stdout, "it is not held again")
+
+    missing = interlock("verification", "accept", "api/staging/one", fails=True)
+    assert "--reason" in missing.stderr
+    done = interlock("verification", "accept", "api/staging/one", "--reason", "looked at the graphs")
+    assert done.stdout == "accepted api 1.0.0 on one in staging\n"
+    seen = json.loads(interlock("verification", "get", again["id"], "-o", "json").stdout)
+    assert (seen["state"], seen["held"], [one["word"] for one in seen["said"]]) == (
+        "passed",
+        False,
+        ["again", "accepted"],
+    )
+    late = interlock("verification", "fail", again["id"], "--reason", "no", fails=True)
+    assert "It passed" in late.stderr
+    listed = json.loads(interlock("verification", "list", "--state", "any", "--deployment", "api", "-o", "json").stdout)
+    assert [one["id"] for one in listed] == [again["id"]]
