@@ -10,6 +10,7 @@ from interlock.model.ids import new_id
 from interlock.model.workflow import Workflow
 from interlock.store.agents import save_agent
 from interlock.store.ledger import sequence_ledger
+from interlock.store.tx import Change
 from interlock.store.workflows import save_workflow, start_run
 from tests.store.fleet import Fleet
 
@@ -301,3 +302,35 @@ async def test_what_was_said_of_a_change_is_shown_where_it_is_judged(visitor, wo
     assert "migration, high risk" in (await anybody.get(world.at("deployments", "shop-api"))).text
     asked = (await anybody.get(world.at("approvals", world.request_id))).text
     assert "A change of <b>migration</b>, labelled <b>high</b> risk, pull request shop/api#12." in asked
+
+
+async def test_a_person_says_in_the_console_what_nothing_could_tell(visitor, world, store):
+    vera, otto = await visitor("vera", "viewer"), await visitor("otto", "operator")
+    async with store.tx(actor=OURS, cause="test", workspace_id=world.workspace_id) as tx:
+        await tx.record(
+            [
+                Change(
+                    "UPDATE verification SET state = 'inconclusive', ended_at = NULL, held_since = now(), "
+                    "held_until = now() + interval '1 hour' WHERE id = $1",
+                    (world.verification_id,),
+                )
+            ],
+            events=[Event("verification.inconclusive", Ref("verification", world.verification_id), {})],
+        )
+    page = world.at("verifications", world.verification_id)
+    seen = (await otto.get(page)).text
+    assert "Nothing could tell, so the target is not promoted" in seen
+    assert "its policy takes it for a fail" in seen
+    assert f'href="{page}/accept"' in seen
+    assert f'href="{page}/accept"' not in (await vera.get(page)).text
+    assert (await vera.get(f"{page}/accept")).status_code == 403
+    assert "Accept, fail or measure again" in (await otto.get(world.at("jobs", world.job_id))).text
+    assert (await otto.get(f"{page}/wait")).status_code == 404
+    form = await otto.get(f"{page}/accept")
+    assert "It goes on as if it had passed" in form.text
+    assert (await otto.send(f"{page}/accept", f"{page}/accept", reason=" ")).status_code == 400
+    assert (await otto.send(f"{page}/accept", f"{page}/accept", reason="the graphs are fine")).status_code == 303
+    after = (await vera.get(page)).text
+    assert "otto accepted it" in after
+    assert "the graphs are fine" in after
+    assert (await otto.get(f"{page}/fail")).status_code == 409
