@@ -309,6 +309,29 @@ def job(fields: Fields, _: Clock) -> Doing:
     return do
 
 
+def _word(word: str, verb: str) -> Callable[[Fields, Clock], Doing]:
+    """A person's word on what could not tell: {target, by, reason}."""
+
+    def read(fields: Fields, _: Clock) -> Doing:
+        target = fields.text("target", required=True)
+        by, reason = fields.text("by", default="somebody"), fields.text("reason")
+
+        def do(stage: Stage) -> list[Telling]:
+            world, target_id = stage.world, stage.world.target(target).id
+            held = [one for move, one in world.held_verifications() if move.target_id == target_id]
+            if not held:
+                raise NotFound(f"{target} has no verification that could not tell.")
+            if word == "again":
+                stage.measure_again(held[0].id)
+            else:
+                world.judge_held(held[0].id, word, reason)
+            return [Telling(by, f"{verb} on {target}", reason)]
+
+        return do
+
+    return read
+
+
 def traffic(fields: Fields, _: Clock) -> Doing:
     """The traffic fares otherwise from now on: {requests, bad, versions, silent}."""
     fields.unwanted("seed", "is that of the whole story")
@@ -427,6 +450,9 @@ ACTS: Mapping[str, Act] = {
     "clear": clear,
     "cancel": cancel,
     "job": job,
+    "accept": _word("passed", "accepts what could not tell"),
+    "fail": _word("failed", "fails what could not tell"),
+    "again": _word("again", "measures again"),
     "traffic": traffic,
     "attach": attach,
     "detach": detach,

@@ -10,6 +10,7 @@ Source: core.md section 5 (what an unanswered start allows, late and repeated ne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -76,6 +77,8 @@ class StubAgent:
     seed: int = 0
     traffic: Traffic | None = None
     _chance: Random = field(init=False)
+    _looked: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _runs: dict[str, Callable[[World], list[Happening]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._chance = Random(self.seed)
@@ -128,28 +131,66 @@ class StubAgent:
     def measure(self, world: World, move: Move, verification: Verification) -> list[Happening]:
         """Measure what a move did."""
         tag, target = world.version(move.version_id).tag, world.target(move.target_id).name
-        state = self.behaviour.verify(tag, target)
-        if state is None and self.traffic is not None:
-            return self._looks(world, self.traffic, verification.id, About(tag, move.environment_id, target))
-        return [self._ends(verification.id, tag, target, state or "passed")]
+
+        def run(world: World) -> list[Happening]:
+            state = self.behaviour.verify(tag, target)
+            if state is None and self.traffic is not None:
+                return self._looks(world, self.traffic, verification.id, About(tag, move.environment_id, target))
+            return [self._ends(verification.id, tag, target, state or "passed")]
+
+        self._runs[verification.id] = run
+        return run(world)
+
+    def measure_again(self, world: World, verification_id: str) -> list[Happening]:
+        """Measure what could not tell once more. Gives nothing where it does not hold."""
+        return self._runs[verification_id](world) if world.measure_again(verification_id) else []
+
+    def _settled(self, world: World, verification_id: str) -> list[Happening]:
+        """What comes by itself of a verification that could not tell: it is measured again, or its hold is over."""
+        due_at = world.hold_due_at(verification_id)
+        if due_at is None:
+            return []
+
+        def settle(world: World) -> list[Happening]:
+            if world.hold_due_at(verification_id) != due_at:
+                return []  # somebody was faster
+            world.settle_hold(verification_id)
+            runs = any(one.id == verification_id for _, one in world.running_verifications())
+            return self._runs[verification_id](world) if runs else self._settled(world, verification_id)
+
+        return [Happening(max(0.0, (due_at - world.now).total_seconds()), settle)]
 
     def _ends(self, verification_id: str, tag: str, target: str, state: str) -> Happening:
         measure = self.behaviour.measure
         takes_s, said = measure(tag, target) if measure is not None else (self.behaviour.verify_s, None)
         if said is None and state != "passed":
             said = f"{tag} is {state} on {target}"
-        return Happening(takes_s, lambda w: w.measured(verification_id, state, said))
+
+        def end(world: World) -> list[Happening]:
+            world.measured(verification_id, state, said)
+            return self._settled(world, verification_id)
+
+        return Happening(takes_s, end)
 
     def _looks(self, world: World, traffic: Traffic, verification_id: str, about: About) -> list[Happening]:
         """The first look at each metric of a verification; each look gives the next."""
+        run = world.measuring[verification_id]
 
         def look_at(position: int, spec: MetricSpec) -> Action:
-            def look(world: World) -> Happening | None:
-                number = len(world.measuring[verification_id].measurements[position])
+            def look(world: World) -> list[Happening]:
+                if world.measuring[verification_id] is not run:
+                    return []  # it is measured again, by looks of its own
+                number = self._looked[verification_id, position]
+                self._looked[verification_id, position] += 1
                 next_at = world.measure(verification_id, position, traffic.look(world, about, spec, number))
-                return None if next_at is None else Happening(max(0.0, (next_at - world.now).total_seconds()), look)
+                if world.hold_due_at(verification_id) is not None:
+                    return self._settled(world, verification_id)
+                return [] if next_at is None else [Happening(max(0.0, (next_at - world.now).total_seconds()), look)]
 
             return look
 
-        metrics = world.measuring[verification_id].metrics
-        return [Happening(spec.warm_up_seconds, look_at(place, spec)) for place, spec in enumerate(metrics)]
+        return [
+            Happening(spec.warm_up_seconds, look_at(place, spec))
+            for place, (spec, one) in enumerate(zip(run.metrics, run.progress().metrics, strict=True))
+            if not one.state.final
+        ]

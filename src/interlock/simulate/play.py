@@ -105,7 +105,7 @@ def play(script: Script) -> Played:
         timeline.tell_holds(one.target_id for one in plan.target_decisions)
 
     story.watch = watch
-    stage.cancel = story.cancel
+    stage.cancel, stage.measure_again = story.cancel, story.measure_again
     for moment in script.moments:
         at = moment.at.replace(microsecond=0) + END_OF_SECOND if moment.expected else moment.at
         story.at(at, _happening(played, moment))

@@ -60,6 +60,8 @@ class Scenario:
                 follows = action(self.world)
                 if isinstance(follows, Happening):
                     self._expect((follows,))
+                elif isinstance(follows, list):
+                    self._expect(follows)
         raise Conflict(
             f"The story did not become quiet in {self.steps_max} steps; the clock stands at {self.world.now}."
         )
@@ -72,6 +74,10 @@ class Scenario:
     def cancel(self, job_id: str) -> None:
         """Ask for the end of a run."""
         self._expect(self.agent.cancel(job_id))
+
+    def measure_again(self, verification_id: str) -> None:
+        """Ask for another measurement of what could not tell."""
+        self._expect(self.agent.measure_again(self.world, verification_id))
 
     def _next_at(self) -> datetime | None:
         due = [self._due[0][0]] if self._due else []

@@ -58,6 +58,7 @@ class Stage:
     names: dict[tuple[str, str], str] = field(default_factory=dict)
     cancel: Callable[[str], object] = lambda job_id: None  # noqa: ARG005 - set by the play
     traffic: Traffic | None = None
+    measure_again: Callable[[str], object] = lambda verification_id: None  # noqa: ARG005 - set by the play
     moves: dict[str, Move] = field(default_factory=dict)
     move_by_job: dict[str, str] = field(default_factory=dict)
     move_by_verification: dict[str, str] = field(default_factory=dict)

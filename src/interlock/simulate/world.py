@@ -65,7 +65,14 @@ from interlock.model.ids import derived_id
 from interlock.model.job import TRANSITIONS, Confirm, Handover, JobStatus, confirm_heard
 from interlock.model.policy import Policy
 from interlock.model.saturation import HIGH_ABOVE, SATURATED_ABOVE, level_of
-from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, OnInconclusive
+from interlock.model.verification import (
+    Measurement,
+    MeasurementStatus,
+    MetricSpec,
+    OnInconclusive,
+    Terms,
+    VerificationState,
+)
 
 TICK = timedelta(microseconds=1)
 
@@ -124,6 +131,10 @@ class World:
     """So many facts were written by others than rounds: what a round is asked for."""
     begun: dict[str, NewVerification] = field(default_factory=dict)
     """Verification id -> as it was begun."""
+    held_since: dict[str, datetime] = field(default_factory=dict)
+    """Verification id -> when nothing could tell for the first time."""
+    again_at: dict[str, datetime] = field(default_factory=dict)
+    """Verification id -> when it is measured again by itself, while it holds."""
 
     # Rounds -----------------------------------------------------------------------------------------------------------
 
@@ -1013,7 +1024,7 @@ class World:
     def measure(self, verification_id: str, position: int, measurement: Measurement) -> datetime | None:
         """One measurement of a running verification's metric. It asks for no round: an end does.
 
-        Gives: when this metric is due again; None when it is over.
+        Gives: when this metric is due again, or the hold that it came to; None when it is over.
         """
         move = next((one for one, running in self.running_verifications() if running.id == verification_id), None)
         if move is None and all(proof.id != verification_id for _, proof in self.running_proofs()):
@@ -1026,7 +1037,7 @@ class World:
         if progress.state.final:
             ended_at = progress.decided_at
             self.measured(verification_id, progress.state.value, progress.reason, samples=0, ended_at=ended_at)
-            return None
+            return self.hold_due_at(verification_id)
         return progress.metrics[position].next_at
 
     def measured(
@@ -1049,10 +1060,13 @@ class World:
         if state == "inconclusive" and begun is not None and begun.terms.gates:
             words = {spec.on_inconclusive for _, spec in begun.metrics}
             holds = OnInconclusive.HOLD in words
-            if holds and begun.terms.hold_s is not None:
-                held_until = self.now + timedelta(seconds=begun.terms.hold_s)
-            elif not holds:
+            if not holds:
                 state = "failed" if OnInconclusive.FAIL in words else "passed"
+            else:
+                held_until = self._hold(verification_id, begun.terms, ended_at or self.now)
+                if held_until is not None and held_until <= (ended_at or self.now):
+                    state, message = self._over(verification_id, begun.terms, message, ended_at or self.now)
+                    held_until, holds = None, False
         return self._judged(
             verification_id,
             state,
@@ -1063,6 +1077,51 @@ class World:
             held_until=held_until,
             ended_at=ended_at,
         )
+
+    def _hold(self, verification_id: str, terms: Terms, at: datetime) -> datetime | None:
+        """It holds from the first time on that nothing could tell. Gives until when; None: a person ends it."""
+        since = self.held_since.setdefault(verification_id, at)
+        self.again_at.pop(verification_id, None)
+        if terms.again_s is not None:
+            self.again_at[verification_id] = at + timedelta(seconds=terms.again_s)
+        return None if terms.hold_s is None else since + timedelta(seconds=terms.hold_s)
+
+    def _over(self, verification_id: str, terms: Terms, message: str | None, at: datetime) -> tuple[str, str]:
+        """What a hold comes to when its time is over, and what is said of it."""
+        since_s = (at - self.held_since.get(verification_id, at)).total_seconds()
+        said = f"nothing could tell for {since_s:,.0f} s, which its policy takes for a {terms.then.value}: {message}"
+        return "passed" if terms.then is OnInconclusive.PASS else "failed", said
+
+    def hold_due_at(self, verification_id: str) -> datetime | None:
+        """When a hold goes on by itself; None where nothing holds, or only a person ends it."""
+        for _, one in self.held_verifications():
+            if one.id == verification_id:
+                return min((at for at in (one.held_until, self.again_at.get(one.id)) if at is not None), default=None)
+        return None
+
+    def settle_hold(self, verification_id: str) -> None:
+        """A hold goes on by itself: it is over, or is measured again, where its rules say so and it is time."""
+        begun = self.begun.get(verification_id)
+        for _, one in self.held_verifications():
+            if one.id != verification_id or begun is None:
+                continue
+            again_at = self.again_at.get(one.id)
+            if one.held_until is not None and one.held_until <= self.now:
+                self.judge_held(one.id, *self._over(one.id, begun.terms, one.message, self.now))
+            elif again_at is not None and again_at <= self.now:
+                self.measure_again(one.id)
+
+    def measure_again(self, verification_id: str) -> bool:
+        """What could not tell is measured again, but for the metrics that passed. Says whether it still held."""
+        of = self.measuring.get(verification_id)
+        held = next((one for _, one in self.held_verifications() if one.id == verification_id), None)
+        if held is None:
+            return False
+        if of is not None:
+            done = [one.state is VerificationState.PASSED for one in of.progress().metrics]
+            kept = tuple(mine if over else [] for mine, over in zip(of.measurements, done, strict=True))
+            self.measuring[verification_id] = replace(of, started_at=self.now, measurements=kept)
+        return self.judge_held(verification_id, "running", held.message)
 
     def judge_held(self, verification_id: str, state: str, message: str | None = None) -> bool:
         """What could not tell is accepted, failed, or measured again (`running`). Says whether it still held."""
