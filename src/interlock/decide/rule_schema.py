@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from interlock.decide.effects import APPROVALS_MAX
 from interlock.decide.rules import ALWAYS_ASKED, APPLIES_TO, ENVELOPE, RULES
+from interlock.decide.rules.error_budget import read_reaction
 from interlock.model.compare import read_compare
 from interlock.model.verification import read_metric
 from interlock.model.wire import INT32_MAX, TEXT_MAX, Fields
@@ -138,6 +140,9 @@ def _described(rule: Any) -> Schema:
     properties, needed = noted_by(rule.parse)
     if rule.shape == "gate" and rule.kind not in ALWAYS_ASKED:
         properties["appliesTo"] = {"type": "string", "enum": list(APPLIES_TO)}
+    if rule.kind == "errorBudget":
+        words, _ = noted_by(read_reaction)
+        properties["reactions"] |= {"items": _object({**words, "then": effect_schema()}, {"then"})}
     if rule.kind == "verification":
         fields, wanted = noted_by(read_metric)
         fields["provider"] = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
@@ -149,6 +154,16 @@ def _described(rule: Any) -> Schema:
         properties["metrics"] |= {"items": metric, "minItems": 1}
     heading = (rule.__doc__ or "").partition("\n")[0].partition(": ")[2]
     return {"description": heading[:1].upper() + heading[1:], **_object(properties, needed)}
+
+
+def effect_schema() -> Schema:
+    """What a rule makes of a signal (`effects`)."""
+    parts: Schema = {
+        "approvals": {"type": "integer", "minimum": 1, "maximum": APPROVALS_MAX},
+        "approverGroup": {"type": "string"},
+        "paceCap": {"type": "number", "minimum": 0.01, "maximum": 1},
+    }
+    return {"anyOf": [{"type": "string", "enum": ["pass", "hold"]}, _object(parts, set())]}
 
 
 def noted_by(parse: Callable[[Fields], object]) -> tuple[dict[str, Schema], set[str]]:

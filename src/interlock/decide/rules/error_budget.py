@@ -153,15 +153,7 @@ def parse(fields: Fields) -> Params:
     reactions = []
     for number, body in enumerate(fields.items("reactions", maximum=REACTIONS_MAX)):
         row = Fields(body, f"{fields.path}.reactions[{number}]")
-        reactions.append(
-            Reaction(
-                classes=frozenset(row.words("class", allowed=CLASSES)),
-                risks=frozenset(row.words("risk", allowed=(*RISKS, UNSAID))),
-                changes=frozenset(row.words("changeType", allowed=(*CHANGE_TYPES, UNSAID))),
-                tiers=frozenset(row.words("tier", allowed=(*TIERS, UNSAID))),
-                effect=read_effect(row, "then"),
-            )
-        )
+        reactions.append(read_reaction(row))
         row.refuse_rest()
         fields.errors.extend(row.errors)
     return Params(
@@ -169,6 +161,17 @@ def parse(fields: Fields) -> Params:
         exempt=fields.words("exempt", allowed=CHANGE_TYPES, default=EXEMPT),
         reactions=tuple(reactions),
         pass_uncovered=fields.choice("whenUncovered", allowed=("unknown", "pass"), default="unknown") == "pass",
+    )
+
+
+def read_reaction(row: Fields) -> Reaction:
+    """Read one of the reactions. Faults are left in `row`."""
+    return Reaction(
+        classes=frozenset(row.words("class", allowed=CLASSES)),
+        risks=frozenset(row.words("risk", allowed=(*RISKS, UNSAID))),
+        changes=frozenset(row.words("changeType", allowed=(*CHANGE_TYPES, UNSAID))),
+        tiers=frozenset(row.words("tier", allowed=(*TIERS, UNSAID))),
+        effect=read_effect(row, "then"),
     )
 
 
