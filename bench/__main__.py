@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 
-from bench import canaries, decide, forecast, handover, latency, match, pull, selectors, sync, what_if, work
+from bench import canaries, decide, forecast, handover, latency, match, metrics, pull, selectors, sync, what_if, work
 from bench import requests as api_requests
 from bench import round as rounds
 from bench.ground import Finding
@@ -30,6 +30,7 @@ BENCHMARKS = {
     "selectors": selectors,
     "requests": api_requests,
     "pull": pull,
+    "metrics": metrics,
     "sync": sync,
     "work": work,
 }

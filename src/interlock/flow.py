@@ -65,9 +65,10 @@ from interlock.store.lines import (
     take_try,
     take_turn,
 )
+from interlock.store.measuring import Measurements
 from interlock.store.opening import Opened, Opener
 from interlock.store.plan import commit_plan, lock_deployment
-from interlock.store.posted import Posted, find_posted, take_posted
+from interlock.store.posted import Posted, find_posted
 from interlock.store.slos import DueSlo, Read, find_due_slo, known_before, match_slos, record_reading, spec_of
 from interlock.store.syncs import list_touched
 from interlock.store.targets import (
@@ -80,7 +81,7 @@ from interlock.store.targets import (
 )
 from interlock.store.tasks import ask_people, note_overdue
 from interlock.store.tx import Store, Tx
-from interlock.store.verifications import DueMetric, find_due_metric, record_measurement, settle_hold
+from interlock.store.verifications import DueMetric, settle_hold
 from interlock.store.wake import list_by_domain, request_rounds
 from interlock.store.work import OWN_FACTS, Claim, WorkRequest
 
@@ -136,9 +137,11 @@ class Flow:
     references: References | None = None
     note_handover: Callable[[float], None] = lambda _: None
     opener: Opener = field(init=False)
+    measurements: Measurements = field(init=False)
 
     def __post_init__(self) -> None:
         self.opener = Opener(self.store, self.references)
+        self.measurements = Measurements(self.store)
 
     # decide_round -----------------------------------------------------------------------------------------------------
 
@@ -479,15 +482,18 @@ class Flow:
 
         A verification that could not tell holds: the look at its metric is when that goes on by itself.
         """
-        async with self.store.read() as conn:
-            metric = await find_due_metric(conn, claim.key)
-            waits = metric is not None and metric.running and metric.spec.provider_kind == POSTED
-            posted = await find_posted(conn, claim.key) if waits else None
+        metric = await self.measurements.find(claim.key)
         if metric is None or not (metric.running or metric.held):
             return None
         if metric.held:
-            async with self._measuring(metric, "hold", claim) as tx:
+            async with self.store.tx(
+                actor=WORKER, cause="hold", workspace_id=metric.workspace_id, claim=claim, chain=metric.change_id
+            ) as tx:
                 return await settle_hold(tx, metric)
+        posted = None
+        if metric.spec.provider_kind == POSTED:
+            async with self.store.read() as conn:
+                posted = await find_posted(conn, claim.key)
         now = self.store.now()
         due_at = metric.due_at or now
         if now < due_at:
@@ -495,17 +501,7 @@ class Flow:
         measured = await self._measure(metric, posted, due_at=due_at, now=now)
         if isinstance(measured, NotBefore):
             return measured.at
-        async with self._measuring(metric, "measure", claim) as tx:
-            again_at = await record_measurement(tx, metric, measured)
-            if posted is not None:
-                await take_posted(tx, posted, metric_id=metric.id, measured_at=measured.measured_at)
-            return again_at
-
-    def _measuring(self, metric: DueMetric, cause: str, claim: Claim) -> AbstractAsyncContextManager[Tx]:
-        """A transaction about one metric, which commits only while the claim is ours."""
-        return self.store.tx(
-            actor=WORKER, cause=cause, workspace_id=metric.workspace_id, claim=claim, chain=metric.change_id
-        )
+        return await self.measurements.record(claim, metric, measured, posted=posted)
 
     async def _measure(
         self, metric: DueMetric, posted: Posted | None, *, due_at: datetime, now: datetime

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     agent_slots: int = Field(default=8, ge=1)
     """The most of these that one agent may have: so that a slow one keeps no other waiting."""
 
-    metric_slots: int = Field(default=96, ge=1)
+    metric_slots: int = Field(default=240, ge=1)
     """How many measurements a worker has under way at once. One server that is asked may have a third of them."""
 
     work_lease_s: float = 15.0

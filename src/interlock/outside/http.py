@@ -32,6 +32,7 @@ import functools
 import ipaddress
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -46,7 +47,12 @@ from interlock.settings import Settings
 ANSWER_BYTES_MAX = 1024 * 1024
 TIMEOUT_S = 30.0
 CONNECT_S = 5.0
-CONNECTIONS_MAX = 100
+CONNECTIONS_MAX = 300
+KEPT_MAX = 20
+
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+"""The client underneath asks for it several times a call, to learn that this is asyncio; where it is not installed each
+of these questions looks through the disk (a tenth of a call's time, measured)."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -273,7 +279,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=CONNECTIONS_MAX,
-            max_keepalive_connections=20,
+            max_keepalive_connections=KEPT_MAX,
             keepalive_expiry=30.0,
             network_backend=network,
         )

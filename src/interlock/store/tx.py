@@ -41,7 +41,7 @@ from interlock.store.notify import Wakes
 from interlock.store.postgres_own import Connection
 from interlock.store.queries import Conn
 from interlock.store.secrets import Secrets
-from interlock.store.work import Claim, WorkRequest, joined_requests, lock_claim, request_work
+from interlock.store.work import Claim, WorkRequest, joined_requests, lock_claims, request_work
 
 ACQUIRE_S = 10.0
 """How long a caller waits for a free connection before it hears 503."""
@@ -92,7 +92,7 @@ class Tx:
     """One read-write transaction. Got from `Store.tx`."""
 
     __slots__ = (
-        "_claim",
+        "_claims",
         "_requests",
         "_rows",
         "_topics",
@@ -113,7 +113,7 @@ class Tx:
         actor: Actor,
         cause: str,
         workspace_id: str | None,
-        claim: Claim | None,
+        claims: Sequence[Claim],
         chain: str | None,
         trace_id: str | None,
     ) -> None:
@@ -124,7 +124,7 @@ class Tx:
         self.workspace_id = workspace_id
         self.chain = chain
         self.trace_id = trace_id
-        self._claim = claim
+        self._claims = claims
         self._rows: list[LedgerRow] = []
         self._requests: list[WorkRequest] = []
         self._topics: set[str] = set()
@@ -154,8 +154,8 @@ class Tx:
         """Write what comes last: ledger rows, then the claim's lock and the requests. Called once, by the store."""
         await self.write_rows()
         requests = joined_requests(self._requests)
-        if self._claim is not None:
-            await lock_claim(self.conn, self._claim, requests)
+        if self._claims:
+            await lock_claims(self.conn, self._claims, requests)
         await request_work(self.conn, requests)
 
     async def write_rows(self) -> None:
@@ -322,21 +322,22 @@ class Store:
         cause: str,
         workspace_id: str | None = None,
         claim: Claim | None = None,
+        claims: Sequence[Claim] = (),
         chain: str | None = None,
         trace_id: str | None = None,
     ) -> AsyncIterator[Tx]:
         """A transaction that writes; it commits when the block ends and rolls back when it raises.
 
         Takes: `claim` makes the commit depend on it: it succeeds only while the claim is ours, and nobody takes it
-               meanwhile. `cause` says in a few words why ("api: createVersion", "round"). `chain` stands in where an
-               event names none.
+               meanwhile; so do `claims`, where several looks are written together. `cause` says in a few words why
+               ("api: createVersion", "round"). `chain` stands in where an event names none.
         Fails: `Stale` on a deadlock, a serialization failure or a lost claim; `StoreUnavailable` when the connection
                is lost, and then nobody knows whether the commit happened; `Bug` when a status changed without its
                event.
         """
         joined = self._joined()
         if joined is not None:
-            if claim is not None:
+            if claim is not None or claims:
                 raise Bug("A claim cannot be settled within a joined transaction.")
             with _as_ours():
                 async with joined.conn.transaction():
@@ -346,7 +347,7 @@ class Store:
                         actor=actor,
                         cause=cause,
                         workspace_id=workspace_id,
-                        claim=None,
+                        claims=(),
                         chain=chain,
                         trace_id=trace_id,
                     )
@@ -363,7 +364,7 @@ class Store:
                     actor=actor,
                     cause=cause,
                     workspace_id=workspace_id,
-                    claim=claim,
+                    claims=claims if claim is None else (claim, *claims),
                     chain=chain,
                     trace_id=trace_id,
                 )

@@ -28,6 +28,7 @@ from interlock.judge.machine import (
     judged_alone,
     with_one_more,
 )
+from interlock.judge.spending import alpha_share
 from interlock.judge.thinning import SAMPLES_MAX, Kept, thinned
 from interlock.model.event import Event, Ref
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState, parse_metric
@@ -38,6 +39,9 @@ from interlock.store.tx import Change, Tx
 from interlock.store.work import OWN_FACTS, WorkRequest
 
 Q = queries("verification")
+
+SPECS_MAX = 50_000
+_SPECS: dict[str, MetricSpec] = {}
 
 THIN_EVERY = 250
 """After so many measurements the samples of a running metric are looked at: are there too many?"""
@@ -153,13 +157,19 @@ class VerificationRow:
 
 async def find_due_metric(conn: Conn, metric_id: str) -> DueMetric | None:
     """One metric with its context, or None when it is gone."""
-    row = await conn.fetchrow(Q.find_metric, metric_id)
-    if row is None:
-        return None
+    return (await find_due_metrics(conn, [metric_id])).get(metric_id)
+
+
+async def find_due_metrics(conn: Conn, metric_ids: Sequence[str]) -> dict[str, DueMetric]:
+    """Metrics by id, each with its context, as far as they are there."""
+    return {row["id"]: _due(row) for row in await conn.fetch(Q.find_metrics, list(metric_ids))}
+
+
+def _due(row: asyncpg.Record) -> DueMetric:
     return DueMetric(
         id=row["id"],
         verification_id=row["verification_id"],
-        spec=parse_metric(row["spec"], path="metric"),
+        spec=_spec(row),
         due_at=row["next_at"],
         running=row["state"] == "running" and row["verification_state"] == "running",
         held=row["verification_state"] == "inconclusive" and row["ended_at"] is None,
@@ -176,6 +186,16 @@ async def find_due_metric(conn: Conn, metric_id: str) -> DueMetric | None:
         rollout_id=row["rollout_id"],
         wave=row["wave"],
     )
+
+
+def _spec(row: asyncpg.Record) -> MetricSpec:
+    """A metric's specification, which never changes, so that each is read once."""
+    known = _SPECS.get(row["id"])
+    if known is None:
+        if len(_SPECS) >= SPECS_MAX:
+            _SPECS.clear()
+        known = _SPECS[row["id"]] = parse_metric(row["spec"], path="metric")
+    return known
 
 
 def _context(row: asyncpg.Record) -> dict[str, Any]:
@@ -215,46 +235,130 @@ async def lock_verification(conn: Conn, verification_id: str) -> Head | None:
     return one(Head, await conn.fetchrow(Q.lock_verification, verification_id))
 
 
+@dataclass(slots=True)
+class Standing:
+    """Where a verification stands while measurements of it are written: its metrics in order, and how each is judged.
+
+    Takes: `judged` is None for a metric that is measured now and judged afresh. `taken`: how many measurements it has.
+    """
+
+    head: Head
+    rows: Sequence[asyncpg.Record]
+    specs: Sequence[MetricSpec]
+    alpha: Sequence[float]
+    judged: list[MetricProgress | None]
+    taken: list[int]
+
+    def progress(self) -> VerificationProgress:
+        """What all of its metrics come to."""
+        standing = [(spec, each) for spec, each in zip(self.specs, self.judged, strict=True) if each is not None]
+        return conclude(standing, started_at=self.head.measured_from)
+
+
 async def record_measurement(tx: Tx, metric: DueMetric, measured: Measurement) -> datetime | None:
     """Write one measurement and what follows from it.
 
     Gives: when this metric is due again; None when it is over.
     """
-    head = await lock_verification(tx.conn, metric.verification_id)
-    if head is None or head.state != "running":
-        return None
-    rows = await tx.conn.fetch(Q.list_metrics, metric.verification_id)
-    specs = [parse_metric(one["spec"], path="metric") for one in rows]
-    at = next(number for number, one in enumerate(rows) if one["id"] == metric.id)
-    alpha = alpha_of(specs, [one["alpha_share"] for one in rows])
-    since = head.measured_from
-    judged = [
-        await _judged_before(tx.conn, one, spec, since, share) if spec is not specs[at] or judged_alone(spec) else None
-        for one, spec, share in zip(rows, specs, alpha, strict=True)
-    ]
-    place = rows[at]["taken"] + 1
-    row = (metric.id, place, measured.status.value, dict(measured.result), measured.message, measured.measured_at)
-    await tx.record([Change(Q.insert_measurement, row)])
-    before = judged[at]
+    (again_at,) = await record_measurements(tx, [(metric, measured)])
+    return again_at
+
+
+async def record_measurements(tx: Tx, measured: Sequence[tuple[DueMetric, Measurement]]) -> tuple[datetime | None, ...]:
+    """Write measurements of several metrics, no two of one metric, and what follows from them.
+
+    Gives: when each metric is due again; None when it is over.
+    Costs: 4 statements, however many they are; one more for each that is judged by all of its measurements together,
+           and a few for each verification that they end.
+    """
+    standings = await _standings(tx.conn, measured)
+    written, carried = [], []
+    again: list[datetime | None] = []
+    for metric, taking in measured:
+        at = standings.get(metric.verification_id)
+        if at is None:
+            again.append(None)
+            continue
+        place = next(number for number, row in enumerate(at.rows) if row["id"] == metric.id)
+        own = await _judged_now(tx.conn, at, place, taking)
+        at.judged[place] = own
+        at.taken[place] += 1
+        number = at.taken[place]
+        result = dict(taking.result)
+        written.append((metric.id, number, taking.status.value, result, taking.message, taking.measured_at))
+        carried.append((metric.id, own.state.value, own.reason, own.next_at, number, write_progress(own)))
+        again.append(own.next_at)
+    if not written:
+        return tuple(again)
+    await tx.record([Change(Q.insert_measurements, _columns(written)), Change(Q.set_metric_states, _columns(carried))])
+    over: set[str] = set()
+    for number, (metric, taking) in enumerate(measured):
+        at = standings.get(metric.verification_id)
+        if at is None:
+            continue
+        if metric.verification_id in over:
+            again[number] = None
+            continue
+        progress = at.progress()
+        if progress.state.final:
+            over.add(metric.verification_id)
+            again[number] = await _ended(tx, metric, at, progress, measured_at=taking.measured_at)
+        else:
+            place = next(place for place, row in enumerate(at.rows) if row["id"] == metric.id)
+            if judged_alone(at.specs[place]) and at.taken[place] % THIN_EVERY == 0:
+                await _thin(tx, metric.id)
+    return tuple(again)
+
+
+async def _standings(conn: Conn, measured: Sequence[tuple[DueMetric, Measurement]]) -> dict[str, Standing]:
+    """The verifications that run, locked in the order in which everybody locks them, each as it stood before."""
+    ids = sorted({metric.verification_id for metric, _ in measured})
+    heads = {}
+    for row in await conn.fetch(Q.lock_verifications, ids):
+        head = Head(**{key: value for key, value in row.items() if key != "id"})
+        if head.state == "running":
+            heads[row["id"]] = head
+    rows_by_id: dict[str, list[asyncpg.Record]] = {}
+    for row in await conn.fetch(Q.list_metrics_of, list(heads)) if heads else ():
+        rows_by_id.setdefault(row["verification_id"], []).append(row)
+    mine = {metric.id for metric, _ in measured}
+    found = {}
+    for verification_id, rows in rows_by_id.items():
+        head = heads[verification_id]
+        specs = [_spec(row) for row in rows]
+        alpha = alpha_of(specs, [row["alpha_share"] for row in rows])
+        judged = [
+            await _judged_before(conn, row, spec, head.measured_from, share)
+            if row["id"] not in mine or judged_alone(spec)
+            else None
+            for row, spec, share in zip(rows, specs, alpha, strict=True)
+        ]
+        found[verification_id] = Standing(head, rows, specs, alpha, judged, [row["taken"] for row in rows])
+    return found
+
+
+async def _judged_now(conn: Conn, at: Standing, place: int, taking: Measurement) -> MetricProgress:
+    """Where a metric stands with one more measurement."""
+    spec, since, before = at.specs[place], at.head.measured_from, at.judged[place]
     if before is not None:
-        own = with_one_more(specs[at], before, measured, started_at=since)
-    else:
-        taken = await _counted(tx.conn, metric.id)
-        own = judge_metric(specs[at], taken, started_at=since, alpha_share=alpha[at])
-    judged[at] = own
-    standing = [(spec, each) for spec, each in zip(specs, judged, strict=True) if each is not None]
-    progress = conclude(standing, started_at=since)
-    carried = (metric.id, own.state.value, own.reason, own.next_at, place, write_progress(own))
-    await tx.record([Change(Q.set_metric_state, carried)])
-    if judged_alone(specs[at]) and place % THIN_EVERY == 0:
-        await _thin(tx, metric.id)
-    if not progress.state.final:
-        return own.next_at
-    for each in rows:
-        if max(each["taken"], place if each["id"] == metric.id else 0) > SAMPLES_MAX:
-            await _thin(tx, each["id"])
-    told = {"metrics": [_told(one["name"], each) for one, each in zip(rows, progress.metrics, strict=True)]}
-    return await _conclude(tx, metric, head, progress, measured_at=measured.measured_at, told=told)
+        return with_one_more(spec, before, taking, started_at=since)
+    taken = [*await _counted(conn, at.rows[place]["id"]), taking]
+    return judge_metric(spec, taken, started_at=since, alpha_share=at.alpha[place])
+
+
+async def _ended(
+    tx: Tx, metric: DueMetric, at: Standing, progress: VerificationProgress, *, measured_at: datetime
+) -> datetime | None:
+    """All is measured: too many samples are thinned, and the verdict is told."""
+    for row, taken in zip(at.rows, at.taken, strict=True):
+        if taken > SAMPLES_MAX:
+            await _thin(tx, row["id"])
+    told = {"metrics": [_told(row["name"], each) for row, each in zip(at.rows, progress.metrics, strict=True)]}
+    return await _conclude(tx, metric, at.head, progress, measured_at=measured_at, told=told)
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 async def settle_hold(tx: Tx, metric: DueMetric) -> datetime | None:
@@ -285,6 +389,7 @@ async def end_hold(tx: Tx, metric: DueMetric, head: Head, *, comes_to: str, at: 
 async def measure_again(tx: Tx, metric: DueMetric, head: Head, *, at: datetime, by: str) -> datetime | None:
     """Begin another run of a verification: the earlier measurements are shown and count no more.
 
+    Why:   evidence that begins anew may stop a harmless rollout anew, so it gets a part of α of its own.
     Takes: `by`: person or rule.
     Gives: when this metric is due.
     """
@@ -300,6 +405,10 @@ async def measure_again(tx: Tx, metric: DueMetric, head: Head, *, at: datetime, 
         touch(metric.deployment_id, takes_away=False),
     ]
     await tx.record(changes, events=[event], wakes=wakes)
+    tests = await tx.conn.fetch(Q.begin_tests, metric.verification_id)
+    if tests:
+        shares = [float(alpha_share(row["number"], row["planned"])) for row in tests]
+        await tx.record([Change(Q.set_alpha_shares, ([row["id"] for row in tests], shares))])
     found: datetime | None = due.get(metric.id)
     return found
 

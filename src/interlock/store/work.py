@@ -243,16 +243,17 @@ async def assert_claim(conn: Conn, claim: Claim) -> None:
         raise lost_claim(claim)
 
 
-async def lock_claim(conn: Conn, claim: Claim, requests: Sequence[WorkRequest]) -> None:
-    """Lock the claim's row, and those of the requests that follow, in order: it is ours until this transaction ends.
+async def lock_claims(conn: Conn, claims: Sequence[Claim], requests: Sequence[WorkRequest]) -> None:
+    """Lock the claims' rows, and those of the requests that follow, in order: they are ours until the transaction ends.
 
-    Fails: `Stale` when it is not ours any more.
+    Fails: `Stale` when one is not ours any more.
     """
-    keys = sorted({(claim.kind, claim.key), *((each.kind, each.key) for each in requests)})
+    keys = sorted({*((each.kind, each.key) for each in claims), *((each.kind, each.key) for each in requests)})
     rows = await conn.fetch(Q.lock_work, [kind for kind, _ in keys], [key for _, key in keys])
-    ours = (claim.kind, claim.key, claim.owner, claim.epoch)
-    if not any((row["kind"], row["key"], row["owner"], row["epoch"]) == ours for row in rows):
-        raise lost_claim(claim)
+    held = {(row["kind"], row["key"], row["owner"], row["epoch"]) for row in rows}
+    for claim in claims:
+        if (claim.kind, claim.key, claim.owner, claim.epoch) not in held:
+            raise lost_claim(claim)
 
 
 def lost_claim(claim: Claim) -> Stale:

@@ -1,7 +1,7 @@
 -- Verifications, their metrics and measurements.
 
--- One metric to measure, with what it is about, and the run of the job that it verifies. Relies on primary keys.
--- name: find_metric
+-- Metrics to measure, with what they are about, and the run of the job that each verifies. Relies on primary keys.
+-- name: find_metrics
 SELECT m.id, m.verification_id, m.name, m.spec, m.state, m.next_at, v.state AS verification_state, v.ended_at, v.started_at, v.workspace_id,
        v.deployment_id, v.subject_kind, v.subject_id, v.move_id, r.snapshot, o.target_id, o.environment_id, o.version_id, o.change_id, o.decision_id,
        j.external_id, v.rollout_id, v.wave, p.opened_at, p.kind AS rollout_kind
@@ -11,7 +11,7 @@ JOIN move o ON o.id = v.move_id
 JOIN release r ON r.id = o.to_release_id
 LEFT JOIN rollout p ON p.id = v.rollout_id
 LEFT JOIN job j ON j.id = v.subject_id AND v.subject_kind = 'job'
-WHERE m.id = $1;
+WHERE m.id = ANY ($1::uuid[]);
 
 -- Relies on verification's primary key.
 -- name: lock_verification
@@ -19,10 +19,21 @@ SELECT state, started_at, ended_at, coalesce(measured_from, started_at) AS measu
        held_since, held_until, again_at, passed_at, message
 FROM verification WHERE id = $1 FOR UPDATE;
 
+-- Those of a batch, in the order in which everybody locks them. Relies on verification's primary key.
+-- name: lock_verifications
+SELECT id, state, started_at, ended_at, coalesce(measured_from, started_at) AS measured_from, gates, again_s, hold_s, comes_to, revokes, run,
+       held_since, held_until, again_at, passed_at, message
+FROM verification WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
+
 -- Relies on verification_metric's unique key.
 -- name: list_metrics
 SELECT id, name, spec, state, message, next_at, alpha_share, counted_from, taken, progress
 FROM verification_metric WHERE verification_id = $1 ORDER BY position;
+
+-- Those of several verifications. Relies on verification_metric's unique key.
+-- name: list_metrics_of
+SELECT id, verification_id, name, spec, state, message, next_at, alpha_share, counted_from, taken, progress
+FROM verification_metric WHERE verification_id = ANY ($1::uuid[]) ORDER BY verification_id, position;
 
 -- All measurements of a verification, in their order. Relies on measurement's unique key.
 -- name: list_measurements
@@ -69,13 +80,16 @@ UPDATE landed SET verified_at = NULL, renewed_at = NULL WHERE target_id = $1 AND
 UPDATE move SET state = 'verifying', closed_at = NULL, reason = NULL WHERE id = $1 AND closed_at IS NOT NULL;
 
 -- A second write of the same place on the grid changes nothing. Relies on measurement's unique key.
--- name: insert_measurement
-INSERT INTO measurement (metric_id, number, status, result, message, measured_at) VALUES ($1, $2, $3, $4, $5, $6)
+-- name: insert_measurements
+INSERT INTO measurement (metric_id, number, status, result, message, measured_at)
+SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::jsonb[], $5::text[], $6::timestamptz[])
 ON CONFLICT (metric_id, number) DO NOTHING;
 
 -- Relies on verification_metric's primary key.
--- name: set_metric_state
-UPDATE verification_metric SET state = $2, message = $3, next_at = $4, taken = $5, progress = $6 WHERE id = $1;
+-- name: set_metric_states
+UPDATE verification_metric m SET state = n.state, message = n.message, next_at = n.next_at, taken = n.taken, progress = n.progress
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::jsonb[])
+     AS n(id, state, message, next_at, taken, progress) WHERE m.id = n.id;
 
 -- Relies on verification's primary key.
 -- name: end_verification
@@ -99,6 +113,24 @@ WHERE id = $1;
 UPDATE verification_metric m SET state = 'running', message = NULL, progress = NULL, counted_from = taken, next_at = $2::timestamptz + make_interval(secs => coalesce((spec ->> 'warmUpSeconds')::float8, 0))
 WHERE verification_id = $1 AND ($3 OR state <> 'passed')
 RETURNING id, next_at;
+
+-- Measured again, each sequential metric is one more of its rollout's tests: which number it has among them, of so many that were planned. Relies
+-- on primary keys and verification_metric's unique key.
+-- name: begin_tests
+WITH test AS (
+    SELECT m.id, row_number() OVER (ORDER BY m.position) AS place, count(*) OVER () AS tests FROM verification_metric m
+    WHERE m.verification_id = $1 AND m.alpha_share IS NOT NULL AND m.state = 'running'
+), begun AS (
+    UPDATE rollout o SET tests_begun = o.tests_begun + (SELECT count(*) FROM test)
+    FROM verification v JOIN move x ON x.id = v.move_id
+    WHERE v.id = $1 AND o.id = x.rollout_id AND EXISTS (SELECT FROM test)
+    RETURNING o.tests_begun, o.tests_planned
+)
+SELECT test.id, (begun.tests_begun - test.tests + test.place)::integer AS number, begun.tests_planned AS planned FROM test, begun;
+
+-- Relies on verification_metric's primary key.
+-- name: set_alpha_shares
+UPDATE verification_metric m SET alpha_share = n.alpha_share FROM unnest($1::uuid[], $2::float8[]) AS n(id, alpha_share) WHERE m.id = n.id;
 
 -- Where a move stands for which something was measured again. Relies on move's and target's primary keys and move_one_open.
 -- name: find_measured_move
@@ -132,14 +164,15 @@ ORDER BY v.started_at DESC, v.id DESC LIMIT $6 OFFSET $7;
 SELECT w.verification_id, w.word, w.reason, w.at, w.principal_id, p.name AS by
 FROM verification_word w JOIN principal p ON p.id = w.principal_id WHERE w.verification_id = ANY ($1::uuid[]) ORDER BY w.at, w.id;
 
--- What is still measured of rollouts that are over, or holds: while they were open nothing was found; a wave was not decided. By
--- verification_of_rollout.
+-- What is still measured of rollouts that are over, or waits for somebody who can tell: while they were open nothing was found; the rest was not
+-- decided. By verification_of_rollout.
 -- name: end_proofs
 UPDATE verification v
 SET state = CASE WHEN v.wave IS NULL AND v.state = 'running' THEN 'passed' ELSE 'inconclusive' END, ended_at = interlock_now(),
-    held_until = NULL, again_at = NULL,
-    message = CASE WHEN v.state = 'inconclusive' THEN v.message WHEN v.wave IS NULL THEN 'nothing was found while the rollout was open'
-                   ELSE 'the rollout was over before it was decided' END
+    message = CASE WHEN v.state <> 'running' THEN v.message
+                   WHEN v.wave IS NULL THEN 'nothing was found while the rollout was open'
+                   ELSE 'the rollout was over before it was decided' END,
+    held_until = NULL, again_at = NULL
 FROM move o, version n, environment e, deployment d
 WHERE v.rollout_id = ANY ($1::uuid[]) AND v.ended_at IS NULL
   AND o.id = v.move_id AND n.id = o.version_id AND e.id = o.environment_id AND d.id = o.deployment_id
