@@ -320,3 +320,35 @@ async def test_of_a_long_verification_few_samples_are_kept_and_every_measurement
     assert len(kept) <= 500
     assert sum(row["of"] or 1 for row in kept) == 750
     assert kept[-1]["number"] == 750
+
+
+@pytest.mark.parametrize("trigger", ["jobCreated", "jobStarted", "jobSuccess"])
+async def test_a_trigger_says_when_measuring_begins_and_the_move_waits_for_it(store, tmp_path, trigger):
+    yard = await a_yard(store, tmp_path)
+    await yard.fleet.policy("verify", [{"verification": {"metrics": [METRIC], "triggerOn": trigger}}])
+    await yard.fleet.version("1.1.0", config={"delaySeconds": 1})
+    await yard.run()
+    assert set((await yard.good()).values()) == {"1.1.0"}
+    async with store.read() as conn:
+        rows = await conn.fetch(
+            "SELECT v.state, v.started_at < j.completed_at AS beside FROM verification v "
+            "JOIN job j ON j.id = v.subject_id JOIN move o ON o.id = v.move_id WHERE o.version_id = $1",
+            yard.fleet.versions["1.1.0"],
+        )
+    assert [row["state"] for row in rows] == ["passed", "passed"]
+    assert [row["beside"] for row in rows] == [trigger != "jobSuccess"] * 2
+
+
+async def test_a_job_that_failed_may_be_measured_and_nothing_waits_for_that(store, tmp_path):
+    yard = await a_yard(store, tmp_path)
+    yard.told.says = "vague"
+    await yard.fleet.policy(
+        "verify", [{"verification": {"metrics": [METRIC], "triggerOn": "jobFailure"}}, {"retry": {"maxRetries": 1}}]
+    )
+    await yard.fleet.version("1.1.0", config={"status": "failure"})
+    await yard.run()
+    states = {one.state for one in await yard.verifications() if one.tag == "1.1.0"}
+    assert states == {"inconclusive"}
+    assert not await yard.verifications("held")
+    async with store.read() as conn:
+        assert not await conn.fetchval("SELECT count(*) FROM move WHERE closed_at IS NULL")
