@@ -8,6 +8,7 @@ USAGE = 2
 HELD = 3
 PERSON = 4
 LATE = 5
+UNCLEAR = 6
 FAULT = 70
 INTERRUPTED = 130
 
@@ -21,6 +22,7 @@ MEANINGS = {
     HELD: ("held", "A question was answered with no: something holds it, or it is decided otherwise today."),
     PERSON: ("person", "A question was answered with no, and all that is missing is a person's yes."),
     LATE: ("late", "The time that was given is over, and what was waited for is neither done nor failed."),
+    UNCLEAR: ("unclear", "What was waited for neither passed nor failed: nothing could tell, and a person has to say."),
     FAULT: ("fault", "A fault of the command itself. `INTERLOCK_DEBUG=1` shows where."),
     INTERRUPTED: ("interrupted", "Ctrl-C. What was asked before stays asked."),
 }
@@ -39,6 +41,12 @@ OF_COMMANDS = {
         DONE: "the version runs, verified, on every target that takes it",
         FAILED: "a rollout failed, was halted, aborted or taken back; or the version was rejected",
         LATE: "`--timeout` is over",
+    },
+    "verification watch": {
+        DONE: "it passed",
+        FAILED: "it failed",
+        LATE: "`--timeout` is over",
+        UNCLEAR: "nothing could tell, and nothing more is measured by itself",
     },
     "plan": {DONE: "everything is known and no rule objects", FAILED: "something errored or a rule objects"},
     "simulate": {DONE: "every expectation holds", FAILED: "one does not"},
