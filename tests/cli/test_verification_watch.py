@@ -34,8 +34,8 @@ def metric(values, *, statuses=None, state="running", unit="ratio", **more):
 
 
 def series(*metrics, state="running", **more):
-    place = {"deployment": {"name": "shop-api"}, "environment": {"name": "production"}, "about": "edge-1"}
-    return {"id": "4c1f0000", "state": state, "says": "It is so.", "metrics": list(metrics), **place, **more}
+    about = "shop-api 1.4.0 on edge-1 in production"
+    return {"id": "4c1f0000", "about": about, "state": state, "says": "It is so.", "metrics": list(metrics), **more}
 
 
 def test_a_metric_is_a_small_line_with_its_counts_its_last_value_and_when_it_is_next():
@@ -82,11 +82,11 @@ def test_into_a_pipe_goes_a_line_for_each_change_and_no_control_code(capsys):
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert [line.partition("  ")[2] for line in out.splitlines()[:-1]] == [
-        "shop-api/production/edge-1: running",
+        "shop-api 1.4.0 on edge-1 in production: running",
         "error-rate: running, 1 of 10 (1 passed), last 1 %",
         "error-rate: running, 2 of 10 (2 passed), last 2 %",
     ]
-    assert out.splitlines()[-1] == "shop-api/production/edge-1: It is so."
+    assert out.splitlines()[-1] == "shop-api 1.4.0 on edge-1 in production: It is so."
 
 
 def test_json_is_an_object_for_each_change_without_the_points(capsys):
@@ -130,7 +130,7 @@ def test_it_goes_on_across_a_broken_connection_and_waits_for_what_does_not_exist
     assert said.err.splitlines() == [
         "It has no verification yet. Waiting for one.",
         "The server cannot be reached. Trying again.",
-        "shop-api/production/edge-1: It is so.",
+        "shop-api 1.4.0 on edge-1 in production: It is so.",
     ]
 
 

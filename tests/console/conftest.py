@@ -167,7 +167,7 @@ async def measured_job(fleet: Fleet) -> tuple[str, str]:
                     "VALUES ($1, $2, $3, $4, now() - make_interval(mins => 10 - $2))",
                     (metric_id, number, status, {"ok": True, "json": {"errorRate": rate}}),
                 )
-                for number, (status, rate) in enumerate([("passed", 0.01), ("passed", 0.0), ("failed", 0.25)])
+                for number, (status, rate) in enumerate([("passed", 0.01), ("passed", 0.0), ("failed", 0.25)], start=1)
             ),
         ]
         event = Event("verification.failed", Ref("verification", verification_id), {}, (Ref("job", job["id"]),))

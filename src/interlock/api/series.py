@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from interlock.access import Permission
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.shapes import VersionRef
-from interlock.store import series
+from interlock.store import series, verification_words
 from interlock.web.answers import Json
 from interlock.web.series import render_series
 from interlock.web.shapes import Id, Instant, Named
@@ -100,9 +100,11 @@ class VerificationSeriesAnswer(TypedDict):
     """A verification with its metrics over time, and its verdict in a sentence."""
 
     id: Id
-    state: State
-    subject: SubjectAnswer
     about: str
+    state: State
+    held: bool
+    says: str
+    subject: SubjectAnswer
     deployment: Named
     environment: NotRequired[Named]
     resource: NotRequired[Named]
@@ -111,9 +113,10 @@ class VerificationSeriesAnswer(TypedDict):
     rolloutId: NotRequired[Id]
     jobId: NotRequired[Id]
     message: NotRequired[str]
+    run: int
     startedAt: Instant
     endedAt: NotRequired[Instant]
-    says: str
+    againAt: NotRequired[Instant]
     nextAt: NotRequired[Instant]
     metrics: list[MetricSeriesAnswer]
 
@@ -124,6 +127,8 @@ async def get_verification_series(here: InWorkspace, verificationId: str) -> Res
     here.require(Permission.READ)
     verification_id = id_of(verificationId, "verification")
     async with here.store.snapshot() as conn:
-        one = found(await series.find_verification(conn, here.id, verification_id=verification_id), "verification")
+        one = found(
+            await verification_words.find_verification(conn, here.id, verification_id=verification_id), "verification"
+        )
         metrics = await series.load_series(conn, verification_id)
     return Json(render_series(one, metrics))

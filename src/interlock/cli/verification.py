@@ -3,6 +3,7 @@
     interlock verification list                        those that wait because nothing could tell
     interlock verification list --state any --deployment shop-api
     interlock verification get 4c1f                    its metrics, what each said, what it waits for
+    interlock verification watch 4c1f                  follow it until it is over
     interlock verification again 4c1f                  measure once more
     interlock verification accept 4c1f --reason "Prometheus was away; the dashboards are fine"
     interlock verification fail 4c1f --reason "customers report errors"
@@ -19,6 +20,7 @@ import click
 
 from interlock.cli.connection import connected
 from interlock.cli.tables import id_of, items_max, list_options, output_option, print_list, print_one
+from interlock.cli.verification_watch import watch
 from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.ids import is_id
@@ -32,7 +34,10 @@ _why = click.option("--reason", required=True, help="Why. Everybody who looks at
 
 @click.group()
 def verification() -> None:
-    """Read what was measured; accept, fail or repeat what could not be told."""
+    """Read and follow what is measured; accept, fail or repeat what could not be told."""
+
+
+verification.add_command(watch)
 
 
 @verification.command("list")

@@ -280,9 +280,7 @@ def _over(series: Seen) -> bool:
 
 
 def _title(series: Seen) -> str:
-    place = [series[kind]["name"] for kind in ("deployment", "environment") if "name" in series.get(kind, {})]
-    tag = series.get("version", {}).get("tag")
-    return f"{'/'.join([*place, series['about']])}{f' {tag}' if tag else ''}"
+    return str(series["about"])
 
 
 def _verdict(series: Seen) -> str:
@@ -344,6 +342,7 @@ def _of_target(client: Client, target: str) -> str | None:
     if deployment is None:
         raise NotFound(f"There is no deployment named {parts[0]}.")
     for each in client.list_verifications(deployment_id=deployment["deployment"]["id"], items_max=LOOKED_AT_MAX):
-        if [each[kind]["name"] for kind in PLACE if kind in each] == parts:
-            return str(each["id"])
+        place: Seen = each
+        if [place[kind]["name"] for kind in PLACE if kind in place] == parts:
+            return each["id"]
     return None

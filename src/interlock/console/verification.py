@@ -24,7 +24,8 @@ from interlock.model.ids import TargetKey
 from interlock.store import series, verification_words
 from interlock.store.bindings import load_place
 from interlock.store.queries import Conn
-from interlock.store.series import MetricSeries, Verified
+from interlock.store.series import MetricSeries
+from interlock.store.verification_words import VerificationPlace
 from interlock.web.series import render_chart, says_of
 
 ROWS_MAX = 200
@@ -78,12 +79,12 @@ class Shown:
 class Check:
     """A verification on the page of what it is about."""
 
-    one: Verified
+    one: VerificationPlace
     says: str
     shown: Sequence[Shown]
 
 
-async def check_of(conn: Conn, one: Verified) -> Check:
+async def check_of(conn: Conn, one: VerificationPlace) -> Check:
     """A verification with its metrics, as other pages show it."""
     metrics = await series.load_series(conn, one.id)
     return Check(one, says_of(one, metrics), [shown(metric) for metric in metrics])
@@ -94,16 +95,16 @@ async def show(visit: Visit) -> Response:
     verification_id = id_in_path(visit, "verification", "verification")
     async with visit.here.store.snapshot() as conn:
         one = found(
-            await series.find_verification(conn, visit.here.id, verification_id=verification_id), "verification"
+            await verification_words.find_verification(conn, visit.here.id, verification_id=verification_id),
+            "verification",
         )
-        words = await verification_words.find_verification(conn, visit.here.id, verification_id=one.id)
         where = await load_place(conn, deployment_id=one.deployment_id, environment_id=one.environment_id)
         metrics = await series.load_series(conn, one.id)
         due = [metric.next_at for metric in metrics if metric.next_at is not None and metric.state == "running"]
         return await visit.render(
             conn,
             "verification.html",
-            title=f"Verification of {one.tag or one.deployment}: {one.measures}",
+            title=f"Verification of {one.about}",
             live="follow",
             again_s=again_s(one, metrics),
             about=[each for each in (one.id, one.subject_id) if each],
@@ -114,15 +115,12 @@ async def show(visit: Visit) -> Response:
             shown=[shown(metric) for metric in metrics],
             marks_of=MARKS,
             status_marks=STATUS_MARKS,
-            words=words,
             said=await verification_words.list_said(conn, [one.id]),
-            steps=[(step, WORDS[step][0]) for step in words.can]
-            if words and visit.may(Permission.STEER, place=where)
-            else [],
+            steps=[(step, WORDS[step][0]) for step in one.can] if visit.may(Permission.STEER, place=where) else [],
         )
 
 
-def again_s(one: Verified, metrics: Sequence[MetricSeries]) -> int | None:
+def again_s(one: VerificationPlace, metrics: Sequence[MetricSeries]) -> int | None:
     """After how long an open page looks again: while it runs, about as often as something is measured."""
     if one.state != "running":
         return None
@@ -132,7 +130,7 @@ def again_s(one: Verified, metrics: Sequence[MetricSeries]) -> int | None:
     return round(min(max(fastest, AGAIN_MIN_S), AGAIN_MAX_S))
 
 
-def target_key(one: Verified) -> str | None:
+def target_key(one: VerificationPlace) -> str | None:
     """The target's key in paths; None for a verification of a wave or a rollout."""
     if one.resource_id is None or one.environment_id is None:
         return None

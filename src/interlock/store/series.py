@@ -1,6 +1,6 @@
-"""What does a verification look like? Its place in names, and the series of each of its metrics.
+"""What does a verification look like? The series of each of its metrics, in its present run; and which there are.
 
-Source: `judge/series.py` draws; `verifications.py` writes.
+Source: `judge/series.py` draws; `verifications.py` writes, `verification_words.py` has its place in names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from interlock.judge.series import Series, counts_of, series_of, thinned
 from interlock.judge.spending import evenly
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, parse_metric
 from interlock.store.queries import Conn, queries
-from interlock.store.rows import many
+from interlock.store.verification_words import VerificationPlace, load_places
 
 Q = queries("series")
 
@@ -24,37 +24,6 @@ POINTS_MAX = 500
 
 READ_MAX, LOOKS_READ_MAX = 2_000, 10_000
 """So many measurements are read, the newest; of a metric that compares all, because evidence adds up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A verification with the names of what it is about. One of a wave or a rollout has no target."""
-
-    id: str
-    subject_kind: str
-    subject_id: str
-    state: str
-    message: str | None
-    started_at: datetime
-    ended_at: datetime | None
-    deployment_id: str
-    deployment: str
-    environment_id: str | None
-    environment: str | None
-    target_id: str | None
-    resource_id: str | None
-    resource: str | None
-    version_id: str | None
-    tag: str | None
-    rollout_id: str | None
-    wave: int | None
-
-    @property
-    def measures(self) -> str:
-        """What it is about, in names."""
-        if self.subject_kind == "wave":
-            return f"wave {(self.wave or 0) + 1}"
-        return self.resource or "the rollout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +40,19 @@ class MetricSeries:
     counts: Mapping[str, int]
 
 
-async def find_verification(conn: Conn, workspace_id: str, *, verification_id: str) -> Verified | None:
-    """One verification of this workspace."""
-    return next(iter(many(Verified, await conn.fetch(Q.list_heads, workspace_id, [verification_id]))), None)
-
-
-async def list_of_job(conn: Conn, workspace_id: str, *, job_id: str, limit: int) -> tuple[Verified, ...]:
+async def list_of_job(conn: Conn, workspace_id: str, *, job_id: str, limit: int) -> tuple[VerificationPlace, ...]:
     """The verifications of a job, newest first."""
     return await _heads(conn, workspace_id, Q.list_ids_of_subject, job_id, limit)
 
 
-async def list_of_target(conn: Conn, workspace_id: str, *, target_id: str, limit: int) -> tuple[Verified, ...]:
+async def list_of_target(conn: Conn, workspace_id: str, *, target_id: str, limit: int) -> tuple[VerificationPlace, ...]:
     """The verifications of a target's moves, newest first."""
     return await _heads(conn, workspace_id, Q.list_ids_of_target, target_id, limit)
 
 
-async def list_of_rollout(conn: Conn, workspace_id: str, *, rollout_id: str, limit: int) -> tuple[Verified, ...]:
+async def list_of_rollout(
+    conn: Conn, workspace_id: str, *, rollout_id: str, limit: int
+) -> tuple[VerificationPlace, ...]:
     """The verifications of a rollout and of its moves, newest first."""
     return await _heads(conn, workspace_id, Q.list_ids_of_rollout, rollout_id, limit)
 
@@ -113,6 +79,6 @@ def _drawn(
     return MetricSeries(row["id"], row["name"], spec, row["state"], row["message"], row["next_at"], drawn, counts)
 
 
-async def _heads(conn: Conn, workspace_id: str, query: str, about_id: str, limit: int) -> tuple[Verified, ...]:
+async def _heads(conn: Conn, workspace_id: str, query: str, about_id: str, limit: int) -> tuple[VerificationPlace, ...]:
     ids = [row["id"] for row in await conn.fetch(query, about_id, limit)]
-    return many(Verified, await conn.fetch(Q.list_heads, workspace_id, ids))
+    return await load_places(conn, workspace_id, ids)

@@ -141,8 +141,15 @@ async def list_verifications(
 
 async def find_verification(conn: Conn, workspace_id: str, *, verification_id: str) -> VerificationPlace | None:
     """A verification by id."""
-    row = await conn.fetchrow(Q.list_verifications, workspace_id, verification_id, None, None, None, 1, 0)
-    return None if row is None else VerificationPlace(**_less_total(row))
+    return next(iter(await load_places(conn, workspace_id, [verification_id])), None)
+
+
+async def load_places(conn: Conn, workspace_id: str, verification_ids: Sequence[str]) -> tuple[VerificationPlace, ...]:
+    """Some verifications of this workspace, newest first."""
+    rows = await conn.fetch(
+        Q.list_verifications, workspace_id, list(verification_ids), None, None, None, len(verification_ids), 0
+    )
+    return tuple(VerificationPlace(**_less_total(row)) for row in rows)
 
 
 async def list_metric_counts(conn: Conn, verification_id: str) -> tuple[MetricCounts, ...]:

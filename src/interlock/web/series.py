@@ -9,19 +9,23 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from interlock.judge.series import Panel, Point, says_metric, says_verification
-from interlock.store.series import MetricSeries, Verified
+from interlock.store.series import MetricSeries
+from interlock.store.verification_words import VerificationPlace
 from interlock.web.answers import instant, present
 
 Wire = dict[str, object]
 
 
-def render_verified(one: Verified) -> Wire:
-    """A verification and what it is about, without its metrics."""
+def render_series(one: VerificationPlace, metrics: Sequence[MetricSeries]) -> Wire:
+    """A verification with each metric's panels, and its verdict in a sentence."""
+    due = [metric.next_at for metric in metrics if metric.next_at is not None and metric.state == "running"]
     return present(
         id=one.id,
+        about=one.about,
         state=one.state,
+        held=one.held,
+        says=says_of(one, metrics),
         subject={"kind": one.subject_kind, "id": one.subject_id},
-        about=one.measures,
         deployment={"id": one.deployment_id, "name": one.deployment},
         environment=_named(one.environment_id, one.environment),
         resource=_named(one.resource_id, one.resource),
@@ -30,31 +34,30 @@ def render_verified(one: Verified) -> Wire:
         rolloutId=one.rollout_id,
         jobId=one.subject_id if one.subject_kind == "job" else None,
         message=one.message,
+        run=one.run,
         startedAt=instant(one.started_at),
         endedAt=instant(one.ended_at) if one.ended_at else None,
+        againAt=instant(one.again_at) if one.held and one.again_at else None,
+        nextAt=instant(min(due)) if due and one.state == "running" else None,
+        metrics=[render_metric_series(metric, over=one.state != "running") for metric in metrics],
     )
 
 
-def render_series(one: Verified, metrics: Sequence[MetricSeries]) -> Wire:
-    """A verification with each metric's panels, and its verdict in a sentence."""
-    due = [metric.next_at for metric in metrics if metric.next_at is not None and metric.state == "running"]
-    return {
-        **render_verified(one),
-        "says": says_of(one, metrics),
-        **present(nextAt=instant(min(due)) if due and one.state == "running" else None),
-        "metrics": [render_metric_series(metric, over=one.ended_at is not None) for metric in metrics],
-    }
-
-
-def says_of(one: Verified, metrics: Sequence[MetricSeries]) -> str:
-    """The verdict in a sentence with its numbers."""
-    return says_verification(
+def says_of(one: VerificationPlace, metrics: Sequence[MetricSeries]) -> str:
+    """The verdict in a sentence with its numbers; of one that is held, what it waits for."""
+    said = says_verification(
         one.state,
         message=one.message,
         started_at=one.started_at,
         ended_at=one.ended_at,
         metrics=[(metric.name, metric.state, _counted(metric.counts), metric.spec.count) for metric in metrics],
     )
+    if not one.held:
+        return said
+    waits = [f"It waits{f' since {instant(one.held_since)}' if one.held_since else ''} for a person"]
+    waits += [f"or to be measured again at {instant(one.again_at)}"] if one.again_at else []
+    waits += [f"or until {instant(one.held_until)}, when it counts as a {one.comes_to}"] if one.held_until else []
+    return f"{said} {', '.join(waits)}."
 
 
 def render_metric_series(metric: MetricSeries, *, over: bool) -> Wire:

@@ -154,7 +154,7 @@ LEFT JOIN environment e ON e.id = o.environment_id
 LEFT JOIN target t ON t.id = o.target_id AND v.rollout_id IS NULL
 LEFT JOIN resource r ON r.id = t.resource_id
 LEFT JOIN version x ON x.id = o.version_id
-WHERE v.workspace_id = $1 AND ($2::uuid IS NULL OR v.id = $2) AND ($3::uuid IS NULL OR v.deployment_id = $3)
+WHERE v.workspace_id = $1 AND ($2::uuid[] IS NULL OR v.id = ANY ($2)) AND ($3::uuid IS NULL OR v.deployment_id = $3)
   AND ($4::uuid IS NULL OR v.subject_id = $4)
   AND ($5::text IS NULL OR ($5 = 'held' AND v.state = 'inconclusive' AND v.ended_at IS NULL) OR ($5 <> 'held' AND v.state = $5))
 ORDER BY v.started_at DESC, v.id DESC LIMIT $6 OFFSET $7;
