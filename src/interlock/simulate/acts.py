@@ -7,7 +7,7 @@ later. A new act is one function and one line in `ACTS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from interlock.decide.facts import Dependency, Target
 from interlock.inventory.selector import Scope, parse_selector
@@ -19,6 +19,9 @@ from interlock.simulate.cast import placed, read_policy, texts
 from interlock.simulate.conduct import read_traffic
 from interlock.simulate.moments import Clock, duration
 from interlock.simulate.stage import Doing, Stage, Telling
+
+INCIDENT_LASTS = timedelta(hours=12)
+"""An incident that names no end."""
 
 STATUSES = ("ready", "building", "failed", "rejected", "paused", "unspecified")
 
@@ -309,6 +312,56 @@ def job(fields: Fields, _: Clock) -> Doing:
     return do
 
 
+def incident(fields: Fields, clock: Clock) -> Doing:
+    """An incident that gates is opened: {title, on (a deployment), environments, for, until, by, name}."""
+    title = fields.text("title", default="it answers 500")
+    name, on = fields.text("name", default=title), fields.text("on") or None
+    environments = [str(one) for one in fields.items("environments")]
+    by = fields.text("by", default="the pager")
+    ends = _ends(fields, clock)
+
+    def do(stage: Stage) -> list[Telling]:
+        world, until = stage.world, ends(stage.world.now)
+        opened = world.open_incident(
+            title,
+            on=None if on is None else [derived_id("deployment", on)],
+            environments=environments or None,
+            lasts=INCIDENT_LASTS if until is None else until - world.now,
+        )
+        stage.names["incident", name] = opened
+        return [Telling(by, f"opens an incident on {on or world.facts.deployment_name}", title)]
+
+    return do
+
+
+def resolve(fields: Fields, _: Clock) -> Doing:
+    """An incident is over: {incident (its name, else its title), by}."""
+    name = fields.text("incident", default="it answers 500")
+    by = fields.text("by", default="the pager")
+
+    def do(stage: Stage) -> list[Telling]:
+        stage.world.resolve_incident(_named(stage, "incident", name))
+        return [Telling(by, f"resolves the incident: {name}")]
+
+    return do
+
+
+def saturation(fields: Fields, _: Clock) -> Doing:
+    """How full something is was read: {name, value (1 is full), environment, for (so long it counts), by}."""
+    name = fields.text("name", default="cpu")
+    value = fields.number("value", default=None, minimum=0.0, maximum=1000.0, required=True) or 0.0
+    environment = fields.text("environment") or None
+    lasts = fields.parsed("for", duration, required=False)
+    by = fields.text("by", default="the monitoring")
+
+    def do(stage: Stage) -> list[Telling]:
+        how = {} if lasts is None else {"fresh_for": lasts}
+        stage.world.read_saturation(name, value, environment=environment, **how)
+        return [Telling(by, f"reads {name} at {value:.0%}" + (f" in {environment}" if environment else ""))]
+
+    return do
+
+
 def _word(word: str, verb: str) -> Callable[[Fields, Clock], Doing]:
     """A person's word on what could not tell: {target, by, reason}."""
 
@@ -450,6 +503,9 @@ ACTS: Mapping[str, Act] = {
     "clear": clear,
     "cancel": cancel,
     "job": job,
+    "incident": incident,
+    "resolve": resolve,
+    "saturation": saturation,
     "accept": _word("passed", "accepts what could not tell"),
     "fail": _word("failed", "fails what could not tell"),
     "again": _word("again", "measures again"),
