@@ -601,5 +601,10 @@ def stop_demo() -> int:
     return 0
 
 
+def main() -> int:
+    """`demo.py` plays the story; with KEEP=1 it leaves everything running, which `demo.py stop` ends."""
+    return stop_demo() if sys.argv[1:] == ["stop"] else run_demo(keep=os.environ.get("KEEP") == "1")
+
+
 if __name__ == "__main__":
-    sys.exit(stop_demo() if sys.argv[1:] == ["stop"] else run_demo(keep=os.environ.get("KEEP") == "1"))
+    sys.exit(main())

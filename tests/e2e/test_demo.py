@@ -99,13 +99,13 @@ def play(story):
     story.start_load(*demo.STAGING)
 
 demo.Story.play = play
-sys.exit(demo.run_demo(keep=True))
+sys.exit(demo.main())
 """
 """The demo with a story that ends as soon as everything runs that a demo starts: a server, hosts and load."""
 
 
 def test_kept_it_can_be_looked_at_and_stopped(folder):
-    demo = start(folder, program=("-c", SHORT), PYTHONPATH=os.pathsep.join((str(DEMO.parent), *sys.path)))
+    demo = start(folder, program=("-c", SHORT), KEEP="1", PYTHONPATH=os.pathsep.join((str(DEMO.parent), *sys.path)))
     said, _ = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, said
     noted = json.loads((folder / "demo.json").read_text())
