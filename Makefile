@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CRASHES ?= 25
 JOBS ?= 3
+# What is compiled is kept, whatever the environment says: each process that starts would compile it again, and each of the
+# processes of a test run the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: verbs demo stop walkthrough test check bench mutants simulate docs requirements format lint types layers house
 .DEFAULT_GOAL := verbs
@@ -38,7 +41,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@echo "Installing requirements/dev.txt into $(VENV) (once; a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q src   # every process that starts would do it again where PYTHONDONTWRITEBYTECODE is set: 1 s of CPU
+	@$(BIN)/python -m compileall -q src
 	@touch $(STAMP)
 
 # --- the quickstart ----------------------------------------------------------------------------------------------------------
