@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from api.story import World, until, working
+from api.test_variables import Shelf
 from interlock.outside.loopback import LoopbackServer, serving
 from interlock.settings import Settings
 from interlock.store.verifications import list_verifications
 
+HUSH = "s3cr3t-of-the-probe"
 TESTS = {"intervalSeconds": 0.1, "successCondition": "result.json.failed == 0", "provider": {"type": "webhook"}}
 
 
@@ -23,7 +26,7 @@ def settings(tmp_path: Any) -> Settings:
 @pytest.fixture
 async def tool() -> AsyncIterator[LoopbackServer]:
     server = LoopbackServer()
-    server.on("GET", "/ok", lambda _: (200, {"rate": 0}))
+    server.on("GET", "/ok", lambda call: (200, {"you": [call.headers.get("authorization"), call.query]}))
     async with serving(server):
         yield server
 
@@ -99,7 +102,7 @@ async def test_what_is_posted_is_the_measurement_once_and_nothing_is_lost(
     assert kinds.count("verification.posted") == 4
 
 
-async def test_tools_that_hang_hold_up_no_other_metric(
+async def test_tools_that_hang_hold_up_no_other_metric_and_a_filled_secret_is_not_kept(
     api: Any, store: Any, settings: Settings, tool: LoopbackServer
 ) -> None:
     hanging = LoopbackServer()
@@ -111,9 +114,14 @@ async def test_tools_that_hang_hold_up_no_other_metric(
             {**ok, "name": f"hangs {number}", "provider": {"type": "http", "url": f"{hanging.url}/x?{number}"}}
             for number in range(8)
         ]
-        quick = {**ok, "name": "answers", "provider": {"type": "http", "url": f"{tool.url}/ok"}}
+        header = '{{ printf "Basic %s" (printf "probe:%s" .variables.password | b64enc) }}'
+        asked = {"url": f"{tool.url}/ok?as={{{{ variables.password }}}}", "headers": {"Authorization": header}}
+        quick = {**ok, "name": "answers", "provider": {"type": "http", **asked}}
         rules = [{"verification": {"metrics": [*slow, quick]}}]
         world = await World(api).build(agent_type="test-runner", config={"delaySeconds": 0}, rules=rules)
+        shelf = Shelf(api, world.ids["deployment"])
+        await shelf.declare("password")
+        await shelf.value("password", "default", HUSH, sensitive=True)
         async with working(store, settings):
             await world.version("1")
             first, _ = await until(lambda: jobs_of(api, "1"), "no job")
@@ -126,3 +134,8 @@ async def test_tools_that_hang_hold_up_no_other_metric(
             assert not any(found[f"hangs {number}"]["measurements"] for number in range(8))
             assert 1 <= len(hanging.calls) <= settings.metric_slots // 3
             hanging.let_go.set()
+    basic = base64.b64encode(f"probe:{HUSH}".encode()).decode()
+    assert (tool.calls[0].headers["authorization"], tool.calls[0].query["as"]) == (f"Basic {basic}", HUSH)
+    shown = repr(found["answers"]["measurements"])
+    assert "••••" in shown
+    assert HUSH not in shown and basic not in shown

@@ -224,6 +224,11 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
     check(shapes.Heartbeat, client.heartbeat_job(claimed["id"], attempt=claimed["attempt"]))
     client.post_result(claimed["id"], "smoke", result_id="run-1", result={"failed": 0})
     check(shapes.PostedResult, next(client.list_results(claimed["id"])))
+    asks = {"good": "sum(increase(good[{{.window}}]))", "total": "sum(increase(total[{{.window}}]))"}
+    objective = {"name": "checkout", "target": 99.9, "windowDays": 28, **asks}
+    nobody = {"type": "prometheus", "address": "http://127.0.0.1:1"}
+    slo = check(shapes.Slo, client.create_slo({**objective, "selector": "true", "provider": nobody}))
+    check(shapes.SloReadings, client.list_slo_readings(slo["id"]))
     check(shapes.Accepted, client.put_system(system["id"], {"name": "renamed"}))
 
     parts = {
@@ -241,6 +246,6 @@ def test_every_answer_is_what_it_is_typed_as(client: Client, interlock):
         "AgentHealth",
     }
     parts |= {"Scope", "PointsAtIt", "PlanResult", "PlanTarget", "Steering", "Place", "Wave", "Ref", "Quarantine"}
-    parts |= {"ToldAlert"}
+    parts |= {"ToldAlert", "SloStatus", "SloReading", "BurnThreshold"}
     every = {name for name, one in vars(shapes).items() if is_typeddict(one) and one.__module__ == shapes.__name__}
     assert every - seen == parts
