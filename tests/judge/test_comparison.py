@@ -7,10 +7,12 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interlock.judge.carried import read_progress, write_progress
 from interlock.judge.machine import judge_metric, judge_verification
 from interlock.judge.values import NoNumber, check_expressions, count_of, numbers_of
 from interlock.model.errors import Invalid
@@ -105,6 +107,15 @@ def test_a_harmful_canary_fails_at_the_look_that_shows_it_with_the_numbers() -> 
     assert found.decided_at is not None
     assert found.decided_at < BEGIN + timedelta(minutes=10)
     assert "times the rate, with 99 % confidence at every look" in str(found.reason)
+
+
+def test_the_numbers_that_led_to_a_verdict_are_told_by_name_and_survive_being_written_down() -> None:
+    found = judge_metric(metric(**COUNTS), looks(*counted(3, seed=1, minutes=30)), started_at=BEGIN)
+    assert found.state is VerificationState.FAILED
+    assert found.numbers["harm"] >= 1 / found.numbers["alpha"]
+    assert found.numbers["ratioLow"] > 1
+    assert found.numbers["canaryTotal"] == 1_000 * found.counted
+    assert read_progress(orjson.loads(orjson.dumps(write_progress(found)))) == found
 
 
 def test_a_running_comparison_tells_where_it_stands_and_when_it_looks_again() -> None:

@@ -28,6 +28,7 @@ def write_progress(progress: MetricProgress) -> dict[str, Any]:
     found = progress.classified
     body["reason"] = progress.reason
     body["classified"] = found and {"kind": found.kind.value, "critical": found.critical, "reason": found.reason}
+    body["numbers"] = dict(progress.numbers)
     return body
 
 
@@ -41,6 +42,7 @@ def read_progress(body: Mapping[str, Any]) -> MetricProgress:
         decided_at=_instant(body["decided_at"]),
         reason=body["reason"],
         classified=Classified(Class(found["kind"]), found["critical"], found["reason"]) if found else None,
+        numbers=body.get("numbers") or {},
         window=tuple(mark == "1" for mark in body["window"]),
     )
 

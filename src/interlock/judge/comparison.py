@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -60,13 +60,15 @@ STATE_BY_FINDING = {
 class Found:
     """What a judge says of the samples so far, in a sentence with its numbers.
 
-    Takes: `looks` is how many of the samples it took; `classified` is kayenta's class once it has judged.
+    Takes: `looks` is how many of the samples it took; `classified` is kayenta's class once it has judged. `numbers` are
+           those that led there, by name; what is infinite is left out.
     """
 
     state: VerificationState
     reason: str
     looks: int
     classified: Classified | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 def judge_samples(
@@ -80,7 +82,19 @@ def judge_samples(
     """
     if compare.judge == "sequential":
         evidence = _weighed(compare, samples, alpha=alpha, endless=endless)
-        return _ended(evidence.finding, evidence.reason, evidence.looks, last=last)
+        found = _ended(evidence.finding, evidence.reason, evidence.looks, last=last)
+        told = {
+            "alpha": alpha,
+            "harm": evidence.harm,
+            "safety": evidence.safety,
+            "ratioLow": evidence.low,
+            "ratioHigh": evidence.high,
+            "canaryBad": evidence.canary_bad,
+            "canaryTotal": evidence.canary_total,
+            "baselineBad": evidence.baseline_bad,
+            "baselineTotal": evidence.baseline_total,
+        }
+        return replace(found, numbers=_finite(told))
     if compare.judge == "means":
         return _averaged(compare, samples, alpha=alpha, last=last, endless=endless)
     if not last:
@@ -89,7 +103,8 @@ def judge_samples(
     if classified.kind is Class.NODATA and not classified.critical:
         return Found(VerificationState.INCONCLUSIVE, classified.reason, len(samples), classified)
     state = VerificationState.PASSED if classified.kind is Class.PASS else VerificationState.FAILED
-    return Found(state, f"{classified.kind}. {classified.reason}", len(samples), classified)
+    told = _finite({"effect": classified.effect})
+    return Found(state, f"{classified.kind}. {classified.reason}", len(samples), classified, told)
 
 
 def judge_look(compare: Compare, sample: Sample) -> Compared:
@@ -208,7 +223,9 @@ def _averaged(compare: Compare, samples: Sequence[Sample], *, alpha: float, last
             break
     if endless and difference.finding is not Finding.HARMFUL:
         return Found(VerificationState.RUNNING, difference.reason, taken)
-    return _ended(difference.finding, difference.reason, taken, last=last)
+    told = {"alpha": alpha, "difference": difference.estimate, "low": difference.low, "high": difference.high}
+    found = _ended(difference.finding, difference.reason, taken, last=last)
+    return replace(found, numbers=_finite({**told, **{side: seen[side].mean for side in SIDES}}))
 
 
 def _ended(finding: Finding, reason: str, looks: int, *, last: bool) -> Found:
@@ -220,3 +237,7 @@ def _ended(finding: Finding, reason: str, looks: int, *, last: bool) -> Found:
 
 def _points(samples: Sequence[Sample], side: str) -> list[float]:
     return [float(one) for sample in samples for one in sample[side]]
+
+
+def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}

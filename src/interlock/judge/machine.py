@@ -37,8 +37,8 @@ ever); `count` passes nothing that nobody saw passing; errors have an end.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from interlock.judge.canary import Classified, Verdict
@@ -70,7 +70,7 @@ class MetricProgress:
     Takes: `next_at` is None once the state is final, and `decided_at` until then. `reason` is a sentence for people.
            `passes_in_a_row` and `errors_in_a_row` count back from the last measurement. `classified` is the class
            of a metric that Kayenta's judge has judged. `window`: of the last that a metric without an end looks at,
-           which failed.
+           which failed. `numbers`: those that led a judge to its verdict, by name.
     """
 
     state: VerificationState
@@ -85,6 +85,7 @@ class MetricProgress:
     reason: str | None = None
     classified: Classified | None = None
     window: tuple[bool, ...] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def counted(self) -> int:
@@ -305,7 +306,14 @@ def _compared(
         return progress if progress.state.final else replace(progress, reason=found.reason)
     decided = looks[found.looks - 1]
     at = measurements[decided].measured_at
-    return replace(steps[decided], state=found.state, decided_at=at, reason=found.reason, classified=found.classified)
+    return replace(
+        steps[decided],
+        state=found.state,
+        decided_at=at,
+        reason=found.reason,
+        classified=found.classified,
+        numbers=found.numbers,
+    )
 
 
 def _given_up(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> MetricProgress:

@@ -511,6 +511,7 @@ def _told(name: str, progress: MetricProgress) -> dict[str, Any]:
         "name": name,
         "state": progress.state.value,
         **({"reason": progress.reason} if progress.reason else {}),
+        **({"judge": dict(progress.numbers)} if progress.numbers else {}),
         "measurements": {word: number for word, number in counts.items() if number},
     }
 
