@@ -73,7 +73,8 @@ rules:
       inconclusiveAfterSeconds: 7200 # a hold ends after so long; absent: it waits for a person
       inconclusiveThen: fail         # default; or pass
       revokes: true                  # measured again, a failure takes back that it had passed; default false
-      metrics: []                    # as above
+      metrics:                       # as above
+        - {name: up, intervalSeconds: 60, count: 5, successCondition: result.ok, provider: {type: http, url: "https://x"}}
 ```
 
 Where several rules begin together, the shortest times hold, and `fail` goes before `pass`.
