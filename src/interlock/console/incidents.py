@@ -12,6 +12,7 @@ from interlock.console.visit import Visit
 from interlock.model.incident import Incident
 from interlock.model.saturation import UNKNOWN
 from interlock.store import incidents, principals, saturations
+from interlock.store.incidents import OPEN_MAX
 from interlock.store.queries import Conn
 
 LISTED_MAX = 200
@@ -66,7 +67,9 @@ async def show(visit: Visit) -> Response:
 
 
 async def lines_of(conn: Conn, workspace_id: str, items: Sequence[Incident]) -> list[IncidentLine]:
-    """Incidents with names."""
+    """Incidents with names. None: no question is asked."""
+    if not items:
+        return []
     about = await incidents.load_deployments(conn, [one.id for one in items])
     places = sorted({each for one in items for each in one.environment_ids or ()})
     matched = await incidents.match_names(conn, workspace_id, deployments=(), environments=places)
@@ -87,8 +90,8 @@ async def lines_of(conn: Conn, workspace_id: str, items: Sequence[Incident]) -> 
 
 async def load_burning(conn: Conn, workspace_id: str, *, deployment_id: str) -> tuple[list[IncidentLine], int]:
     """The open incidents that are about a deployment, at most `NAMED_MAX`, and how many there are."""
-    items, total = await incidents.list_incidents(conn, workspace_id, deployment_id=deployment_id, limit=NAMED_MAX)
-    return await lines_of(conn, workspace_id, items), total
+    items = await incidents.list_open(conn, workspace_id, deployment_id=deployment_id, incidents_max=OPEN_MAX)
+    return await lines_of(conn, workspace_id, items[:NAMED_MAX]), len(items)
 
 
 async def load_saturation(conn: Conn, deployment_id: str) -> list[SaturationLine]:

@@ -113,6 +113,12 @@ async def list_incidents(
     return many(Incident, rows), total
 
 
+async def list_open(conn: Conn, workspace_id: str, *, deployment_id: str, incidents_max: int) -> tuple[Incident, ...]:
+    """The open incidents about a deployment, newest first."""
+    rows = await conn.fetch(Q.list_incidents, workspace_id, False, deployment_id, incidents_max, 0)
+    return many(Incident, rows)
+
+
 async def load_deployments(conn: Conn, incident_ids: Sequence[str]) -> dict[str, tuple[tuple[str, str], ...]]:
     """incident id -> (id, name) of the deployments that it is about."""
     found: dict[str, tuple[tuple[str, str], ...]] = {}
