@@ -15,7 +15,7 @@ from interlock.store.agents import save_agent
 from interlock.store.health import load_health
 from interlock.store.job_list import JobFilter, list_jobs
 from interlock.store.jobs import cancel_job
-from interlock.store.lines import load_lines
+from interlock.store.lines import load_lines, waiting_requests
 from interlock.store.tx import Store
 from tests.store.fleet import a_fleet
 from tests.store.test_conduct import Tool, a_tool_fleet
@@ -175,6 +175,22 @@ async def test_a_job_that_can_never_be_answered_does_not_keep_the_others_waiting
     await fleet.version("1.0.0")
     await pass_time(stepper, clock, 60, every_s=1)
     assert len(tool.started) == 3
+
+
+async def test_a_job_that_has_its_turn_looks_itself_once_it_may_go_and_its_line_does_not(timed, clock, tmp_path):
+    busy = NotStarted("busy", retry_after_s=600)
+    stepper, fleet = await a_tool_fleet(timed, tmp_path, Tool(clock, away=busy))
+    await fleet.version("1.0.0")
+    await pass_time(stepper, clock, 5, every_s=1)
+    job_id = (await fleet.one_job())["id"]
+    async with fleet.tx() as tx:
+        before = await waiting_requests(tx.conn, [job_id], workspace_id=fleet.workspace_id)
+        turn_at = await tx.conn.fetchval(
+            "UPDATE job SET turn_at = interlock_now() WHERE id = $1 RETURNING turn_at", job_id
+        )
+        after = await waiting_requests(tx.conn, [job_id], workspace_id=fleet.workspace_id)
+    assert [(one.kind, one.key) for one in before] == [("line", fleet.agent_id)]
+    assert [(one.kind, one.key, one.ready_at) for one in after] == [("dispatch", job_id, turn_at)]
 
 
 async def test_an_outside_that_names_its_wait_is_not_called_before(timed, clock, tmp_path):

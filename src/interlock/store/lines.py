@@ -203,14 +203,21 @@ async def move_line(tx: Tx, agent_id: str) -> datetime | None:
 
 
 async def waiting_requests(conn: Conn, job_ids: Sequence[str], *, workspace_id: str) -> list[WorkRequest]:
-    """Who must look because these jobs may be handed over now: they themselves, or the lines in which they stand."""
+    """Who must look because these jobs may be handed over now: they themselves, or the lines in which they stand.
+
+    Why:    a job that had its turn and was not to be handed over then is passed over by its line for a minute.
+    """
     if not job_ids:
         return []
-    rows = await conn.fetch(Q.list_standing, list(job_ids))
-    standing = {row["job_id"] for row in rows}
-    lines = {row["agent_id"]: row["moves_at"] for row in rows}
+    rows = await conn.fetch(Q.list_standing, list(job_ids), TURN_S)
+    turns = {row["job_id"]: row["turn_at"] for row in rows}
+    lines = {row["agent_id"]: row["moves_at"] for row in rows if row["turn_at"] is None}
     return [
-        *(WorkRequest("dispatch", each, workspace_id, None, OWN_FACTS) for each in job_ids if each not in standing),
+        *(
+            WorkRequest("dispatch", each, workspace_id, turns.get(each), OWN_FACTS)
+            for each in job_ids
+            if each not in turns or turns[each] is not None
+        ),
         *(line_request(agent_id, workspace_id, at) for agent_id, at in lines.items()),
     ]
 

@@ -57,9 +57,10 @@ SELECT EXISTS (
 -- name: give_turns
 UPDATE job j SET turn_at = t.turn_at FROM unnest($1::uuid[], $2::timestamptz[]) AS t (id, turn_at) WHERE j.id = t.id;
 
--- Which of these jobs' agents have a line that stands. Relies on primary keys.
+-- Which of these jobs' agents have a line that stands, and which of them have their turn all the same. Relies on primary keys.
 -- name: list_standing
-SELECT j.id AS job_id, l.agent_id, l.moves_at
+SELECT j.id AS job_id, l.agent_id, l.moves_at,
+       CASE WHEN j.turn_at + make_interval(secs => $2) > interlock_now() THEN j.turn_at END AS turn_at
 FROM job j JOIN agent_line l ON l.agent_id = j.agent_id AND l.stands
 WHERE j.id = ANY ($1::uuid[]);
 
