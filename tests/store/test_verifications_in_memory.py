@@ -6,6 +6,7 @@ any order, of metrics of both kinds, until their verifications have ended and a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -47,6 +48,11 @@ RULES = [
     },
 ]
 HOSTS = 6
+
+
+def counted(samples: Mapping[str, int]) -> dict[str, int]:
+    """Of those moves that have any."""
+    return {move_id: number for move_id, number in samples.items() if number}
 
 
 TEMPERS = ("mixed", "good", "silent", "mixed")
@@ -147,7 +153,9 @@ async def test_world_measures_as_the_store_does(store: Any, tmp_path: Any) -> No
                 move.id: move.verifications for move in loaded.facts.moves
             }
             assert [one.proofs for one in pure.rollouts] == [one.proofs for one in loaded.facts.rollouts]
-            assert pure.samples_by_move == loaded.facts.samples_by_move
+            stored = loaded.facts
+            assert [one.tests_begun for one in pure.rollouts] == [one.tests_begun for one in stored.rollouts]
+            assert counted(pure.samples_by_move) == counted(stored.samples_by_move)
             assert (pure.generation, pure.fence) == (loaded.facts.generation, loaded.facts.fence)
             ends |= {one.state for move in pure.moves for one in move.verifications}
             ends |= {f"open {one.state}" for rollout in pure.rollouts for one in rollout.proofs}

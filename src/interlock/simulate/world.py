@@ -14,7 +14,7 @@ Source: core.md sections 1 to 5; store/sql/fact.sql, plan.sql and job.sql for wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -60,6 +60,7 @@ from interlock.decide.rules.saturation import saturation_read
 from interlock.inventory.slots import SlotRule, slot_keys_of
 from interlock.judge.budget import worsens
 from interlock.judge.machine import VerificationProgress, judge_verification
+from interlock.judge.spending import alpha_share
 from interlock.model.errors import NotFound, Stale
 from interlock.model.ids import derived_id
 from interlock.model.job import TRANSITIONS, Confirm, Handover, JobStatus, confirm_heard
@@ -1120,8 +1121,32 @@ class World:
         if of is not None:
             done = [one.state is VerificationState.PASSED for one in of.progress().metrics]
             kept = tuple(mine if over else [] for mine, over in zip(of.measurements, done, strict=True))
-            self.measuring[verification_id] = replace(of, started_at=self.now, measurements=kept)
+            move = next(move for move, one in self.held_verifications() if one.id == verification_id)
+            gone = sum(
+                one.status in SAMPLES
+                for mine, left in zip(of.measurements, kept, strict=True)
+                if mine is not left
+                for one in mine
+            )
+            self.samples[move.id] = self.samples.get(move.id, 0) - gone
+            shares = self._tests_again(move, of, done)
+            self.measuring[verification_id] = replace(of, started_at=self.now, measurements=kept, alpha_shares=shares)
         return self.judge_held(verification_id, "running", held.message)
+
+    def _tests_again(self, move: Move, of: Measuring, done: Sequence[bool]) -> tuple[float | None, ...]:
+        """The parts of α: each sequential metric that begins anew is one more of its rollout's tests."""
+        rollout = next((one for one in self.facts.rollouts if one.id == move.rollout_id), None)
+        if rollout is None:
+            return of.alpha_shares
+        number, shares = rollout.tests_begun, list(of.alpha_shares)
+        for place, share in enumerate(of.alpha_shares):
+            if share is not None and not done[place]:
+                number += 1
+                shares[place] = float(alpha_share(number, rollout.tests_planned))
+        begun = replace(rollout, tests_begun=number)
+        rollouts = tuple(begun if one.id == rollout.id else one for one in self.facts.rollouts)
+        self.facts = replace(self.facts, rollouts=rollouts)
+        return tuple(shares)
 
     def judge_held(self, verification_id: str, state: str, message: str | None = None) -> bool:
         """What could not tell is accepted, failed, or measured again (`running`). Says whether it still held."""
