@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from interlock.decide import decide
 from interlock.decide.counterfactual import find_counterfactual
 from interlock.decide.explain import lift_sentence, sentence
 from interlock.decide.facts import Dependency
@@ -43,6 +44,9 @@ def test_nothing_starts_while_an_incident_is_open_and_it_starts_at_its_end():
     plan = world.round()
     assert not plan.moves
     assert plan.wake_at == ends_at
+    facts = world.snapshot()
+    assert not decide(facts, ends_at - timedelta(microseconds=1)).moves
+    assert decide(facts, ends_at).moves, "by time alone, whoever loaded it when"
     world.advance(timedelta(hours=1))
     assert not world.round().moves
     world.now = ends_at
