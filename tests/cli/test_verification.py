@@ -6,6 +6,8 @@ import json
 import socket
 
 from cli.test_orders import wait_for
+from cli.test_shapes import faults
+from interlock.client import shapes
 
 SHOP = """
 type: System
@@ -70,6 +72,7 @@ def test_a_person_says_what_nothing_could_tell(interlock):
     done = interlock("verification", "accept", "api/staging/one", "--reason", "looked at the graphs")
     assert done.stdout == "accepted api 1.0.0 on one in staging\n"
     seen = json.loads(interlock("verification", "get", again["id"], "-o", "json").stdout)
+    assert faults(seen, shapes.Verification, "Verification") == []
     assert (seen["state"], seen["held"], [one["word"] for one in seen["said"]]) == (
         "passed",
         False,
