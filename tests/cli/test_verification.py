@@ -7,6 +7,7 @@ import socket
 
 from cli.test_orders import wait_for
 from cli.test_shapes import faults
+from interlock.cli.exit_codes import UNCLEAR
 from interlock.client import shapes
 
 SHOP = """
@@ -67,6 +68,8 @@ def test_a_person_says_what_nothing_could_tell(interlock):
         assert again["run"] == 2
         wait_for(lambda: "api 1.0.0" in interlock("verification", "list").stdout, "it is not held again")
 
+    held = interlock("verification", "watch", "--target", "api/staging/one", fails=True)
+    assert (held.exit_code, "A person says what it is" in held.stderr) == (UNCLEAR, True)
     missing = interlock("verification", "accept", "api/staging/one", fails=True)
     assert "--reason" in missing.stderr
     done = interlock("verification", "accept", "api/staging/one", "--reason", "looked at the graphs")
@@ -82,3 +85,4 @@ def test_a_person_says_what_nothing_could_tell(interlock):
     assert "It passed" in late.stderr
     listed = json.loads(interlock("verification", "list", "--state", "any", "--deployment", "api", "-o", "json").stdout)
     assert [one["id"] for one in listed] == [again["id"]]
+    assert "It passed" in interlock("verification", "watch", "--job", seen["jobId"]).stdout

@@ -56,7 +56,8 @@ def says_of(one: VerificationPlace, metrics: Sequence[MetricSeries]) -> str:
         return said
     waits = [f"It waits{f' since {instant(one.held_since)}' if one.held_since else ''} for a person"]
     waits += [f"or to be measured again at {instant(one.again_at)}"] if one.again_at else []
-    waits += [f"or until {instant(one.held_until)}, when it counts as a {one.comes_to}"] if one.held_until else []
+    if one.held_until:
+        waits.append(f"or until {instant(one.held_until)}, when its policy takes it for a {one.comes_to}")
     return f"{said} {', '.join(waits)}."
 
 
