@@ -29,10 +29,12 @@ from interlock.decide.facts import Facts
 from interlock.decide.plan import applied, counted_leaving, labels_of
 from interlock.decide.rules.gradual_rollout import keys_read
 from interlock.flow import Flow
+from interlock.metrics.filling import Metric
 from interlock.metrics.reading import Reading
 from interlock.model.errors import AgentUnavailable, Conflict, NotFound, Refused, Rejected, Stale, Unavailable
 from interlock.model.ids import new_id
 from interlock.model.job import AgentClass, JobStatus, Observation
+from interlock.outside.go_templates import GoTemplates
 from interlock.store import pins
 from interlock.store.agents import save_agent
 from interlock.store.facts import Loaded
@@ -757,7 +759,7 @@ async def a_yard(seed: int, database_url: str) -> Yard:
     people = [await a_member(fleet, name) for name in ("ann", "bob")]
     yard = Yard(seed, store, clock, fleet, deployments, people, chance)
     yard.outside = Outside(yard, chance.choice((AgentClass.KEYED, AgentClass.FINDABLE)))
-    yard.flow = Flow(store, {"outside": yard.outside}, {"sleep": Probe(yard)}, round_gap_s=0.0)
+    yard.flow = Flow(store, {"outside": yard.outside}, {"sleep": Metric(Probe(yard), GoTemplates())}, round_gap_s=0.0)
     yard.steps = {kind: step for kinds, step in steps_by_kinds(yard.flow).items() for kind in kinds}
     await fleet.policy("limits", LIMITS, selector='environment.name == "production"')
     rules = [*PROD_RULES, PACES[seed % len(PACES)]]

@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "task": ("interlock.cli.task:task", "Do what jobs ask of people: take, complete, reject."),
     "verification": (
         "interlock.cli.verification:verification",
-        "Read what was measured; accept, fail or repeat it.",
+        "Read and watch measuring; accept, fail or repeat it.",
     ),
     "rollout": ("interlock.cli.rollout:rollout", "List, show, pause, resume, speed up, promote or abort rollouts."),
     "rollback": ("interlock.cli.rollback:rollback", "Go back to what was good, now."),

@@ -34,7 +34,7 @@ _why = click.option("--reason", required=True, help="Why. Everybody who looks at
 
 @click.group()
 def verification() -> None:
-    """Read and follow what is measured; accept, fail or repeat what could not be told."""
+    """Read and watch measuring; accept, fail or repeat it."""
 
 
 verification.add_command(watch)

@@ -33,6 +33,7 @@ DEFAULT_KINDS = (
     "rollback.started",
     "rollback.escalated",
     "verification.failed",
+    "verification.inconclusive",
     "freeze.set",
     "freeze.thawed",
 )

@@ -46,6 +46,7 @@ HEADLINES: Mapping[str, str] = {
     "rollback.started": "{{ deployment }} goes back to {{ version }} on {{ target }} in {{ environment }}",
     "rollback.escalated": "Going back did not help {{ deployment }} on {{ target }}: a person must act",
     "verification.failed": "The verification of {{ deployment }} {{ version }} on {{ target }} failed",
+    "verification.inconclusive": "Nothing could tell how {{ deployment }} {{ version }} does on {{ target }}",
     "verification.passed": "{{ deployment }} {{ version }} is verified on {{ target }} in {{ environment }}",
     "move.failed": "{{ deployment }} {{ version }} failed on {{ target }} in {{ environment }}",
     "quarantine.set": "{{ deployment }} {{ version }} is kept off where it failed",
