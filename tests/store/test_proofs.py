@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import orjson
@@ -14,7 +15,7 @@ from interlock.decide.plan import applied
 from interlock.flow import WORKER
 from interlock.model.verification import Measurement, MeasurementStatus
 from interlock.store.rollouts import list_rollouts, steer_rollout
-from interlock.store.verifications import find_due_metric, record_measurement
+from interlock.store.verifications import find_due_metric, record_measurement, record_measurements
 from tests.store.fleet import Stepper, a_fleet, commit, load
 
 METRIC = {
@@ -42,6 +43,8 @@ RULES = [
         }
     },
 ]
+
+METRIC_NAMES = ("error-rate", "saturation")
 
 
 @pytest.fixture
@@ -155,3 +158,31 @@ async def test_a_failure_while_it_is_open_halts_it_and_a_person_who_resumes_it_f
             "SELECT v.state, v.wave FROM verification v WHERE v.rollout_id = $1 ORDER BY v.state", rollout.id
         )
     assert [tuple(row) for row in states] == [("failed", None), ("inconclusive", 0), ("passed", None)]
+
+
+class LetGo(Exception):
+    """Ends a transaction, so that the next try begins from the same."""
+
+
+async def test_what_ends_a_rollout_and_what_measures_it_never_wait_for_each_other(store, stepper):
+    fleet = await first_wave_over(store, stepper)
+    rollout, found = await live(fleet), await metrics(fleet)
+    last = [(found["saturation"][1], Measurement(MeasurementStatus.FAILED, datetime.now(UTC), "seen"))]
+    more = [(found[name][1], Measurement(MeasurementStatus.PASSED, datetime.now(UTC))) for name in METRIC_NAMES]
+
+    async def measure(taken):
+        async with store.tx(actor=WORKER, cause="measure", workspace_id=fleet.workspace_id) as tx:
+            await record_measurements(tx, taken)
+            raise LetGo
+
+    async def steer(step):
+        async with fleet.tx() as tx:
+            await steer_rollout(
+                tx, fleet.workspace_id, rollout_id=rollout.id, step=step, reason="no", principal_id=fleet.admin_id
+            )
+            raise LetGo
+
+    for _ in range(15):
+        several = (measure(last), steer("abort"), measure([*more, *last]), measure(more))
+        ended = await asyncio.gather(*several, return_exceptions=True)
+        assert [type(one) for one in ended] == [LetGo] * len(several)

@@ -17,6 +17,7 @@ from interlock.judge.conditions import ResultFields
 from interlock.metrics import Metric, Reading
 from interlock.model.errors import Conflict, NotFound, ProviderUnavailable
 from interlock.model.ids import new_id
+from interlock.store.rollouts import list_rollouts
 from interlock.store.standings import explain_target_now
 from interlock.store.verification_words import find_verification, list_metric_counts, list_said, list_verifications, say
 from tests.store.fleet import Fleet, Stepper, a_fleet, until
@@ -254,6 +255,29 @@ async def test_a_pass_that_is_measured_again_and_fails_is_taken_back_where_the_r
             "SELECT verified_at FROM landed WHERE target_id = $1 AND version_id = $2", one.target_id, one.version_id
         )
     assert (verified is None) is revokes
+
+
+async def test_a_pass_that_is_taken_back_halts_its_rollout_where_nothing_answers_it(store, tmp_path):
+    yard = await a_yard(store, tmp_path)
+    slowly = {"gradualRollout": {"rolloutType": "linear", "timeScaleInterval": 3600}}
+    await yard.fleet.policy("verify", [{"verification": {"metrics": [METRIC], "revokes": True}}, slowly])
+    await yard.fleet.version("1.1.0")
+    await yard.run()
+    one = next(each for each in await yard.verifications("passed") if each.tag == "1.1.0")
+    assert sorted((await yard.fleet.where()).values()) == ["1.0.0", "1.1.0"], "the other one has an hour"
+    yard.told.says = "fail"
+    await yard.say(one.id, "again")
+    await yard.run()
+    async with store.read() as conn:
+        (rollout,), _ = await list_rollouts(conn, yard.fleet.workspace_id, states=("open", "paused", "halted"))
+    assert (rollout.state, rollout.reason, rollout.failures) == ("halted", "failures", 1)
+    assert (await yard.fleet.where())[one.resource] == "1.1.0", "nobody asked for it to go back"
+    assert set((await yard.good()).values()) == {"1.0.0"}
+    told = await yard.fleet.told()
+    assert ("verification.revoked" in told, "rollout.halted" in told, "rollback.started" in told) == (True, True, False)
+    other = next(each for each in await yard.verifications("passed") if each.resource != one.resource)
+    standing = await explain_target_now(store, yard.fleet.deployment_id, target_id=other.target_id)
+    assert "rollout_halted" in {hold["reason"] for hold in standing["holds"]}
 
 
 async def test_what_runs_no_more_is_not_measured_again(store, tmp_path):

@@ -526,8 +526,8 @@ class Facts:
            `landed_by_target_version` keys are (target id, version id), of attached and leaving targets. `orders` are
            the open ones; a round ends those that have expired.
            `labels_by_target` holds of each target's resource metadata just the keys that a failure domain names, and
-           `samples_by_move` how many measurements passed or failed, of moves of live rollouts; each only where a rule
-           asks.
+           `samples_by_move` how many measurements passed or failed, or were looks of a metric that compares, of moves
+           of live rollouts; each only where a rule asks.
            `policies_matched` is False while targets do not know their policies yet, which holds.
            `slots`: slot key -> its group, for the groups of the attached targets.
            `tier` is how critical the deployment is said to be, "1" most; None where it is not said. `budgets` are those

@@ -89,7 +89,8 @@ class Told:
 
 
 SAMPLES = frozenset({MeasurementStatus.PASSED, MeasurementStatus.FAILED})
-"""The measurements that a wave's `minimumSamples` counts."""
+LOOKS = SAMPLES | {MeasurementStatus.INCONCLUSIVE}
+"""The measurements that a wave's `minimumSamples` counts; of a metric that compares, every look that was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,10 @@ class Measuring:
         """Where it stands."""
         measured = list(zip(self.metrics, self.measurements, strict=True))
         return judge_verification(measured, started_at=self.started_at, alpha_shares=self.alpha_shares)
+
+
+def _counts(spec: MetricSpec) -> frozenset[MeasurementStatus]:
+    return SAMPLES if spec.compare is None else LOOKS
 
 
 @dataclass(slots=True)
@@ -1032,7 +1037,7 @@ class World:
             return None
         of = self.measuring[verification_id]
         of.measurements[position].append(measurement)
-        if move is not None and measurement.status in SAMPLES:
+        if move is not None and measurement.status in _counts(of.metrics[position]):
             self.samples[move.id] = self.samples.get(move.id, 0) + 1
         progress = of.progress()
         if progress.state.final:
@@ -1123,8 +1128,8 @@ class World:
             kept = tuple(mine if over else [] for mine, over in zip(of.measurements, done, strict=True))
             move = next(move for move, one in self.held_verifications() if one.id == verification_id)
             gone = sum(
-                one.status in SAMPLES
-                for mine, left in zip(of.measurements, kept, strict=True)
+                one.status in _counts(spec)
+                for spec, mine, left in zip(of.metrics, of.measurements, kept, strict=True)
                 if mine is not left
                 for one in mine
             )

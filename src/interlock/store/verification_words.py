@@ -23,6 +23,7 @@ import asyncpg
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.ids import new_id
 from interlock.model.verification import VerificationState
+from interlock.store.deployments import lock_deployment
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many
 from interlock.store.tx import Change, Tx
@@ -170,11 +171,14 @@ async def say(
     Fails: `NotFound`; `Conflict` where there is nothing to say any more, or not yet.
     """
     place = await find_verification(tx.conn, workspace_id, verification_id=verification_id)
-    head = await lock_verification(tx.conn, verification_id) if place is not None else None
+    if place is None:
+        raise NotFound(UNKNOWN)
+    await lock_deployment(tx, place.deployment_id)
+    head = await lock_verification(tx.conn, verification_id)
     metric_id = await tx.conn.fetchval(Q.find_first_metric, verification_id)
     metric = await find_due_metric(tx.conn, metric_id) if metric_id is not None else None
     if head is None or metric is None:
-        raise NotFound("There is no such verification.")
+        raise NotFound(UNKNOWN)
     if await _is_said(tx.conn, verification_id, head, word):
         return
     now: datetime = await tx.conn.fetchval(Q.now)
@@ -188,6 +192,8 @@ async def say(
         return
     await _end_by_person(tx, metric, head, accepted=word == "accepted", at=now)
 
+
+UNKNOWN = "There is no such verification."
 
 NOT_HELD: Mapping[str, str] = {
     "running": "It is being measured: there is nothing to accept or fail before nothing could tell.",

@@ -4,7 +4,11 @@ change of state is what wakes the deployment.
 A measurement by itself asks for no round. A worker's death loses none and doubles none: a place is written once.
 
 What could not tell holds: it has no end yet, and its first metric's look is when it goes on by itself. What people say
-of it stands in `verification_words.py`. Locks: the verification, then its deployment.
+of it stands in `verification_words.py`.
+
+Locks: deployments by id, then verifications by id, as everywhere. Hardly a measurement ends anything, and a deployment
+is not held for those that do not: which do is found while the verifications alone are held, and they are let go and
+taken again behind their deployments when one does.
 
 Source: core.md section 2 (own facts); DESIGN.md section 1, step 5.
 """
@@ -32,7 +36,7 @@ from interlock.judge.spending import alpha_share
 from interlock.judge.thinning import SAMPLES_MAX, Kept, thinned
 from interlock.model.event import Event, Ref
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, VerificationState, parse_metric
-from interlock.store.deployments import touch
+from interlock.store.deployments import lock_deployment, touch
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import one
 from interlock.store.tx import Change, Tx
@@ -231,7 +235,7 @@ async def end_proofs(tx: Tx, rollout_ids: Sequence[str]) -> None:
 
 
 async def lock_verification(conn: Conn, verification_id: str) -> Head | None:
-    """A verification, held until the transaction ends; None when it is gone."""
+    """A verification, held until the transaction ends; None when it is gone. Whoever ends it holds its deployment."""
     return one(Head, await conn.fetchrow(Q.lock_verification, verification_id))
 
 
@@ -264,15 +268,76 @@ async def record_measurement(tx: Tx, metric: DueMetric, measured: Measurement) -
     return again_at
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What measurements come to, with their verifications locked, before any of it is written.
+
+    Takes: `again`: when each is due again; `written` and `carried` are rows. `over`: verification id -> its verdict.
+    """
+
+    standings: Mapping[str, Standing]
+    again: list[datetime | None]
+    written: Sequence[tuple[object, ...]]
+    carried: Sequence[tuple[object, ...]]
+    over: Mapping[str, VerificationProgress]
+
+
 async def record_measurements(tx: Tx, measured: Sequence[tuple[DueMetric, Measurement]]) -> tuple[datetime | None, ...]:
     """Write measurements of several metrics, no two of one metric, and what follows from them.
 
     Gives: when each metric is due again; None when it is over.
-    Costs: 4 statements, however many they are; one more for each that is judged by all of its measurements together,
-           and a few for each verification that they end.
+    Costs: 4 statements and a savepoint, however many they are; one more for each that is judged by all of its
+           measurements together, and a few for each verification that they end.
     """
-    standings = await _standings(tx.conn, measured)
-    written, carried = [], []
+    taken = await _taken_in_order(tx, measured)
+    again, told = taken.again, set[str]()
+    if not taken.written:
+        return tuple(again)
+    inserted, carried = _columns(taken.written), _columns(taken.carried)
+    await tx.record([Change(Q.insert_measurements, inserted), Change(Q.set_metric_states, carried)])
+    for number, (metric, taking) in enumerate(measured):
+        at = taken.standings.get(metric.verification_id)
+        if at is None:
+            continue
+        verdict = taken.over.get(metric.verification_id)
+        if metric.verification_id in told:
+            again[number] = None
+        elif verdict is not None:
+            told.add(metric.verification_id)
+            again[number] = await _ended(tx, metric, at, verdict, measured_at=taking.measured_at)
+        else:
+            place = next(place for place, row in enumerate(at.rows) if row["id"] == metric.id)
+            if judged_alone(at.specs[place]) and at.taken[place] % THIN_EVERY == 0:
+                await _thin(tx, metric.id)
+    return tuple(again)
+
+
+async def _taken_in_order(tx: Tx, measured: Sequence[tuple[DueMetric, Measurement]]) -> Taken:
+    """Judge measurements, and hold what they write: the deployments of what they end, then the verifications.
+
+    Why:   a round holds its deployment when it ends what was measured of a rollout; held in the other order the two
+           would wait for each other.
+    """
+    held: set[str] = set()
+    while True:
+        attempt = tx.conn.transaction()
+        await attempt.start()
+        if held:
+            await tx.conn.fetch(Q.lock_deployments, sorted(held))
+        taken = await _taken(tx.conn, measured)
+        ending = {metric.deployment_id for metric, _ in measured if metric.verification_id in taken.over}
+        if ending <= held:
+            await attempt.commit()
+            return taken
+        await attempt.rollback()  # lets the verifications go
+        held |= ending
+
+
+async def _taken(conn: Conn, measured: Sequence[tuple[DueMetric, Measurement]]) -> Taken:
+    """Judge measurements of verifications that run, which are locked from here on."""
+    standings = await _standings(conn, measured)
+    written: list[tuple[object, ...]] = []
+    carried: list[tuple[object, ...]] = []
     again: list[datetime | None] = []
     for metric, taking in measured:
         at = standings.get(metric.verification_id)
@@ -280,7 +345,7 @@ async def record_measurements(tx: Tx, measured: Sequence[tuple[DueMetric, Measur
             again.append(None)
             continue
         place = next(number for number, row in enumerate(at.rows) if row["id"] == metric.id)
-        own = await _judged_now(tx.conn, at, place, taking)
+        own = await _judged_now(conn, at, place, taking)
         at.judged[place] = own
         at.taken[place] += 1
         number = at.taken[place]
@@ -288,26 +353,9 @@ async def record_measurements(tx: Tx, measured: Sequence[tuple[DueMetric, Measur
         written.append((metric.id, number, taking.status.value, result, taking.message, taking.measured_at))
         carried.append((metric.id, own.state.value, own.reason, own.next_at, number, write_progress(own)))
         again.append(own.next_at)
-    if not written:
-        return tuple(again)
-    await tx.record([Change(Q.insert_measurements, _columns(written)), Change(Q.set_metric_states, _columns(carried))])
-    over: set[str] = set()
-    for number, (metric, taking) in enumerate(measured):
-        at = standings.get(metric.verification_id)
-        if at is None:
-            continue
-        if metric.verification_id in over:
-            again[number] = None
-            continue
-        progress = at.progress()
-        if progress.state.final:
-            over.add(metric.verification_id)
-            again[number] = await _ended(tx, metric, at, progress, measured_at=taking.measured_at)
-        else:
-            place = next(place for place, row in enumerate(at.rows) if row["id"] == metric.id)
-            if judged_alone(at.specs[place]) and at.taken[place] % THIN_EVERY == 0:
-                await _thin(tx, metric.id)
-    return tuple(again)
+    verdicts = {verification_id: at.progress() for verification_id, at in standings.items()}
+    over = {verification_id: verdict for verification_id, verdict in verdicts.items() if verdict.state.final}
+    return Taken(standings, again, written, carried, over)
 
 
 async def _standings(conn: Conn, measured: Sequence[tuple[DueMetric, Measurement]]) -> dict[str, Standing]:
@@ -366,6 +414,7 @@ async def settle_hold(tx: Tx, metric: DueMetric) -> datetime | None:
 
     Gives: when to look at it again; None: only a person ends it.
     """
+    await lock_deployment(tx, metric.deployment_id)
     head = await lock_verification(tx.conn, metric.verification_id)
     if head is None or not head.held:
         return None

@@ -19,7 +19,7 @@ Ours, in waves:
       rolloutType: waves
       waves: [1, "10%", "50%", "100%"]   # how many targets have started once each wave has, rounded up
       bakeSeconds: [3600, 43200, 7200]   # after each wave; the last holds for all later ones, one number for all
-      minimumSamples: 100                # measurements of a wave's verifications, passed or failed, before the next
+      minimumSamples: 100                # samples of a wave's verifications before the next
       failureDomains: [topology.region, topology.zone]   # metadata keys of the resource, the widest first
       domainWeight: traffic.share        # a number on the resource: the lightest domain first (default: the smallest)
 ```
@@ -44,7 +44,8 @@ keep their spacing after a pause, a closed window or an outage.
 
 **waves**: a wave's targets start together, at most `maxInFlight` of them at once. The next wave starts when every
 target of the one before has ended (proven, or failed within `maxFailures`), has baked since the last of them ended, and
-was measured often enough. Where a [verification](verification.md) rule has metrics with `runs: betweenWaves`, the wave
+was measured often enough: a sample is a measurement that passed or failed, and of a metric that compares every look
+that could be taken. Where a [verification](verification.md) rule has metrics with `runs: betweenWaves`, the wave
 as a whole is measured meanwhile, and must have passed. A wave waits for a target that a gate holds, and not for one
 that goes elsewhere (it is pinned, quarantined, or has the version). The order is by sha256(version id, target id)
 within the domains.

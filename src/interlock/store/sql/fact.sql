@@ -128,10 +128,11 @@ JOIN resource r ON r.id = t.resource_id
 CROSS JOIN LATERAL (SELECT jsonb_object_agg(k, r.metadata ->> k) AS labels FROM unnest($2::text[]) k WHERE r.metadata ? k) l
 WHERE t.deployment_id = $1 AND (t.state = 'attached' OR t.id = ANY ($3::uuid[])) AND l.labels IS NOT NULL;
 
--- How many measurements of each move of a live rollout passed or failed. Asked only when a rule wants samples. Relies on rollout_one_open,
+-- How many samples there are of each move of a live rollout: measurements that passed or failed, and every look of a metric that compares. Asked only when a rule wants samples. Relies on rollout_one_open,
 -- move_of_rollout, verification_of_move and the unique keys of verification_metric and measurement.
 -- name: load_samples
-SELECT m.id::text AS move_id, sum((x.progress ->> 'passed')::integer + (x.progress ->> 'failed')::integer)::integer AS samples
+SELECT m.id::text AS move_id, sum((x.progress ->> 'passed')::integer + (x.progress ->> 'failed')::integer
+           + CASE WHEN jsonb_typeof(x.spec -> 'compare') = 'object' THEN (x.progress ->> 'inconclusive')::integer ELSE 0 END)::integer AS samples
 FROM move m
 JOIN verification v ON v.move_id = m.id AND v.rollout_id IS NULL
 JOIN verification_metric x ON x.verification_id = v.id AND x.progress IS NOT NULL

@@ -30,10 +30,13 @@ ORDER BY o.opened_at DESC, o.id LIMIT $5 OFFSET $6;
 UPDATE rollout SET state = $2, reason = $3, failures_forgiven = $4, state_at = interlock_now(), paused_until = $6
 WHERE id = $1 AND state = $5;
 
--- What ended badly keeps the rollout no longer. By verification_of_rollout.
+-- What ended badly keeps the rollout no longer. They are locked in the order in which everybody locks them. By verification_of_rollout.
 -- name: forgive_proofs
-UPDATE verification SET forgiven_at = interlock_now(), ended_at = coalesce(ended_at, interlock_now()), held_until = NULL, again_at = NULL
-WHERE rollout_id = $1 AND state IN ('failed', 'inconclusive') AND forgiven_at IS NULL;
+WITH bad AS MATERIALIZED (
+    SELECT id FROM verification WHERE rollout_id = $1 AND state IN ('failed', 'inconclusive') AND forgiven_at IS NULL ORDER BY id FOR UPDATE
+)
+UPDATE verification v SET forgiven_at = interlock_now(), ended_at = coalesce(ended_at, interlock_now()), held_until = NULL, again_at = NULL
+FROM bad WHERE v.id = bad.id AND v.state IN ('failed', 'inconclusive') AND v.forgiven_at IS NULL;
 
 -- A word on the pace, kept for ever.
 -- name: insert_steering

@@ -25,6 +25,10 @@ SELECT id, state, started_at, ended_at, coalesce(measured_from, started_at) AS m
        held_since, held_until, again_at, passed_at, message
 FROM verification WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
+-- Whose verifications end, before those are locked, in the order in which everybody locks them. Relies on deployment's primary key.
+-- name: lock_deployments
+SELECT id FROM deployment WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE;
+
 -- Relies on verification_metric's unique key.
 -- name: list_metrics
 SELECT id, name, spec, state, message, next_at, alpha_share, counted_from, taken, progress
@@ -165,16 +169,19 @@ SELECT w.verification_id, w.word, w.reason, w.at, w.principal_id, p.name AS by
 FROM verification_word w JOIN principal p ON p.id = w.principal_id WHERE w.verification_id = ANY ($1::uuid[]) ORDER BY w.at, w.id;
 
 -- What is still measured of rollouts that are over, or waits for somebody who can tell: while they were open nothing was found; the rest was not
--- decided. By verification_of_rollout.
+-- decided. They are locked in the order in which everybody locks them. By verification_of_rollout.
 -- name: end_proofs
+WITH mine AS MATERIALIZED (
+    SELECT id FROM verification WHERE rollout_id = ANY ($1::uuid[]) AND ended_at IS NULL ORDER BY id FOR UPDATE
+)
 UPDATE verification v
 SET state = CASE WHEN v.wave IS NULL AND v.state = 'running' THEN 'passed' ELSE 'inconclusive' END, ended_at = interlock_now(),
     message = CASE WHEN v.state <> 'running' THEN v.message
                    WHEN v.wave IS NULL THEN 'nothing was found while the rollout was open'
                    ELSE 'the rollout was over before it was decided' END,
     held_until = NULL, again_at = NULL
-FROM move o, version n, environment e, deployment d
-WHERE v.rollout_id = ANY ($1::uuid[]) AND v.ended_at IS NULL
+FROM mine, move o, version n, environment e, deployment d
+WHERE v.id = mine.id AND v.ended_at IS NULL
   AND o.id = v.move_id AND n.id = o.version_id AND e.id = o.environment_id AND d.id = o.deployment_id
 RETURNING v.id, v.state, v.message, v.wave, v.rollout_id, o.environment_id, o.deployment_id, o.version_id, o.decision_id, o.change_id,
           n.tag AS version, e.name AS environment, d.name AS deployment;
