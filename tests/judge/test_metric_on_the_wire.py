@@ -69,6 +69,14 @@ def test_each_fault_is_named_with_its_path(change: dict[str, Any], field: str) -
     assert f"{PATH}.{field}" in [error.path for error in refused.value.fields]
 
 
+def test_kayenta_takes_as_many_looks_as_are_kept_whole() -> None:
+    compared = {key: value for key, value in LEAST.items() if key != "successCondition"}
+    compared["compare"] = {"judge": "kayenta", "value": "result.json[side]"}
+    assert parse_metric(compared | {"count": 500}, path=PATH).count == 500
+    with pytest.raises(Invalid, match="must be at most 500 with kayenta"):
+        parse_metric(compared | {"count": 501}, path=PATH)
+
+
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(Invalid) as refused:
         parse_metric({}, path=PATH)

@@ -37,10 +37,10 @@ from interlock.judge.canary import (
     score,
 )
 from interlock.judge.means import Averaging, Moments, compare_means, moments_of
-from interlock.judge.sequential import Counting, Evidence, Finding, Look, weigh
+from interlock.judge.sequential import Counting, Finding, Look, Weighed, evidence_of, with_look
 from interlock.judge.shift import Solver
 from interlock.judge.values import NoNumber, count_of, numbers_of
-from interlock.model.compare import Compare
+from interlock.model.compare import JUDGED_AT_EVERY_LOOK, Compare
 from interlock.model.verification import Measurement, MeasurementStatus, VerificationState
 
 Sample = Mapping[str, Any]
@@ -57,11 +57,25 @@ STATE_BY_FINDING = {
 
 
 @dataclass(frozen=True, slots=True)
+class Averaged:
+    """All that is needed of the looks so far to compare the means at the next one. `decided`: nothing more counts."""
+
+    looks: int = 0
+    canary: Moments = field(default_factory=Moments)
+    baseline: Moments = field(default_factory=Moments)
+    decided: bool = False
+
+
+Seen = Weighed | Averaged
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What a judge says of the samples so far, in a sentence with its numbers.
 
     Takes: `looks` is how many of the samples it took; `classified` is kayenta's class once it has judged. `numbers` are
-           those that led there, by name; what is infinite is left out.
+           those that led there, by name; what is infinite is left out. `seen`: what a judge that judges at every look
+           needs for the next one.
     """
 
     state: VerificationState
@@ -69,6 +83,7 @@ class Found:
     looks: int
     classified: Classified | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
+    seen: Seen | None = None
 
 
 def judge_samples(
@@ -80,23 +95,11 @@ def judge_samples(
            `endless`: only harm ends it.
     Fails: never.
     """
-    if compare.judge == "sequential":
-        evidence = _weighed(compare, samples, alpha=alpha, endless=endless)
-        found = _ended(evidence.finding, evidence.reason, evidence.looks, last=last)
-        told = {
-            "alpha": alpha,
-            "harm": evidence.harm,
-            "safety": evidence.safety,
-            "ratioLow": evidence.low,
-            "ratioHigh": evidence.high,
-            "canaryBad": evidence.canary_bad,
-            "canaryTotal": evidence.canary_total,
-            "baselineBad": evidence.baseline_bad,
-            "baselineTotal": evidence.baseline_total,
-        }
-        return replace(found, numbers=_finite(told))
-    if compare.judge == "means":
-        return _averaged(compare, samples, alpha=alpha, last=last, endless=endless)
+    if compare.judge in JUDGED_AT_EVERY_LOOK:
+        seen = nothing_seen(compare)
+        for sample in samples:
+            seen = with_sample(compare, seen, sample, alpha=alpha, endless=endless)
+        return found_of(compare, seen, alpha=alpha, last=last, endless=endless)
     if not last:
         return Found(VerificationState.RUNNING, f"{len(samples)} looks so far.", len(samples))
     classified = classify(_points(samples, "canary"), _points(samples, "baseline"), comparison_of(compare))
@@ -105,6 +108,46 @@ def judge_samples(
     state = VerificationState.PASSED if classified.kind is Class.PASS else VerificationState.FAILED
     told = _finite({"effect": classified.effect})
     return Found(state, f"{classified.kind}. {classified.reason}", len(samples), classified, told)
+
+
+def nothing_seen(compare: Compare) -> Seen:
+    """What a judge that judges at every look knows before the first one."""
+    return Weighed() if compare.judge == "sequential" else Averaged()
+
+
+def with_sample(compare: Compare, seen: Seen, sample: Sample, *, alpha: float, endless: bool = False) -> Seen:
+    """One more look. What is decided stays as it is: what comes later changes nothing."""
+    if isinstance(seen, Weighed):
+        return with_look(seen, look_of(compare, sample), _counting(compare, alpha=alpha, endless=endless))
+    if seen.decided:
+        return seen
+    canary, baseline = (
+        getattr(seen, side).plus(moments_of([one for one in sample[side] if one is not None and math.isfinite(one)]))
+        for side in SIDES
+    )
+    finding = compare_means(canary, baseline, averaging_of(compare, alpha=alpha)).finding
+    decided = finding is Finding.HARMFUL or (finding is not Finding.RUNNING and not endless)
+    return Averaged(seen.looks + 1, canary, baseline, decided)
+
+
+def found_of(compare: Compare, seen: Seen, *, alpha: float, last: bool, endless: bool = False) -> Found:
+    """What its judge says of all that was seen; see `judge_samples`."""
+    if isinstance(seen, Averaged):
+        return _averaged(compare, seen, alpha=alpha, last=last, endless=endless)
+    evidence = evidence_of(seen, _counting(compare, alpha=alpha, endless=endless))
+    told = {
+        "alpha": alpha,
+        "harm": evidence.harm,
+        "safety": evidence.safety,
+        "ratioLow": evidence.low,
+        "ratioHigh": evidence.high,
+        "canaryBad": evidence.canary_bad,
+        "canaryTotal": evidence.canary_total,
+        "baselineBad": evidence.baseline_bad,
+        "baselineTotal": evidence.baseline_total,
+    }
+    found = _ended(evidence.finding, evidence.reason, evidence.looks, last=last)
+    return replace(found, numbers=_finite(told), seen=seen)
 
 
 def judge_look(compare: Compare, sample: Sample) -> Compared:
@@ -182,50 +225,41 @@ def comparison_of(compare: Compare) -> Comparison:
     )
 
 
-def _weighed(compare: Compare, samples: Sequence[Sample], *, alpha: float, endless: bool) -> Evidence:
-    looks = [
-        Look(
-            canary_bad=sample["canary"]["bad"],
-            canary_total=sample["canary"]["total"],
-            baseline_bad=sample["baseline"]["bad"],
-            baseline_total=sample["baseline"]["total"],
-            share=compare.share,
-        )
-        for sample in samples
-    ]
-    how = Counting(
-        alpha=alpha,
-        safe_below=compare.safe_below,
-        requests_min=compare.samples_min,
-        requests_max=compare.samples_max,
-        endless=endless,
-    )
-    return weigh(looks, how)
+def look_of(compare: Compare, sample: Sample) -> Look:
+    """A sample of counts as the judge takes it."""
+    canary, baseline = (sample[side] for side in SIDES)
+    return Look(canary["bad"], canary["total"], baseline["bad"], baseline["total"], compare.share)
 
 
-def _averaged(compare: Compare, samples: Sequence[Sample], *, alpha: float, last: bool, endless: bool) -> Found:
-    how = Averaging(
+def averaging_of(compare: Compare, *, alpha: float) -> Averaging:
+    """How the judge of means is set."""
+    return Averaging(
         alpha=alpha,
         higher_is_worse=compare.higher_is_worse,
         tolerated=compare.tolerated,
         samples_min=compare.samples_min,
         samples_max=compare.samples_max,
     )
-    seen = {side: Moments() for side in SIDES}
-    difference = compare_means(seen["canary"], seen["baseline"], how)
-    taken = 0
-    for sample in samples:
-        taken += 1
-        for side in SIDES:
-            seen[side] = seen[side].plus(moments_of([one for one in sample[side] if math.isfinite(one)]))
-        difference = compare_means(seen["canary"], seen["baseline"], how)
-        if difference.finding is Finding.HARMFUL or (difference.finding is not Finding.RUNNING and not endless):
-            break
+
+
+def _counting(compare: Compare, *, alpha: float, endless: bool) -> Counting:
+    return Counting(
+        alpha=alpha,
+        safe_below=compare.safe_below,
+        requests_min=compare.samples_min,
+        requests_max=compare.samples_max,
+        endless=endless,
+    )
+
+
+def _averaged(compare: Compare, seen: Averaged, *, alpha: float, last: bool, endless: bool) -> Found:
+    difference = compare_means(seen.canary, seen.baseline, averaging_of(compare, alpha=alpha))
     if endless and difference.finding is not Finding.HARMFUL:
-        return Found(VerificationState.RUNNING, difference.reason, taken)
+        return Found(VerificationState.RUNNING, difference.reason, seen.looks, seen=seen)
     told = {"alpha": alpha, "difference": difference.estimate, "low": difference.low, "high": difference.high}
-    found = _ended(difference.finding, difference.reason, taken, last=last)
-    return replace(found, numbers=_finite({**told, **{side: seen[side].mean for side in SIDES}}))
+    found = _ended(difference.finding, difference.reason, seen.looks, last=last)
+    numbers = _finite({**told, "canary": seen.canary.mean, "baseline": seen.baseline.mean})
+    return replace(found, numbers=numbers, seen=seen)
 
 
 def _ended(finding: Finding, reason: str, looks: int, *, last: bool) -> Found:

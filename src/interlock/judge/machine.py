@@ -42,9 +42,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from interlock.judge.canary import Classified, Verdict
-from interlock.judge.comparison import Sample, judge_samples, score_all
+from interlock.judge.comparison import Sample, Seen, found_of, judge_samples, nothing_seen, score_all, with_sample
 from interlock.judge.spending import evenly
-from interlock.model.compare import Compare
+from interlock.model.compare import JUDGED_AT_EVERY_LOOK, Compare
 from interlock.model.verification import (
     Measurement,
     MeasurementStatus,
@@ -70,7 +70,8 @@ class MetricProgress:
     Takes: `next_at` is None once the state is final, and `decided_at` until then. `reason` is a sentence for people.
            `passes_in_a_row` and `errors_in_a_row` count back from the last measurement. `classified` is the class
            of a metric that Kayenta's judge has judged. `window`: of the last that a metric without an end looks at,
-           which failed. `numbers`: those that led a judge to its verdict, by name.
+           which failed. `numbers`: those that led a judge to its verdict, by name. `seen`: what a judge that judges at
+           every look knows of those so far.
     """
 
     state: VerificationState
@@ -86,6 +87,7 @@ class MetricProgress:
     classified: Classified | None = None
     window: tuple[bool, ...] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
+    seen: Seen | None = None
 
     @property
     def counted(self) -> int:
@@ -126,28 +128,71 @@ def judge_metric(
 
 
 def judged_alone(spec: MetricSpec) -> bool:
-    """Whether each measurement is judged by itself, so that a metric's progress is all that the next one needs."""
+    """Whether each measurement is judged by itself."""
     return spec.compare is None or spec.compare.judge == "threshold"
 
 
-def begun(spec: MetricSpec, *, started_at: datetime) -> MetricProgress:
+def is_carried(spec: MetricSpec) -> bool:
+    """Whether a metric's progress is all that its next measurement needs: but for Kayenta's judge, which wants all."""
+    return judged_alone(spec) or _at_every_look(spec) is not None
+
+
+def _at_every_look(spec: MetricSpec) -> Compare | None:
+    """The comparison whose evidence adds up from look to look, where it is one."""
+    return spec.compare if spec.compare is not None and spec.compare.judge in JUDGED_AT_EVERY_LOOK else None
+
+
+def begun(spec: MetricSpec, *, started_at: datetime, alpha_share: float = 1.0) -> MetricProgress:
     """A metric of which nothing was measured yet."""
     progress = MetricProgress(VerificationState.RUNNING)
+    compare = _at_every_look(spec)
+    if compare is not None:
+        found = found_of(compare, nothing_seen(compare), alpha=compare.alpha * alpha_share, last=False)
+        progress = replace(progress, reason=found.reason, seen=found.seen)
     return replace(progress, next_at=_next_at(spec, progress, None, started_at=started_at))
 
 
 def with_one_more(
-    spec: MetricSpec, progress: MetricProgress, measurement: Measurement, *, started_at: datetime
+    spec: MetricSpec,
+    progress: MetricProgress,
+    measurement: Measurement,
+    *,
+    started_at: datetime,
+    alpha_share: float = 1.0,
 ) -> MetricProgress:
-    """One more measurement of a metric that is judged alone. What is over stays as it is."""
+    """One more measurement of a metric whose progress is carried. What is over stays as it is.
+
+    Takes: `alpha_share`: as for `judge_metric`, the same for all measurements of one metric.
+    """
     if progress.state.final:
         return progress
     counted = replace(_counted(progress, measurement), next_at=None)
-    decide = _watched if spec.runs is Runs.WHILE_OPEN else _decided
-    decided = decide(spec, counted, measurement)
+    compare = _at_every_look(spec)
+    if compare is not None:
+        decided = _looked(spec, compare, counted, measurement, alpha=compare.alpha * alpha_share)
+    else:
+        decide = _watched if spec.runs is Runs.WHILE_OPEN else _decided
+        decided = decide(spec, counted, measurement)
     if decided.state.final:
         return decided
     return replace(decided, next_at=_next_at(spec, decided, measurement, started_at=started_at))
+
+
+def _looked(
+    spec: MetricSpec, compare: Compare, progress: MetricProgress, measurement: Measurement, *, alpha: float
+) -> MetricProgress:
+    """One more look at two sides, by a judge whose evidence adds up."""
+    if measurement.status is MeasurementStatus.ERRORED or progress.seen is None:
+        return _given_up(spec, progress, measurement)
+    endless = spec.runs is Runs.WHILE_OPEN
+    sample: Sample = measurement.result["sample"]  # type: ignore[assignment]
+    seen = with_sample(compare, progress.seen, sample, alpha=alpha, endless=endless)
+    last = not endless and progress.counted >= spec.count
+    found = found_of(compare, seen, alpha=alpha, last=last, endless=endless)
+    if not found.state.final:
+        return replace(progress, reason=found.reason, seen=seen)
+    at = measurement.measured_at
+    return replace(progress, state=found.state, decided_at=at, reason=found.reason, numbers=found.numbers, seen=seen)
 
 
 def judge_verification(
@@ -303,7 +348,8 @@ def _compared(
     last = not endless and progress.counted >= spec.count
     found = judge_samples(compare, samples, alpha=compare.alpha * alpha_share, last=last, endless=endless)
     if not found.state.final:
-        return progress if progress.state.final else replace(progress, reason=found.reason)
+        seen = replace(progress, seen=found.seen)
+        return seen if seen.state.final else replace(seen, reason=found.reason)
     decided = looks[found.looks - 1]
     at = measurements[decided].measured_at
     return replace(
@@ -313,6 +359,7 @@ def _compared(
         reason=found.reason,
         classified=found.classified,
         numbers=found.numbers,
+        seen=found.seen,
     )
 
 

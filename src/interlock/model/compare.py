@@ -9,7 +9,7 @@
 
 | key | default | meaning |
 |---|---|---|
-| `judge` | `sequential` | counts of bad events; or `means`, `kayenta` (all points, at the end), `threshold` |
+| `judge` | `sequential` | counts of bad events; or `means`, `kayenta` (all points of up to 500 looks), `threshold` |
 | `canary`, `baseline` | none | what the provider has instead (`provider`), and what `side` says (`label`) |
 | `bad`, `total` | for sequential | CEL over `result` and `side`: bad events and all events since the last look |
 | `value` | for the others | CEL over `result` and `side`: a number, or a list of numbers |
@@ -43,6 +43,9 @@ from interlock.model.wire import Fields
 
 JUDGES = ("sequential", "means", "kayenta", "threshold")
 JUDGED_AT_EVERY_LOOK = frozenset({"sequential", "means"})
+KAYENTA_LOOKS_MAX = 500
+"""So many looks Kayenta's judge may take: it wants every point at its end, and more samples than these are thinned."""
+
 EXPRESSION_MAX = 4_000
 LABEL_MAX = 500
 

@@ -50,7 +50,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from interlock.model.compare import JUDGED_AT_EVERY_LOOK, Compare, read_compare, render_compare
+from interlock.model.compare import JUDGED_AT_EVERY_LOOK, KAYENTA_LOOKS_MAX, Compare, read_compare, render_compare
 from interlock.model.wire import Fields
 
 COUNT_MAX = 10_000
@@ -198,6 +198,9 @@ def read_metric(fields: Fields) -> MetricSpec:
     failure_condition = fields.text("failureCondition", maximum=CONDITION_MAX)
     tolerated = fields.optional_integer("failureThreshold", maximum=COUNT_MAX)
     counted = runs is not Runs.WHILE_OPEN
+    count = fields.integer("count", required=counted, default=(tolerated or 0) + 1, minimum=1, maximum=COUNT_MAX)
+    if compare is not None and compare.judge == "kayenta" and count > KAYENTA_LOOKS_MAX:
+        fields.wrong("count", f"must be at most {KAYENTA_LOOKS_MAX} with kayenta, which wants every point at its end")
     return MetricSpec(
         name=fields.text("name", required=True, maximum=200),
         provider=_parse_provider(fields),
@@ -205,7 +208,7 @@ def read_metric(fields: Fields) -> MetricSpec:
             "intervalSeconds", default=1.0, minimum=INTERVAL_MIN_S, maximum=INTERVAL_MAX_S, required=True
         )
         or 1.0,
-        count=fields.integer("count", required=counted, default=(tolerated or 0) + 1, minimum=1, maximum=COUNT_MAX),
+        count=count,
         success_condition=fields.text("successCondition", required=compare is None, maximum=CONDITION_MAX),
         success_threshold=fields.optional_integer("successThreshold", maximum=COUNT_MAX) or None,
         failure_condition=failure_condition if failure_condition.strip() else None,

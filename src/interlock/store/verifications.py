@@ -28,6 +28,7 @@ from interlock.judge.machine import (
     VerificationProgress,
     alpha_of,
     conclude,
+    is_carried,
     judge_metric,
     judged_alone,
     with_one_more,
@@ -286,8 +287,8 @@ async def record_measurements(tx: Tx, measured: Sequence[tuple[DueMetric, Measur
     """Write measurements of several metrics, no two of one metric, and what follows from them.
 
     Gives: when each metric is due again; None when it is over.
-    Costs: 4 statements and a savepoint, however many they are; one more for each that is judged by all of its
-           measurements together, and a few for each verification that they end.
+    Costs: 4 statements and a savepoint, however many they are; one more for each whose judge wants all of its
+           measurements, and a few for each verification that they end.
     """
     taken = await _taken_in_order(tx, measured)
     again, told = taken.again, set[str]()
@@ -307,7 +308,7 @@ async def record_measurements(tx: Tx, measured: Sequence[tuple[DueMetric, Measur
             again[number] = await _ended(tx, metric, at, verdict, measured_at=taking.measured_at)
         else:
             place = next(place for place, row in enumerate(at.rows) if row["id"] == metric.id)
-            if judged_alone(at.specs[place]) and at.taken[place] % THIN_EVERY == 0:
+            if is_carried(at.specs[place]) and at.taken[place] % THIN_EVERY == 0:
                 await _thin(tx, metric.id)
     return tuple(again)
 
@@ -377,7 +378,7 @@ async def _standings(conn: Conn, measured: Sequence[tuple[DueMetric, Measurement
         alpha = alpha_of(specs, [row["alpha_share"] for row in rows])
         judged = [
             await _judged_before(conn, row, spec, head.measured_from, share)
-            if row["id"] not in mine or judged_alone(spec)
+            if row["id"] not in mine or is_carried(spec)
             else None
             for row, spec, share in zip(rows, specs, alpha, strict=True)
         ]
@@ -389,7 +390,7 @@ async def _judged_now(conn: Conn, at: Standing, place: int, taking: Measurement)
     """Where a metric stands with one more measurement."""
     spec, since, before = at.specs[place], at.head.measured_from, at.judged[place]
     if before is not None:
-        return with_one_more(spec, before, taking, started_at=since)
+        return with_one_more(spec, before, taking, started_at=since, alpha_share=at.alpha[place])
     taken = [*await _counted(conn, at.rows[place]["id"]), taking]
     return judge_metric(spec, taken, started_at=since, alpha_share=at.alpha[place])
 
@@ -570,7 +571,9 @@ async def _judged_before(
 ) -> MetricProgress:
     """Where a metric stood: what was carried, or folded once more where a version before had carried nothing."""
     if row["progress"] is not None:
-        return read_progress(row["progress"])
+        before = read_progress(row["progress"])
+        if before.state.final or not is_carried(spec) or (before.seen is None) is judged_alone(spec):
+            return before
     taken = await _counted(conn, row["id"]) if row["taken"] > row["counted_from"] else ()
     return judge_metric(spec, taken, started_at=since, alpha_share=alpha_share)
 
