@@ -6,8 +6,8 @@
 A thinned sample looks like one measurement: its numbers are the means, at the places where they stood, so that what
 draws measurements draws it too. Beside them stands `thinned`: of how many it is, and the least and greatest of each.
 
-Judging does not look at thinned samples: what a metric needs is carried from one measurement to the next (`carried.py`).
-Kayenta's judge wants all points at its end; its metrics are thinned when their verification is over.
+Judging does not look at thinned samples: what a metric needs is carried from one measurement to the next
+(`carried.py`). Kayenta's judge wants all points at its end; its metrics are thinned when their verification is over.
 
 Source: issue 6 ("at most 500 a metric, then thinned to min, mean, max").
 """
