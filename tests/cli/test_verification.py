@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 
 from cli.test_orders import wait_for
@@ -50,6 +51,28 @@ rules:
           provider: {{type: http, url: "http://127.0.0.1:{port}/stats"}}
 """
 
+POSTED = """
+type: Deployment
+name: web
+systems: [shop]
+resourceSelector: "true"
+jobAgentSelector: "true"
+---
+type: Policy
+name: proof
+selector: deployment.name == "web"
+rules:
+  - verification:
+      metrics:
+        - &posted
+          name: smoke tests
+          intervalSeconds: 1
+          count: 1
+          successCondition: result.json.failed == 0
+          provider: {type: webhook}
+        - {<<: *posted, name: synthetic, runs: whileOpen, count: 5}
+"""
+
 
 def test_a_person_says_what_nothing_could_tell(interlock):
     with socket.socket() as nobody:
@@ -86,3 +109,28 @@ def test_a_person_says_what_nothing_could_tell(interlock):
     listed = json.loads(interlock("verification", "list", "--state", "any", "--deployment", "api", "-o", "json").stdout)
     assert [one["id"] for one in listed] == [again["id"]]
     assert "It passed" in interlock("verification", "watch", "--job", seen["jobId"]).stdout
+
+
+def test_what_waits_for_a_post_says_how_to_send_it(interlock):
+    shop, _, _ = SHOP.partition("---\ntype: Deployment")
+    interlock("apply", "-f", "-", stdin=f"{shop.format()}---{POSTED}")
+    interlock("version", "upsert", "-d", "web", "-t", "1.0.0")
+
+    def metrics():
+        listed = interlock("verification", "list", "--state", "any", "--deployment", "web", "-o", "json").stdout
+        seen = (interlock("verification", "get", one["id"], "-o", "json").stdout for one in json.loads(listed))
+        return {metric["name"]: (of["id"], metric) for of in map(json.loads, seen) for metric in of["metrics"]}
+
+    wait_for(lambda: set(metrics()) == {"smoke tests", "synthetic"}, "nothing waits")
+    found = metrics()
+    for name in ("synthetic", "smoke tests"):
+        verification_id, metric = found[name]
+        shown = interlock("verification", "get", verification_id).stdout
+        assert f"    waits for {metric['waitsFor']}\n" in shown
+        said, _, command = metric["waitsFor"].partition(": interlock ")
+        assert said == "a result"
+        command = command.replace("YOUR_ID", "run-1").replace("FILE", "-")
+        assert "is kept" in interlock(*shlex.split(command), stdin='{"failed": 0}').stdout
+        wait_for(lambda name=name: metrics()[name][1]["passed"] == 1, f"{name}: the post is not taken")
+    assert faults(found["synthetic"][1], shapes.VerificationMetric, "VerificationMetric") == []
+    wait_for(lambda: "waitsFor" not in metrics()["smoke tests"][1], "it still waits")

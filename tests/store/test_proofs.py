@@ -13,8 +13,10 @@ from interlock.decide import decide
 from interlock.decide.codec import decode, encode, in_order
 from interlock.decide.plan import applied
 from interlock.flow import WORKER
+from interlock.model.errors import Conflict
 from interlock.model.verification import Measurement, MeasurementStatus
 from interlock.store.rollouts import list_rollouts, steer_rollout
+from interlock.store.verification_words import find_verification, say
 from interlock.store.verifications import find_due_metric, record_measurement, record_measurements
 from tests.store.fleet import Stepper, a_fleet, commit, load
 
@@ -57,12 +59,12 @@ async def go(stepper):
     await stepper.run(kinds=[kind for kind in stepper.steps if kind != "measure"])
 
 
-async def first_wave_over(store, stepper):
+async def first_wave_over(store, stepper, rules=RULES):
     """Three hosts run 1.0.0, the first of them 1.1.0; what is measured of the rollout has begun."""
     fleet = await a_fleet(store, dict.fromkeys(("a", "b", "c"), "prod"))
     await fleet.version("1.0.0")
     await go(stepper)
-    await fleet.policy("waves", RULES)
+    await fleet.policy("waves", rules)
     await go(stepper)
     await fleet.version("1.1.0")
     await go(stepper)
@@ -158,6 +160,69 @@ async def test_a_failure_while_it_is_open_halts_it_and_a_person_who_resumes_it_f
             "SELECT v.state, v.wave FROM verification v WHERE v.rollout_id = $1 ORDER BY v.state", rollout.id
         )
     assert [tuple(row) for row in states] == [("failed", None), ("inconclusive", 0), ("passed", None)]
+
+
+BY_ONES = [
+    {"gradualRollout": {"rolloutType": "waves", "waves": [1, 2, "100%"]}},
+    {"verification": {"revokes": True, "metrics": [{**METRIC, "count": 1, "runs": "betweenWaves"}]}},
+]
+
+
+async def test_a_wave_that_passed_is_measured_again_while_its_rollout_lasts(store, stepper):
+    fleet = await first_wave_over(store, stepper, BY_ONES)
+    _, first = (await metrics(fleet))["error-rate"]
+
+    async def again():
+        async with fleet.tx() as tx:
+            await say(
+                tx,
+                fleet.workspace_id,
+                verification_id=first.verification_id,
+                word="again",
+                reason="customers report errors",
+                principal_id=fleet.admin_id,
+            )
+
+    async def of_first(status):
+        async with fleet.store.tx(actor=WORKER, cause="measure", workspace_id=fleet.workspace_id) as tx:
+            due = await find_due_metric(tx.conn, first.id)
+            await record_measurement(tx, due, Measurement(MeasurementStatus(status), datetime.now(UTC), "seen"))
+
+    await of_first("passed")
+    await go(stepper)
+    assert sorted((await fleet.where()).values()) == ["1.0.0", "1.1.0", "1.1.0"], "the second wave is measured"
+    await again()
+    facts = (await load(store, fleet.deployment_id)).facts
+    assert {one.wave: one.state for each in facts.rollouts for one in each.proofs} == {0: "passed", 1: "running"}
+    await of_first("inconclusive")
+    (stands,) = await told(fleet, "verification.stands")
+    assert stands["measured"] == "wave 1"
+    await again()
+    await of_first("failed")
+    await go(stepper)
+    rollout = await live(fleet)
+    assert (rollout.state, rollout.reason) == ("halted", "verification_failed")
+    assert len(await told(fleet, "verification.revoked")) == 1
+
+
+async def test_a_wave_that_is_measured_again_when_its_rollout_ends_has_passed(store, stepper):
+    fleet = await first_wave_over(store, stepper, BY_ONES)
+    _, first = (await metrics(fleet))["error-rate"]
+    words = {"verification_id": first.verification_id, "word": "again", "reason": "", "principal_id": fleet.admin_id}
+    await measured(fleet, "error-rate", "passed")
+    await go(stepper)
+    async with fleet.tx() as tx:
+        await say(tx, fleet.workspace_id, **words)
+    await measured(fleet, "error-rate", "passed")
+    await go(stepper)
+    assert set((await fleet.where()).values()) == {"1.1.0"}
+    async with store.read() as conn:
+        over = await find_verification(conn, fleet.workspace_id, verification_id=first.verification_id)
+    assert (over.state, over.run, over.passed_at, over.can) == ("passed", 2, None, ("again",))
+    assert len(await told(fleet, "verification.stands")) == 1
+    with pytest.raises(Conflict, match="its rollout is over"):
+        async with fleet.tx() as tx:
+            await say(tx, fleet.workspace_id, **words)
 
 
 class LetGo(Exception):

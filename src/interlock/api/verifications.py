@@ -46,7 +46,7 @@ class AgainBody(ClosedBody):
 
 
 class MetricAnswer(TypedDict):
-    """A metric with how often it said what, in this run of the verification."""
+    """A metric with how often it said what, in this run of the verification. `waitsFor`: what somebody has to post."""
 
     name: str
     state: str
@@ -54,6 +54,7 @@ class MetricAnswer(TypedDict):
     dryRun: bool
     onInconclusive: str
     nextAt: NotRequired[Instant]
+    waitsFor: NotRequired[str]
     passed: int
     failed: int
     inconclusive: int
@@ -142,7 +143,7 @@ async def fail_verification(here: InWorkspace, verificationId: str, body: WordBo
 
 @router.post(W + "/verifications/{verificationId:segment}/again", response_model=VerificationAnswer)
 async def measure_verification_again(here: InWorkspace, verificationId: str, body: AgainBody | None = None) -> Response:
-    """Measure again: what could not tell, or what passed while its target still runs it."""
+    """Measure again: what could not tell, or what passed while its target still runs it or its rollout lasts."""
     return await _say(here, verificationId, "again", body.reason if body else None)
 
 
@@ -197,12 +198,13 @@ def render_verification(
         againAt=instant(one.again_at) if one.again_at else None,
         passedAt=instant(one.passed_at) if one.passed_at else None,
         can=list(one.can),
-        metrics=None if metrics is None else [_metric(each) for each in metrics],
+        metrics=None if metrics is None else [_metric(one, each) for each in metrics],
         said=None if said is None else [_said(each) for each in said],
     )
 
 
-def _metric(one: MetricCounts) -> Wire:
+def _metric(of: VerificationPlace, one: MetricCounts) -> Wire:
+    provider = str(one.spec["provider"]["type"])
     return present(
         name=one.name,
         state=one.state,
@@ -210,6 +212,7 @@ def _metric(one: MetricCounts) -> Wire:
         dryRun=bool(one.spec.get("dryRun", False)),
         onInconclusive=str(one.spec.get("onInconclusive") or "hold"),
         nextAt=instant(one.next_at) if one.next_at and one.state == "running" else None,
+        waitsFor=of.waits_for(one.name, provider_kind=provider, metric_state=one.state),
         passed=one.passed,
         failed=one.failed,
         inconclusive=one.inconclusive,

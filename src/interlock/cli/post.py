@@ -2,6 +2,7 @@
 
     interlock post 4c1f… smoke-tests --id run-4711 --result '{"passed": 118, "failed": 0}'
     run-tests --json | interlock post $JOB_ID smoke-tests --id "$CI_RUN_ID" --result-file -
+    interlock post verification/8f14… smoke-tests --id run-4711 --result-file results.json      of a wave, or a rollout
 
 The result's own id makes it one: posted twice it counts once. `docs/metrics/webhook.md` says what the metric sees.
 """
@@ -21,12 +22,14 @@ from interlock.client import Client
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id
 
+VERIFICATION = "verification/"
+
 LOOKED_AT_MAX = 1_000
 """Jobs, newest first, among which the beginning of an id is looked up."""
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB", shell_complete=names_of("job"))
+@click.argument("job_id", metavar="JOB | verification/ID", shell_complete=names_of("job"))
 @click.argument("metric")
 @click.option("--id", "name", required=True, help="Your own name of the result: posted twice it counts once.")
 @click.option("--result", "text", help="The result, as JSON.")
@@ -38,11 +41,19 @@ def post(
 ) -> None:
     """Post what an outside system measured of a job.
 
-    METRIC is the name of a metric whose provider is `webhook`. The beginning of a job's id is enough.
+    METRIC is the name of a metric whose provider is `webhook`. The beginning of an id is enough. What is measured of a
+    wave or a whole rollout is no job's: it goes by its verification.
     """
     if (text is None) == (file is None):
         raise Invalid("Give --result or --result-file.")
     result = _read(text if file is None else file.read())
+    of = job_id.removeprefix(VERIFICATION)
+    if of != job_id:
+        if not is_id(of):
+            of = picked(client.list_verifications(items_max=LOOKED_AT_MAX), of, what="verification")["id"]
+        answer = client.post_verification_result(of, metric, result_id=name, result=result)
+        print_one(answer, output=output, text=answer["message"], kind="verification", named=id_of)
+        return
     if not is_id(job_id):
         job_id = picked(client.list_jobs(items_max=LOOKED_AT_MAX), job_id, what="job")["id"]
     answer = client.post_result(job_id, metric, result_id=name, result=result)

@@ -139,6 +139,8 @@ def _lines(each: Seen) -> Iterator[str]:
         yield f"  {one['name']}{dry}: {one['state']}{f': {counts}' if counts else ''}"
         if one.get("message"):
             yield f"    {one['message']}"
+        if "waitsFor" in one:
+            yield f"    waits for {one['waitsFor']}"
     for said in each.get("said", ()):
         yield f"  {said['at']} {said['by']}: {said['word']}{': ' + said['reason'] if 'reason' in said else ''}"
 

@@ -35,6 +35,7 @@ from interlock.cli.tables import as_yaml, output_option
 from interlock.client import Client, Seen
 from interlock.model.errors import Conflict, NotFound, Unavailable
 from interlock.model.ids import is_id
+from interlock.model.verification import POSTED
 
 LOOK_MIN_S, LOOK_MAX_S = 1.0, 15.0
 """How often it looks: about when the next measurement is due."""
@@ -163,8 +164,17 @@ def shown(metric: Seen, *, over: bool) -> Shown:
         statuses=[point["status"] for point in points[-SPARK_CELLS:]],
         counts=f"{counted} of {metric['count']}{f' ({said})' if said else ''}",
         last=_last(panels[0]) if panels else "",
-        next_at=f"next {metric['nextAt'][:19]}Z" if "nextAt" in metric else "",
+        next_at=_next(metric),
     )
+
+
+def _next(metric: Seen) -> str:
+    """When it is measured next, or what it waits for; nothing where it is over."""
+    if "nextAt" not in metric:
+        return ""
+    if metric.get("provider") == POSTED:
+        return "waits for a result (interlock post)"
+    return f"next {metric['nextAt'][:19]}Z"
 
 
 def spark(metric: Shown, levels: str) -> str:

@@ -481,6 +481,7 @@ class VerificationMetric(TypedDict):
     dryRun: bool
     onInconclusive: str
     nextAt: NotRequired[str]
+    waitsFor: NotRequired[str]
     passed: int
     failed: int
     inconclusive: int

@@ -21,6 +21,7 @@ from interlock.console.verification_word import WORDS
 from interlock.console.visit import Visit, found, id_in_path
 from interlock.judge.series import Panel, Point, says_metric, says_number
 from interlock.model.ids import TargetKey
+from interlock.model.verification import POSTED
 from interlock.store import series, verification_words
 from interlock.store.bindings import load_place
 from interlock.store.queries import Conn
@@ -68,6 +69,7 @@ class Shown:
 
     metric: MetricSeries
     says: str
+    waits_for: str | None
     charts: Sequence[Chart]
     heads: Sequence[str]
     rows: Sequence[Row]
@@ -87,7 +89,7 @@ class Check:
 async def check_of(conn: Conn, one: VerificationPlace) -> Check:
     """A verification with its metrics, as other pages show it."""
     metrics = await series.load_series(conn, one.id)
-    return Check(one, says_of(one, metrics), [shown(metric) for metric in metrics])
+    return Check(one, says_of(one, metrics), [shown(one, metric) for metric in metrics])
 
 
 async def show(visit: Visit) -> Response:
@@ -100,7 +102,8 @@ async def show(visit: Visit) -> Response:
         )
         where = await load_place(conn, deployment_id=one.deployment_id, environment_id=one.environment_id)
         metrics = await series.load_series(conn, one.id)
-        due = [metric.next_at for metric in metrics if metric.next_at is not None and metric.state == "running"]
+        asking = [each for each in metrics if each.state == "running" and each.spec.provider_kind != POSTED]
+        due = [metric.next_at for metric in asking if metric.next_at is not None]
         return await visit.render(
             conn,
             "verification.html",
@@ -112,7 +115,7 @@ async def show(visit: Visit) -> Response:
             key=target_key(one),
             says=says_of(one, metrics),
             next_at=min(due) if due and one.state == "running" else None,
-            shown=[shown(metric) for metric in metrics],
+            shown=[shown(one, metric) for metric in metrics],
             marks_of=MARKS,
             status_marks=STATUS_MARKS,
             said=await verification_words.list_said(conn, [one.id]),
@@ -137,13 +140,14 @@ def target_key(one: VerificationPlace) -> str | None:
     return str(TargetKey(one.resource_id, one.environment_id, one.deployment_id))
 
 
-def shown(metric: MetricSeries) -> Shown:
+def shown(one: VerificationPlace, metric: MetricSeries) -> Shown:
     """A metric as the page shows it."""
     drawn = metric.series
     counts = metric.counts
     return Shown(
         metric=metric,
         says=says_metric(metric.spec, metric.state, message=metric.message, counts=counts),
+        waits_for=one.waits_for(metric.name, provider_kind=metric.spec.provider_kind, metric_state=metric.state),
         charts=[
             Chart(
                 panel,

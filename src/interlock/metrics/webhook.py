@@ -27,8 +27,8 @@ curl -X POST "$INTERLOCK_URL/api/v1/workspaces/$WORKSPACE/jobs/$JOB_ID/metrics/s
 ```
 
 or `interlock post $JOB_ID smoke-tests --id run-4711 --result-file results.json`. The job is the one that is verified;
-for what is no job's, `verifications/{verificationId}` stands in its place. The key needs the permission
-`measurement:write`, which operators have, and a role of your own may.
+for what is no job's, `verifications/{verificationId}` stands in its place (`interlock post verification/ID …`). The key
+needs the permission `measurement:write`, which operators have, and a role of your own may.
 
 `id` is your own name of the result. A result that is posted again counts once; each other one is a measurement of its
 own, oldest first, at most one an interval. One that comes before the verification begins is kept for it; one that comes

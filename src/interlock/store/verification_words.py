@@ -4,7 +4,9 @@ Each word is a row of its own, with its reason; the ledger keeps that it was sai
 once.
 
     held       nothing could tell        accept, fail, again
-    passed     and the target runs it    again: the pass stands until a failure takes it back, where the rules say so
+    passed     and the target runs it,   again: the pass stands until a failure takes it back, where the rules say so
+               or the wave's rollout is
+               not over
     running                              again says nothing new
     failed     its move is over          nothing: redeploy it
 
@@ -16,13 +18,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 from typing import Any, Literal
 
 import asyncpg
 
+from interlock.decide.facts import LIVE
 from interlock.model.errors import Conflict, NotFound
 from interlock.model.ids import new_id
-from interlock.model.verification import VerificationState
+from interlock.model.verification import POSTED, VerificationState
 from interlock.store.deployments import lock_deployment
 from interlock.store.queries import Conn, queries
 from interlock.store.rows import many
@@ -82,7 +86,14 @@ class VerificationPlace:
         """What there is to say of it, if its target allows."""
         if self.held:
             return ("accept", "fail", "again")
-        return ("again",) if self.state == "passed" and self.subject_kind == "job" else ()
+        return ("again",) if self.state == "passed" and self.subject_kind in {"job", "wave"} else ()
+
+    def waits_for(self, metric: str, *, provider_kind: str, metric_state: str) -> str | None:
+        """What has to come from outside before a metric goes on, and how to send it; None where it asks by itself."""
+        if provider_kind != POSTED or metric_state != "running" or self.state != "running":
+            return None
+        subject = self.subject_id if self.subject_kind == "job" else f"verification/{self.id}"
+        return f"a result: interlock post {subject} {quote(metric)} --id YOUR_ID --result-file FILE"
 
     @property
     def about(self) -> str:
@@ -223,15 +234,18 @@ async def _is_said(conn: Conn, verification_id: str, head: Head, word: Word) -> 
 async def _check_again(conn: Conn, metric: DueMetric, head: Head) -> None:
     """Whether there is something to measure again.
 
-    Fails: `Conflict`: its move is over and did not go well, or its target runs something else by now.
+    Fails: `Conflict`: its move is over and did not go well, its target runs something else by now, or its rollout is
+           over.
     """
     if head.held:
         return
     if head.state != "passed":
         raise Conflict(NOT_HELD[head.state], code="VERIFICATION_OVER")
-    if metric.rollout_id is not None:
-        raise Conflict("It passed, and its rollout went on: there is nothing to measure.", code="VERIFICATION_OVER")
     move = await conn.fetchrow(Q.find_measured_move, metric.verification_id)
+    if metric.rollout_id is not None:
+        if move is None or move["rollout_state"] not in LIVE:
+            raise Conflict("It passed, and its rollout is over: there is nothing to measure.", code="VERIFICATION_OVER")
+        return
     if move is not None and move["closed_at"] is None:
         return
     if move is None or move["target_state"] != "attached" or move["current_release_id"] != move["to_release_id"]:

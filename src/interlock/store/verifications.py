@@ -231,7 +231,8 @@ async def end_proofs(tx: Tx, rollout_ids: Sequence[str]) -> None:
         }
         refs = tuple(Ref(kind, row[f"{kind}_id"]) for kind in ("rollout", "environment", "deployment", "version"))
         subject = Ref("verification", row["id"])
-        events.append(Event(f"verification.{row['state']}", subject, body, refs, row["decision_id"], row["change_id"]))
+        kind = "verification.stands" if row["stood"] else f"verification.{row['state']}"
+        events.append(Event(kind, subject, body, refs, row["decision_id"], row["change_id"]))
     await tx.record(events=events)
 
 

@@ -79,9 +79,10 @@ rules:
 
 Where several rules begin together, the shortest times hold, and `fail` goes before `pass`.
 
-**Measured again after it had passed** (`interlock verification again`, while the target still runs the release) it
-stays passed until it fails. With `revokes` a failure then takes the pass back: the release is `good` no more, the move
-failed, and halts and rollbacks follow as after any failed verification. Without it the ledger tells, and nothing moves.
+**Measured again after it had passed** (`interlock verification again`, while the target still runs the release, or for
+a wave while its rollout lasts) it stays passed until it fails. With `revokes` a failure then takes the pass back: the
+release is `good` no more, the move failed, and halts and rollbacks follow as after any failed verification. Without it
+the ledger tells, and nothing moves.
 
 A target whose verification runs counts as in flight. When it passes, its release becomes the target's `good` one, the
 one that a rollback returns to. When it fails, the move failed: it is never retried, it counts for the rollout's

@@ -102,12 +102,13 @@ UNION ALL
 SELECT 'move', m.id::text, NULL, NULL, s.key, NULL, NULL
 FROM move m JOIN slot s ON s.move_id = m.id WHERE m.deployment_id = $1 AND m.closed_at IS NULL;
 
--- Live rollouts, and any of the loaded versions ($2), each with the latest word on every part of its pace; live ones with their proofs. Relies
--- on rollout_of_deployment, steering_of_rollout, verification_of_rollout and verification_metric's unique key.
+-- Live rollouts, and any of the loaded versions ($2), each with the latest word on every part of its pace; live ones with their proofs (that one
+-- had passed stands while it is measured again). Relies on rollout_of_deployment, steering_of_rollout, verification_of_rollout and verification_metric's unique key.
 -- name: load_rollouts
 SELECT o.id, o.change_id, o.environment_id, o.kind, o.version_id, o.state, o.opened_at, o.targets_at_open, o.failures_forgiven,
        o.paused_until, o.tests_planned, o.tests_begun, s.interval_s, s.max_in_flight, s.bake_s, s.promoted_at,
-       (SELECT jsonb_agg(jsonb_build_array(v.id, v.wave, v.lane, v.state, v.ended_at, v.message, v.forgiven_at IS NOT NULL,
+       (SELECT jsonb_agg(jsonb_build_array(v.id, v.wave, v.lane, CASE WHEN v.passed_at IS NULL THEN v.state ELSE 'passed' END,
+                                           coalesce(v.ended_at, v.passed_at), v.message, v.forgiven_at IS NOT NULL,
                                            (SELECT jsonb_agg(x.name ORDER BY x.position) FROM verification_metric x WHERE x.verification_id = v.id)))
         FROM verification v WHERE v.rollout_id = o.id AND o.state IN ('open', 'paused', 'halted')) AS proofs
 FROM rollout o

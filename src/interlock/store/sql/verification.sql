@@ -136,10 +136,11 @@ SELECT test.id, (begun.tests_begun - test.tests + test.place)::integer AS number
 -- name: set_alpha_shares
 UPDATE verification_metric m SET alpha_share = n.alpha_share FROM unnest($1::uuid[], $2::float8[]) AS n(id, alpha_share) WHERE m.id = n.id;
 
--- Where a move stands for which something was measured again. Relies on move's and target's primary keys and move_one_open.
+-- Where a move stands for which something was measured again, and the rollout of which something was. Relies on primary keys and move_one_open.
 -- name: find_measured_move
 SELECT o.id, o.state, o.target_id, o.deployment_id, o.environment_id, o.version_id, o.change_id, o.decision_id, o.to_release_id, o.good_release_id,
-       o.closed_at, t.current_release_id, t.state AS target_state, (SELECT x.id FROM move x WHERE x.target_id = t.id AND x.closed_at IS NULL) AS open_move_id
+       o.closed_at, t.current_release_id, t.state AS target_state, (SELECT x.id FROM move x WHERE x.target_id = t.id AND x.closed_at IS NULL) AS open_move_id,
+       (SELECT p.state FROM rollout p WHERE p.id = v.rollout_id) AS rollout_state
 FROM verification v JOIN move o ON o.id = v.move_id JOIN target t ON t.id = o.target_id WHERE v.id = $1;
 
 -- name: insert_word
@@ -168,22 +169,24 @@ ORDER BY v.started_at DESC, v.id DESC LIMIT $6 OFFSET $7;
 SELECT w.verification_id, w.word, w.reason, w.at, w.principal_id, p.name AS by
 FROM verification_word w JOIN principal p ON p.id = w.principal_id WHERE w.verification_id = ANY ($1::uuid[]) ORDER BY w.at, w.id;
 
--- What is still measured of rollouts that are over, or waits for somebody who can tell: while they were open nothing was found; the rest was not
--- decided. They are locked in the order in which everybody locks them. By verification_of_rollout.
+-- What is still measured of rollouts that are over, or waits for somebody who can tell: while they were open nothing was found; a pass that was
+-- measured again stands; the rest was not decided. They are locked in the order in which everybody locks them. By verification_of_rollout.
 -- name: end_proofs
 WITH mine AS MATERIALIZED (
-    SELECT id FROM verification WHERE rollout_id = ANY ($1::uuid[]) AND ended_at IS NULL ORDER BY id FOR UPDATE
+    SELECT id, passed_at FROM verification WHERE rollout_id = ANY ($1::uuid[]) AND ended_at IS NULL ORDER BY id FOR UPDATE
 )
 UPDATE verification v
-SET state = CASE WHEN v.wave IS NULL AND v.state = 'running' THEN 'passed' ELSE 'inconclusive' END, ended_at = interlock_now(),
+SET state = CASE WHEN mine.passed_at IS NOT NULL OR v.wave IS NULL AND v.state = 'running' THEN 'passed' ELSE 'inconclusive' END,
+    ended_at = coalesce(mine.passed_at, interlock_now()), passed_at = NULL,
     message = CASE WHEN v.state <> 'running' THEN v.message
+                   WHEN mine.passed_at IS NOT NULL THEN 'measured again, the rollout was over before it was decided; that it had passed stands'
                    WHEN v.wave IS NULL THEN 'nothing was found while the rollout was open'
                    ELSE 'the rollout was over before it was decided' END,
     held_until = NULL, again_at = NULL
 FROM mine, move o, version n, environment e, deployment d
 WHERE v.id = mine.id AND v.ended_at IS NULL
   AND o.id = v.move_id AND n.id = o.version_id AND e.id = o.environment_id AND d.id = o.deployment_id
-RETURNING v.id, v.state, v.message, v.wave, v.rollout_id, o.environment_id, o.deployment_id, o.version_id, o.decision_id, o.change_id,
+RETURNING v.id, v.state, mine.passed_at IS NOT NULL AS stood, v.message, v.wave, v.rollout_id, o.environment_id, o.deployment_id, o.version_id, o.decision_id, o.change_id,
           n.tag AS version, e.name AS environment, d.name AS deployment;
 
 -- What people read beside a job. Relies on verification_of_subject.
