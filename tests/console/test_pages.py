@@ -320,7 +320,7 @@ async def test_a_person_says_in_the_console_what_nothing_could_tell(visitor, wor
     page = world.at("verifications", world.verification_id)
     seen = (await otto.get(page)).text
     assert "Nothing could tell, so the target is not promoted" in seen
-    assert "its policy takes it for a fail" in seen
+    assert "when it counts as failed, as its policy says" in seen
     assert f'href="{page}/accept"' in seen
     assert f'href="{page}/accept"' not in (await vera.get(page)).text
     assert (await vera.get(f"{page}/accept")).status_code == 403

@@ -63,6 +63,33 @@ async def test_a_rollout_shows_every_target_by_wave_and_what_is_next(visitor, wo
     assert world.at("rollouts", rollout.id) in deployment
 
 
+async def test_why_it_halted_is_a_sentence_and_what_is_held_says_so(visitor, world, store):
+    rollout = await a_live_one(store, world)
+    async with store.tx(actor=OURS, cause="test", workspace_id=world.workspace_id) as tx:
+        halt = Change(
+            "UPDATE rollout SET state = 'halted', reason = 'verification_failed' WHERE id = $1", (rollout.id,)
+        )
+        hold = Change(
+            "UPDATE verification SET state = 'inconclusive', ended_at = NULL, held_since = now() WHERE id = $1",
+            (world.verification_id,),
+        )
+        told = [Event("rollout.halted", Ref("rollout", rollout.id), {})]
+        told.append(Event("verification.inconclusive", Ref("verification", world.verification_id), {}))
+        await tx.record([halt, hold], events=told)
+    viewer = await visitor()
+    page = (await viewer.get(world.at("rollouts", rollout.id))).text
+    assert "It halted by itself: what was measured of it failed." in page
+    assert "verification_failed" not in page
+    async with store.read() as conn:
+        one = await conn.fetchrow(
+            "SELECT t.resource_id, t.environment_id, t.deployment_id FROM target t "
+            "JOIN move m ON m.target_id = t.id JOIN job j ON j.move_id = m.id WHERE j.id = $1",
+            world.job_id,
+        )
+    target = world.at("targets", "-".join(str(part) for part in one))
+    assert "held: nothing could tell" in (await viewer.get(target)).text
+
+
 async def test_a_person_pauses_resumes_speeds_up_promotes_and_gives_up(visitor, world, store, rollout):
     olga = await visitor("olga", "operator")
     page = world.at("rollouts", rollout.id)

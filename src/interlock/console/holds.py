@@ -28,7 +28,7 @@ RED = frozenset({"rollout_halted", "rollout_taken_back", "rollout_disproved", "r
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A verdict for people. `mark` names its icon and colour."""
+    """A verdict for people. `mark` names its icon and colour; `verification` is the one that it waits for, by id."""
 
     title: str
     sentence: str
@@ -38,6 +38,7 @@ class Told:
     until: datetime | None
     who: str | None
     observed: bool
+    verification: str | None = None
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ def told(verdict: Verdict) -> Told:
         until=None if verdict.get("reason") == "frozen" or str(verdict.get("changesAt")) in text else until,
         who=str(verdict["who"]) if verdict.get("who") else None,
         observed=bool(verdict.get("observed")),
+        verification=str(verdict["verification"]) if verdict.get("verification") else None,
     )
 
 

@@ -56,6 +56,15 @@ WORDS: Mapping[str, str] = {
     "abort": "gave it up",
 }
 
+WHYS: Mapping[str, str] = {
+    "verification_failed": "It halted by itself: what was measured of it failed.",
+    "failures": "It halted by itself: more of its targets failed than its rules tolerate.",
+    "rolled_back": "It halted by itself: what it moved went back.",
+    "newer_version": "A newer version came and ended it.",
+    "newer_config": "A newer config came and ended it.",
+}
+"""Why its state changed, where nobody said so -> the sentence."""
+
 STEPS: Mapping[str, tuple[str, frozenset[str]]] = {
     "pause": ("Pause", frozenset({"open"})),
     "resume": ("Resume", frozenset({"paused", "halted"})),
@@ -90,6 +99,7 @@ async def show(visit: Visit) -> Response:
             checks_max=CHECKS_MAX,
             check_marks=CHECK_MARKS,
             steps=steps_of(rollout) if visit.may(Permission.STEER, place=place) else {},
+            why=WHYS.get(rollout.reason or ""),
             said=visit.request.query_params.get("said", ""),
         )
 

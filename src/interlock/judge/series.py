@@ -39,7 +39,7 @@ Values = tuple[float | None, ...]
 """A number for each measurement; None is a gap."""
 
 NAMES_MAX = 5
-VERDICTS = {"passed": "It passed", "failed": "It failed", "inconclusive": "Nobody could tell"}
+VERDICTS = {"passed": "It passed", "failed": "It failed", "inconclusive": "Nothing could tell"}
 
 OPERATORS = {"<": "below", "<=": "up to", ">": "above", ">=": "from", "==": "at"}
 

@@ -14,6 +14,7 @@ from interlock.store.verification_words import VerificationPlace
 from interlock.web.answers import instant, present
 
 Wire = dict[str, object]
+COMES_TO: Mapping[str, str] = {"fail": "failed", "pass": "passed"}
 
 
 def render_series(one: VerificationPlace, metrics: Sequence[MetricSeries]) -> Wire:
@@ -57,7 +58,9 @@ def says_of(one: VerificationPlace, metrics: Sequence[MetricSeries]) -> str:
     waits = [f"It waits{f' since {instant(one.held_since)}' if one.held_since else ''} for a person"]
     waits += [f"or to be measured again at {instant(one.again_at)}"] if one.again_at else []
     if one.held_until:
-        waits.append(f"or until {instant(one.held_until)}, when its policy takes it for a {one.comes_to}")
+        waits.append(
+            f"or until {instant(one.held_until)}, when it counts as {COMES_TO[one.comes_to]}, as its policy says"
+        )
     return f"{said} {', '.join(waits)}."
 
 

@@ -89,11 +89,11 @@ JOIN target_decision q ON q.target_id = w.target_id
 LEFT JOIN version v ON v.id = w.version_id
 ORDER BY v.created_at DESC NULLS LAST, w.version_id;
 
--- Rollouts that still govern their environment, with how far they are. `landed` counts targets on the version; for a config rollout
--- the moves that succeeded. Relies on rollout_one_open, target's unique key and move_of_rollout.
+-- Rollouts that still govern their environment, with how far they are. `landed` counts targets on the version, less those that
+-- are still verified there (they are in flight); for a config rollout the moves that succeeded. Relies on rollout_one_open, target's unique key and move_of_rollout.
 -- name: list_rollouts
 SELECT o.id, o.deployment_id, o.environment_id, o.change_id, o.kind, o.version_id, v.tag, o.state, o.reason, o.opened_at, o.state_at,
-       held.targets, CASE WHEN o.kind = 'version' THEN held.on_version ELSE gone.succeeded END AS landed, gone.in_flight, gone.failed
+       held.targets, CASE WHEN o.kind = 'version' THEN greatest(held.on_version - gone.verifying, 0) ELSE gone.succeeded END AS landed, gone.in_flight, gone.failed
 FROM rollout o
 LEFT JOIN version v ON v.id = o.version_id
 CROSS JOIN LATERAL (
@@ -102,7 +102,8 @@ CROSS JOIN LATERAL (
     WHERE t.deployment_id = o.deployment_id AND t.environment_id = o.environment_id AND t.state = 'attached') held
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE m.closed_at IS NULL) AS in_flight, count(*) FILTER (WHERE m.state = 'succeeded') AS succeeded,
-           count(*) FILTER (WHERE m.state = 'failed') AS failed
+           count(*) FILTER (WHERE m.state = 'failed') AS failed,
+           count(*) FILTER (WHERE m.closed_at IS NULL AND m.state = 'verifying') AS verifying
     FROM (SELECT DISTINCT ON (n.target_id) n.state, n.closed_at FROM move n
           WHERE n.rollout_id = o.id ORDER BY n.target_id, n.admitted_at DESC, n.id DESC) m) gone
 WHERE o.deployment_id = ANY ($1::uuid[]) AND o.state IN ('open', 'paused', 'halted')
