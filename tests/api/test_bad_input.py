@@ -160,6 +160,15 @@ async def test_a_body_over_the_limit(refused: Any, api: Any, counted: Any) -> No
     assert await counted() == before
 
 
+async def test_what_is_no_json_is_told_as_that_and_not_as_a_field(api: Any) -> None:
+    headers = {"Content-Type": "application/json"}
+    for body in ("nojson", '{"name": NaN}', '{"name": 1e999}'):
+        answer = await api.call("POST", "/systems", content=body, headers=headers)
+        assert answer.status_code == 400
+        assert answer.json()["message"] in {"The body is not JSON.", "name: Input should be a valid string."}
+        assert not any(fault["path"].startswith("[") for fault in answer.json()["details"])
+
+
 async def test_a_malformed_id(refused: Any) -> None:
     for path in (
         "/systems",

@@ -60,3 +60,6 @@ def test_objectives_are_applied_shown_and_ended(interlock: Interlock, client: Cl
     assert interlock("delete", "slo", "checkout", "--yes").exit_code == 0
     nothing = interlock("budget", "shop-api", fails=True)
     assert "No objective covers shop-api" in nothing.output
+    assert "There is no deployment named shop-apy." in interlock("budget", "shop-apy", fails=True).output
+    unknown = interlock("saturation", "report", "shop-api", "pool", "nan", fails=True)
+    assert "VALUE must be a finite number" in unknown.output

@@ -104,6 +104,17 @@ def test_what_a_person_has_to_say_is_told_with_the_command(capsys):
     assert "interlock verification accept|fail|again 4c1f0000" in said
 
 
+def test_what_is_measured_again_by_itself_says_when_and_says_it_once(capsys):
+    screen = Screen("table")
+    held = {"state": "inconclusive", "held": True, "againAt": "2026-03-09T10:00:00.123456Z"}
+    for _ in range(2):
+        screen.show(series(metric([0.01], state="inconclusive"), **held))
+    screen.show(series(metric([0.01], state="inconclusive"), **held, message="new"))
+    told = capsys.readouterr().out
+    assert told.count("nothing could tell; measured again at 2026-03-09T10:00:00Z") == 1
+    assert "interlock verification accept|fail|again 4c1f0000" in told
+
+
 class Flaky:
     """Carries one request well and the next not at all; then all is over."""
 

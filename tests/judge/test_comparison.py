@@ -269,6 +269,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({**COUNTS, "share": 1}, "metric.compare.share"),
     ({**COUNTS, "alpha": 0.9}, "metric.compare.alpha"),
     ({**COUNTS, "colour": 1}, "metric.compare.colour"),
+    ({"judge": "kayenta", **VALUES, "passScore": 50, "marginalScore": 80}, "metric.compare.marginalScore"),
+    ({"judge": "kayenta", **VALUES, "passScore": 60}, "metric.compare.marginalScore"),
     ({**COUNTS, "canary": {"colour": 1}}, "metric.compare.canary.colour"),
     ({**COUNTS, "canary": {"provider": {"type": "sleep"}}}, "metric.compare.canary.provider.type"),
     ({**COUNTS, "bad": "result.x", "total": "result.y"}, "metric.compare.canary"),

@@ -73,7 +73,7 @@ def test_compares_nothing_after_a_move_that_brings_nothing_new():
             {"metrics": [METRIC], "onInconclusive": "wait", "inconclusiveThen": "hold", "inconclusiveAfterSeconds": 0},
             [
                 "onInconclusive must be one of hold, fail, pass",
-                "inconclusiveAfterSeconds must be from 1 to 2.592e+06",
+                "inconclusiveAfterSeconds must be from 1 to 2592000",
                 "inconclusiveThen must be one of fail, pass",
             ],
         ),

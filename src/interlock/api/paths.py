@@ -45,11 +45,11 @@ def id_of(text: str, what: str) -> str:
     return text.lower()
 
 
-def found(value: T | None, what: str) -> T:
-    """The value that was looked up.
+def found(value: T | None, what: str, *, named: str | None = None) -> T:
+    """The value that was looked up, by what it was `named` where that may be a name.
 
     Fails: `NotFound` when there is none.
     """
     if value is None:
-        raise NotFound(f"There is no such {what}.")
+        raise NotFound(f"There is no {what} named {named}." if named else f"There is no such {what}.")
     return value

@@ -144,7 +144,7 @@ async def forget_saturation(
 
 
 async def _deployment_id(conn: Conn, here: Here, text: str) -> str:
-    return found(await deployments.resolve_deployment(conn, here.id, text=text), "deployment").id
+    return found(await deployments.resolve_deployment(conn, here.id, text=text), "deployment", named=text).id
 
 
 async def _environment_id(conn: Conn, here: Here, text: str | None) -> str | None:

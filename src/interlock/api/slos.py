@@ -152,7 +152,9 @@ async def list_slos(
     async with here.read() as conn:
         narrow = None
         if deploymentId:
-            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+            narrow = found(
+                await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment", named=deploymentId
+            ).id
         items, total = await slos.list_slos(conn, here.id, deployment_id=narrow, limit=page.limit, offset=page.offset)
         rendered = await _rendered(conn, items, now=here.store.now())
     return page.answer(await here.shown(rendered, Permission.SLO_WRITE), total)

@@ -5,6 +5,7 @@ Accepting and failing need a reason, which everybody who looks at it reads. Sayi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NotRequired
 
 from fastapi import Query
@@ -51,6 +52,7 @@ class MetricAnswer(TypedDict):
     name: str
     state: str
     message: NotRequired[str]
+    judge: NotRequired[str]
     dryRun: bool
     onInconclusive: str
     nextAt: NotRequired[Instant]
@@ -209,6 +211,7 @@ def _metric(of: VerificationPlace, one: MetricCounts) -> Wire:
         name=one.name,
         state=one.state,
         message=one.message,
+        judge=_judge(one.spec.get("compare")),
         dryRun=bool(one.spec.get("dryRun", False)),
         onInconclusive=str(one.spec.get("onInconclusive") or "hold"),
         nextAt=instant(one.next_at) if one.next_at and one.state == "running" else None,
@@ -218,6 +221,10 @@ def _metric(of: VerificationPlace, one: MetricCounts) -> Wire:
         inconclusive=one.inconclusive,
         errored=one.errored,
     )
+
+
+def _judge(compare: object) -> str | None:
+    return str(compare.get("judge") or "sequential") if isinstance(compare, Mapping) else None
 
 
 def _said(one: Said) -> Wire:

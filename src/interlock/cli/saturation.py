@@ -11,6 +11,8 @@ then nothing is known of it, and that is never normal.
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from interlock.cli.completion import names_of
@@ -65,6 +67,10 @@ def report(
     output: str,
 ) -> None:
     """Say how full something is."""
+    numbers = {"VALUE": value, "--high-above": high_above, "--saturated-above": saturated_above}
+    for said_as, number in numbers.items():
+        if number is not None and not math.isfinite(number):
+            raise click.UsageError(f"{said_as} must be a finite number. What is not known is not reported.")
     body: Wire = {"name": signal, "value": value, "source": source}
     more = {"environment": environment, "highAbove": high_above, "saturatedAbove": saturated_above}
     body |= {name: one for name, one in more.items() if one is not None}

@@ -26,6 +26,7 @@ from interlock.model.errors import Conflict, NotFound
 from interlock.model.ids import is_id
 
 HEADS = ("verification", "about", "state", "since", "says")
+COMES_TO = {"fail": "failed", "pass": "passed"}
 STATES = ("held", "running", "passed", "failed", "inconclusive", "any")
 
 _named = click.argument("verification_id", metavar="ID | DEPLOYMENT/ENVIRONMENT/RESOURCE")
@@ -128,13 +129,11 @@ def _lines(each: Seen) -> Iterator[str]:
         if "againAt" in each:
             yield f"  or to be measured again at {each['againAt']}"
         if "heldUntil" in each:
-            yield f"  or until {each['heldUntil']}: then its policy takes it for a {each['comesTo']}"
+            yield f"  or until {each['heldUntil']}: then it counts as {COMES_TO[each['comesTo']]}, as its policy says"
     if "passedAt" in each and each["state"] == "running":
         yield f"  That it passed at {each['passedAt']} stands meanwhile."
     for one in each.get("metrics", ()):
-        counts = ", ".join(
-            f"{one[word]} {word}" for word in ("passed", "failed", "inconclusive", "errored") if one[word]
-        )
+        counts = _counts(one)
         dry = " (dry run)" if one["dryRun"] else ""
         yield f"  {one['name']}{dry}: {one['state']}{f': {counts}' if counts else ''}"
         if one.get("message"):
@@ -143,6 +142,16 @@ def _lines(each: Seen) -> Iterator[str]:
             yield f"    waits for {one['waitsFor']}"
     for said in each.get("said", ()):
         yield f"  {said['at']} {said['by']}: {said['word']}{': ' + said['reason'] if 'reason' in said else ''}"
+
+
+def _counts(metric: Seen) -> str:
+    """How often it said what. A judge of all looks together says nothing of a single one, so those are only counted."""
+    words = ("passed", "failed", "inconclusive", "errored")
+    if metric.get("judge") in {None, "threshold"}:
+        return ", ".join(f"{metric[word]} {word}" for word in words if metric[word])
+    looks = sum(metric[word] for word in words[:3])
+    said = [f"{looks} look{'' if looks == 1 else 's'}" if looks else "", f"{metric['errored']} errored"]
+    return ", ".join(each for each in said if each and not each.startswith("0 "))
 
 
 def _meant(client: Client, text: str) -> str:

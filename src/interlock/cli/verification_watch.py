@@ -245,6 +245,8 @@ class Screen:
         for metric in metrics:
             name = metric.name + " " * (widest - cells_wide(metric.name))
             yield f"  {name}  {spark(metric, self._levels):<{cells}}  {metric.says()}".rstrip()
+        if waiting := _waiting(series):
+            yield f"  {waiting}"
 
     def _print_changes(self, series: Seen, before: Seen) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -257,6 +259,8 @@ class Screen:
             was = known.get(metric["id"])
             if was is None or (was.state, was.counts) != (line.state, line.counts):
                 click.echo(f"{now}  {metric['name']}: {line.says()}")
+        if (waiting := _waiting(series)) and waiting != _waiting(before):
+            click.echo(f"{now}  {waiting}")
 
     def _draw(self, lines: Sequence[str]) -> None:
         """Over what was drawn before. A line that wraps would count for two, so none does."""
@@ -291,6 +295,14 @@ def _over(series: Seen) -> bool:
 
 def _title(series: Seen) -> str:
     return str(series["about"])
+
+
+def _waiting(series: Seen) -> str:
+    """What is waited for where nothing could tell and it is measured again by itself."""
+    if not (series.get("held") and "againAt" in series):
+        return ""
+    at, name = f"{series['againAt'][:19]}Z", series["id"][:8]
+    return f"nothing could tell; measured again at {at}, or before: interlock verification accept|fail|again {name}"
 
 
 def _verdict(series: Seen) -> str:

@@ -478,6 +478,7 @@ class VerificationMetric(TypedDict):
     name: str
     state: str
     message: NotRequired[str]
+    judge: NotRequired[str]
     dryRun: bool
     onInconclusive: str
     nextAt: NotRequired[str]

@@ -304,7 +304,8 @@ def _decided(spec: MetricSpec, progress: MetricProgress, last: Measurement) -> M
     elif progress.counted >= spec.count:
         clear = progress.passed > progress.inconclusive
         state = VerificationState.PASSED if clear else VerificationState.INCONCLUSIVE
-        reason = f"{progress.passed} of {progress.counted} measurements passed, {progress.inconclusive} inconclusive"
+        unclear = f", {progress.inconclusive} inconclusive" if progress.inconclusive else ""
+        reason = f"{progress.passed} of {progress.counted} measurements passed{unclear}"
     else:
         return progress
     return replace(progress, state=state, decided_at=last.measured_at, reason=reason)

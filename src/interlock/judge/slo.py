@@ -122,7 +122,7 @@ def parse_slo(body: Mapping[str, Any]) -> SloSpec:
     Fails: `Invalid` naming each wrong field. What the provider takes only the provider knows (`check_slo`).
     """
     fields = Fields(body, _PATH)
-    target = fields.number("target", default=None, minimum=0, maximum=100, required=True)
+    target = fields.number("target", default=None, minimum=0, maximum=1e9, required=True)
     if target is not None and target >= 100:
         fields.wrong("target", "must be below 100: a promise of 100 % leaves no budget, and nothing could ever change")
     elif target is not None and not 0 < target <= TARGET_PERCENT_MAX:

@@ -148,6 +148,8 @@ def read_compare(fields: Fields) -> Compare:
     )
     if compare.share in {0.0, 1.0}:
         fields.wrong("share", "must be above 0 and below 1")
+    if compare.marginal_score > compare.pass_score:
+        fields.wrong("marginalScore", f"must not lie above passScore, which is {compare.pass_score:g}")
     if judge == "threshold" and None is compare.increase is compare.decrease is compare.ratio_max is compare.ratio_min:
         fields.wrong("judge", "threshold needs increase, decrease, ratioMax or ratioMin")
     if not compare.asks_twice and not any("side" in text for text in compare.expressions.values()):

@@ -124,6 +124,8 @@ async def _validation(_request: Request, error: Exception) -> Json:
 
 def invalid_from(faults: Sequence[Mapping[str, object]]) -> Invalid:
     """Pydantic's faults as one `Invalid` that names every field by its path."""
+    if any(fault.get("type") == "json_invalid" for fault in faults):
+        return Invalid("The body is not JSON.", fields=[FieldError("", "is not JSON")])
     fields = [FieldError(_path(fault["loc"]), _saying(fault)) for fault in faults]
     sentence = "; ".join(f"{field.path or 'body'}: {field.message}" for field in fields[:5])
     more = f"; and {len(fields) - 5} more" if len(fields) > 5 else ""
@@ -140,8 +142,6 @@ def _path(loc: object) -> str:
 
 
 def _saying(fault: Mapping[str, object]) -> str:
-    if fault.get("type") == "json_invalid":
-        return "the body is not JSON"
     if fault.get("type") == "extra_forbidden":
         return "is not known here"
     if fault.get("type") == "missing":
