@@ -7,6 +7,8 @@ import pytest
 
 from interlock.judge.sequential import Counting, Look, trace, weigh
 from interlock.judge.series import Threshold, counts_of, series_of, thinned
+from interlock.judge.thinning import Kept
+from interlock.judge.thinning import thinned as keep_few
 from interlock.model.verification import Measurement, MeasurementStatus, parse_metric
 
 BEGAN = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)
@@ -153,3 +155,47 @@ def test_more_points_than_can_be_drawn_become_their_mean_and_what_they_lay_betwe
     )
     whole = series_of(metric(compare=COUNTS), measured(*[counted((1, 9), {"bad": 1, "total": 9})] * 4), alpha=0.01)
     assert evidence.panels[1].lines[0].values == whole.panels[1].lines[0].values[1::2]
+
+
+def kept_few(taken):
+    """What is stored of a long run."""
+    few = keep_few([Kept(n, one.status, one.measured_at, one.message, one.result) for n, one in enumerate(taken)])
+    return [Measurement(one.status, one.measured_at, one.message, one.result) for one in few]
+
+
+def test_of_a_long_run_the_mean_is_drawn_between_the_least_and_the_greatest():
+    spec = metric(successCondition="result.json.rate < 0.5")
+    taken = measured(*({"ok": True, "json": {"rate": number % 10 / 10}} for number in range(4_000)), status="passed")
+    series = series_of(spec, kept_few(taken), alpha=0.01)
+    assert len(series.points) <= 500
+    assert sum(point.of for point in series.points) == 4_000
+    (panel,) = series.panels
+    drawn = lines(panel)
+    assert list(drawn) == ["value", "lowest", "highest"]
+    assert (min(drawn["lowest"]), max(drawn["highest"])) == (0.0, 0.9)
+    assert all(
+        low <= value <= high
+        for low, value, high in zip(*(drawn[n] for n in ("lowest", "value", "highest")), strict=True)
+    )
+    assert series.points[0].says.endswith(" measurements")
+    again = thinned(series, 50)
+    assert (min(lines(again.panels[0])["lowest"]), max(lines(again.panels[0])["highest"])) == (0.0, 0.9)
+    assert sum(point.of for point in again.points) == 4_000
+
+
+def test_of_a_long_comparison_all_counts_and_all_points_are_drawn():
+    counts = metric(compare={"bad": "result.json[side].bad", "total": "result.json[side].total"})
+    one = {"sample": {"canary": {"bad": 1, "total": 100}, "baseline": {"bad": 9, "total": 900}}}
+    taken = measured(*[one] * 2_000)
+    whole, few = (series_of(counts, each, alpha=0.01) for each in (taken, kept_few(taken)))
+    assert len(few.points) <= 500
+    assert set(lines(few.panels[0])["canary"]) == {0.01}
+    for name in lines(whole.panels[1]):
+        assert lines(few.panels[1])[name][-1] == pytest.approx(lines(whole.panels[1])[name][-1])
+    assert few.points[0].says == "8 measurements: canary 8 of 800, baseline 72 of 7,200 bad"
+
+    means = metric(compare={"judge": "means", "value": "result.json[side]"})
+    taken = measured(*({"sample": {"canary": [n % 7, n % 5], "baseline": [n % 6]}} for n in range(2_000)))
+    whole, few = (series_of(means, each, alpha=0.01) for each in (taken, kept_few(taken)))
+    for name in lines(whole.panels[1]):
+        assert lines(few.panels[1])[name][-1] == pytest.approx(lines(whole.panels[1])[name][-1])

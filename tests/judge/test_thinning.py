@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from interlock.judge.carried import read_progress, write_progress
 from interlock.judge.machine import begun, judge_metric, with_one_more
-from interlock.judge.thinning import SAMPLES_MAX, Kept, thinned
+from interlock.judge.means import Moments, moments_of
+from interlock.judge.thinning import SAMPLES_MAX, Kept, points_of, thinned
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, Runs
 
 T0 = datetime(2026, 3, 9, 8, tzinfo=UTC)
@@ -38,6 +39,36 @@ def test_two_become_one_with_their_mean_between_the_least_and_the_greatest_at_th
     assert first.result["json"] == {"rate": 1.5}
     assert first.result["thinned"] == {"of": 2, "min": {"json.rate": 1.0}, "max": {"json.rate": 2.0}}
     assert first.result["ok"] is True
+
+
+def look(number, sample, status=MeasurementStatus.INCONCLUSIVE):
+    return Kept(number, status, T0 + timedelta(seconds=number), None, {} if sample is None else {"sample": sample})
+
+
+def test_counts_of_a_comparison_are_summed_and_one_that_could_not_be_taken_takes_none_away():
+    counts = [{"canary": {"bad": n, "total": 10}, "baseline": {"bad": 1, "total": 90}} for n in range(16)]
+    whole = [look(2 * n + 1, one) for n, one in enumerate(counts)]
+    gaps = [look(2 * n + 2, None, MeasurementStatus.ERRORED) for n in range(16)]
+    for looks in (whole, sorted([*whole, *gaps], key=lambda one: one.number), [gaps[0], *whole[1:]]):
+        kept = thinned(looks, most=8)
+        held = [one.result["sample"] for one in kept if "sample" in one.result]
+        bad = sum(one.result["sample"]["canary"]["bad"] for one in looks if "sample" in one.result)
+        assert sum(one["canary"]["bad"] for one in held) == bad
+        assert sum(one.of for one in kept) == len(looks)
+
+
+def test_points_of_a_comparison_keep_their_moments():
+    points = [[float(n), float(n * n), None] if n % 5 else [] for n in range(64)]
+    kept = thinned([look(n + 1, {"canary": one, "baseline": [1.0]}) for n, one in enumerate(points)], most=8)
+    moments = [points_of(one.result, "canary") for one in kept]
+    known = moments_of([one for many in points for one in many if one is not None])
+    together = Moments()
+    for one in moments:
+        together = together.plus(one)
+    assert (together.count, together.mean) == (known.count, pytest.approx(known.mean))
+    assert together.squares == pytest.approx(known.squares)
+    assert kept[0].result["sample"]["canary"] == [pytest.approx(moments[0].mean)]
+    assert kept[0].result["thinned"]["min"]["sample.canary"] == 1.0
 
 
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), STATUSES), min_size=9, max_size=400), st.integers(8, 60))

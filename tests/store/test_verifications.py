@@ -18,6 +18,7 @@ from interlock.metrics import Metric, Reading
 from interlock.model.errors import Conflict, NotFound, ProviderUnavailable
 from interlock.model.ids import new_id
 from interlock.store.rollouts import list_rollouts
+from interlock.store.series import load_series
 from interlock.store.standings import explain_target_now
 from interlock.store.verification_words import find_verification, list_metric_counts, list_said, list_verifications, say
 from tests.store.fleet import Fleet, Stepper, a_fleet, until
@@ -29,7 +30,7 @@ class ToldMetric:
     """A provider that answers what the test says: pass, fail, vague, or nothing at all."""
 
     kind: ClassVar[str] = "told"
-    result_fields: ClassVar[ResultFields] = {"says": "string"}
+    result_fields: ClassVar[ResultFields] = {"says": "string", "rate": "double"}
 
     def __init__(self) -> None:
         self.says = "pass"
@@ -51,7 +52,7 @@ class ToldMetric:
         self.asked += 1
         if self.says == "nothing":
             raise ProviderUnavailable("the metrics are away")
-        return Reading({"says": self.says})
+        return Reading({"says": self.says, "rate": 1.0})
 
 
 METRIC = {
@@ -313,7 +314,8 @@ async def test_a_measurement_asks_for_no_round_and_a_verdict_does(store, tmp_pat
 
 async def test_of_a_long_verification_few_samples_are_kept_and_every_measurement_counts(store, tmp_path):
     yard = await a_yard(store, tmp_path)
-    long = {**METRIC, "count": 10_000, "failureThreshold": 9_999}
+    passes = 'result.says == "pass" && result.rate < 800.0'
+    long = {**METRIC, "count": 751, "failureThreshold": 9_999, "successCondition": passes}
     await yard.fleet.policy("verify", [{"verification": {"metrics": [long]}}, ONE_BY_ONE])
     await yard.fleet.version("1.1.0")
     await yard.stepper.run(kinds=["round", "dispatch", "observe", "match"], patience_s=1.2)
@@ -344,6 +346,19 @@ async def test_of_a_long_verification_few_samples_are_kept_and_every_measurement
     assert len(kept) <= 500
     assert sum(row["of"] or 1 for row in kept) == 750
     assert kept[-1]["number"] == 750
+
+    yard.told.says = "pass"
+    await until(lambda: yard.stepper.step("measure"))
+    async with store.read() as conn:
+        (metric,) = await load_series(conn, one.id)
+    assert metric.counts == {"passed": 750, "failed": 1, "inconclusive": 0, "errored": 0}
+    assert sum(point.of for point in metric.series.points) == 751
+    (panel,) = metric.series.panels
+    drawn = {line.name: [value for value in line.values if value is not None] for line in panel.lines}
+    assert (min(drawn["lowest"]), max(drawn["highest"])) == (1.0, 749.0)
+    told = [body for body in await yard.bodies("verification.passed") if "750" in str(body)]
+    assert told[0]["metrics"][0]["measurements"] == {"passed": 750, "failed": 1}
+    assert metric.message == "750 of 751 measurements passed, 0 inconclusive"
 
 
 @pytest.mark.parametrize("trigger", ["jobCreated", "jobStarted", "jobSuccess"])

@@ -10,7 +10,9 @@ metric that compares, one with canary and baseline, and one with the evidence of
     means         canary, baseline                              and the difference with its interval
 
 What could not be measured, and what is no finite number, is a gap. Nothing here judges: states and sentences are those
-that were recorded; where a metric still runs, its counts are said.
+that were recorded; where a metric still runs, its counts are said. A sample that stands for several (`thinning.py`) is
+one point: its mean, with the least and the greatest of them around it, or the sums of its counts. Where the share of
+the traffic changed between those, the evidence drawn from their sums is near what the judge had, not the same.
 
 Source: definitions.md E2, E3; `comparison.py`, `machine.py`.
 """
@@ -24,10 +26,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from interlock.judge.comparison import SIDES
+from interlock.judge.comparison import SIDES, averaging_of, look_of
 from interlock.judge.limits import Limit, limits_of
-from interlock.judge.means import Averaging, Moments, compare_means, moments_of
-from interlock.judge.sequential import Counting, Look, trace
+from interlock.judge.means import Moments, compare_means
+from interlock.judge.sequential import Counting, trace
+from interlock.judge.thinning import THINNED, at_ends, points_of
 from interlock.judge.values import NoNumber, numbers_of
 from interlock.model.compare import Compare
 from interlock.model.verification import Measurement, MeasurementStatus, MetricSpec, Runs
@@ -53,11 +56,12 @@ _LAST_NAME = re.compile(r"([A-Za-z_][\w-]*)\"?\]?\W*$")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One measurement. `says` is its message, or a compared look's numbers."""
+    """One measurement, or `of` so many. `says` is its message, or a compared look's numbers."""
 
     at: datetime
     status: MeasurementStatus
     says: str
+    of: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +115,12 @@ def series_of(spec: MetricSpec, measurements: Sequence[Measurement], *, alpha: f
     Fails: never. What an old or odd answer does not hold is a gap.
     """
     if spec.compare is None:
-        points = tuple(Point(each.measured_at, each.status, each.message or "") for each in measurements)
+        points = tuple(_point_of(each, each.message or "") for each in measurements)
         return Series(points, _condition_panels(spec, measurements))
     samples = [_sample(each) for each in measurements]
     says = _says_counts if spec.compare.judge == "sequential" else _says_values
     points = tuple(
-        Point(each.measured_at, each.status, each.message or (says(sample) if sample else ""))
+        _point_of(each, each.message or (says(sample) if sample else ""))
         for each, sample in zip(measurements, samples, strict=True)
     )
     if not any(samples):
@@ -147,11 +151,28 @@ _WORST = (
 )
 
 
+def _point_of(measurement: Measurement, says: str) -> Point:
+    of = _of(measurement)
+    if of > 1:
+        says = f"{of} measurements{f': {says}' if says else ''}"
+    return Point(measurement.measured_at, measurement.status, says, of)
+
+
+def _of(measurement: Measurement) -> int:
+    """How many measurements a stored sample stands for."""
+    kept = measurement.result.get(THINNED)
+    return int(kept.get("of", 1)) if isinstance(kept, Mapping) else 1
+
+
 def _together(points: Sequence[Point]) -> Point:
-    counted = ", ".join(f"{number} {status}" for status, number in counts_of(points).items() if number)
     worst = min(points, key=lambda point: _WORST.index(point.status))
-    says = f"{len(points)} measurements: {counted}{f'. {worst.says}' if worst.says else ''}"
-    return Point(points[-1].at, worst.status, says)
+    of = sum(point.of for point in points)
+    if of == len(points):
+        counted = ", ".join(f"{number} {status}" for status, number in counts_of(points).items() if number)
+        says = f"{of} measurements: {counted}{f'. {worst.says}' if worst.says else ''}"
+    else:
+        says = f"{of} measurements{f'. {worst.says}' if worst.says else ''}"
+    return Point(points[-1].at, worst.status, says, of)
 
 
 def _thinned_panel(panel: Panel, groups: Sequence[range]) -> Panel:
@@ -159,8 +180,11 @@ def _thinned_panel(panel: Panel, groups: Sequence[range]) -> Panel:
         known = ([value for number in group if (value := line.values[number]) is not None] for group in groups)
         return tuple(of(values) if values else None for values in known)
 
+    around: Mapping[str, Callable[[list[float]], float]] = {}
+    if panel.lines[0].role == "value":
+        around = {"low": min, "high": max}
     lines = [
-        replace(line, values=fold(line, _mean if line.role in _MEASURED else lambda values: values[-1]))
+        replace(line, values=fold(line, _mean if line.role in _MEASURED else around.get(line.role, _last)))
         for line in panel.lines
     ]
     if len(lines) == 1:
@@ -174,12 +198,16 @@ def _thinned_panel(panel: Panel, groups: Sequence[range]) -> Panel:
 _MEASURED = frozenset({"value", "canary", "baseline", "allowed"})
 
 
+def _last(values: list[float]) -> float:
+    return values[-1]
+
+
 def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
 def counts_of(points: Sequence[Point]) -> Mapping[str, int]:
-    """Status -> how many measurements, of all four."""
+    """Status -> how many points, of all four."""
     return {status.value: sum(each.status is status for each in points) for status in MeasurementStatus}
 
 
@@ -260,8 +288,24 @@ def _condition_panels(spec: MetricSpec, measurements: Sequence[Measurement]) -> 
         limits = [(limit, good) for limit, good in limits if math.isfinite(limit.bound)]
         unit = _unit(spec.name, expression, [*values, *(limit.bound for limit, _ in limits)])
         thresholds = tuple(_threshold(limit, unit, good=good) for limit, good in limits)
-        panels.append(Panel(expression, unit, (Line("value", "value", values),), thresholds))
+        lines = (Line("value", "value", values), *_around(expression, measurements, values))
+        panels.append(Panel(expression, unit, lines, thresholds))
     return tuple(sorted(panels, key=lambda panel: panel.title == "result.statusCode")[:PANELS_MAX])
+
+
+def _around(expression: str, measurements: Sequence[Measurement], values: Values) -> tuple[Line, ...]:
+    """Between which numbers those lay that a thinned sample stands for; nothing where none is thinned."""
+    if not any(_of(each) > 1 for each in measurements):
+        return ()
+    ends = []
+    for each, value in zip(measurements, values, strict=True):
+        found = [value, *(_value(expression, replace(each, result=at_ends(each.result, word))) for word in _ENDS)]
+        ends.append([one for one in (found if _of(each) > 1 else [value]) if one is not None])
+    low, high = (tuple(choose(found) if found else None for found in ends) for choose in (min, max))
+    return (Line("low", "lowest", low), Line("high", "highest", high))
+
+
+_ENDS = ("min", "max")
 
 
 def _threshold(limit: Limit, unit: str, *, good: bool) -> Threshold:
@@ -270,7 +314,8 @@ def _threshold(limit: Limit, unit: str, *, good: bool) -> Threshold:
 
 
 def _value(expression: str, measurement: Measurement) -> float | None:
-    if measurement.status is MeasurementStatus.ERRORED or not measurement.result:
+    errored = measurement.status is MeasurementStatus.ERRORED and _of(measurement) == 1
+    if errored or not measurement.result:
         return None
     try:
         found = numbers_of(expression, measurement.result, side="")
@@ -325,17 +370,7 @@ def _count_panels(
     spec: MetricSpec, compare: Compare, samples: Sequence[Sample | None], alpha: float
 ) -> tuple[Panel, ...]:
     lines = tuple(Line(side, side, tuple(_rate(sample, side) for sample in samples)) for side in SIDES)
-    looks = [
-        Look(
-            sample["canary"]["bad"],
-            sample["canary"]["total"],
-            sample["baseline"]["bad"],
-            sample["baseline"]["total"],
-            compare.share,
-        )
-        for sample in samples
-        if sample is not None
-    ]
+    looks = [look_of(compare, sample) for sample in samples if sample is not None]
     traced = iter(trace(looks, Counting(alpha=alpha, safe_below=compare.safe_below)))
     evidence = [next(traced) if sample is not None else None for sample in samples]
     return (
@@ -357,12 +392,7 @@ def _mean_panels(
     spec: MetricSpec, compare: Compare, samples: Sequence[Sample | None], alpha: float
 ) -> tuple[Panel, ...]:
     panel = _both(spec, samples, _mean)
-    how = Averaging(
-        alpha=alpha,
-        higher_is_worse=compare.higher_is_worse,
-        tolerated=compare.tolerated,
-        samples_min=compare.samples_min,
-    )
+    how = averaging_of(compare, alpha=alpha)
     seen = {side: Moments() for side in SIDES}
     found: list[tuple[float | None, float | None, float | None]] = []
     for sample in samples:
@@ -370,7 +400,7 @@ def _mean_panels(
             found.append((None, None, None))
             continue
         for side in SIDES:
-            seen[side] = seen[side].plus(moments_of([one for one in sample[side] if math.isfinite(one)]))
+            seen[side] = seen[side].plus(sample[MOMENTS][side])
         one = compare_means(seen["canary"], seen["baseline"], how)
         found.append((_finite(one.low), _finite(one.estimate), _finite(one.high)))
     tolerated = compare.tolerated * abs(seen["baseline"].mean) * (1 if compare.higher_is_worse else -1)
@@ -396,12 +426,19 @@ def _both(spec: MetricSpec, samples: Sequence[Sample | None], of: Callable[[list
     return Panel(expression, _unit(spec.name, expression, values), lines)
 
 
+MOMENTS = "moments"
+"""Beside a sample's sides: side -> the moments of its points."""
+
+
 def _sample(measurement: Measurement) -> Sample | None:
-    """What a look left, where it is whole."""
+    """What a look left, where it is whole; or what stands for several."""
     sample = measurement.result.get("sample")
     if not isinstance(sample, Mapping) or any(side not in sample for side in SIDES):
         return None
-    return sample
+    if all(isinstance(sample[side], Mapping) for side in SIDES):
+        return sample
+    points = {side: [one for one in sample[side] if _finite(one) is not None] for side in SIDES}
+    return points | {MOMENTS: {side: points_of(measurement.result, side) for side in SIDES}}
 
 
 def _point(sample: Sample | None, side: str, of: Callable[[list[float]], float]) -> float | None:
@@ -424,7 +461,7 @@ def _says_values(sample: Sample) -> str:
     return ", ".join(
         f"{side} {says_number(float(sample[side][-1]))}"
         if len(sample[side]) == 1
-        else f"{side} {len(sample[side])} points"
+        else f"{side} {sample[MOMENTS][side].count} points"
         for side in SIDES
     )
 

@@ -1,5 +1,8 @@
 """What does a verification look like? The series of each of its metrics, in its present run; and which there are.
 
+A sample stands for one measurement, or for several of a long run (`judge/thinning.py`): how many there were, and of
+which status, is what the metric's progress says.
+
 Source: `judge/series.py` draws; `verifications.py` writes, `verification_words.py` has its place in names.
 """
 
@@ -22,13 +25,16 @@ Q = queries("series")
 POINTS_MAX = 500
 """So many points of a metric are drawn: of more, neighbours become one."""
 
-READ_MAX, LOOKS_READ_MAX = 2_000, 10_000
-"""So many measurements are read, the newest; of a metric that compares all, because evidence adds up."""
+READ_MAX = 10_000
+"""So many samples are read, the newest: those of longer runs were thinned, but for what a version before left."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSeries:
-    """A metric of a verification with what it looks like over time."""
+    """A metric of a verification with what it looks like over time.
+
+    Takes: `counts` are of all measurements of its run, also of those whose samples were thinned.
+    """
 
     id: str
     name: str
@@ -61,7 +67,7 @@ async def load_series(conn: Conn, verification_id: str) -> tuple[MetricSeries, .
     """The metrics of a verification in their order, each with its series."""
     rows = await conn.fetch(Q.list_metrics, verification_id)
     taken: dict[str, list[Measurement]] = {row["id"]: [] for row in rows}
-    for row in await conn.fetch(Q.list_measurements, verification_id, READ_MAX, LOOKS_READ_MAX):
+    for row in await conn.fetch(Q.list_measurements, verification_id, READ_MAX):
         one = Measurement(MeasurementStatus(row["status"]), row["measured_at"], row["message"], row["result"] or {})
         taken[row["metric_id"]].append(one)
     specs = [parse_metric(row["spec"], path="metric") for row in rows]
@@ -75,7 +81,10 @@ def _drawn(
     part = evenly(sum(one.spends_alpha for one in specs)) if share is None else share
     series = series_of(spec, taken, alpha=spec.compare.alpha * part if spec.compare else 1.0)
     drawn = thinned(series, POINTS_MAX)
-    counts = counts_of(series.points)
+    progress = row["progress"]
+    counts = (
+        counts_of(series.points) if progress is None else {one.value: progress[one.value] for one in MeasurementStatus}
+    )
     return MetricSeries(row["id"], row["name"], spec, row["state"], row["message"], row["next_at"], drawn, counts)
 
 

@@ -14,14 +14,13 @@ SELECT v.id FROM move o JOIN verification v ON v.move_id = o.id WHERE o.rollout_
 
 -- Relies on verification_metric's unique key.
 -- name: list_metrics
-SELECT id, name, spec, state, message, next_at, alpha_share FROM verification_metric WHERE verification_id = $1 ORDER BY position;
+SELECT id, name, spec, state, message, next_at, alpha_share, progress FROM verification_metric WHERE verification_id = $1 ORDER BY position;
 
--- The newest of each metric in this run of its verification, in their order: of one that compares its samples alone, and more of them. Relies on measurement's unique key.
+-- The newest of each metric in this run of its verification, in their order: of one that compares its samples alone. Relies on measurement's unique key.
 -- name: list_measurements
 SELECT s.metric_id, s.status, s.message, s.measured_at,
-       CASE WHEN m.spec ? 'compare' THEN jsonb_build_object('sample', s.result -> 'sample') ELSE s.result END AS result
+       CASE WHEN m.spec ? 'compare' THEN jsonb_build_object('sample', s.result -> 'sample', 'thinned', s.result -> 'thinned') ELSE s.result END AS result
 FROM verification_metric m
-CROSS JOIN LATERAL (SELECT * FROM measurement WHERE metric_id = m.id AND number > m.counted_from ORDER BY number DESC
-                    LIMIT CASE WHEN m.spec ? 'compare' THEN $3::integer ELSE $2::integer END) s
+CROSS JOIN LATERAL (SELECT * FROM measurement WHERE metric_id = m.id AND number > m.counted_from ORDER BY number DESC LIMIT $2) s
 WHERE m.verification_id = $1
 ORDER BY s.metric_id, s.number;
