@@ -395,4 +395,13 @@ async def test_a_second_connection_asks_nothing_about_types(database_url: str) -
             found = await conn.fetchval("SELECT $1::uuid[]", [new_id()])
         assert isinstance(found[0], str)
         await conn.close()
-    assert [query.query for query in asked] == ["SELECT $1::uuid[]"]
+    assert len(asked) == 2
+    assert asked[-1].query == "SELECT $1::uuid[]"
+
+
+async def test_the_first_thing_that_a_connection_does_may_be_a_snapshot(database_url: str) -> None:
+    for _ in range(2):
+        other = await Store.open(database_url, pool_max=1)
+        async with other.snapshot() as conn:
+            assert await conn.fetchval("SHOW transaction_isolation") == "repeatable read"
+        await other.close()

@@ -481,11 +481,12 @@ async def set_codecs(conn: Conn) -> None:
     """Ids as lower-case text, jsonb as Python values; both in binary, so that COPY takes them too.
 
     Why:    the driver looks array types up when it first meets them (`postgres_own.py`); better now than within
-            somebody's round.
+            somebody's round. It is run, not only prepared: a statement that is prepared alone leaves the server within
+            a transaction until the next one runs, and a BEGIN that says how isolated it is would be refused.
     """
     await conn.set_type_codec("uuid", schema="pg_catalog", encoder=_uuid_bytes, decoder=_uuid_text, format="binary")
     await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=_jsonb_bytes, decoder=_jsonb_value, format="binary")
-    await conn.prepare(_ARRAYS)
+    await conn.fetchrow(_ARRAYS, *[[]] * _ARRAYS.count("$"))
 
 
 def _uuid_bytes(text: str) -> bytes:
