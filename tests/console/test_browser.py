@@ -225,15 +225,15 @@ async def test_everything_is_reached_by_keyboard_in_order_and_seen(open_page, wo
     assert await page.evaluate("document.activeElement.id") == "main"
     await page.goto(world.at())
     seen = []
-    for _ in range(15):
+    for _ in range(16):
         await page.keyboard.press("Tab")
         seen.append(await focused(page))
         outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", seen[-1]
     heads = [word.split()[0] for word in seen]
-    pages = ["Fleet", "Approvals", "Jobs", "Overrides", "Ledger", "Subscriptions", "Freezes", "People"]
-    assert heads[:13] == ["Skip", "Interlock", "fleet", *pages, "Freeze", "Sign"]
-    assert "shop-api" in seen[13:]
+    pages = ["Fleet", "Approvals", "Jobs", "Overrides", "Ledger", "Subscriptions", "Freezes", "Incidents", "People"]
+    assert heads[:14] == ["Skip", "Interlock", "fleet", *pages, "Freeze", "Sign"]
+    assert "shop-api" in seen[14:]
 
 
 async def test_a_request_is_answered_by_keyboard_alone(open_page, world, store):
