@@ -123,6 +123,9 @@ def test_what_waits_for_a_post_says_how_to_send_it(interlock):
 
     wait_for(lambda: set(metrics()) == {"smoke tests", "synthetic"}, "nothing waits")
     found = metrics()
+    job_id = json.loads(interlock("get", "jobs", "-o", "json").stdout)[0]["id"]
+    explained = interlock("explain", f"job:{job_id}").stdout
+    assert f"smoke tests waits for {found['smoke tests'][1]['waitsFor']}" in explained
     for name in ("synthetic", "smoke tests"):
         verification_id, metric = found[name]
         shown = interlock("verification", "get", verification_id).stdout

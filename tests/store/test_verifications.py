@@ -266,6 +266,7 @@ async def test_a_pass_that_is_taken_back_halts_its_rollout_where_nothing_answers
     await yard.run()
     one = next(each for each in await yard.verifications("passed") if each.tag == "1.1.0")
     assert sorted((await yard.fleet.where()).values()) == ["1.0.0", "1.1.0"], "the other one has an hour"
+    jobs = len(await yard.fleet.jobs())
     yard.told.says = "fail"
     await yard.say(one.id, "again")
     await yard.run()
@@ -273,6 +274,7 @@ async def test_a_pass_that_is_taken_back_halts_its_rollout_where_nothing_answers
         (rollout,), _ = await list_rollouts(conn, yard.fleet.workspace_id, states=("open", "paused", "halted"))
     assert (rollout.state, rollout.reason, rollout.failures) == ("halted", "failures", 1)
     assert (await yard.fleet.where())[one.resource] == "1.1.0", "nobody asked for it to go back"
+    assert len(await yard.fleet.jobs()) == jobs
     assert set((await yard.good()).values()) == {"1.0.0"}
     told = await yard.fleet.told()
     assert ("verification.revoked" in told, "rollout.halted" in told, "rollback.started" in told) == (True, True, False)

@@ -15,9 +15,11 @@ from typing import Any
 
 from interlock.decide.explain import OWN, EndedMove, failures, sentence, title
 from interlock.model.job import TERMINAL, JobStatus
+from interlock.model.verification import POSTED
 from interlock.store.jobs import JobRow
 from interlock.store.pages import JobPlaceRow
 from interlock.store.target_states import LiveRollout, Release, StoredDecision, TargetState
+from interlock.store.verification_words import awaited_post
 from interlock.store.verifications import VerificationRow
 from interlock.web.answers import instant
 
@@ -95,6 +97,12 @@ def explain_job(
         said.append(f"The outside was asked to stop it at {instant(place.cancel_asked_at)}{why}.")
     said.extend(
         f"Its verification is {check.state}{f': {check.message}' if check.message else ''}." for check in checks
+    )
+    said.extend(
+        f"{metric['name']} waits for {awaited_post(job.id, metric['name'])}"
+        for check in checks
+        for metric in check.metrics
+        if "running" == check.state == metric["state"] and metric["spec"]["provider"]["type"] == POSTED
     )
     reason = OWN.get(place.move_reason or "")
     if reason is not None and place.move_state not in {"succeeded", "failed"}:

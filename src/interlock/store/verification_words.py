@@ -92,8 +92,7 @@ class VerificationPlace:
         """What has to come from outside before a metric goes on, and how to send it; None where it asks by itself."""
         if provider_kind != POSTED or metric_state != "running" or self.state != "running":
             return None
-        subject = self.subject_id if self.subject_kind == "job" else f"verification/{self.id}"
-        return f"a result: interlock post {subject} {quote(metric)} --id YOUR_ID --result-file FILE"
+        return awaited_post(self.subject_id if self.subject_kind == "job" else f"verification/{self.id}", metric)
 
     @property
     def about(self) -> str:
@@ -104,6 +103,14 @@ class VerificationPlace:
         if self.subject_kind == "wave" and self.wave is not None:
             return f"wave {self.wave + 1} of {' '.join(parts)}"
         return f"the rollout of {' '.join(parts)}" if self.subject_kind == "rollout" else " ".join(parts)
+
+
+def awaited_post(subject: str, metric: str) -> str:
+    """What a metric waits for that an outside system measures, with the command that sends it.
+
+    Takes: `subject` is a job's id, or `verification/ID`.
+    """
+    return f"a result: interlock post {subject} {quote(metric)} --id YOUR_ID --result-file FILE"
 
 
 @dataclass(frozen=True, slots=True)
