@@ -310,7 +310,7 @@ async def record_measurements(tx: Tx, measured: Sequence[tuple[DueMetric, Measur
         else:
             place = next(place for place, row in enumerate(at.rows) if row["id"] == metric.id)
             if is_carried(at.specs[place]) and at.taken[place] % THIN_EVERY == 0:
-                await _thin(tx, metric.id)
+                await _thin(tx, at.rows[place])
     return tuple(again)
 
 
@@ -402,7 +402,7 @@ async def _ended(
     """All is measured: too many samples are thinned, and the verdict is told."""
     for row, taken in zip(at.rows, at.taken, strict=True):
         if taken > SAMPLES_MAX:
-            await _thin(tx, row["id"])
+            await _thin(tx, row)
     told = {"metrics": [_told(row["name"], each) for row, each in zip(at.rows, progress.metrics, strict=True)]}
     return await _conclude(tx, metric, at.head, progress, measured_at=measured_at, told=told)
 
@@ -584,15 +584,18 @@ async def _counted(conn: Conn, metric_id: str) -> list[Measurement]:
     return [_measurement(row) for row in await conn.fetch(Q.list_counted, metric_id)]
 
 
-async def _thin(tx: Tx, metric_id: str) -> None:
-    """Keep as many samples of a metric as may be kept."""
+async def _thin(tx: Tx, metric: asyncpg.Record) -> None:
+    """Keep as many samples of a metric as may be kept. None stands for measurements of two runs."""
+    metric_id = metric["id"]
     kept = [
         Kept(row["number"], MeasurementStatus(row["status"]), row["measured_at"], row["message"], row["result"] or {})
         for row in await tx.conn.fetch(Q.list_all, metric_id)
     ]
-    few = thinned(kept)
-    if len(few) == len(kept):
+    if len(kept) <= SAMPLES_MAX:
         return
+    before = thinned([one for one in kept if one.number <= metric["counted_from"]], most=SAMPLES_MAX // 2)
+    now = [one for one in kept if one.number > metric["counted_from"]]
+    few = (*before, *thinned(now, most=SAMPLES_MAX - len(before)))
     changed = [one for one in few if one.of > 1]
     columns = (
         [one.number for one in changed],
