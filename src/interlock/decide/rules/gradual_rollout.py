@@ -45,7 +45,8 @@ keep their spacing after a pause, a closed window or an outage.
 **waves**: a wave's targets start together, at most `maxInFlight` of them at once. The next wave starts when every
 target of the one before has ended (proven, or failed within `maxFailures`), has baked since the last of them ended, and
 was measured often enough: a sample is a measurement that passed or failed, and of a metric that compares every look
-that could be taken. Where a [verification](verification.md) rule has metrics with `runs: betweenWaves`, the wave
+that could be taken. Those of its targets count, and none come when they have passed: where metrics pass early, ask for
+fewer. Where a [verification](verification.md) rule has metrics with `runs: betweenWaves`, the wave
 as a whole is measured meanwhile, and must have passed. A wave waits for a target that a gate holds, and not for one
 that goes elsewhere (it is pinned, quarantined, or has the version). The order is by sha256(version id, target id)
 within the domains.
