@@ -95,6 +95,8 @@ def test_a_person_says_what_nothing_could_tell(interlock):
     assert (held.exit_code, "A person says what it is" in held.stderr) == (UNCLEAR, True)
     missing = interlock("verification", "accept", "api/staging/one", fails=True)
     assert "--reason" in missing.stderr
+    [job] = json.loads(interlock("jobs", "-d", "api", "-o", "json").stdout)
+    assert (job["status"], job["verification"]) == ("successful", "inconclusive"), "the list of jobs says so too"
     done = interlock("verification", "accept", "api/staging/one", "--reason", "looked at the graphs")
     assert done.stdout == "accepted api 1.0.0 on one in staging\n"
     seen = json.loads(interlock("verification", "get", again["id"], "-o", "json").stdout)

@@ -427,6 +427,7 @@ def render_job(job: JobRow) -> Wire:
         startedAt=instant(job.started_at) if job.started_at else None,
         completedAt=instant(job.completed_at) if job.completed_at else None,
         observedAt=instant(job.observed_at) if job.observed_at else None,
+        verification=job.verification,
         kind=job.move_kind,
         moveId=job.move_id or None,
         workflowRunId=job.run_id,

@@ -356,6 +356,7 @@ class Job(TypedDict):
     startedAt: NotRequired[Instant]
     completedAt: NotRequired[Instant]
     observedAt: NotRequired[Instant]
+    verification: NotRequired[Literal["running", "passed", "failed", "inconclusive"]]
     kind: NotRequired[str]
     moveId: NotRequired[Id]
     workflowRunId: NotRequired[Id]

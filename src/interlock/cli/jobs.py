@@ -30,7 +30,18 @@ SAID_MAX = 20
 """Applied objects and artifacts that are said; `-o json` has all."""
 
 SHOWN = (
-    *("id", "status", "message", "externalId", "createdAt", "startedAt", "completedAt", "observedAt", "attempt"),
+    *(
+        "id",
+        "status",
+        "verification",
+        "message",
+        "externalId",
+        "createdAt",
+        "startedAt",
+        "completedAt",
+        "observedAt",
+        "attempt",
+    ),
     *("retryOf", "cancelReason", "heldBy", "leasedUntil"),
 )
 

@@ -327,9 +327,15 @@ NOUNS: tuple[Noun, ...] = (
         kind="job",
         plural="jobs",
         line="List jobs, newest first.",
-        heads=("job", "status", "age", *_TARGET, "version", "agent", "created", "link", "message"),
+        heads=("job", "status", "measured", "age", *_TARGET, "version", "agent", "created", "link", "message"),
         row=lambda each: (
-            *(each["id"][:8], each["status"], _age(each), *(_name_in(each, part) for part in _TARGET)),
+            *(
+                each["id"][:8],
+                each["status"],
+                each.get("verification"),
+                _age(each),
+                *(_name_in(each, part) for part in _TARGET),
+            ),
             *(tag_of(each.get("release")), _name_in(each, "jobAgent"), each.get("createdAt")),
             *(next(iter((each.get("links") or {}).values()), None), each.get("message")),
         ),

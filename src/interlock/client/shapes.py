@@ -381,6 +381,7 @@ class Job(TypedDict):
     startedAt: NotRequired[str]
     completedAt: NotRequired[str]
     observedAt: NotRequired[str]
+    verification: NotRequired[str]
     kind: NotRequired[str]
     moveId: NotRequired[str]
     workflowRunId: NotRequired[str]

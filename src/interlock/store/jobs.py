@@ -240,6 +240,8 @@ class JobRow:
     artifacts: Sequence[str] = ()
     observed_at: datetime | None = None
     """When the outside was last heard, or looked at."""
+    verification: str | None = None
+    """How what was measured of it stands, where something is: a job may end well and its version be bad."""
     is_task: bool = False
     agent_name: str = ""
     agent_type: str = ""

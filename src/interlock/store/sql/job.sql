@@ -215,7 +215,7 @@ FROM job j LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.
 WHERE j.workspace_id = $1 AND j.target_id = $2
 ORDER BY j.created_at DESC, j.id DESC LIMIT $3 OFFSET $4;
 
--- Relies on job's primary key.
+-- Relies on job's primary key and verification_of_subject.
 -- name: find_job
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, coalesce(j.release_id::text, '') AS release_id,
        coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at, j.completed_at, j.attempt, j.retry_of, j.held_by, j.heard_at, j.leased_until,
@@ -223,6 +223,7 @@ SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, j.output, j.cancel_reason, j.applied, j.artifacts,
+       (SELECT v.state FROM verification v WHERE v.subject_id = j.id ORDER BY v.started_at DESC LIMIT 1) AS verification,
        EXISTS (SELECT FROM task k WHERE k.job_id = j.id) AS is_task, a.name AS agent_name, a.type AS agent_type, 1::bigint AS total
 FROM job j JOIN job_agent a ON a.id = j.agent_id LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
 WHERE j.workspace_id = $1 AND j.id = $2;

@@ -58,7 +58,7 @@ WHERE j.workspace_id = $1
 -- name: list_target_ids
 SELECT id FROM target WHERE resource_id = $1;
 
--- The jobs of a page, with what is shown of each. Relies on primary keys.
+-- The jobs of a page, with what is shown of each. Relies on primary keys and verification_of_subject.
 -- name: list_jobs
 SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id, a.name AS agent_name, a.type AS agent_type,
        coalesce(j.release_id::text, '') AS release_id, coalesce(j.target_id::text, '') AS target_id, j.created_at, j.updated_at, j.started_at,
@@ -66,6 +66,7 @@ SELECT j.id, j.status, j.message, j.external_id, j.links, j.metadata, j.agent_id
        coalesce(j.move_id::text, '') AS move_id, coalesce(j.deployment_id::text, '') AS deployment_id, j.decision_id,
        coalesce(m.kind, 'workflow') AS move_kind, coalesce(m.environment_id::text, '') AS environment_id,
        coalesce(t.resource_id::text, j.resource_id::text, '') AS resource_id, j.run_id, coalesce(r.snapshot, j.context) AS snapshot, j.cancel_reason,
+       (SELECT v.state FROM verification v WHERE v.subject_id = j.id ORDER BY v.started_at DESC LIMIT 1) AS verification,
        EXISTS (SELECT FROM task k WHERE k.job_id = j.id) AS is_task
 FROM job j JOIN job_agent a ON a.id = j.agent_id
 LEFT JOIN move m ON m.id = j.move_id LEFT JOIN release r ON r.id = j.release_id LEFT JOIN target t ON t.id = j.target_id
