@@ -53,6 +53,11 @@ def test_what_has_no_numbers_and_what_all_are_alike_can_be_drawn():
     assert shown(metric([5.0], unit="ms"), over=True).says() == "ended with it, 1 of 10 (1 passed), last 5 ms"
 
 
+def test_a_metric_that_is_measured_as_long_as_its_rollout_is_open_has_no_most():
+    endless = {key: value for key, value in metric([0.01, 0.02]).items() if key != "count"}
+    assert shown(endless, over=False).counts == "2 so far (2 passed)"
+
+
 def test_a_judge_of_all_looks_counts_none_of_them_as_inconclusive():
     compared = metric([0.01, 0.02], statuses=["inconclusive"] * 2, judge="sequential")
     assert shown(compared, over=False).counts == "2 of 10"

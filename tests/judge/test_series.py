@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from interlock.judge.sequential import Counting, Look, trace, weigh
-from interlock.judge.series import Threshold, counts_of, series_of, thinned
+from interlock.judge.series import Threshold, counts_of, measurements_max, says_verification, series_of, thinned
 from interlock.judge.thinning import Kept
 from interlock.judge.thinning import thinned as keep_few
 from interlock.model.verification import Measurement, MeasurementStatus, parse_metric
@@ -199,3 +199,13 @@ def test_of_a_long_comparison_all_counts_and_all_points_are_drawn():
     whole, few = (series_of(means, each, alpha=0.01) for each in (taken, kept_few(taken)))
     for name in lines(whole.panels[1]):
         assert lines(few.panels[1])[name][-1] == pytest.approx(lines(whole.panels[1])[name][-1])
+
+
+def test_how_far_it_is_names_the_most_where_there_is_one():
+    body = {"name": "m", "intervalSeconds": 1, "count": 5, "successCondition": "result.ok", "provider": {"type": "http"}}
+    most = [measurements_max(parse_metric(body | {"runs": runs}, path="m")) for runs in ("withJob", "whileOpen")]
+    assert most == [5, None]
+    began = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)
+    metrics = [("errors", "running", 3, most[0]), ("burn", "running", 1200, most[1]), ("smoke", "passed", 1, 1)]
+    said = says_verification("running", message=None, started_at=began, ended_at=None, metrics=metrics)
+    assert said == "It is being measured: errors 3 of 5, burn 1,200 so far, smoke passed."

@@ -88,7 +88,7 @@ class MetricSeriesAnswer(TypedDict):
     successCondition: NotRequired[str]
     failureCondition: NotRequired[str]
     dryRun: NotRequired[bool]
-    count: int
+    count: NotRequired[int]
     intervalSeconds: float
     counts: CountsAnswer
     nextAt: NotRequired[Instant]

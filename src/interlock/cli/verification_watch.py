@@ -157,12 +157,13 @@ def shown(metric: Seen, *, over: bool) -> Shown:
     counted = sum(counts.values()) - counts["errored"]
     told = counts if metric.get("judge") in {None, "threshold"} else {"errored": counts["errored"]}
     said = ", ".join(f"{number} {status}" for status, number in told.items() if number)
+    most = f" of {metric['count']}" if "count" in metric else " so far"
     return Shown(
         name=metric["name"],
         state="ended with it" if over and metric["state"] == "running" else metric["state"],
         values=values[-SPARK_CELLS:],
         statuses=[point["status"] for point in points[-SPARK_CELLS:]],
-        counts=f"{counted} of {metric['count']}{f' ({said})' if said else ''}",
+        counts=f"{counted}{most}{f' ({said})' if said else ''}",
         last=_last(panels[0]) if panels else "",
         next_at=_next(metric),
     )

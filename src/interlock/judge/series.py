@@ -231,23 +231,29 @@ def says_metric(spec: MetricSpec, state: str, *, message: str | None, counts: Ma
     return f"{so_far}. {_sentence(message)}".strip() if message else f"{so_far} so far."
 
 
+def measurements_max(spec: MetricSpec) -> int | None:
+    """At most so many measurements decide; None where a metric is measured as long as its rollout is open."""
+    return None if spec.runs is Runs.WHILE_OPEN else spec.count
+
+
 def says_verification(
     state: str,
     *,
     message: str | None,
     started_at: datetime,
     ended_at: datetime | None,
-    metrics: Sequence[tuple[str, str, int, int]],
+    metrics: Sequence[tuple[str, str, int, int | None]],
 ) -> str:
     """The verdict in a sentence with its numbers; while it runs, how far it is.
 
-    Takes: `metrics` are (name, state, measurements taken, at most) of each.
+    Takes: `metrics` are (name, state, measurements taken, at most if there is a most) of each.
     """
     if state != "running":
         lasted = f" after {says_time((ended_at - started_at).total_seconds())}" if ended_at else ""
         return f"{VERDICTS.get(state, state)}{lasted}{f': {_sentence(message)}' if message else '.'}"
     far = [
-        f"{name} {f'{taken:,} of {most:,}' if found == 'running' else found}" for name, found, taken, most in metrics
+        f"{name} {found if found != 'running' else f'{taken:,} so far' if most is None else f'{taken:,} of {most:,}'}"
+        for name, found, taken, most in metrics
     ]
     more = f" and {len(far) - NAMES_MAX} more" if len(far) > NAMES_MAX else ""
     return f"It is being measured: {', '.join(far[:NAMES_MAX])}{more}."

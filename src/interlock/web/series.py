@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from interlock.judge.series import Panel, Point, says_metric, says_verification
+from interlock.judge.series import Panel, Point, measurements_max, says_metric, says_verification
 from interlock.store.series import MetricSeries
 from interlock.store.verification_words import VerificationPlace
 from interlock.web.answers import instant, present
@@ -51,7 +51,9 @@ def says_of(one: VerificationPlace, metrics: Sequence[MetricSeries]) -> str:
         message=one.message,
         started_at=one.started_at,
         ended_at=one.ended_at,
-        metrics=[(metric.name, metric.state, _counted(metric.counts), metric.spec.count) for metric in metrics],
+        metrics=[
+            (metric.name, metric.state, _counted(metric.counts), measurements_max(metric.spec)) for metric in metrics
+        ],
     )
     if not one.held:
         return said
@@ -80,7 +82,7 @@ def render_metric_series(metric: MetricSeries, *, over: bool) -> Wire:
         successCondition=spec.success_condition or None,
         failureCondition=spec.failure_condition,
         dryRun=spec.dry_run or None,
-        count=spec.count,
+        count=measurements_max(spec),
         intervalSeconds=spec.interval_seconds,
         counts=dict(counts),
         nextAt=_due(metric, over=over),
