@@ -202,7 +202,13 @@ def test_of_a_long_comparison_all_counts_and_all_points_are_drawn():
 
 
 def test_how_far_it_is_names_the_most_where_there_is_one():
-    body = {"name": "m", "intervalSeconds": 1, "count": 5, "successCondition": "result.ok", "provider": {"type": "http"}}
+    body = {
+        "name": "m",
+        "intervalSeconds": 1,
+        "count": 5,
+        "successCondition": "result.ok",
+        "provider": {"type": "http"},
+    }
     most = [measurements_max(parse_metric(body | {"runs": runs}, path="m")) for runs in ("withJob", "whileOpen")]
     assert most == [5, None]
     began = datetime(2026, 3, 9, 9, 0, tzinfo=UTC)
