@@ -107,7 +107,7 @@ async def test_an_objective_is_read_and_a_fast_burn_holds_what_is_no_fix(
     async def holds() -> Any:
         listed = (await api.get("/release-targets")).json()["items"]
         found = {each["resource"]["name"]: each for each in listed}
-        return "exhausted (-1990% left)" in found["p-1"].get("reason", "") and (await world.running())["s-1"] == "1.1.0"
+        return "exhausted (2090% used)" in found["p-1"].get("reason", "") and (await world.running())["s-1"] == "1.1.0"
 
     await until(holds, "nothing holds 1.1.0")
     assert (await world.running())["p-1"] == "1.0.0"

@@ -63,3 +63,5 @@ def test_objectives_are_applied_shown_and_ended(interlock: Interlock, client: Cl
     assert "There is no deployment named shop-apy." in interlock("budget", "shop-apy", fails=True).output
     unknown = interlock("saturation", "report", "shop-api", "pool", "nan", fails=True)
     assert "VALUE must be a finite number" in unknown.output
+    wrong = interlock("saturation", "report", "shop-api", "pool", "1", "--fresh-for", "soon", fails=True)
+    assert "--fresh-for: soon is not a duration" in wrong.output

@@ -133,7 +133,7 @@ def revoke(client: Client, prefix: str, *, output: str) -> None:
 def rotate(client: Client, prefix: str, *, overlap: str, output: str) -> None:
     """Make the key that takes another's place. It is printed alone on stdout."""
     key = _picked(client, prefix)
-    made = client.rotate_key(key["id"], overlap_s=int(parse_duration(overlap).total_seconds()))
+    made = client.rotate_key(key["id"], overlap_s=int(parse_duration(overlap, option="--overlap").total_seconds()))
     click.echo(f"{key['prefix']} goes on for {overlap}.", err=True)
     print_one(made, output=output, text=made["key"], kind="key", named=lambda made: made["prefix"])
 

@@ -192,7 +192,7 @@ def _since(text: str) -> str:
     from interlock.cli.places import parse_duration
 
     if text[:1].isdigit() and text[-1:] in "smhd":
-        return (datetime.now(UTC) - parse_duration(text)).isoformat()
+        return (datetime.now(UTC) - parse_duration(text, option="--since")).isoformat()
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:

@@ -89,11 +89,11 @@ def expiry(lasts: str | None) -> Seen:
     return {} if lasts is None else {"expiresAt": (datetime.now(UTC) + parse_duration(lasts)).isoformat()}
 
 
-def parse_duration(text: str) -> timedelta:
-    """`90s`, `30m`, `2h`, `1d`, and sums of them (`1h30m`)."""
+def parse_duration(text: str, *, option: str = "--for") -> timedelta:
+    """`90s`, `30m`, `2h`, `1d`, and sums of them (`1h30m`). `option` is named where it is none."""
     parts = re.findall(r"(\d+)([smhd])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise click.BadParameter(f"{text} is not a duration like 30m, 2h or 1d.", param_hint="--for")
+        raise click.BadParameter(f"{text} is not a duration like 30m, 2h or 1d.", param_hint=option)
     return timedelta(seconds=sum(int(number) * _UNITS_S[unit] for number, unit in parts))
 
 

@@ -75,7 +75,7 @@ def report(
     more = {"environment": environment, "highAbove": high_above, "saturatedAbove": saturated_above}
     body |= {name: one for name, one in more.items() if one is not None}
     if lasts is not None:
-        body["freshForSeconds"] = int(parse_duration(lasts).total_seconds())
+        body["freshForSeconds"] = int(parse_duration(lasts, option="--fresh-for").total_seconds())
     said = client.post_saturation(deployment, body)
     text = f"{signal} is {said['level']} ({said['value']:g}) until {said['freshUntil']}."
     print_one(said, output=output, text=text, kind="saturation", named=_name)

@@ -120,7 +120,7 @@ def create(
     if group is not None:
         body["group"] = group
     if remind is not None:
-        body["remindAfterHours"] = parse_duration(remind).total_seconds() / 3600
+        body["remindAfterHours"] = parse_duration(remind, option="--remind").total_seconds() / 3600
     if templates:
         body["templates"] = dict(_template(each) for each in templates)
     scope = _scope(client, system=system, environment=environment, deployment=deployment)

@@ -110,7 +110,8 @@ def fail(client: Client, verification_id: str, *, reason: str, output: str) -> N
 def again(client: Client, verification_id: str, *, reason: str | None, output: str) -> None:
     """Measure again: what could not be told, or what passed and still runs."""
     done = client.measure_again(_meant(client, verification_id), reason=reason)
-    text = f"measuring {done['about']} again, run {done['run']}"
+    again = f"measuring {done['about']} again, run {done['run']}"
+    text = again if done["run"] > 1 else f"{done['about']} is measured already"
     print_one(done, output=output, text=text, kind="verification", named=id_of)
 
 

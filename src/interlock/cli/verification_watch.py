@@ -79,7 +79,7 @@ def watch(
     """
     if sum(each is not None for each in (verification_id, job_id, target)) != 1:
         raise click.UsageError("Say which: an ID, --job or --target.")
-    until_s = time.monotonic() + parse_duration(lasts).total_seconds() if lasts else None
+    until_s = time.monotonic() + parse_duration(lasts, option="--timeout").total_seconds() if lasts else None
     meant = partial(_meant, client, verification_id, job_id=job_id, target=target)
     code = follow(client, meant, Screen(output), until_s=until_s)
     ctx.exit(code)

@@ -114,7 +114,7 @@ def watch(
     interlock watch shop-api 1.4.0
     interlock watch shop-api 1.4.0 --environment production --timeout 30m
     """
-    until_s = time.monotonic() + parse_duration(lasts).total_seconds() if lasts else None
+    until_s = time.monotonic() + parse_duration(lasts, option="--timeout").total_seconds() if lasts else None
     owner = deployment_id(client, deployment)
     meant = find_version(client, owner, version) if version else _newest(client, owner, deployment)
     news = _listen(client, owner)

@@ -190,7 +190,7 @@ def _raw(objective: Objective, reading: Reading, *, now: datetime) -> Budget:
     left = f"{remaining:.0%} of the error budget is left"
     empty_at = _empty_at(objective, remaining, hourly, now=now)
     if remaining <= 0:
-        kind, reason = BudgetClass.EXHAUSTED, f"The error budget is spent ({remaining:.0%} left)."
+        kind, reason = BudgetClass.EXHAUSTED, f"The error budget is spent: {1.0 - remaining:.0%} of it is used."
     elif firing:
         kind = max((row.kind for row in firing), key=_SEVERITY.__getitem__)
         row = next(row for row in firing if row.kind is kind)

@@ -14,7 +14,7 @@ rules:
           provider:
             type: argocd
             address: https://argocd.example.com
-            token: {secretRef: {provider: env, key: ARGOCD_TOKEN}}
+            token: {secretRef: {provider: env, path: ARGOCD_TOKEN}}
             application: "{{ deployment.name }}-{{ resource.name }}"
 ```
 

@@ -13,7 +13,7 @@ rules:
           provider:
             type: terraformCloudRun
             address: https://app.terraform.io
-            token: {secretRef: {provider: env, key: TFE_TOKEN}}
+            token: {secretRef: {provider: env, path: TFE_TOKEN}}
             runId: "{{ job.externalId }}"
 ```
 

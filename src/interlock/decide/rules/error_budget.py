@@ -204,6 +204,10 @@ class _Found:
     id: str = ""
 
 
+def _left(part: float) -> str:
+    return f"{part:.0%} left" if part >= 0 else f"{1.0 - part:.0%} used"
+
+
 def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verdict:
     """What the budgets, the risk and the type of change make of a version in an environment."""
     change, risk = str(subject.change.get("type", UNSAID)), str(subject.change.get("risk", UNSAID))
@@ -215,8 +219,7 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
     worst = max(found, key=lambda one: (one.effect.severity, CLASSES.index(one.budget), one.name))
     effect = joined(one.effect for one in found)
     words = worst.budget.replace("_", " ")
-    left = None if worst.left is None else f"{worst.left:.0%}"
-    stands = words if left is None else f"{words} ({left} left)"
+    stands = words if worst.left is None else f"{words} ({_left(worst.left)})"
     unknown = worst.budget == BudgetClass.UNKNOWN
     exempt = ", ".join(params.exempt) or "nothing"
     said = worst.why if unknown else SAID.get(BudgetClass(worst.budget), "its rule holds that").format(exempt=exempt)
@@ -235,7 +238,7 @@ def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verd
         objective=worst.name,
         budget=words,
         stands=stands,
-        left=left,
+        left=None if worst.left is None else f"{worst.left:.0%}",
         said=said.strip().rstrip(".") or "nothing was read of it",
         change=None if change == UNSAID else change,
         risk=None if risk == UNSAID else risk,
