@@ -9,6 +9,7 @@ import socket
 from cli.test_orders import wait_for
 from cli.test_shapes import faults
 from interlock.cli.exit_codes import UNCLEAR
+from interlock.cli.verification import _lines
 from interlock.client import shapes
 
 SHOP = """
@@ -72,6 +73,17 @@ rules:
           provider: {type: webhook}
         - {<<: *posted, name: synthetic, runs: whileOpen, count: 5}
 """
+
+
+def test_what_is_shown_of_a_metric_counts_looks_and_knows_when_it_is_over():
+    counts = {"passed": 0, "failed": 0, "inconclusive": 3, "errored": 1}
+    compared = {"name": "errors", "state": "failed", "dryRun": False, "judge": "sequential", **counts}
+    other = {"name": "up", "state": "running", "dryRun": False, **counts, "inconclusive": 0, "passed": 1}
+    one = {"id": "4c1f", "about": "api 1.0.0", "run": 1, "held": False, "state": "failed", "metrics": [compared, other]}
+    assert list(_lines(one))[1:] == [
+        "  errors: failed: 3 looks, 1 errored",
+        "  up: ended with it: 1 passed, 1 errored",
+    ]
 
 
 def test_a_person_says_what_nothing_could_tell(interlock):

@@ -1,4 +1,4 @@
-"""Can what the pages of providers and the guides show be copied and pasted? Each example is taken as it stands there."""
+"""Can what the pages of providers and the guides show be pasted? Each example is taken as it stands there."""
 
 from __future__ import annotations
 

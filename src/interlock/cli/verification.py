@@ -136,7 +136,9 @@ def _lines(each: Seen) -> Iterator[str]:
     for one in each.get("metrics", ()):
         counts = _counts(one)
         dry = " (dry run)" if one["dryRun"] else ""
-        yield f"  {one['name']}{dry}: {one['state']}{f': {counts}' if counts else ''}"
+        over = one["state"] == "running" and each["state"] != "running"
+        state = "ended with it" if over else one["state"]
+        yield f"  {one['name']}{dry}: {state}{f': {counts}' if counts else ''}"
         if one.get("message"):
             yield f"    {one['message']}"
         if "waitsFor" in one:
