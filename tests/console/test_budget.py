@@ -109,3 +109,11 @@ async def test_a_deployment_shows_the_budgets_of_its_objectives(visitor, world, 
     assert '<b class="left">8 %</b> of the budget is left' in page
     assert "Little is left." in page
     assert page.count("<metric-chart") == 2
+    async with store.tx(actor=OURS, cause="test", workspace_id=world.workspace_id) as tx:
+        await tx.conn.execute(
+            "UPDATE slo SET budget = 'exhausted', remaining = -1, empty_at = now(), why = 'Spent.' WHERE id = $1",
+            SLO.id,
+        )
+    spent = (await (await visitor("vic")).get(world.at("deployments", "shop-api"))).text
+    assert '<b class="left">Nothing</b> of the budget is left' in spent
+    assert "at this pace" not in spent, "what is used up already is not used up later"

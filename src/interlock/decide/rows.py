@@ -25,7 +25,7 @@ REASONS = {
     "config_quarantined": "Its new config failed here or was taken back, and is in quarantine for this target.",
     "config_attempts_used": "Its new config was tried here and is not taken again by itself.",
     "attempts_used": "{version} was tried here and is not taken again by itself; nothing newer is admitted.",
-    "not_proven": "What it runs, {version}, was never proven here.",
+    "not_proven": "What it runs, {version}, is not proven here.",
 }
 
 
