@@ -90,6 +90,18 @@ async def test_why_it_halted_is_a_sentence_and_what_is_held_says_so(visitor, wor
     assert "held: nothing could tell" in (await viewer.get(target)).text
 
 
+async def test_a_target_that_is_still_verified_is_in_flight_and_not_done(visitor, world, store, rollout):
+    viewer, page = await visitor(), world.at("deployments", "shop-api")
+    assert "3 of 21 done" in (await viewer.get(page)).text
+    async with store.tx(actor=OURS, cause="test", workspace_id=world.workspace_id) as tx:
+        move_id = await tx.conn.fetchval(
+            "SELECT id FROM move WHERE rollout_id = $1 AND state = 'succeeded' LIMIT 1", rollout.id
+        )
+        again = Change("UPDATE move SET state = 'verifying', closed_at = NULL WHERE id = $1", (move_id,))
+        await tx.record([again], events=[Event("move.reopened", Ref("move", move_id), {})])
+    assert "2 of 21 done, 1 in flight" in (await viewer.get(page)).text
+
+
 async def test_a_person_pauses_resumes_speeds_up_promotes_and_gives_up(visitor, world, store, rollout):
     olga = await visitor("olga", "operator")
     page = world.at("rollouts", rollout.id)
