@@ -142,7 +142,7 @@ def test_a_veto_says_whose_it_is_since_when_and_who_can_take_it_back():
     [
         ({}, "minApprovals is required"),
         ({"minApprovals": 1001}, "minApprovals must be from 0 to 1000"),
-        ({"minApprovals": 1, "expiresAfterHours": 0}, "expiresAfterHours must be from 0.0166667 to 8760"),
+        ({"minApprovals": 1, "expiresAfterHours": 0}, "expiresAfterHours must be from 0.01666666667 to 8760"),
         ({"minApprovals": 1, "expiresAfterHours": 8761}, "expiresAfterHours must be from"),
         ({"minApprovals": 1, "approverGroup": "x" * 201}, "approverGroup must be at most 200 characters"),
         ({"minApprovals": 1, "approverGroup": 7}, "approverGroup must be text"),

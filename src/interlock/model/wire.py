@@ -95,7 +95,7 @@ class Fields:
             self.wrong(name, "must be a number")
             return default
         if not minimum <= value <= maximum:
-            self.wrong(name, f"must be from {minimum:.15g} to {maximum:.15g}")
+            self.wrong(name, f"must be from {minimum:.10g} to {maximum:.10g}")
         return float(value)
 
     def boolean(self, name: str, *, default: bool) -> bool:
