@@ -91,6 +91,20 @@ def test_a_fix_goes_out_and_says_past_what():
     assert sentence(verdict_json(judged(world))).startswith("An incident is open on shop-api: checkout answers 500")
 
 
+def test_a_change_of_config_is_no_fix_because_the_version_was_one():
+    world = a_world()
+    world.create_version("2.0", metadata={"interlock/change-type": "fix"})
+    world.settle()
+    for name in ("s-1", "p-1"):
+        finish(world, name, JobStatus.SUCCESSFUL)
+    world.settle()
+    incident = world.open_incident()
+    world.edit_target("p-1", config_digest="config-2")
+    assert not world.round().moves
+    world.resolve_incident(incident)
+    assert {move.kind for move in world.round().moves} == {"config"}
+
+
 def test_a_rollback_goes_through():
     world = a_world({"rollback": {"onJobStatuses": ["failure"]}})
     world.create_version("2.0")
