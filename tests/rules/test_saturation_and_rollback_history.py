@@ -9,6 +9,7 @@ import pytest
 
 from interlock.decide.codec import decode, encode, in_order
 from interlock.decide.facts import RolledBack
+from interlock.decide.rule_schema import rule_schema
 from interlock.decide.rules import parse_rules
 from interlock.decide.verdict import Outcome
 from interlock.model.errors import Invalid
@@ -214,3 +215,12 @@ def test_bounds_belong_to_the_level_above_them():
         "high",
         "saturated",
     ]
+
+
+@pytest.mark.parametrize("kind", ["errorBudget", "rollbackHistory", "saturation"])
+def test_files_are_told_what_a_reaction_may_say(kind):
+    rule = rule_schema()["properties"][kind]
+    reaction = rule["properties"]["reactions"]["items"]
+    assert reaction["additionalProperties"] is False
+    assert "then" in reaction["required"]
+    assert set(reaction["properties"]) > {"then"}

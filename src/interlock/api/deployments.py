@@ -35,6 +35,7 @@ from interlock.model.ids import new_id
 from interlock.model.inventory import NOTHING, Deployment, System
 from interlock.model.variable import DeploymentVariable, VariableValue
 from interlock.store import bindings, deletions, deployments, systems, variables
+from interlock.store.queries import Conn
 from interlock.web.answers import Json, accepted, present
 from interlock.web.bodies import AnyMap, Name, Text, TextMap, WireBody
 from interlock.web.paging import Paging
@@ -141,6 +142,16 @@ async def place_of(here: Here, deployment_id: str, *, environment_id: str | None
     """
     async with here.read() as conn:
         return await bindings.load_place(conn, deployment_id=deployment_id, environment_id=environment_id)
+
+
+async def narrowed_to(conn: Conn, here: Here, text: str | None) -> str | None:
+    """The id of the deployment that a list is narrowed to, by its id or name; None where it is not.
+
+    Fails: `NotFound`.
+    """
+    if not text:
+        return None
+    return found(await deployments.resolve_deployment(conn, here.id, text=text), "deployment", named=text).id
 
 
 def _saved(deployment_id: str, message: str, warnings: list[str]) -> Response:

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api.deployments import narrowed_to
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.api.scopes import ScopeBody, ScopeKind, find_scope_id, place_of_scope
 from interlock.api.selectors import Scope, checked_selector
 from interlock.model.freeze import Freeze
-from interlock.store import deployments, freezes, principals
+from interlock.store import freezes, principals
 from interlock.store.queries import Conn
 from interlock.web.answers import Json, instant, present
 from interlock.web.bodies import ClosedBody, Name, Text
@@ -90,9 +91,7 @@ async def list_freezes(
     """List the freezes in force, newest first."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        narrow = None
-        if deploymentId:
-            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+        narrow = await narrowed_to(conn, here, deploymentId)
         items, total = await freezes.list_freezes(
             conn, here.id, deployment_id=narrow, over_too=over, limit=page.limit, offset=page.offset
         )

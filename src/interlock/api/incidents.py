@@ -18,6 +18,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api.deployments import narrowed_to
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.model.errors import Invalid, NotFound
@@ -34,7 +35,7 @@ from interlock.model.incident import (
     Incident,
     Report,
 )
-from interlock.store import deployments, incidents, principals
+from interlock.store import incidents, principals
 from interlock.store.incidents import Matched, Told
 from interlock.store.queries import Conn
 from interlock.web.answers import Json, instant, present
@@ -129,9 +130,7 @@ async def list_incidents(
     """List the open incidents, newest first."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        narrow = None
-        if deploymentId:
-            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+        narrow = await narrowed_to(conn, here, deploymentId)
         items, total = await incidents.list_incidents(
             conn, here.id, deployment_id=narrow, over_too=over, limit=page.limit, offset=page.offset
         )

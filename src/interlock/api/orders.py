@@ -17,7 +17,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
-from interlock.api.deployments import place_of
+from interlock.api.deployments import narrowed_to, place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.api.shapes import VersionRef
@@ -138,9 +138,7 @@ async def list_orders(
     """List orders, newest first."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        narrow = None
-        if deploymentId:
-            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+        narrow = await narrowed_to(conn, here, deploymentId)
         items, total = await orders.list_orders(
             conn, here.id, deployment_id=narrow, state=state, limit=page.limit, offset=page.offset
         )

@@ -16,13 +16,13 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
-from interlock.api.deployments import place_of
+from interlock.api.deployments import narrowed_to, place_of
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.api.shapes import VersionRef
 from interlock.clock import utc_now
 from interlock.model.wire import INT32_MAX
-from interlock.store import deployments, rollouts
+from interlock.store import rollouts
 from interlock.store.places import Picture, Square, load_picture
 from interlock.store.rollouts import Faster, Steering, StoredQuarantine, StoredRollout, StoredSteering
 from interlock.web.answers import Json, instant, present
@@ -155,9 +155,7 @@ async def list_rollouts(
     """List rollouts, newest first."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        narrow = None
-        if deploymentId:
-            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+        narrow = await narrowed_to(conn, here, deploymentId)
         states = None if state is None else LIVE if state == "live" else (state,)
         items, total = await rollouts.list_rollouts(
             conn, here.id, deployment_id=narrow, states=states, limit=page.limit, offset=page.offset
@@ -229,9 +227,7 @@ async def list_quarantines(
     """List what targets do not take again by themselves, newest first."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        narrow = None
-        if deploymentId:
-            narrow = found(await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment").id
+        narrow = await narrowed_to(conn, here, deploymentId)
         items, total = await rollouts.list_quarantines(
             conn, here.id, deployment_id=narrow, cleared_too=cleared, limit=page.limit, offset=page.offset
         )

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from interlock.access import Permission
+from interlock.api.deployments import narrowed_to
 from interlock.api.paths import W, found, id_of, noun_router
 from interlock.api.rendering import Wire
 from interlock.api.selectors import Scope, checked_selector
@@ -25,7 +26,7 @@ from interlock.metrics.objectives import check_slo
 from interlock.model.errors import Invalid
 from interlock.model.ids import is_id
 from interlock.model.secret import MASK, resolved
-from interlock.store import deployments, slos
+from interlock.store import slos
 from interlock.store.queries import Conn
 from interlock.store.slos import Covered, SloContent, StoredSlo
 from interlock.web.answers import Json, instant, present
@@ -150,11 +151,7 @@ async def list_slos(
     """List objectives by name, each with where its error budget stands."""
     here.require(Permission.READ)
     async with here.read() as conn:
-        narrow = None
-        if deploymentId:
-            narrow = found(
-                await deployments.resolve_deployment(conn, here.id, text=deploymentId), "deployment", named=deploymentId
-            ).id
+        narrow = await narrowed_to(conn, here, deploymentId)
         items, total = await slos.list_slos(conn, here.id, deployment_id=narrow, limit=page.limit, offset=page.offset)
         rendered = await _rendered(conn, items, now=here.store.now())
     return page.answer(await here.shown(rendered, Permission.SLO_WRITE), total)

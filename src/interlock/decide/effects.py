@@ -26,18 +26,25 @@ Source: core.md section 4, "Verdicts" (obligations); definitions.md E1, "Default
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from interlock.decide.rules import any_approval
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Obligation, Verdict, WaitsFor, earliest, holds, passes
+from interlock.model.version_facts import CHANGE_TYPES
 from interlock.model.wire import Fields
+
+Row = TypeVar("Row")
 
 APPROVALS_MAX = 100
 PACE_CAP = "paceCap"
+NAME_MAX = 200
+
+EXEMPT = ("fix", "security", "rollback")
+"""Types of change that go, whatever such a rule reads, where it says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,31 @@ def read_effect(fields: Fields, name: str) -> Effect:
     inner.refuse_rest()
     fields.errors.extend(inner.errors)
     return Effect(approvals=approvals or 0, group=group, percent=100 if cap is None else max(1, round(cap * 100)))
+
+
+def read_reactions(fields: Fields, read_row: Callable[[Fields], Row], *, maximum: int) -> tuple[Row, ...]:
+    """The rows of `reactions`, each a closed object that `read_row` reads. Faults are left in `fields`."""
+    rows = []
+    for number, body in enumerate(fields.items("reactions", maximum=maximum)):
+        row = Fields(body, f"{fields.path}.reactions[{number}]")
+        rows.append(read_row(row))
+        row.refuse_rest()
+        fields.errors.extend(row.errors)
+    return tuple(rows)
+
+
+def read_exempt(fields: Fields) -> tuple[str, ...]:
+    """The types of change that always go. Faults are left in `fields`."""
+    return fields.words("exempt", allowed=CHANGE_TYPES, default=EXEMPT)
+
+
+def read_names(fields: Fields, name: str, *, maximum: int) -> tuple[str, ...]:
+    """A list of the names of things that are read, in order, each once. Faults are left in `fields`."""
+    names = fields.items(name, maximum=maximum)
+    if not all(isinstance(one, str) and 0 < len(one.strip()) <= NAME_MAX for one in names):
+        fields.wrong(name, f"must be a list of the names of {name}")
+        return ()
+    return tuple(sorted({str(one).strip() for one in names}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from interlock.decide.effects import APPROVALS_MAX
 from interlock.decide.rules import ALWAYS_ASKED, APPLIES_TO, ENVELOPE, RULES
-from interlock.decide.rules.error_budget import read_reaction
 from interlock.model.compare import read_compare
 from interlock.model.verification import read_metric
 from interlock.model.wire import INT32_MAX, TEXT_MAX, Fields
@@ -140,15 +139,15 @@ def _described(rule: Any) -> Schema:
     properties, needed = noted_by(rule.parse)
     if rule.shape == "gate" and rule.kind not in ALWAYS_ASKED:
         properties["appliesTo"] = {"type": "string", "enum": list(APPLIES_TO)}
-    if rule.kind == "errorBudget":
-        words, _ = noted_by(read_reaction)
-        properties["reactions"] |= {"items": _object({**words, "then": effect_schema()}, {"then"})}
+    if hasattr(rule, "read_reaction"):
+        words, always = noted_by(rule.read_reaction)
+        properties["reactions"] |= {"items": _object({**words, "then": effect_schema()}, {*always, "then"})}
     if rule.kind == "verification":
         fields, wanted = noted_by(read_metric)
         fields["provider"] = {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
-        sides, always = noted_by(read_compare)
+        sides, both = noted_by(read_compare)
         side = {"type": "object", "properties": {"provider": {"type": "object"}, "label": {"type": "string"}}}
-        fields["compare"] = _object({**sides, "canary": side, "baseline": side}, always)
+        fields["compare"] = _object({**sides, "canary": side, "baseline": side}, both)
         one_of = [{"required": ["successCondition"]}, {"required": ["compare"]}]
         metric = {**_object(fields, wanted - {"successCondition"}), "anyOf": one_of}
         properties["metrics"] |= {"items": metric, "minItems": 1}

@@ -63,7 +63,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from interlock.decide.effects import HOLD, PASS, Effect, Words, joined, read_effect, verdict_of
+from interlock.decide.effects import (
+    EXEMPT,
+    HOLD,
+    PASS,
+    Effect,
+    Words,
+    joined,
+    read_effect,
+    read_exempt,
+    read_names,
+    read_reactions,
+    verdict_of,
+)
 from interlock.decide.facts import ErrorBudget, Facts
 from interlock.decide.lift import Lift, lift
 from interlock.decide.rules import any_approval
@@ -103,10 +115,8 @@ WORDS = Words(passes="budget_allows", holds="budget_holds", capped="budget_cappe
 
 CLASSES = tuple(str(one) for one in BudgetClass)
 UNSAID = "unsaid"
-EXEMPT = ("fix", "security", "rollback")
 REACTIONS_MAX = 50
 OBJECTIVES_MAX = 50
-NAME_MAX = 200
 RISKY = frozenset({"high", "critical", UNSAID})
 
 ONE_APPROVAL = Effect(approvals=1)
@@ -146,20 +156,10 @@ class Params:
 
 def parse(fields: Fields) -> Params:
     """Read the rule's object. Faults are left in `fields`."""
-    names = fields.items("objectives", maximum=OBJECTIVES_MAX)
-    if not all(isinstance(name, str) and 0 < len(name.strip()) <= NAME_MAX for name in names):
-        fields.wrong("objectives", "must be a list of the names of objectives")
-        names = []
-    reactions = []
-    for number, body in enumerate(fields.items("reactions", maximum=REACTIONS_MAX)):
-        row = Fields(body, f"{fields.path}.reactions[{number}]")
-        reactions.append(read_reaction(row))
-        row.refuse_rest()
-        fields.errors.extend(row.errors)
     return Params(
-        objectives=tuple(sorted({str(name).strip() for name in names})),
-        exempt=fields.words("exempt", allowed=CHANGE_TYPES, default=EXEMPT),
-        reactions=tuple(reactions),
+        objectives=read_names(fields, "objectives", maximum=OBJECTIVES_MAX),
+        exempt=read_exempt(fields),
+        reactions=read_reactions(fields, read_reaction, maximum=REACTIONS_MAX),
         pass_uncovered=fields.choice("whenUncovered", allowed=("unknown", "pass"), default="unknown") == "pass",
     )
 

@@ -36,14 +36,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from interlock.decide.effects import PASS, Effect, Words, read_effect, verdict_of
+from interlock.decide.effects import EXEMPT, PASS, Effect, Words, read_effect, read_exempt, read_reactions, verdict_of
 from interlock.decide.facts import RolledBack
 from interlock.decide.lift import Lift
 from interlock.decide.rules import any_approval
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Stage, Verdict, earliest, passes
 from interlock.model.policy import Policy
-from interlock.model.version_facts import CHANGE_TYPES
 from interlock.model.wire import Fields
 
 kind = "rollbackHistory"
@@ -72,7 +71,6 @@ DAYS_MAX = 30
 REACTIONS_MAX = 20
 COUNT_MAX = 1_000
 NAMED_MAX = 5
-EXEMPT = ("fix", "security", "rollback")
 
 DEFAULT = ((2, Effect(approvals=1)),)
 
@@ -89,22 +87,20 @@ class Params:
 
 def parse(fields: Fields) -> Params:
     """Read the rule's object. Faults are left in `fields`."""
-    reactions = []
-    for number, body in enumerate(fields.items("reactions", maximum=REACTIONS_MAX)):
-        row = Fields(body, f"{fields.path}.reactions[{number}]")
-        reactions.append(
-            (row.integer("atLeast", required=True, minimum=1, maximum=COUNT_MAX), read_effect(row, "then"))
-        )
-        row.refuse_rest()
-        fields.errors.extend(row.errors)
+    reactions = read_reactions(fields, read_reaction, maximum=REACTIONS_MAX)
     if len({count for count, _ in reactions}) < len(reactions):
         fields.wrong("reactions", "say atLeast the same twice")
     return Params(
         days=fields.integer("days", default=7, minimum=1, maximum=DAYS_MAX),
         here=fields.choice("where", allowed=("everywhere", "here"), default="everywhere") == "here",
-        exempt=fields.words("exempt", allowed=CHANGE_TYPES, default=EXEMPT),
+        exempt=read_exempt(fields),
         reactions=tuple(sorted(reactions, key=lambda one: one[0])) or DEFAULT,
     )
+
+
+def read_reaction(row: Fields) -> tuple[int, Effect]:
+    """Read one of the reactions. Faults are left in `row`."""
+    return row.integer("atLeast", required=True, minimum=1, maximum=COUNT_MAX), read_effect(row, "then")
 
 
 def evaluate(subject: EnvironmentVersion, params: Params, now: datetime) -> Verdict:

@@ -43,16 +43,27 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from interlock.decide.effects import HOLD, PASS, Effect, Words, joined, read_effect, verdict_of
+from interlock.decide.effects import (
+    EXEMPT,
+    HOLD,
+    PASS,
+    Effect,
+    Words,
+    joined,
+    read_effect,
+    read_exempt,
+    read_names,
+    read_reactions,
+    verdict_of,
+)
 from interlock.decide.facts import Facts
 from interlock.decide.lift import Lift, lift
 from interlock.decide.rules import any_approval
 from interlock.decide.subjects import EnvironmentVersion
 from interlock.decide.verdict import Outcome, Stage, Verdict, earliest, passes
 from interlock.model.policy import Policy
-from interlock.model.saturation import LEVELS, NAME_MAX, NORMAL, UNKNOWN
+from interlock.model.saturation import LEVELS, NORMAL, UNKNOWN
 from interlock.model.signal import Unknown
-from interlock.model.version_facts import CHANGE_TYPES
 from interlock.model.wire import Fields
 
 kind = "saturation"
@@ -82,7 +93,6 @@ WORDS = Words(
     passes="saturation_allows", holds="saturation_holds", capped="saturation_capped", approved="saturation_approved"
 )
 
-EXEMPT = ("fix", "security", "rollback")
 REACTIONS_MAX = 20
 SIGNALS_MAX = 50
 
@@ -106,22 +116,17 @@ class Params:
 
 def parse(fields: Fields) -> Params:
     """Read the rule's object. Faults are left in `fields`."""
-    names = fields.items("signals", maximum=SIGNALS_MAX)
-    if not all(isinstance(name, str) and 0 < len(name.strip()) <= NAME_MAX for name in names):
-        fields.wrong("signals", "must be a list of the names of signals")
-        names = []
-    reactions = []
-    for number, body in enumerate(fields.items("reactions", maximum=REACTIONS_MAX)):
-        row = Fields(body, f"{fields.path}.reactions[{number}]")
-        reactions.append((frozenset(row.words("level", allowed=LEVELS)), read_effect(row, "then")))
-        row.refuse_rest()
-        fields.errors.extend(row.errors)
     return Params(
-        signals=tuple(sorted({str(name).strip() for name in names})),
-        exempt=fields.words("exempt", allowed=CHANGE_TYPES, default=EXEMPT),
-        reactions=tuple(reactions),
+        signals=read_names(fields, "signals", maximum=SIGNALS_MAX),
+        exempt=read_exempt(fields),
+        reactions=read_reactions(fields, read_reaction, maximum=REACTIONS_MAX),
         pass_unread=fields.choice("whenUnread", allowed=("unknown", "pass"), default="unknown") == "pass",
     )
+
+
+def read_reaction(row: Fields) -> tuple[frozenset[str], Effect]:
+    """Read one of the reactions. Faults are left in `row`."""
+    return frozenset(row.words("level", allowed=LEVELS)), read_effect(row, "then")
 
 
 @dataclass(frozen=True, slots=True)
